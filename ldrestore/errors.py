@@ -1,0 +1,134 @@
+"""Every error that ldrestore raises on purpose, in one tree.
+
+```
+LDRestoreError
+├── InputError (ValueError)          an argument is wrong
+│   ├── ShapeError                   a tensor or array has the wrong shape
+│   ├── ConfigError                  a configuration has an unknown key or a value out of range
+│   └── UnknownNameError             a name that no registry knows; the message offers the closest ones
+├── ImageFileError (OSError)         a picture cannot be read or written; names file, reason and remedy
+│   ├── ImageNotFoundError           nothing lies at the path
+│   ├── UnsupportedFormatError       not a picture, or a format outside the allow-list
+│   ├── CorruptImageError            truncated or damaged
+│   ├── ImageTooLargeError           the header announces more pixels than the limit
+│   ├── PixelRangeError              float pixels outside [0, 1] or not finite
+│   ├── ImageWriteError              the target cannot be written
+│   └── OutputExistsError            the target exists and overwriting was not asked for
+├── WeightsError                     a checkpoint does not fit, or is damaged
+│   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
+└── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
+```
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class LDRestoreError(Exception):
+    """Base of every error that ldrestore raises on purpose."""
+
+
+class InputError(LDRestoreError, ValueError):
+    """An argument is wrong; the message says what was expected, what came and what to do."""
+
+
+class ShapeError(InputError):
+    """A tensor or array has the wrong shape."""
+
+
+class ConfigError(InputError):
+    """A configuration has an unknown key, a missing one, or a value out of range."""
+
+
+class UnknownNameError(InputError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Build the message, with the closest known names first.
+
+        Args:
+            kind: What was looked up, e.g. "regressor".
+            name: The unknown name.
+            known: All known names of that kind.
+        """
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class ImageFileError(LDRestoreError, OSError):
+    """A picture cannot be read or written.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it.
+        remedy: What the user can do.
+    """
+
+    def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
+        """Build the message `path: reason; remedy`.
+
+        Args:
+            path: The file.
+            reason: What is wrong with it.
+            remedy: What the user can do.
+        """
+        self.path, self.reason, self.remedy = str(path), reason, remedy
+        super().__init__(f"{path}: {reason}; {remedy}")
+
+
+class ImageNotFoundError(ImageFileError):
+    """Nothing lies at the path."""
+
+
+class UnsupportedFormatError(ImageFileError):
+    """Not a picture, or one of a format outside the allow-list."""
+
+
+class CorruptImageError(ImageFileError):
+    """The file is truncated or damaged."""
+
+
+class ImageTooLargeError(ImageFileError):
+    """The header announces more pixels than the limit."""
+
+
+class PixelRangeError(ImageFileError):
+    """Float pixels lie outside [0, 1] or are not finite."""
+
+
+class ImageWriteError(ImageFileError):
+    """The target cannot be written."""
+
+
+class OutputExistsError(ImageFileError):
+    """The target exists and overwriting was not asked for."""
+
+
+class WeightsError(LDRestoreError):
+    """A checkpoint does not fit its network, or is damaged."""
+
+
+class WeightsUnavailableError(WeightsError):
+    """A checkpoint cannot be found locally nor downloaded."""
+
+
+class OutOfMemoryError(LDRestoreError, MemoryError):
+    """Even the smallest tile of the ladder does not fit the memory."""
+
+
+class MissingExtraError(LDRestoreError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        """Build the message with the command that installs the extra.
+
+        Args:
+            package: The package that is missing.
+            extra: The extra of ldrestore that brings it.
+            purpose: What it is needed for, e.g. "to read HEIF files".
+        """
+        super().__init__(f"{package} is needed {purpose}; install it with: pip install 'ldrestore[{extra}]'")

@@ -1,0 +1,132 @@
+"""Static records of what ldrestore offers, resolved on use, so that listing imports no torch.
+
+A registry maps names to frozen records. A record points at its code by "module:attribute"; the module is imported only
+when the thing is built.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from ldrestore.errors import InputError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegressorRecord:
+    """One architecture (or published variant of one) of the fast track."""
+
+    name: str
+    """Registry name."""
+    target: str
+    """The network class as "module:attribute"."""
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Constructor arguments of this variant."""
+    size_multiple: int
+    """Height and width are padded to a multiple of this before the forward pass."""
+    bytes_per_pixel: int
+    """Peak working memory of a float32 forward pass, in bytes an input pixel, measured on the CPU."""
+    tasks: tuple[str, ...]
+    """Degradations that the published variant was trained for."""
+    source: str
+    """The paper."""
+    licence: str
+    """Licence of the authors' published weights; ours is Apache-2.0."""
+    signature_keys: tuple[str, ...]
+    """Keys that a checkpoint of this architecture has, used to tell architectures apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DegradationRecord:
+    """One synthetic degradation."""
+
+    name: str
+    """Registry name, a term of the degradation vocabulary."""
+    target: str
+    """The function as "module:attribute"."""
+    order: int
+    """Place in the physical order of image formation: scene, atmosphere, lens, sensor, file."""
+    source: str
+    """The paper or standard that the model follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """One ready-to-use set of weights."""
+
+    name: str
+    """Name that `ldrestore.restore(model=...)` takes."""
+    track: str
+    """"fast", "stable" or "xl"."""
+    location: str
+    """Folder inside the package ("assets/...") or Hub repository."""
+    tasks: tuple[str, ...]
+    """Degradations that the weights were trained for."""
+    licence: str
+    """Licence of the weights."""
+    parameters: int
+    """Number of parameters."""
+    summary: str
+    """One line for `ldrestore models`."""
+
+
+Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord)
+
+
+class Registry(Generic[Record]):
+    """Names to frozen records of one kind."""
+
+    def __init__(self, kind: str) -> None:
+        """Start empty.
+
+        Args:
+            kind: What the records describe, for error messages, e.g. "regressor".
+        """
+        self.kind = kind
+        self._records: dict[str, Record] = {}
+
+    def register(self, record: Record) -> Record:
+        """Add a record.
+
+        Raises:
+            InputError: the name is taken; the registry is left unchanged.
+        """
+        if record.name in self._records:
+            raise InputError(f"{self.kind} {record.name!r} is registered twice; give the second another name")
+        self._records[record.name] = record
+        return record
+
+    def get(self, name: str) -> Record:
+        """The record of a name.
+
+        Raises:
+            UnknownNameError: no such name.
+        """
+        if name not in self._records:
+            raise UnknownNameError(self.kind, name, self._records)
+        return self._records[name]
+
+    def names(self) -> list[str]:
+        """All names in the order of registration."""
+        return list(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Iterate over the records in the order of registration."""
+        return iter(self._records.values())
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name is known."""
+        return name in self._records
+
+
+def resolve(target: str) -> Any:
+    """Import the thing that "module:attribute" names.
+
+    Raises:
+        InputError: the target is not of the form "module:attribute".
+    """
+    module, separator, attribute = target.partition(":")
+    if not separator:
+        raise InputError(f"expected 'module:attribute', got {target!r}")
+    return getattr(import_module(module), attribute)

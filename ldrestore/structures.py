@@ -1,0 +1,34 @@
+"""The dataclasses that the stages hand on to each other."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilePlan:
+    """How one picture is cut into tiles.
+
+    A plan with `tile == 0` means the whole picture in one forward pass.
+    """
+
+    tile: int
+    """Side of a square tile in input pixels, a multiple of 64; 0 for the whole picture at once."""
+    overlap: int
+    """Pixels that neighbouring tiles share, blended linearly; 0 when `tile` is 0."""
+    memory_bytes: int | None
+    """The memory budget that the plan was made for, in bytes; None when the tile was given by the user."""
+    steps_down: int = 0
+    """How often memory ran out and the plan went one rung down the ladder."""
+
+    def as_dict(self) -> dict[str, int | None]:
+        """The plan as plain values, for a record."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DegradationEstimate:
+    """What is wrong with a picture and how sure the model is."""
+
+    names: tuple[str, ...]
+    """Degradation names of the vocabulary, e.g. ("haze", "rain")."""
+    probabilities: tuple[float, ...]
+    """One value in [0, 1] for each name."""
