@@ -1,0 +1,59 @@
+"""Build a regressor by its registry name."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from ldrestore.errors import UnknownNameError
+from ldrestore.registry import RegressorRecord, resolve
+from ldrestore.regressors.catalog import REGRESSORS
+
+
+def list_regressors() -> list[str]:
+    """Names that `create_regressor` takes."""
+    return REGRESSORS.names()
+
+
+def create_regressor(name: str, **overrides: Any) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        name: A name of `list_regressors()`.
+        overrides: Constructor arguments that win over those of the registered variant.
+
+    Returns:
+        The network, in training mode; forward takes lq (B, 3, H, W) in [0, 1] to the restored picture of that shape.
+
+    Raises:
+        UnknownNameError: no such regressor, or no such constructor argument.
+    """
+    record = REGRESSORS.get(name)
+    network_class = resolve(record.target)
+    known = [key for key in inspect.signature(network_class.__init__).parameters if key != "self"]
+    for key in overrides:
+        if key not in known:
+            raise UnknownNameError(f"option of {name}", key, known)
+    return network_class(**{**record.options, **overrides})
+
+
+def record_of(network: nn.Module) -> RegressorRecord:
+    """The record that describes a network: the variant with its very options, else one of its class.
+
+    Raises:
+        UnknownNameError: the class belongs to no registered regressor.
+    """
+    target = f"{type(network).__module__}:{type(network).__name__}"
+    same_class = [record for record in REGRESSORS if record.target == target]
+    if not same_class:
+        raise UnknownNameError("regressor class", target, {record.target for record in REGRESSORS})
+    config = dict(getattr(network, "config", {}))
+    for record in same_class:
+        if all(_plain(config.get(key)) == _plain(value) for key, value in record.options.items()):
+            return record
+    return same_class[0]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON gives them back."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,103 @@
+"""NAFNet in the layout of the published checkpoints, Chen et al. 2022 (https://arxiv.org/abs/2204.04676)."""
+
+from collections.abc import Sequence
+
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ldrestore.blocks.naf import NAFBlock
+from ldrestore.errors import ConfigError, ShapeError
+
+
+class NAFNet(ModelMixin, ConfigMixin):
+    """A U of NAFBlocks that predicts the residual of the picture.
+
+    Each level halves the size and doubles the channels (2x2 convolution of stride 2) and comes back through a 1x1
+    convolution and a pixel shuffle; skips are added. The picture is padded with zeros at the right and bottom to a
+    multiple of `size_multiple` inside, as in the release.
+
+    With `squeeze` above 1 the U works on the pixel-unshuffled picture, as FFDNet does (Zhang et al. 2018,
+    https://arxiv.org/abs/1710.04026): `squeeze ** 2` times fewer positions at the finest level, which is what makes a
+    network of this kind fast on a CPU. The published networks have `squeeze == 1`.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        img_channel: int = 3,
+        width: int = 32,
+        middle_blk_num: int = 12,
+        enc_blk_nums: Sequence[int] = (2, 2, 4, 8),
+        dec_blk_nums: Sequence[int] = (2, 2, 2, 2),
+        squeeze: int = 1,
+    ) -> None:
+        """Build the network; the defaults are the published SIDD layout of width 32.
+
+        Args:
+            img_channel: Channels of the picture.
+            width: Channels at the finest level; they double with each level.
+            middle_blk_num: Blocks at the lowest resolution.
+            enc_blk_nums: Blocks of each encoder level, finest first.
+            dec_blk_nums: Blocks of each decoder level, coarsest first.
+            squeeze: Side of the pixel blocks that are folded into channels before the first convolution.
+
+        Raises:
+            ConfigError: encoder and decoder differ in their number of levels, or a size is not positive.
+        """
+        super().__init__()
+        if len(enc_blk_nums) != len(dec_blk_nums):
+            raise ConfigError(
+                f"enc_blk_nums and dec_blk_nums must be equally long, got {list(enc_blk_nums)} and {list(dec_blk_nums)}"
+            )
+        if min(img_channel, width, squeeze) < 1:
+            raise ConfigError(f"img_channel, width and squeeze must be positive, got {img_channel}, {width}, {squeeze}")
+        folded = img_channel * squeeze**2
+        self.intro = nn.Conv2d(folded, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, folded, 3, padding=1)
+        self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()
+        for num_blocks in enc_blk_nums:
+            self.encoders.append(nn.Sequential(*(NAFBlock(width) for _ in range(num_blocks))))
+            self.downs.append(nn.Conv2d(width, 2 * width, 2, stride=2))
+            width *= 2
+        self.middle_blks = nn.Sequential(*(NAFBlock(width) for _ in range(middle_blk_num)))
+        self.ups, self.decoders = nn.ModuleList(), nn.ModuleList()
+        for num_blocks in dec_blk_nums:
+            self.ups.append(nn.Sequential(nn.Conv2d(width, 2 * width, 1, bias=False), nn.PixelShuffle(2)))
+            width //= 2
+            self.decoders.append(nn.Sequential(*(NAFBlock(width) for _ in range(num_blocks))))
+        self.size_multiple = squeeze * 2 ** len(enc_blk_nums)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore a batch of any height and width.
+
+        Args:
+            lq: (B, C, H, W), in [0, 1].
+
+        Returns:
+            (B, C, H, W), around [0, 1], not clamped.
+
+        Raises:
+            ShapeError: not four axes, or another number of channels than `img_channel`.
+        """
+        if lq.ndim != 4 or lq.shape[1] != self.config["img_channel"]:
+            raise ShapeError(f"expected lq of shape (B, {self.config['img_channel']}, H, W), got {tuple(lq.shape)}")
+        height, width = lq.shape[-2:]
+        padded = F.pad(lq, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        restored = padded + self._residual(padded)
+        return restored[..., :height, :width]
+
+    def _residual(self, padded: Tensor) -> Tensor:
+        """(B, C, H, W) whose sides are multiples of `size_multiple`, to the same shape."""
+        squeeze = self.config["squeeze"]
+        hidden_states = self.intro(F.pixel_unshuffle(padded, squeeze))  # (B, width, H/s, W/s)
+        skips = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            hidden_states = encoder(hidden_states)
+            skips.append(hidden_states)
+            hidden_states = down(hidden_states)  # (B, 2C, H/2, W/2)
+        hidden_states = self.middle_blks(hidden_states)
+        for up, decoder, skip in zip(self.ups, self.decoders, reversed(skips), strict=True):
+            hidden_states = decoder(up(hidden_states) + skip)  # (B, C/2, 2H, 2W)
+        return F.pixel_shuffle(self.ending(hidden_states), squeeze)

@@ -1,0 +1,95 @@
+"""What every registered regressor must do; new entries are tested without a new line here."""
+
+import pytest
+import torch
+
+from ldrestore.errors import ShapeError, UnknownNameError
+from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
+
+TINY = {
+    "ldrestore.regressors.nafnet:NAFNet": {
+        "width": 4,
+        "middle_blk_num": 1,
+        "enc_blk_nums": [1, 1, 1, 1],
+        "dec_blk_nums": [1, 1, 1, 1],
+    },
+}
+"""Constructor arguments that make each architecture small enough for a test."""
+
+
+def tiny(name, seed=0):
+    torch.manual_seed(seed)
+    network = create_regressor(name, **TINY[REGRESSORS.get(name).target])
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():  # zero-initialised branches would hide half of the network
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture(params=list_regressors())
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 18)])
+def test_any_size_comes_back_in_its_size(name, size):
+    lq = torch.rand(2, 3, *size)
+    restored = tiny(name)(lq)
+    assert restored.shape == lq.shape
+    assert restored.isfinite().all()
+
+
+def test_gradients_reach_every_parameter(name):
+    network = tiny(name)
+    network(torch.rand(1, 3, 32, 32)).square().sum().backward()
+    without = [key for key, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_saved_and_loaded_weights_are_equal_to_the_bit(name, tmp_path):
+    network = tiny(name)
+    network.save_pretrained(tmp_path)
+    loaded = type(network).from_pretrained(tmp_path).eval()
+    weights, loaded_weights = network.state_dict(), loaded.state_dict()
+    assert weights.keys() == loaded_weights.keys()
+    assert all(torch.equal(weights[key], loaded_weights[key]) for key in weights)
+    for key in TINY[REGRESSORS.get(name).target]:
+        assert loaded.config[key] == network.config[key]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_close(name, dtype):
+    network, lq = tiny(name), torch.rand(1, 3, 16, 16)
+    expected = network(lq)
+    restored = network.to(dtype)(lq.to(dtype))
+    assert restored.dtype == dtype
+    assert (restored.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+def test_wrong_shapes_are_refused(name):
+    with pytest.raises(ShapeError, match=r"expected lq of shape \(B, 3, H, W\), got \(3, 8, 8\)"):
+        tiny(name)(torch.rand(3, 8, 8))
+    with pytest.raises(ShapeError):
+        tiny(name)(torch.rand(1, 1, 8, 8))
+
+
+def test_the_record_of_a_network_is_its_variant(name):
+    record = REGRESSORS.get(name)
+    network_class_only = tiny(name)
+    assert record_of(network_class_only).target == record.target
+
+
+def test_size_multiple_of_the_record_is_that_of_the_network(name):
+    with torch.device("meta"):
+        network = create_regressor(name)
+    assert network.size_multiple == REGRESSORS.get(name).size_multiple
+    assert record_of(network).options == REGRESSORS.get(name).options
+
+
+def test_unknown_names_and_options_are_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'nafnet'"):
+        create_regressor("nafnett")
+    with pytest.raises(UnknownNameError, match="unknown option of nafnet 'widht'; did you mean 'width'"):
+        create_regressor("nafnet", widht=3)
