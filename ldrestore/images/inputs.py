@@ -1,0 +1,94 @@
+"""Whatever a user passes as a picture, as photos."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+from PIL import Image
+
+from ldrestore.errors import InputError, ShapeError
+from ldrestore.images.decoding import photo_of_pil
+from ldrestore.images.files import read_photo
+from ldrestore.images.photo import Photo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageInput = Union[str, Path, Image.Image, np.ndarray, "Tensor", Photo]
+"""A path; PIL; numpy (H, W[, C]) of uint8, uint16 or float in [0, 1]; torch (C, H, W) in [0, 1]; a photo."""
+
+
+def to_photos(images: ImageInput | Iterable[ImageInput]) -> list[Photo]:
+    """One or many pictures as a list: a list or tuple, or a batch (B, C, H, W) or (B, H, W, C), is many.
+
+    Raises:
+        InputError: as `to_photo`.
+        ImageFileError: a path cannot be read.
+    """
+    if isinstance(images, (list, tuple)):
+        return [photo for image in images for photo in to_photos(image)]
+    if getattr(images, "ndim", None) == 4:
+        return [to_photo(image) for image in images]  # type: ignore[union-attr]  # a tensor or array, by its ndim
+    return [to_photo(images)]  # type: ignore[arg-type]  # checked in to_photo
+
+
+def to_photo(image: ImageInput) -> Photo:
+    """One picture as a photo.
+
+    Args:
+        image: See `ImageInput`; 1 channel is grey, 2 grey with alpha, 3 RGB, 4 RGBA.
+
+    Raises:
+        ShapeError: an array has another shape.
+        InputError: another type, or floats outside [0, 1].
+        ImageFileError: a path cannot be read.
+    """
+    if isinstance(image, Photo):
+        return image
+    if isinstance(image, (str, Path)):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
+        return photo_of_pil(image, path=None)
+    if isinstance(image, np.ndarray):
+        return _photo_of_array(image)
+    if type(image).__module__.startswith("torch") and hasattr(image, "detach"):
+        return _photo_of_tensor(image)
+    raise InputError(
+        f"cannot take {type(image).__name__} as a picture; give a path, a PIL image, a numpy array or a torch tensor"
+    )
+
+
+def _photo_of_tensor(tensor: Any) -> Photo:
+    """A torch tensor (C, H, W) of floats in [0, 1].
+
+    Raises:
+        ShapeError: another number of axes or channels.
+        InputError: not floating point, or values outside [0, 1].
+    """
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 2, 3, 4):
+        raise ShapeError(f"expected a tensor of shape (C, H, W) with 1 to 4 channels, got {tuple(tensor.shape)}")
+    if not tensor.is_floating_point():
+        raise InputError(f"expected a floating point tensor in [0, 1], got {tensor.dtype}; divide by its white first")
+    return _photo_of_array(tensor.detach().float().cpu().numpy().transpose(1, 2, 0))
+
+
+def _photo_of_array(array: np.ndarray) -> Photo:
+    """A numpy array (H, W) or (H, W, C).
+
+    Raises:
+        ShapeError: another number of axes or channels, or no pixels.
+        InputError: another type, or values outside [0, 1].
+    """
+    values = array[..., None] if array.ndim == 2 else array
+    if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or 0 in values.shape:
+        raise ShapeError(f"expected an array of shape (H, W) or (H, W, 1 to 4), got {array.shape}")
+    if values.dtype.kind == "f":
+        if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
+            raise InputError(f"float pixels must lie in [0, 1], got [{values.min():g}, {values.max():g}]; rescale them")
+        values = values.astype(np.float32)
+    elif values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"expected uint8, uint16 or float pixels, got {values.dtype}")
+    colours = np.ascontiguousarray(values[..., :-1] if values.shape[2] in (2, 4) else values)
+    alpha = np.ascontiguousarray(values[..., -1]) if values.shape[2] in (2, 4) else None
+    return Photo(pixels=colours, alpha=alpha)

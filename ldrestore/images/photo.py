@@ -1,0 +1,98 @@
+"""A picture as the library holds it: pixels in their own depth, and what a file keeps beside them."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ldrestore.errors import ShapeError
+
+MAX_VALUES = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+"""Code value of white by pixel type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Photo:
+    """An upright picture with its alpha, colour profile and metadata."""
+
+    pixels: np.ndarray
+    """(H, W, C), C 1 or 3; uint8, uint16, or float32 in [0, 1]; encoded values, orientation applied."""
+    alpha: np.ndarray | None = None
+    """(H, W), of the pixels' type; None where the picture is opaque."""
+    icc_profile: bytes | None = None
+    """Colour profile that the values are encoded for; None means sRGB."""
+    exif: bytes | None = None
+    """EXIF block, its orientation reset to upright."""
+    xmp: bytes | None = None
+    """XMP packet, its orientation reset to upright."""
+    format: str | None = None
+    """Pillow's name of the file format, e.g. "JPEG"; None where the picture came from memory."""
+    path: Path | None = None
+    """The file; None where the picture came from memory."""
+
+    def __post_init__(self) -> None:
+        """Check type and shapes."""
+        if self.pixels.dtype.name not in MAX_VALUES or self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3):
+            raise ShapeError(
+                "pixels must be (H, W, 1 or 3) of uint8, uint16 or float32, "
+                f"got {self.pixels.shape} of {self.pixels.dtype}"
+            )
+        if self.alpha is not None and (
+            self.alpha.shape != self.pixels.shape[:2] or self.alpha.dtype != self.pixels.dtype
+        ):
+            raise ShapeError(
+                f"alpha must be {self.pixels.shape[:2]} of {self.pixels.dtype}, "
+                f"got {self.alpha.shape} of {self.alpha.dtype}"
+            )
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return self.pixels.shape[1]
+
+    @property
+    def num_channels(self) -> int:
+        """1 for grey, 3 for RGB; alpha is not counted."""
+        return self.pixels.shape[2]
+
+    @property
+    def max_value(self) -> float:
+        """Code value of white: 255, 65535 or 1."""
+        return MAX_VALUES[self.pixels.dtype.name]
+
+    def replace(self, *, pixels: np.ndarray, alpha: np.ndarray | None) -> "Photo":
+        """The same picture with other pixels: (H, W, C) and (H, W)."""
+        return dataclasses.replace(self, pixels=pixels, alpha=alpha)
+
+    def to_pil(self) -> Image.Image:
+        """An 8-bit view, of mode L, LA, RGB or RGBA; deeper values are rounded to nearest."""
+        pixels = to_8_bit(self.pixels)
+        if self.alpha is not None:
+            pixels = np.concatenate([pixels, to_8_bit(self.alpha)[..., None]], axis=2)
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+    def save(self, path: str | Path, *, quality: int = 95, overwrite: bool = False) -> None:
+        """Write the picture; see `ldrestore.images.files.write_photo`.
+
+        Raises:
+            ImageFileError: the file cannot be written, or exists and `overwrite` is False.
+        """
+        from ldrestore.images.files import write_photo  # files.py reads into this class
+
+        write_photo(self, path, quality=quality, overwrite=overwrite)
+
+
+def to_8_bit(values: np.ndarray) -> np.ndarray:
+    """uint8, uint16 or float32 in [0, 1] to uint8, rounded to nearest; any shape."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:  # 65535 = 257 * 255: integer arithmetic needs no float copy
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.rint(values * 255.0).astype(np.uint8)
