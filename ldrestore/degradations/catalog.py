@@ -1,0 +1,49 @@
+"""Static records of all degradations and of the published mixtures; importing this imports no numerical package."""
+
+from ldrestore.registry import DegradationRecord, Registry
+
+DEGRADATIONS: Registry[DegradationRecord] = Registry("degradation")
+
+_ROWS = (
+    ("gaussian_noise", "noise", 3, "Zhang et al. 2017, DnCNN, https://arxiv.org/abs/1608.03981"),
+    ("poisson_noise", "noise", 3, "Foi et al. 2008, https://doi.org/10.1109/TIP.2008.2001399"),
+    ("real_noise", "noise", 3, "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
+    ("motion_blur", "blur", 2, "Kupyn et al. 2018, DeblurGAN, https://arxiv.org/abs/1711.07064"),
+    ("defocus_blur", "blur", 2, "circle of confusion, geometrical optics"),
+    ("gaussian_blur", "blur", 2, "Wang et al. 2021, Real-ESRGAN, https://arxiv.org/abs/2107.10833"),
+    ("rain", "weather", 0, "Garg and Nayar 2007; Li et al. 2019, https://arxiv.org/abs/1904.10386"),
+    ("snow", "weather", 0, "Liu et al. 2018, DesnowNet, https://arxiv.org/abs/1708.04512"),
+    ("haze", "weather", 0, "Koschmieder 1924; He et al. 2009, https://doi.org/10.1109/CVPR.2009.5206515"),
+    ("raindrop", "raindrop", 1, "Qian et al. 2018, https://arxiv.org/abs/1711.10098"),
+    ("low_light", "light", 2, "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
+    ("jpeg", "storage", 5, "ITU-T T.81"),
+    ("downscale", "storage", 4, "resampling with a named kernel"),
+)
+
+for _name, _module, _order, _source in _ROWS:
+    DEGRADATIONS.register(
+        DegradationRecord(name=_name, target=f"ldrestore.degradations.{_module}:{_name}", order=_order, source=_source)
+    )
+
+MIXTURES: dict[str, str] = {
+    # CDD11: OneRestore, Guo et al. 2024, https://arxiv.org/abs/2407.04621; rain and snow lie in the haze, all in the dark.
+    "cdd11/low": "low_light",
+    "cdd11/haze": "haze",
+    "cdd11/rain": "rain",
+    "cdd11/snow": "snow",
+    "cdd11/low_haze": "haze+low_light",
+    "cdd11/low_rain": "rain+low_light",
+    "cdd11/low_snow": "snow+low_light",
+    "cdd11/haze_rain": "rain+haze",
+    "cdd11/haze_snow": "snow+haze",
+    "cdd11/low_haze_rain": "rain+haze+low_light",
+    "cdd11/low_haze_snow": "snow+haze+low_light",
+    # MID6: MPerceiver, Ai et al. 2024, https://arxiv.org/abs/2312.02918; its blur is motion blur here.
+    "mid6/haze_noise_blur": "haze+motion_blur+gaussian_noise",
+    "mid6/low_light_noise_blur": "motion_blur+low_light+gaussian_noise",
+    "mid6/rain_noise_blur": "rain+motion_blur+gaussian_noise",
+    "mid6/rain_raindrop_noise": "rain+raindrop+gaussian_noise",
+    "mid6/raindrop_noise_blur": "raindrop+motion_blur+gaussian_noise",
+    "mid6/snow_noise_blur": "snow+motion_blur+gaussian_noise",
+}
+"""Published mixtures: name to recipe, in the order of image formation."""

@@ -1,0 +1,215 @@
+"""Recipes: degradations in a row, written as text.
+
+    gaussian_noise(sigma_255=25)+jpeg(quality=20)
+    rain(severity=0.8)+low_light
+    mid6/rain_noise_blur
+
+A step names a degradation and, in brackets, physical parameters; what it leaves open follows from the severity, which a
+step may set for itself.
+"""
+
+import inspect
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ldrestore.degradations.catalog import DEGRADATIONS, MIXTURES
+from ldrestore.errors import InputError, ShapeError, UnknownNameError
+from ldrestore.registry import resolve
+
+_STEP = re.compile(r"\s*([A-Za-z0-9_/]+)\s*(?:\(([^()]*)\))?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One degradation of a recipe."""
+
+    name: str
+    """Registry name."""
+    parameters: tuple[tuple[str, float | str], ...] = ()
+    """Names and values that the recipe fixes; "severity" among them sets the step's own severity."""
+
+    def __str__(self) -> str:
+        """The step as a recipe writes it."""
+        inner = ", ".join(f"{key}={value}" for key, value in self.parameters)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Degradations in the order in which they are applied."""
+
+    steps: tuple[Step, ...]
+    """At least one."""
+
+    def __str__(self) -> str:
+        """The recipe in its canonical spelling; `parse_recipe` gives the same recipe back."""
+        return "+".join(map(str, self.steps))
+
+
+def list_degradations() -> list[str]:
+    """Names of all single degradations."""
+    return DEGRADATIONS.names()
+
+
+def list_mixtures() -> list[str]:
+    """Names of the published mixtures, CDD11's and MID6's."""
+    return list(MIXTURES)
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        text: `name(key=value, ...)+name+...`, or the name of a mixture.
+
+    Raises:
+        UnknownNameError: no such degradation, mixture or parameter.
+        InputError: the text has another form, or a value is no number or out of range.
+    """
+    steps: list[Step] = []
+    for part in _split(text):
+        match = _STEP.fullmatch(part)
+        if match is None:
+            raise InputError(f"cannot read {part!r} in recipe {text!r}; expected name or name(key=value, ...)")
+        name, inner = match[1], match[2]
+        if name in MIXTURES:
+            if inner is not None:
+                raise InputError(
+                    f"mixture {name!r} takes no parameters, got ({inner}); write its steps: {MIXTURES[name]}"
+                )
+            steps.extend(parse_recipe(MIXTURES[name]).steps)
+        elif name in DEGRADATIONS:
+            steps.append(Step(name, _parse_parameters(name, inner or "")))
+        else:
+            raise UnknownNameError("degradation", name, [*DEGRADATIONS.names(), *MIXTURES])
+    return Recipe(tuple(steps))
+
+
+def apply_recipe(image: np.ndarray, recipe: Recipe, *, severity: float, generator: np.random.Generator) -> np.ndarray:
+    """Degrade a picture.
+
+    Args:
+        image: (H, W, 3) float32 in [0, 1]; not changed.
+        recipe: What to apply.
+        severity: In [0, 1], for every step that does not set its own.
+        generator: Each step draws from its own child of it, so that one step's draws do not shift another's.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1].
+
+    Raises:
+        ShapeError: the picture has another shape.
+        InputError: the severity is out of range.
+    """
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ShapeError(f"expected a picture of shape (H, W, 3), got {image.shape}")
+    _check_severity(severity)
+    for step, child in zip(recipe.steps, generator.spawn(len(recipe.steps)), strict=True):
+        fixed = dict(step.parameters)
+        own_severity = float(fixed.pop("severity", severity))
+        parameters = {**parameters_of(step.name, own_severity), **fixed}
+        image = resolve(DEGRADATIONS.get(step.name).target)(image, **parameters, generator=child)
+    return image
+
+
+def parameters_of(name: str, severity: float) -> dict[str, Any]:
+    """Physical parameters of a degradation at a severity in [0, 1].
+
+    Raises:
+        UnknownNameError: no such degradation.
+        InputError: the severity is out of range.
+    """
+    _check_severity(severity)
+    return resolve(f"{DEGRADATIONS.get(name).target}_parameters")(severity)
+
+
+def in_physical_order(names: list[str]) -> list[str]:
+    """Degradations in the order of image formation: weather, drops on the lens, lens and light, sensor, size, file."""
+    return sorted(names, key=lambda name: DEGRADATIONS.get(name).order)
+
+
+def _split(text: str) -> list[str]:
+    """The steps of a recipe: cut at each plus sign outside brackets.
+
+    Raises:
+        InputError: a step is empty.
+    """
+    parts = re.split(r"\+(?![^()]*\))", text)
+    if any(not part.strip() for part in parts):
+        raise InputError(f"recipe {text!r} has an empty step; expected name(key=value, ...)+name+...")
+    return parts
+
+
+def _parse_parameters(name: str, inner: str) -> tuple[tuple[str, float | str], ...]:
+    """The bracket of a step.
+
+    Raises:
+        UnknownNameError: the degradation has no such parameter.
+        InputError: a part is not key=value, comes twice, or its value does not fit.
+    """
+    function = resolve(DEGRADATIONS.get(name).target)
+    known = [key for key in inspect.signature(function).parameters if key not in ("image", "generator")]
+    parameters: dict[str, float | str] = {}
+    for part in filter(None, (piece.strip() for piece in inner.split(","))):
+        key, separator, value = (piece.strip() for piece in part.partition("="))
+        if not separator or not value:
+            raise InputError(f"cannot read {part!r} in {name}({inner}); expected key=value")
+        if key not in known and key != "severity":
+            raise UnknownNameError(f"parameter of {name}", key, [*known, "severity"])
+        if key in parameters:
+            raise InputError(f"{name}({inner}) sets {key} twice; keep one")
+        parameters[key] = _parse_value(name, key, value)
+    return tuple(parameters.items())
+
+
+def _parse_value(name: str, key: str, value: str) -> float | str:
+    """One value: a number, or for `kernel` the name of a kernel.
+
+    Raises:
+        UnknownNameError: no such kernel.
+        InputError: not a number, or out of range.
+    """
+    if key == "kernel":
+        kernels = [*resolve("ldrestore.degradations.storage:KERNELS"), "random"]
+        if value not in kernels:
+            raise UnknownNameError("kernel", value, kernels)
+        return value
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise InputError(f"{key} of {name} must be a number, got {value!r}") from error
+    low, high = _RANGES.get(key, (0.0, math.inf))
+    if not low <= number <= high or math.isinf(number):
+        raise InputError(f"{key} of {name} must lie in [{low:g}, {high:g}], got {value}")
+    return number
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "severity": (0.0, 1.0),
+    "quality": (1.0, 95.0),
+    "factor": (1.0, 64.0),
+    "photons": (0.1, 1e6),
+    "sigma_255": (0.0, 255.0),
+    "length": (1.0, 500.0),
+    "radius": (0.0, 200.0),
+    "sigma": (0.05, 100.0),
+    "veil": (0.0, 1.0),
+    "max_radius": (4.0, 500.0),
+    "stops": (0.0, 16.0),
+    "density": (0.0, 1000.0),
+}
+"""Allowed values by parameter; any other is at least 0."""
+
+
+def _check_severity(severity: float) -> None:
+    """Refuse a severity outside [0, 1].
+
+    Raises:
+        InputError: it lies outside.
+    """
+    if not 0 <= severity <= 1:
+        raise InputError(f"severity must lie in [0, 1], got {severity}")
