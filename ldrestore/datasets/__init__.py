@@ -1,0 +1,6 @@
+"""Pairs of degraded and clean pictures for training and evaluation."""
+
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
+from ldrestore.datasets.synthetic import RecipeShare, SyntheticDataConfig, SyntheticDataset
+
+__all__ = ["PairedDataConfig", "PairedDataset", "RecipeShare", "SyntheticDataConfig", "SyntheticDataset"]

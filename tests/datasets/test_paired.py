@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
+from ldrestore.errors import ConfigError, ShapeError
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("one", "two"):
+        gt = generator.integers(0, 128, (40, 50, 3), dtype=np.uint8)
+        write(tmp_path / "gt" / f"{name}.png", gt)
+        write(tmp_path / "lq" / f"{name}.bmp", gt + 100)
+    return PairedDataConfig(lq_folder=tmp_path / "lq", gt_folder=tmp_path / "gt")
+
+
+def test_pairs_match_by_stem_and_whole_pictures_come_back(folders):
+    data = PairedDataset(folders, patch_size=None, seed=0)
+    assert len(data) == 2
+    assert [data[index]["name"] for index in range(2)] == ["one", "two"]
+    item = data[1]
+    assert item["lq"].shape == (3, 40, 50)
+    torch.testing.assert_close(item["lq"] - item["gt"], torch.full((3, 40, 50), 100 / 255))
+
+
+def test_patches_are_cut_and_turned_alike(folders):
+    data = PairedDataset(folders, patch_size=16, seed=0)
+    for epoch in range(8):
+        item = data[(epoch, 0)]
+        torch.testing.assert_close(item["lq"] - item["gt"], torch.full((3, 16, 16), 100 / 255))
+    assert torch.equal(data[(4, 0)]["lq"], data[(4, 0)]["lq"])
+    assert not torch.equal(data[(4, 0)]["lq"], data[(5, 0)]["lq"])
+
+
+def test_a_missing_partner_is_named(folders):
+    (folders.lq_folder / "one.bmp").unlink()
+    with pytest.raises(ConfigError, match=r"1 pictures have no partner.*one"):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+def test_a_stem_twice_in_a_folder_is_refused(folders):
+    write(folders.lq_folder / "one.png", np.zeros((40, 50, 3), np.uint8))
+    with pytest.raises(ConfigError, match="same stem"):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+def test_pairs_of_different_sizes_and_small_pictures_are_refused(folders):
+    with pytest.raises(ShapeError, match="cannot cut 64x64 out of 40x50"):
+        PairedDataset(folders, patch_size=64, seed=0)[0]
+    write(folders.lq_folder / "one.bmp", np.zeros((40, 51, 3), np.uint8))
+    with pytest.raises(ShapeError, match="51x40"):
+        PairedDataset(folders, patch_size=16, seed=0)[0]
