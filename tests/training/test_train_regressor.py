@@ -1,0 +1,106 @@
+import json
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from skimage import data, io
+
+from ldrestore.config import build
+from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.factory import create_regressor
+from ldrestore.training.__main__ import main
+from ldrestore.training.train_regressor import (
+    RegressorTask,
+    RegressorTrainingConfig,
+    load_initial_weights,
+    train_regressor,
+)
+
+TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]}
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    """A YAML file of a run of four steps on two small pictures."""
+    (tmp_path / "pictures").mkdir()
+    io.imsave(tmp_path / "pictures/cat.png", data.chelsea()[:96, :128])
+    io.imsave(tmp_path / "pictures/coffee.png", data.coffee()[:96, :128])
+    values = {
+        "run": {"output_dir": str(tmp_path / "run"), "device": "cpu", "num_workers": 0, "log_every": 2},
+        "network": {"name": "nafnet", "options": TINY},
+        "data": {
+            "folders": [str(tmp_path / "pictures")],
+            "mixture": [{"recipe": "gaussian_noise", "weight": 1}],
+        },
+        "stages": [{"patch_size": 16, "batch_size": 2, "steps": 2}, {"patch_size": 24, "batch_size": 1, "steps": 2}],
+        "validation": {
+            "folder": str(tmp_path / "pictures"),
+            "recipes": ["gaussian_noise(sigma_255=25)"],
+            "num_pictures": 1,
+            "crop_size": 32,
+        },
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_run_ends_with_a_pipeline(config_file, tmp_path):
+    assert train_regressor(config_file, overrides=[], resume=None)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "l1", "fourier_l1"} <= lines[0].keys()
+    assert "validation/psnr/gaussian_noise(sigma_255=25)" in lines[-1]
+    restorer = FastRestorePipeline.from_pretrained(tmp_path / "run/export")
+    averaged = load_file(tmp_path / "run/checkpoints/step_00000004/ema.safetensors")
+    assert all(torch.equal(weight, averaged[name]) for name, weight in restorer.regressor.state_dict().items())
+
+
+def test_a_finished_run_is_the_start_of_another(config_file, tmp_path):
+    train_regressor(config_file, overrides=[], resume=None)
+    overrides = [f"run.output_dir={tmp_path / 'second'}", f"init_from={tmp_path / 'run/export'}"]
+    assert train_regressor(config_file, overrides=overrides, resume="auto")
+
+
+def test_pairs_of_pictures_train_too(config_file, tmp_path):
+    folder = tmp_path / "pictures"
+    assert train_regressor(config_file, overrides=[f"data={{lq_folder: {folder}, gt_folder: {folder}}}"], resume=None)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(config_file):
+    values = yaml.safe_load(config_file.read_text()) | {"loss": {"l1_weight": 2.0, "fourier_weight": 0.5}}
+    task = RegressorTask(build(RegressorTrainingConfig, values))
+    batch = {"lq": torch.rand(1, 3, 8, 8), "gt": torch.rand(1, 3, 8, 8)}
+    loss, parts = task.loss(torch.nn.Identity(), batch)
+    torch.testing.assert_close(loss, 2 * parts["l1"] + 0.5 * parts["fourier_l1"])
+
+
+@pytest.mark.parametrize("inner", ["weights.safetensors", "diffusion_pytorch_model.safetensors"])
+def test_initial_weights_come_from_a_file_or_a_folder(tmp_path, inner):
+    source, target = (create_regressor("nafnet", **TINY) for _ in range(2))
+    save_file(source.state_dict(), tmp_path / inner)
+    load_initial_weights(target, tmp_path if inner.startswith("diffusion") else tmp_path / inner)
+    assert all(torch.equal(weight, source.state_dict()[name]) for name, weight in target.state_dict().items())
+
+
+def test_initial_weights_that_do_not_fit_are_refused(tmp_path):
+    network = create_regressor("nafnet", **TINY)
+    with pytest.raises(WeightsUnavailableError, match=r"no weights at .*check init_from"):
+        load_initial_weights(network, tmp_path)
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        load_initial_weights(network, tmp_path / "other.safetensors")
+
+
+def test_a_config_without_stages_is_refused(config_file):
+    with pytest.raises(ConfigError, match="stages is empty"):
+        train_regressor(config_file, overrides=["stages=[]"], resume=None)
+
+
+def test_the_command_gives_exit_codes(config_file):
+    assert main([str(config_file), "run.log_every=1"]) == 0
+    assert main([str(config_file), "--resume", "auto"]) == 0
+    assert main([str(config_file)]) == 2
+    assert main([str(config_file), "run.sead=1", "--resume", "auto"]) == 2
+    assert main([str(config_file), "init_from=nowhere", "run.output_dir=nowhere"]) == 1

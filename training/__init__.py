@@ -1,0 +1,1 @@
+"""Training: one loop on accelerate, one file a trainer. Run `python -m ldrestore.training CONFIG`."""

@@ -1,0 +1,52 @@
+"""Command of the trainers: `python -m ldrestore.training CONFIG [key=value ...] [--resume auto|FOLDER]`.
+
+Under a launcher: `accelerate launch -m ldrestore.training CONFIG ...`.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ldrestore.errors import InputError, LDRestoreError
+from ldrestore.training.train_regressor import train_regressor
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a trainer.
+
+    Args:
+        arguments: Words of the command line; None takes those of the process.
+
+    Returns:
+        Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config.
+    """
+    parser = argparse.ArgumentParser(prog="python -m ldrestore.training", description="Train a regressor.")
+    parser.add_argument("config", type=Path, help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that win over the file's")
+    parser.add_argument(
+        "--resume",
+        metavar="auto|FOLDER",
+        help="go on from the newest checkpoint of run.output_dir, if there is one, or from the one in FOLDER",
+    )
+    options = parser.parse_intermixed_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
+    try:
+        is_finished = train_regressor(options.config, overrides=options.overrides, resume=options.resume)
+    except InputError as error:
+        logger.error("%s", error)
+        return 2
+    except LDRestoreError as error:
+        logger.error("%s", error)
+        return 1
+    if not is_finished:
+        logger.warning("stopped by a signal; go on with --resume auto")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

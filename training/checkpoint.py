@@ -1,0 +1,236 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder `checkpoints/step_00001000`:
+
+    model.safetensors, optimizer.bin, scaler.pt   accelerate's own files (other names under DeepSpeed and FSDP)
+    ema.safetensors                               averaged weights
+    process_0.pt ...                              random states and loss sums, one file a process
+    progress.json                                 step, number of processes, config
+
+It is written under another name and renamed when whole: a folder of that name is a complete checkpoint.
+"""
+
+import json
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ldrestore.config import as_plain
+from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.training.config import RunConfig, TrainingConfig
+from ldrestore.training.ema import Ema
+from ldrestore.training.journal import LossWindow
+
+CHECKPOINT_FOLDER = "checkpoints"
+FREE_TO_CHANGE = frozenset(
+    f"run.{name}"
+    for name in (
+        "output_dir",
+        "num_workers",
+        "log_every",
+        "validate_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "tracker",
+    )
+)
+"""Keys of the config that change no result, and may differ when a run resumes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """What changes while training; model and optimizer as accelerate prepared them."""
+
+    model: nn.Module
+    """The network in training, wrapped."""
+    optimizer: torch.optim.Optimizer
+    """Its optimizer, wrapped."""
+    ema: Ema | None
+    """The averaged weights."""
+    step: int = 0
+    """Optimizer steps done."""
+    window: LossWindow = field(default_factory=LossWindow)
+    """Losses since the last line of metrics, of this process."""
+
+
+def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator: Accelerator) -> Path:
+    """Write a checkpoint and delete the oldest ones; every process must call this.
+
+    Args:
+        state: What to save.
+        config: Where to write, and what to remember.
+        accelerator: As it prepared the state.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    parent = config.run.output_dir / CHECKPOINT_FOLDER
+    final = parent / f"step_{state.step:08d}"
+    partial = parent / f"partial_{state.step:08d}"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    torch.save(_process_state(state.window), partial / f"process_{accelerator.process_index}.pt")
+    if accelerator.is_main_process:
+        if state.ema is not None:
+            save_file(_contiguous(state.ema.network.state_dict()), partial / "ema.safetensors")
+        progress = {"step": state.step, "num_processes": accelerator.num_processes, "config": as_plain(config)}
+        (partial / "progress.json").write_text(json.dumps(progress, indent=2) + "\n", encoding="utf-8")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        for old in list_checkpoints(config.run.output_dir)[: -config.run.keep_checkpoints]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+    return final
+
+
+def load_checkpoint(folder: Path, state: TrainingState, *, config: TrainingConfig, accelerator: Accelerator) -> None:
+    """Bring a fresh state to where a checkpoint was written; every process must call this.
+
+    Args:
+        folder: The checkpoint.
+        state: Freshly prepared; changed in place.
+        config: The config of this run, which must equal that of the checkpoint but for `FREE_TO_CHANGE`.
+        accelerator: As it prepared the state.
+
+    Raises:
+        ConfigError: config or number of processes differ.
+        WeightsError: a file of the checkpoint is missing.
+    """
+    progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+    check_same_config(progress["config"], as_plain(config))
+    if progress["num_processes"] != accelerator.num_processes:
+        raise ConfigError(
+            f"{folder} was written by {progress['num_processes']} processes, this run has {accelerator.num_processes}; "
+            "resume with as many, or start a new run with init_from"
+        )
+    accelerator.load_state(str(folder))
+    if state.ema is not None:
+        state.ema.load(load_file(_existing(folder / "ema.safetensors")))
+    # accelerate restores random states too, but goes on in silence where it fails.
+    process_file = _existing(folder / f"process_{accelerator.process_index}.pt")
+    process = torch.load(process_file, map_location="cpu", weights_only=True)
+    _restore_random(process["random"])
+    state.window.load_state_dict(process["window"], device=accelerator.device)
+    state.step = progress["step"]
+
+
+def find_checkpoint(run: RunConfig, resume: str | None) -> Path | None:
+    """The checkpoint to start from.
+
+    Args:
+        run: Holds the run's folder.
+        resume: None to start anew, "auto" for the newest checkpoint of the run's folder if there is one, or the folder
+            of a checkpoint.
+
+    Returns:
+        The checkpoint's folder; None to start anew.
+
+    Raises:
+        ConfigError: the folder is no checkpoint, or a new run would overwrite one that has checkpoints.
+    """
+    found = list_checkpoints(run.output_dir)
+    if resume is None:
+        if found:
+            raise ConfigError(
+                f"{run.output_dir} holds a run with checkpoints; "
+                "go on with --resume auto, or give another run.output_dir"
+            )
+        return None
+    if resume == "auto":
+        return found[-1] if found else None
+    if not (Path(resume) / "progress.json").is_file():
+        raise ConfigError(f"{resume} is no checkpoint; expected a folder such as {CHECKPOINT_FOLDER}/step_00001000")
+    return Path(resume)
+
+
+def list_checkpoints(output_dir: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted((output_dir / CHECKPOINT_FOLDER).glob("step_*"), key=lambda folder: int(folder.name[len("step_") :]))
+
+
+def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:
+    """Refuse to resume with a config that gives other results.
+
+    Args:
+        saved: Config of the checkpoint, as plain values.
+        current: Config of this run, as plain values.
+
+    Raises:
+        ConfigError: keys beyond `FREE_TO_CHANGE` differ; the message names them.
+    """
+    saved, current = _flat(saved), _flat(current)
+    different = [
+        f"{key} ({saved.get(key, 'missing')} -> {current.get(key, 'missing')})"
+        for key in sorted(saved.keys() | current.keys())
+        if key not in FREE_TO_CHANGE and (key not in saved or key not in current or saved[key] != current[key])
+    ]
+    if different:
+        raise ConfigError(
+            f"cannot resume, the config differs in {', '.join(different)}; "
+            "restore the values, or start a new run in another run.output_dir with init_from"
+        )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as one mapping from dotted keys to leaves."""
+    if isinstance(values, list) and values:
+        values = {str(index): value for index, value in enumerate(values)}
+    if not isinstance(values, dict) or not values:
+        return {prefix: values}
+    flat = {}
+    for key, value in values.items():
+        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _process_state(window: LossWindow) -> dict[str, Any]:
+    """What differs between processes, in types that torch reads without pickle's dangers."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "random": {
+            "python": random.getstate(),
+            "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        },
+        "window": window.state_dict(),
+    }
+
+
+def _restore_random(states: dict[str, Any]) -> None:
+    """Set the random states of this process."""
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _contiguous(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in the plain memory order that safetensors asks for."""
+    return {name: weight.contiguous() for name, weight in weights.items()}
+
+
+def _existing(path: Path) -> Path:
+    """The path itself.
+
+    Raises:
+        WeightsError: nothing lies there.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; the checkpoint is damaged, resume from another one")
+    return path
