@@ -33,6 +33,8 @@ class RegressorRecord:
     """The paper."""
     licence: str
     """Licence of the authors' published weights; ours is Apache-2.0."""
+    is_one_layout: bool = True
+    """Whether the name stands for these very options; False for an architecture's own name."""
     signature_keys: tuple[str, ...]
     """Keys that a checkpoint of this architecture has, used to tell architectures apart."""
 

@@ -88,9 +88,9 @@ def gaussian_blur_parameters(severity: float) -> dict[str, float]:
 
 
 def gaussian_blur(image: np.ndarray, *, sigma: float, generator: np.random.Generator) -> np.ndarray:
-    """Blur with a slightly anisotropic Gaussian on the code values, as Wang et al. 2021, Real-ESRGAN, model soft lenses.
+    """Blur with a slightly anisotropic Gaussian on the code values, a soft lens.
 
-    https://arxiv.org/abs/2107.10833
+    As Wang et al. 2021, Real-ESRGAN, model it (https://arxiv.org/abs/2107.10833).
 
     Args:
         image: (H, W, 3) float32 in [0, 1].

@@ -26,7 +26,8 @@ for _name, _module, _order, _source in _ROWS:
     )
 
 MIXTURES: dict[str, str] = {
-    # CDD11: OneRestore, Guo et al. 2024, https://arxiv.org/abs/2407.04621; rain and snow lie in the haze, all in the dark.
+    # CDD11: OneRestore, Guo et al. 2024, https://arxiv.org/abs/2407.04621;
+    # rain and snow lie in the haze, all in the dark.
     "cdd11/low": "low_light",
     "cdd11/haze": "haze",
     "cdd11/rain": "rain",

@@ -62,7 +62,7 @@ def real_noise(image: np.ndarray, *, shot: float, read: float, generator: np.ran
 
     After Brooks et al. 2019, Unprocessing Images for Learned Raw Denoising (https://arxiv.org/abs/1811.11127): the
     picture is taken back to linear light and un-balanced with random gains; noise of variance shot * signal + read^2 is
-    drawn at each site of a Bayer mosaic (RGGB) and runs through bilinear demosaicking, white balance and the sRGB curve.
+    drawn at each site of a Bayer mosaic (RGGB) and runs through bilinear demosaicking, white balance and sRGB curve.
     Only the noise is demosaicked, the picture keeps its detail. The result is signal-dependent, spatially correlated
     and coloured.
 

@@ -15,8 +15,8 @@ def raindrop(image: np.ndarray, *, density: float, max_radius: float, generator:
     """Cover parts of the picture by drops, each a small lens that shows its surroundings upside down and out of focus.
 
     The composition (1 - M) I + M R of Qian et al. 2018, Attentive GAN for Raindrop Removal, Eq. 1
-    (https://arxiv.org/abs/1711.10098), with the refraction R of a drop as a minified, inverted, blurred view; the rim is
-    darker and a highlight sits towards the light.
+    (https://arxiv.org/abs/1711.10098), with the refraction R of a drop as a minified, inverted, blurred view; the
+    rim is darker and a highlight sits towards the light.
 
     Args:
         image: (H, W, 3) float32 in [0, 1].

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from ldrestore.errors import CorruptImageError, ImageTooLargeError, PixelRangeError, UnsupportedFormatError
-from ldrestore.images.metadata import ORIENTATION_TAG, exif_of, orientation_of, upright, xmp_of
+from ldrestore.images.metadata import ORIENTATION_TAG, exif_of, orientation_of, upright, upright_xmp, xmp_of
 from ldrestore.images.photo import Photo
 
 _GREY, _RGB = {"L", "LA"}, {"RGB", "RGBA"}
@@ -93,7 +93,7 @@ def photo_of_deep_tiff(path: Path, *, max_pixels: int) -> Photo:
     orientation = tags.get(ORIENTATION_TAG, 1)
     values = upright(values, orientation if orientation in range(1, 9) else 1)
     return _with_alpha_apart(
-        values, path=path, format="TIFF", icc_profile=tags.get(34675), exif=_exif_of_tags(tags), xmp=tags.get(700)
+        values, path=path, format="TIFF", icc_profile=tags.get(34675), exif=_exif_of_tags(tags), xmp=upright_xmp(tags.get(700))
     )
 
 

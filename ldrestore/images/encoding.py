@@ -143,9 +143,8 @@ def _encode_tiff(photo: Photo, file: BinaryIO) -> None:
     if photo.exif:
         exif = Image.Exif()
         exif.load(photo.exif)
-        for code in (0x010F, 0x0110, 0x013B, 0x8298):
-            if isinstance(exif.get(code), str):
-                tags.append((code, 2, 0, exif[code], True))
+        texts = {code: exif.get(code) for code in (0x010F, 0x0110, 0x013B, 0x8298)}
+        tags += [(code, 2, 0, text, True) for code, text in texts.items() if isinstance(text, str)]
         options = {"software": exif.get(0x0131), "datetime": exif.get(0x0132), "description": exif.get(0x010E)}
     tifffile.imwrite(
         file,

@@ -1,7 +1,7 @@
 """Pictures from and to files: the file contract.
 
-Reading applies the orientation once, keeps the pixels' depth, alpha, ICC profile, EXIF and XMP, and refuses with a typed
-error what is no picture, damaged or too large, before it is decoded where the header tells. Writing is atomic.
+Reading applies the orientation once and keeps the pixels' depth, alpha, ICC profile, EXIF and XMP. What is no picture,
+damaged or too large is refused with a typed error, before it is decoded where the header tells. Writing is atomic.
 """
 
 import warnings

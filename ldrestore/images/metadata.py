@@ -60,8 +60,11 @@ def xmp_of(image: Image.Image) -> bytes | None:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if packet is None and image.format == "TIFF":
         packet = getattr(image, "tag_v2", {}).get(700)
-    if isinstance(packet, str):
-        packet = packet.encode()
+    return upright_xmp(packet.encode() if isinstance(packet, str) else packet)
+
+
+def upright_xmp(packet: bytes | None) -> bytes | None:
+    """An XMP packet with its orientation reset; None for none or an empty one."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
 
 

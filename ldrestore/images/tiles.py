@@ -1,7 +1,7 @@
 """Pictures of any size in bounded memory: a plan of overlapping tiles, and their blend without a seam.
 
-The plan follows from the picture's size and a declared memory budget alone, through a fixed ladder, so that the same call
-gives the same pixels tomorrow, whatever else the machine is doing.
+The plan follows from the picture's size and a declared memory budget alone, through a fixed ladder, so that the same
+call gives the same pixels tomorrow, whatever else the machine is doing.
 """
 
 import dataclasses

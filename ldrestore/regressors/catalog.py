@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from ldrestore.registry import RegressorRecord, Registry
+from ldrestore.registry import Registry, RegressorRecord
 
 REGRESSORS: Registry[RegressorRecord] = Registry("regressor")
 
@@ -26,6 +26,7 @@ def _register_nafnet(
             tasks=tasks,
             source=_NAFNET_SOURCE,
             licence=licence,
+            is_one_layout=name != "nafnet",
             signature_keys=("intro.weight", "ending.weight", "middle_blks.0.beta", "middle_blks.0.sca.1.weight"),
         )
     )

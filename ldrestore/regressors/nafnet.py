@@ -1,6 +1,8 @@
 """NAFNet in the layout of the published checkpoints, Chen et al. 2022 (https://arxiv.org/abs/2204.04676)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -101,3 +103,31 @@ class NAFNet(ModelMixin, ConfigMixin):
         for up, decoder, skip in zip(self.ups, self.decoders, reversed(skips), strict=True):
             hidden_states = decoder(up(hidden_states) + skip)  # (B, C/2, 2H, 2W)
         return F.pixel_shuffle(self.ending(hidden_states), squeeze)
+
+
+def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Constructor arguments that a checkpoint's keys and shapes call for.
+
+    Args:
+        weights: Key to tensor; has "intro.weight" and "ending.weight".
+    """
+    width, folded = weights["intro.weight"].shape[:2]
+    img_channel = 3 if folded % 3 == 0 else 1
+    return {
+        "img_channel": img_channel,
+        "width": width,
+        "middle_blk_num": _count(weights, "middle_blks."),
+        "enc_blk_nums": _blocks_of_levels(weights, "encoders."),
+        "dec_blk_nums": _blocks_of_levels(weights, "decoders."),
+        "squeeze": math.isqrt(folded // img_channel),
+    }
+
+
+def _blocks_of_levels(weights: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
+    """Number of blocks in each level."""
+    return tuple(_count(weights, f"{prefix}{level}.") for level in range(_count(weights, prefix)))
+
+
+def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """How many different numbers follow a prefix."""
+    return len({key.removeprefix(prefix).partition(".")[0] for key in weights if key.startswith(prefix)})

@@ -1,0 +1,70 @@
+# Two commands for everybody: `make restore` and `make test`. `make help` lists the others.
+
+VENV ?= .venv
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+BIN := $(VENV)/bin
+export IMAGE
+
+.DEFAULT_GOAL := help
+.PHONY: help restore test test-slow check format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make restore                  restore the pictures of samples/ into restored/'
+	@echo 'make restore IMAGE=photo.jpg  restore your own picture into restored/'
+	@echo 'make test                     run the fast and the end-to-end tests'
+	@echo 'make test-slow                run the slow tests, and on a machine with a GPU those that need one'
+	@echo 'make check                    check format, lint, layers and limits, then run the tests'
+	@echo 'make format                   format the code and sort its imports'
+	@echo 'make clean                    remove builds and caches; .venv/ and restored/ stay'
+	@echo
+	@echo 'Each installs what it needs into .venv first. PYTHON=python3.12 names the interpreter (3.11 or newer),'
+	@echo 'VENV=folder another environment.'
+
+$(BIN)/activate:
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'ldrestore needs Python 3.11 or newer, and $(or $(PYTHON),python3) is not: install one and name it,' \
+			'for example: make restore PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Making the environment $(VENV) with $(PYTHON)'
+	@$(PYTHON) -m venv '$(VENV)' || { \
+		echo 'Python could not make the environment; on Debian and Ubuntu install the package python3-venv.' >&2; exit 1; }
+
+# Stamps: .installed stands for the package alone, .installed-EXTRA for the package with that extra.
+$(VENV)/.installed: pyproject.toml | $(BIN)/activate
+	@echo 'Installing ldrestore and PyTorch into $(VENV): some minutes and, with GPU support, some gigabytes, once'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch '$@'
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/activate
+	@echo 'Installing ldrestore[$*] into $(VENV): some minutes and, with GPU support, some gigabytes, once'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch '$@'
+
+restore: $(VENV)/.installed
+ifdef IMAGE
+	@$(BIN)/ldrestore restore "$$IMAGE" restored/ --overwrite
+else
+	@$(BIN)/ldrestore restore samples restored --overwrite
+endif
+	@echo 'The restored pictures lie in $(CURDIR)/restored'
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m 'slow or gpu' --timeout 3600
+
+check: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python scripts/check_layers.py
+	$(BIN)/python scripts/check_limits.py
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff check --fix --select I .
+	$(BIN)/python -m ruff format .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

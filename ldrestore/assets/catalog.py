@@ -1,0 +1,38 @@
+"""Static records of the ready-to-use weights; importing this imports no torch."""
+
+from pathlib import Path
+
+from ldrestore.registry import ModelRecord, Registry
+
+MODELS: Registry[ModelRecord] = Registry("model")
+
+MODELS.register(
+    ModelRecord(
+        name="default",
+        track="fast",
+        location="assets/default",
+        tasks=(
+            "gaussian_noise",
+            "poisson_noise",
+            "real_noise",
+            "motion_blur",
+            "defocus_blur",
+            "gaussian_blur",
+            "rain",
+            "snow",
+            "haze",
+            "raindrop",
+            "low_light",
+            "jpeg",
+            "downscale",
+        ),
+        licence="Apache-2.0",
+        parameters=3_348_292,
+        summary="small blind restorer for all listed degradations, made for the CPU",
+    )
+)
+
+
+def folder_of(record: ModelRecord) -> Path:
+    """Where embedded weights lie."""
+    return Path(__file__).resolve().parent.parent / record.location

@@ -1,0 +1,30 @@
+"""`ldrestore convert`: a published checkpoint into a folder that `restore --model` takes."""
+
+from typing import Annotated
+
+import typer
+
+CONVERT_EXAMPLES = """\b
+Examples:
+  ldrestore convert nafnet_sidd_w32 NAFNet-SIDD-width32.pth nafnet-sidd
+  ldrestore restore photo.jpg better.jpg --model nafnet-sidd
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+def convert_command(
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", help="Name of the architecture; `ldrestore models` lists them.")
+    ],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="The authors' file: .pth, .pt or .safetensors.")
+    ],
+    out_dir: Annotated[str, typer.Argument(metavar="OUT_DIR", help="Folder to make; must not exist, or be empty.")],
+) -> None:
+    """Convert a published checkpoint to a model folder.
+
+    Pickled files are read without running code from them. Every weight must fit, or nothing is written.
+    """
+    from ldrestore.conversion import convert
+
+    print(convert(architecture, checkpoint, out_dir))

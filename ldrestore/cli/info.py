@@ -1,0 +1,106 @@
+"""`ldrestore info`: all that is known of one model."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ldrestore.cli.console import print_json, print_table
+from ldrestore.cli.options import ListJsonOption
+from ldrestore.errors import WeightsError
+
+INFO_EXAMPLES = """\b
+Examples:
+  ldrestore info default
+  ldrestore info nafnet-sidd --json
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+def info_command(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+    ],
+    as_json: ListJsonOption = False,
+) -> None:
+    """Tell all that is known of one model.
+
+    What it is for, its licence, its size, the hashes of its weights, its model card. The model is loaded, so that a
+    damaged one is found out.
+    """
+    facts = _facts(model)
+    if as_json:
+        print_json(facts)
+        raise typer.Exit()
+    rows = [(name, _text(value)) for name, value in facts.items() if name != "card" and value is not None]
+    print_table(("fact", "value"), rows)
+    if facts["card"]:
+        print(f"\n{facts['card']}")
+
+
+def _facts(model: str) -> dict[str, Any]:
+    """What is known of a model: its record, what its folder says, what its network is.
+
+    Raises:
+        UnknownNameError: neither a model's name nor a folder.
+        WeightsError: the weights are missing, or do not fit.
+    """
+    from ldrestore.assets.catalog import MODELS
+    from ldrestore.regressors.factory import record_of
+    from ldrestore.restorers import load_restorer
+
+    network = load_restorer(model, device="cpu").regressor
+    architecture = record_of(network)
+    registered = asdict(MODELS.get(model)) if model in MODELS else {}
+    folder = Path(__file__).resolve().parent.parent / registered["location"] if registered else Path(model)
+    return {
+        **registered,
+        "name": model,
+        "architecture": architecture.name,
+        "network": type(network).__name__,
+        "network_options": {key: value for key, value in network.config.items() if not key.startswith("_")},
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "bytes_per_pixel": architecture.bytes_per_pixel,
+        "source": architecture.source,
+        "provenance": _read_json(folder / "ldrestore.json"),
+        "weights_sha256": _hashes(folder),
+        "card": _read_text(folder / "README.md"),
+    }
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weight file of a model folder, by its path inside it."""
+    hashes = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _read_json(path: Path) -> Any:
+    """What a JSON file of a model folder says; None where there is no such file.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    try:
+        return json.loads(_read_text(path) or "null")
+    except ValueError as error:
+        raise WeightsError(f"{path} is no valid JSON ({error}); get an intact copy of the model folder") from error
+
+
+def _read_text(path: Path) -> str | None:
+    """Text of a file; None where there is no such file."""
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _text(value: Any) -> str:
+    """A fact as a person reads it."""
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if type(value) is int else str(value)

@@ -1,0 +1,109 @@
+"""The `ldrestore` command: its sub-commands, global options, and what an error looks like.
+
+Exit codes: 0 done; 1 some inputs failed; 2 wrong call; 130 interrupted.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ldrestore import __version__
+from ldrestore.cli.console import one_line_warnings, say
+from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
+from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
+from ldrestore.cli.info import INFO_EXAMPLES, info_command
+from ldrestore.cli.models import MODELS_EXAMPLES, models_command
+from ldrestore.cli.restore import RESTORE_EXAMPLES, restore_command
+from ldrestore.cli.train import TRAIN_EXAMPLES, train_command
+from ldrestore.errors import InputError, LDRestoreError
+
+
+class _Commands(TyperGroup):
+    """The group of all commands; the one place where errors become messages and exit codes."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command that was named.
+
+        Raises:
+            Exit: with the code of a failed or interrupted command.
+            LDRestoreError: as it came, under --debug.
+        """
+        try:
+            with one_line_warnings():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted; what was finished is whole, the same command goes on with the rest")
+            raise typer.Exit(130) from None
+        except LDRestoreError as error:
+            if ctx.params["debug"]:
+                raise
+            say(f"error: {error}")
+            raise typer.Exit(2 if isinstance(error, InputError) else 1) from error
+
+
+app = typer.Typer(
+    name="ldrestore",
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_asked: bool) -> None:
+    """Print the version and stop."""
+    if is_asked:
+        print(f"ldrestore {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def configure(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="LDRESTORE_DEBUG", help="Show tracebacks and the library's own messages.")
+    ] = False,
+) -> None:
+    """Restore damaged pictures: noise, blur, rain, snow, haze, drops, darkness, compression.
+
+    `ldrestore COMMAND --help` explains each command. Exit codes: 0 done, 1 some inputs failed (each is named with its
+    reason, the others are done), 2 wrong call, 130 interrupted.
+    """
+    if debug:
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("ldrestore").setLevel(logging.DEBUG)
+
+
+app.command("restore", epilog=RESTORE_EXAMPLES)(restore_command)
+app.command("degrade", epilog=DEGRADE_EXAMPLES)(degrade_command)
+app.command("train", epilog=TRAIN_EXAMPLES)(train_command)
+app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
+app.command("models", epilog=MODELS_EXAMPLES)(models_command)
+app.command("info", epilog=INFO_EXAMPLES)(info_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after the program's name; None takes those of the process.
+
+    Returns:
+        Exit code: 0 done, 1 some inputs failed, 2 wrong call, 130 interrupted.
+    """
+    try:
+        app(None if arguments is None else list(arguments), prog_name="ldrestore")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""`ldrestore models`: what there is to restore with."""
+
+from dataclasses import asdict
+
+import typer
+
+from ldrestore.cli.console import print_json, print_table
+from ldrestore.cli.options import ListJsonOption
+
+MODELS_EXAMPLES = """\b
+Examples:
+  ldrestore models
+  ldrestore models --json
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+def models_command(as_json: ListJsonOption = False) -> None:
+    """List models and architectures.
+
+    Models are ready to use with `ldrestore restore --model NAME`; architectures can be trained, and published
+    checkpoints of them converted.
+    """
+    from ldrestore.assets.catalog import MODELS
+    from ldrestore.regressors.catalog import REGRESSORS
+
+    if as_json:
+        architectures = [
+            {"name": record.name, "tasks": record.tasks, "licence": record.licence, "source": record.source}
+            for record in REGRESSORS
+        ]
+        print_json({"models": [asdict(record) for record in MODELS], "architectures": architectures})
+        raise typer.Exit()
+    print_table(
+        ("model", "track", "parameters", "licence", "for", "summary"),
+        [
+            (
+                record.name,
+                record.track,
+                f"{record.parameters / 1e6:.2f} M",
+                record.licence,
+                ", ".join(record.tasks),
+                record.summary,
+            )
+            for record in MODELS
+        ],
+        title="models: ldrestore restore IN OUT --model NAME",
+    )
+    print_table(
+        ("architecture", "for", "licence of published weights", "source"),
+        [(record.name, ", ".join(record.tasks), record.licence, record.source) for record in REGRESSORS],
+        title="architectures: ldrestore convert NAME CHECKPOINT OUT_DIR",
+    )

@@ -1,0 +1,54 @@
+"""Arguments and options that restore and degrade share, so that both explain them in the same words."""
+
+from typing import Annotated
+
+import typer
+
+from ldrestore.cli.jobs import PictureFormat
+
+InArgument = Annotated[str, typer.Argument(metavar="IN", help="A picture, or a folder of pictures.")]
+
+OutArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT", help="A file, or a folder; a name that ends with '/' is a folder and is made if missing."
+    ),
+]
+
+FormatOption = Annotated[
+    PictureFormat | None,
+    typer.Option(
+        "--format", help="Format of the results written into a folder; without it each picture keeps its own."
+    ),
+]
+
+QualityOption = Annotated[
+    int, typer.Option(min=1, max=100, metavar="Q", help="Quality of JPEG and WebP results, 1 to 100.")
+]
+
+RecursiveOption = Annotated[
+    bool,
+    typer.Option("--recursive", "-r", help="Look into sub-folders too; hidden ones and links to folders are left out."),
+]
+
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Write again what exists; without it a folder's results are skipped, a file's refused."
+    ),
+]
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only list what would be read and written; nothing is opened, no model is loaded."),
+]
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document with every input, output, status and reason to stdout.")
+]
+
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress bar and no summary; failures and warnings are still named.")
+]
+
+ListJsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

@@ -1,0 +1,227 @@
+"""`ldrestore restore`: restore a picture, or all pictures of a folder."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ldrestore.cli.batch import Work, make_parent, planned, report, run_plan
+from ldrestore.cli.jobs import Job, plan_jobs
+from ldrestore.cli.options import (
+    DryRunOption,
+    FormatOption,
+    InArgument,
+    JsonOption,
+    OutArgument,
+    OverwriteOption,
+    QualityOption,
+    QuietOption,
+    RecursiveOption,
+)
+from ldrestore.errors import InputError, OutputExistsError
+
+RESTORE_EXAMPLES = """\b
+Examples:
+  ldrestore restore photo.jpg better.jpg
+  ldrestore restore holiday/ restored/ --recursive
+  ldrestore restore scan.tif clean.tif --fidelity 0.3
+  ldrestore restore small.png big.png --scale 2
+  ldrestore restore huge.png out.png --memory 2
+  ldrestore restore photo.jpg better.jpg --protect face_mask.png
+  ldrestore restore raw/ out/ --format png --json > report.json
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+class NumberFormat(StrEnum):
+    """Number formats a network can run in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+ModelOption = Annotated[
+    str, typer.Option(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+]
+
+ScaleOption = Annotated[
+    int, typer.Option(min=1, max=8, metavar="N", help="Enlarge N times along each side first, then restore.")
+]
+
+FidelityOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, metavar="F", help="Blend the input back in: 0 is the model's result, 1 the input itself."
+    ),
+]
+
+ProtectOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MASK",
+        help="A grey picture of the input's size: white stays as it is, black is restored, grey is in between.",
+    ),
+]
+
+TileOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|N|off",
+        help="Tile side in pixels: `auto` plans it from --memory, N fixes it, `off` takes the picture whole.",
+    ),
+]
+
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(metavar="GB", help="Working memory that `--tile auto` plans for, in gigabytes (10^9 bytes)."),
+]
+
+SelfEnsembleOption = Annotated[
+    bool,
+    typer.Option("--self-ensemble", help="Average over the 8 flips and turns: slightly better, 8 times slower."),
+]
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="DEVICE", help="`auto` takes a GPU where there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."),
+]
+
+DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the network; the 16-bit ones are for GPUs.")]
+
+RecordOption = Annotated[
+    bool,
+    typer.Option(
+        "--record/--no-record", help="Write how each result was made to a file OUT.json beside it; no time stamps."
+    ),
+]
+
+
+def restore_command(  # each parameter is an option
+    source: InArgument,
+    target: OutArgument,
+    model: ModelOption = "default",
+    scale: ScaleOption = 1,
+    fidelity: FidelityOption = 0.0,
+    protect: ProtectOption = None,
+    tile: TileOption = "auto",
+    memory: MemoryOption = None,
+    self_ensemble: SelfEnsembleOption = False,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = NumberFormat.FLOAT32,
+    picture_format: FormatOption = None,
+    quality: QualityOption = 95,
+    record: RecordOption = True,
+    recursive: RecursiveOption = False,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Restore a picture, or all pictures of a folder.
+
+    IN and OUT are two files, a file and a folder, or two folders. Of a folder, names and formats are mirrored (HEIF
+    becomes PNG), what already lies in OUT is skipped, other files are ignored, and a broken picture is named with its
+    reason while the others are done. Orientation, colour profile, metadata, transparency and 16 bits are kept.
+    """
+    options: dict[str, Any] = {
+        "scale": scale,
+        "fidelity": fidelity,
+        "protect": _checked_mask(protect),
+        "tile": _parse_tile(tile),
+        "self_ensemble": self_ensemble,
+    }
+    if memory is not None:
+        options["memory_gb"] = memory
+    plan = plan_jobs(source, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+    if dry_run or not plan.jobs:
+        outcomes = planned(plan)
+    else:
+        work = _restoring(
+            _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet),
+            options,
+            quality=quality,
+            may_overwrite=overwrite,
+            has_record=record,
+        )
+        outcomes = run_plan(plan, work, label="restoring", is_quiet=quiet or len(plan.jobs) == 1)
+    raise typer.Exit(report(outcomes, plan, command="restore", as_json=as_json, is_quiet=quiet))
+
+
+def _checked_mask(protect: str | None) -> Path | None:
+    """The file of the mask.
+
+    Raises:
+        InputError: there is none.
+    """
+    if protect is None:
+        return None
+    path = Path(protect)
+    if not path.is_file():
+        raise InputError(f"no mask at {protect}; --protect takes one picture of the input's size")
+    return path
+
+
+def _parse_tile(text: str) -> int | str:
+    """Read "auto", "off", or a number of pixels.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text in ("auto", "off"):
+        return text
+    if not text.isdecimal() or int(text) == 0:
+        raise InputError(f"--tile takes auto, off, or a number of pixels such as 512, got {text!r}")
+    return int(text)
+
+
+def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool) -> Any:
+    """The pipeline that restores, its own progress bar over tiles shown or not."""
+    import torch
+
+    from ldrestore.restorers import load_restorer
+
+    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
+    restorer.set_progress_bar_config(disable=not shows_progress)
+    return restorer
+
+
+def _restoring(restorer: Any, options: dict[str, Any], *, quality: int, may_overwrite: bool, has_record: bool) -> Work:
+    """The work on one picture: read, restore, write, and write the record beside it."""
+    from ldrestore.images.files import read_photo, write_photo
+    from ldrestore.records import write_record
+
+    def restore_job(job: Job) -> dict[str, object]:
+        photo = read_photo(job.source)
+        make_parent(job.target)
+        record_path = job.target.with_name(f"{job.target.name}.json")
+        if has_record and not may_overwrite:
+            _check_record_place(record_path)
+        output = restorer(photo, output_type="photo", **options)
+        write_photo(output.photos[0], job.target, quality=quality, overwrite=may_overwrite)
+        record = output.records[0]
+        if has_record:
+            write_record(record, record_path)
+        return record
+
+    return restore_job
+
+
+def _check_record_place(path: Path) -> None:
+    """Refuse to replace a file that is not a record of ours; some cameras' albums keep JSON files of that name.
+
+    Raises:
+        OutputExistsError: there is such a file.
+    """
+    if not path.exists():
+        return
+    try:
+        is_record = "ldrestore" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError):
+        is_record = False
+    if not is_record:
+        raise OutputExistsError(
+            path, "lies where the record belongs, and is none", "move it, or use --no-record or --overwrite"
+        )

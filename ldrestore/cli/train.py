@@ -1,0 +1,73 @@
+"""`ldrestore train`: the training loop under accelerate's launcher."""
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+TRAIN_EXAMPLES = """\b
+Examples:
+  ldrestore train configs/regressor_blind_small.yaml
+  ldrestore train configs/regressor_blind_small.yaml run.output_dir=runs/second run.seed=1
+  ldrestore train configs/regressor_blind_small.yaml --resume auto
+  ldrestore train configs/regressor_blind_small.yaml --accelerate-config configs/accelerate/multi_gpu.yaml
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+def train_command(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="The YAML file of the run, e.g. one of configs/.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            show_default=False,
+            help="Values that win over the file's, e.g. run.seed=1; as many as you like.",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|FOLDER",
+            help="`auto` goes on from the run's newest checkpoint, if there is one; or from the checkpoint in FOLDER.",
+        ),
+    ] = None,
+    accelerate_config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="accelerate's own YAML: processes, several GPUs, DeepSpeed, FSDP."),
+    ] = None,
+) -> None:
+    """Train a model under accelerate's launcher.
+
+    The same as `accelerate launch -m ldrestore.training CONFIG`. Ctrl-C stops after the current step with a checkpoint.
+    """
+    _check_config(config, overrides or [])
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    command += ["--config_file", accelerate_config] if accelerate_config else []
+    command += ["-m", "ldrestore.training", config, *(overrides or [])]
+    command += ["--resume", resume] if resume else []
+    raise typer.Exit(_run(command))
+
+
+def _check_config(config: str, overrides: list[str]) -> None:
+    """Refuse a wrong config here, since the launcher turns every exit code of the trainer into 1.
+
+    Raises:
+        ConfigError: the file is missing, or a value is unknown or out of range.
+    """
+    from ldrestore.config import load_config
+    from ldrestore.training.train_regressor import RegressorTrainingConfig
+
+    load_config(RegressorTrainingConfig, config, overrides)
+
+
+def _run(command: list[str]) -> int:
+    """Run a command to its end and give its exit code; a signal counts as 128 and its number, as in a shell."""
+    with subprocess.Popen(command) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the terminal sent it to the trainer too, which writes a checkpoint before it ends
+            process.wait()
+            raise
+    return code if code >= 0 else 128 - code

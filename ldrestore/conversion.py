@@ -1,0 +1,81 @@
+"""Published checkpoints to folders that `FastRestorePipeline.from_pretrained` loads."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ldrestore.errors import InputError, WeightsError
+from ldrestore.registry import RegressorRecord, resolve
+from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.regressors.factory import create_regressor
+from ldrestore.weights import hash_of_file, load_strictly, read_checkpoint
+
+ORIGIN_FILE = "ldrestore.json"
+"""Beside the model: where the weights come from, and their licence."""
+
+
+def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path:
+    """Convert a published checkpoint.
+
+    The layout (width, blocks a level) is read off the checkpoint's shapes. A name that stands for one published layout,
+    such as "nafnet_sidd_w32", refuses another one; the architecture's own name, such as "nafnet", takes any.
+
+    Args:
+        name: Registry name of the regressor.
+        checkpoint_path: The published file, pickle or safetensors.
+        out_dir: Folder to write; must not exist, or be empty.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UnknownNameError: no such regressor.
+        InputError: the folder is not empty.
+        WeightsUnavailableError: no such file.
+        WeightsError: the file is damaged, or holds another network.
+    """
+    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline  # a sibling, used to write the folder
+
+    record, out_dir, checkpoint = REGRESSORS.get(name), Path(out_dir), Path(checkpoint_path)
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
+    weights = read_checkpoint(checkpoint)
+    options = _layout_of(record, weights, source=checkpoint.name)
+    network = create_regressor(name, **options)
+    load_strictly(network, weights, source=checkpoint.name)
+    FastRestorePipeline(regressor=network.eval()).save_pretrained(out_dir)
+    origin = {
+        "architecture": name,
+        "source": record.source,
+        "source_file": checkpoint.name,
+        "source_sha256": hash_of_file(checkpoint),
+        "weights_licence": record.licence,
+    }
+    (out_dir / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    return out_dir
+
+
+def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> dict[str, Any]:
+    """Constructor arguments that a checkpoint's shapes call for.
+
+    Raises:
+        WeightsError: the checkpoint is of another architecture, or of another layout than the name stands for.
+    """
+    missing = [key for key in record.signature_keys if key not in weights]
+    if missing:
+        raise WeightsError(
+            f"{source} is no checkpoint of {record.name}: it has no {missing[0]}; its first keys are "
+            f"{', '.join(list(weights)[:3])}"
+        )
+    module = record.target.partition(":")[0]
+    options = resolve(f"{module}:options_of_checkpoint")(weights)
+    wrong = {key: value for key, value in record.options.items() if options.get(key, value) != value}
+    if record.is_one_layout and wrong:
+        alike = [other.name for other in REGRESSORS if other.options.items() <= options.items()]
+        hint = f"it is {' or '.join(alike)}" if alike else "convert it under the architecture's own name"
+        found = ", ".join(f"{key} {options[key]}" for key in wrong)
+        raise WeightsError(f"{source} has another layout than {record.name} ({found}); {hint}")
+    return options

@@ -1,0 +1,71 @@
+"""Records: how a result was made, in plain values, without time stamps and paths, so that equal runs give equal records."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldrestore import __version__
+
+RECORDED_PACKAGES = ("torch", "diffusers", "numpy", "pillow", "opencv-python-headless", "tifffile")
+"""Packages whose version may change a result."""
+
+
+def hash_of_pixels(pixels: np.ndarray, alpha: np.ndarray | None) -> str:
+    """SHA-256 over type, shape and bytes of a picture's pixels and alpha, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for values in (pixels, alpha):
+        if values is not None:
+            digest.update(f"{values.dtype.name} {values.shape}\n".encode())
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def make_record(
+    *,
+    model: Mapping[str, Any],
+    options: Mapping[str, Any],
+    tile_plan: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    input_sha256: str,
+    output_sha256: str,
+) -> dict[str, Any]:
+    """The record of one result.
+
+    Args:
+        model: Pipeline, architecture and hash of the weights.
+        options: What the call asked for.
+        tile_plan: How the picture was cut.
+        runtime: Device, number type and threads.
+        input_sha256: Hash of the pixels that came in, see `hash_of_pixels`.
+        output_sha256: Hash of the pixels that went out.
+
+    Returns:
+        Plain values, ready for JSON.
+    """
+    return {
+        "ldrestore": __version__,
+        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "model": dict(model),
+        "options": dict(options),
+        "tile_plan": dict(tile_plan),
+        "runtime": dict(runtime),
+        "input_sha256": input_sha256,
+        "output_sha256": output_sha256,
+    }
+
+
+def record_path(result: Path) -> Path:
+    """Where the record of a result lies: beside it, under its name and ".json"."""
+    return result.with_name(f"{result.name}.json")
+
+
+def write_record(record: Mapping[str, Any], path: Path) -> None:
+    """Write a record as JSON with sorted keys, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,167 @@
+"""One call for all tracks: `restore`, `load_restorer`, `list_models`.
+
+Importing this imports no torch; listing models does not either.
+"""
+
+import inspect
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ldrestore.assets.catalog import MODELS
+from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.registry import ModelRecord, resolve
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    from ldrestore.images.inputs import ImageInput
+    from ldrestore.pipelines.pipeline_output import RestoreOutput
+
+PIPELINES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline"}
+"""Class name in a folder's model_index.json to the class."""
+LOAD_OPTIONS = ("device", "dtype")
+"""Options of `restore` that choose how a model is loaded; the others go to the pipeline's call."""
+MAX_LOADED = 2
+"""Models that `restore` keeps in memory."""
+
+
+def list_models() -> list[ModelRecord]:
+    """All models that have a name of their own."""
+    return list(MODELS)
+
+
+def restore(
+    image: "ImageInput | Iterable[ImageInput]", model: str | Path = "default", **options: Any
+) -> "RestoreOutput":
+    """Restore one or many pictures.
+
+    Args:
+        image: A path, PIL, numpy, torch, a photo, or a list of them; see `ldrestore.images.inputs.to_photos`.
+        model: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub. The last two
+            models used stay in memory.
+        options: `device` and `dtype` as for `load_restorer`; the others as for the pipeline's call, e.g.
+            `FastRestorePipeline.__call__`: scale, fidelity, protect, tile, memory_gb, self_ensemble, output_type.
+
+    Raises:
+        InputError: an option is unknown or wrong.
+        ImageFileError: a file cannot be read.
+        WeightsError: the model is missing or damaged.
+        OutOfMemoryError: not even the smallest tiles fit.
+    """
+    location, pipeline_class = _locate(model)
+    known = [name for name in inspect.signature(pipeline_class.__call__).parameters if name not in _NOT_OPTIONS]
+    for name in options:
+        if name not in (*known, *LOAD_OPTIONS):
+            raise UnknownNameError(f"option of {pipeline_class.__name__}", name, [*known, *LOAD_OPTIONS])
+    device = _device_of(options.pop("device", "auto"))
+    dtype = _dtype_of(options.pop("dtype", None))
+    pipeline = _loaded(str(model), str(device), dtype, _stamp(location))
+    return pipeline(image, **options)
+
+
+def load_restorer(
+    name_or_path: str | Path, *, device: "str | torch.device" = "auto", dtype: "str | torch.dtype | None" = None
+) -> "DiffusionPipeline":
+    """Load a model, ready to be called many times.
+
+    Args:
+        name_or_path: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub.
+        device: "auto" takes CUDA, else Apple's MPS, else the CPU; or a device such as "cuda:1".
+        dtype: Number format to compute in: a torch dtype or its name; None for float32.
+
+    Returns:
+        A pipeline of the model's track, e.g. `FastRestorePipeline`.
+
+    Raises:
+        InputError: no such device or number format.
+        WeightsUnavailableError: no such model within reach.
+        WeightsError: the model is damaged.
+    """
+    location, pipeline_class = _locate(name_or_path)
+    chosen_device, chosen_dtype = _device_of(device), _dtype_of(dtype)
+    pipeline = pipeline_class.from_pretrained(location, dtype=chosen_dtype)
+    return pipeline.to(chosen_device)
+
+
+_NOT_OPTIONS = frozenset({"self", "image", "return_dict"})
+
+
+@lru_cache(maxsize=MAX_LOADED)
+def _loaded(name: str, device: str, dtype: "torch.dtype", stamp: tuple[Any, ...]) -> "DiffusionPipeline":
+    """A loaded model, shared by calls; the stamp of its files makes a changed model another one."""
+    return load_restorer(name, device=device, dtype=dtype)
+
+
+def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
+    """Where a model lies, and the class of its pipeline.
+
+    Raises:
+        WeightsUnavailableError: no such model within reach.
+        WeightsError: its folder names a pipeline that is unknown here.
+    """
+    from ldrestore.weights import find_model_folder, read_json
+
+    location = name_or_path
+    if name_or_path in MODELS:
+        location = Path(__file__).resolve().parent / MODELS.get(str(name_or_path)).location
+        if not location.is_dir():
+            raise WeightsUnavailableError(f"the weights of {name_or_path!r} are missing from {location}; reinstall")
+    try:
+        folder = find_model_folder(location)
+    except WeightsUnavailableError as error:
+        if "/" in str(name_or_path):
+            raise
+        raise WeightsUnavailableError(
+            f"{UnknownNameError('model', str(name_or_path), MODELS.names())}; {error}"
+        ) from error
+    class_name = read_json(folder / "model_index.json").get("_class_name")
+    if class_name not in PIPELINES:
+        raise WeightsError(f"{folder} holds a {class_name}, which restores nothing here; known: {', '.join(PIPELINES)}")
+    return location, resolve(PIPELINES[class_name])
+
+
+def _stamp(location: str | Path) -> tuple[Any, ...]:
+    """Name, time and size of the weight files of a local folder; empty for a repository."""
+    files = sorted(Path(location).rglob("*.safetensors")) if Path(location).is_dir() else []
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+
+
+def _device_of(device: "str | torch.device") -> "torch.device":
+    """The device that is meant.
+
+    Raises:
+        InputError: no such device, or not on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"expected a device such as auto, cpu, cuda, cuda:1 or mps, got {device!r}") from error
+    is_there = {
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not is_there.get(chosen.type, True):
+        raise InputError(f"this machine or this build of torch has no device {chosen}; use device='auto' or 'cpu'")
+    return chosen
+
+
+def _dtype_of(dtype: "str | torch.dtype | None") -> "torch.dtype":
+    """The number format that is meant.
+
+    Raises:
+        UnknownNameError: no such format.
+    """
+    import torch
+
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    name = "float32" if dtype is None else str(dtype).removeprefix("torch.")
+    if name not in known:
+        raise UnknownNameError("dtype", name, known)
+    return known[name]

@@ -1,0 +1,207 @@
+"""The fast track: pictures through one regressor, one forward pass a tile."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, ModelMixin
+from torch import Tensor
+
+from ldrestore.errors import InputError
+from ldrestore.images.inputs import ImageInput, to_photos
+from ldrestore.images.photo import Photo
+from ldrestore.pipelines.enlargement import enlarge
+from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
+from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.tile_restoration import (
+    count_tiles,
+    make_plan,
+    mean_over_orientations,
+    one_pass,
+    restore_pixels,
+)
+from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.regressors.factory import record_of
+from ldrestore.structures import TilePlan
+from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
+
+DEFAULT_MEMORY_GB = 4.0
+"""Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
+
+MAX_SCALE = 8
+"""Largest factor of enlargement."""
+
+
+class FastRestorePipeline(DiffusionPipeline):
+    """Restores pictures of any size, depth and number with one network.
+
+    Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it.
+    """
+
+    model_cpu_offload_seq = "regressor"
+
+    def __init__(self, regressor: ModelMixin) -> None:
+        """Wrap a network.
+
+        Args:
+            regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry.
+        """
+        super().__init__()
+        self.register_modules(regressor=regressor)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> "FastRestorePipeline":
+        """Load a saved pipeline from a folder or the Hub.
+
+        Args:
+            pretrained_model_name_or_path: The folder, or a Hub repository "owner/name".
+            dtype: Number format of the network; None for float32.
+            revision: Branch, tag or commit of the repository.
+            local_files_only: Whether only the cache of the Hub is looked into.
+
+        Raises:
+            WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+        """
+        folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
+        pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32)
+        align_weights(pipeline.regressor)
+        pipeline.regressor.eval()
+        return pipeline
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: ImageInput | Iterable[ImageInput],
+        *,
+        scale: int = 1,
+        fidelity: float = 0.0,
+        protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        tile: int | str = "auto",
+        memory_gb: float = DEFAULT_MEMORY_GB,
+        self_ensemble: bool = False,
+        output_type: OutputType = "pil",
+        return_dict: bool = True,
+    ) -> RestoreOutput | tuple[list[Any], list[Photo]]:
+        """Restore pictures, each by itself: neither order nor company changes a result.
+
+        Args:
+            image: One or many: path, PIL, numpy (H, W[, C]) of uint8, uint16 or float in [0, 1], torch (C, H, W) or
+                (B, C, H, W) in [0, 1].
+            scale: Enlarge each side this many times, bicubically, before restoring; 1 to `MAX_SCALE`.
+            fidelity: In [0, 1]; 0 is the network's result, 1 the input itself.
+            protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
+                or None for each input.
+            tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
+                picture whole.
+            memory_gb: Budget for "auto", in 10^9 bytes, input and output included.
+            self_ensemble: Average over the eight flips and quarter turns.
+            output_type: Kind of `.images`: "pil" 8-bit, "np" float32 (H, W, C), "pt" float32 (C, H, W), or "photo".
+            return_dict: Whether to return a `RestoreOutput`; otherwise the tuple (images, photos).
+
+        Returns:
+            Pictures of the inputs' size times `scale`. Alpha is not given to the network, which knows no mattes: it is
+            kept as it is, and enlarged like the colours.
+
+        Raises:
+            InputError: an option out of range, or no picture.
+            ImageFileError: a path cannot be read.
+            OutOfMemoryError: not even the smallest tile fits.
+        """
+        _check_options(scale=scale, fidelity=fidelity)
+        check_output_type(output_type)
+        photos = to_photos(image)
+        masks = read_masks(protect, photos)
+        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
+        model = self._describe()
+        restored, records = [], []
+        for photo, mask in zip(photos, masks, strict=True):
+            large = enlarge(photo, scale)
+            plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
+            pixels, plan = self._restore(large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble)
+            result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
+            restored.append(result)
+            options = {**asked, "protect_sha256": None if mask is None else hash_of_pixels(mask.pixels, None)}
+            records.append(self._record(photo, result, model=model, options=options, plan=plan))
+        images = [as_output_type(photo, output_type) for photo in restored]
+        if not return_dict:
+            return images, restored
+        return RestoreOutput(images=images, photos=restored, degradations=[None] * len(restored), records=records)
+
+    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float) -> TilePlan:
+        """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
+        resident = sum(_bytes_of(held) for held in (photo, large)) + (0 if large is photo else _bytes_of(large))
+        return make_plan(
+            large.height,
+            large.width,
+            tile=tile,
+            memory_gb=memory_gb,
+            bytes_per_pixel=record_of(self.regressor).bytes_per_pixel,
+            resident_bytes=resident,
+        )
+
+    def _restore(
+        self, pixels: np.ndarray, plan: TilePlan, *, fidelity: float, self_ensemble: bool
+    ) -> tuple[np.ndarray, TilePlan]:
+        """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
+        with self.progress_bar(total=count_tiles(plan, *pixels.shape[:2])) as bar:
+
+            def forward(lq: Tensor) -> Tensor:
+                return one_pass(self.regressor, lq, device=self._execution_device)
+
+            def restore_tile(lq: Tensor) -> Tensor:
+                restored = mean_over_orientations(forward, lq) if self_ensemble else forward(lq)
+                bar.update()
+                return torch.lerp(restored, lq, fidelity)
+
+            return restore_pixels(pixels, restore_tile, plan)
+
+    def _describe(self) -> dict[str, Any]:
+        """Pipeline, architecture and weights, for the records."""
+        return {
+            "pipeline": type(self).__name__,
+            "architecture": type(self.regressor).__name__,
+            "weights_sha256": hash_of_weights(self.regressor),
+        }
+
+    def _record(
+        self, photo: Photo, result: Photo, *, model: dict[str, Any], options: dict[str, Any], plan: TilePlan
+    ) -> dict[str, Any]:
+        """How one result was made."""
+        return make_record(
+            model=model,
+            options=options,
+            tile_plan=plan.as_dict(),
+            runtime={
+                "device": self.device.type,
+                "dtype": str(self.dtype).removeprefix("torch."),
+                "threads": torch.get_num_threads(),
+            },
+            input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
+            output_sha256=hash_of_pixels(result.pixels, result.alpha),
+        )
+
+
+def _bytes_of(photo: Photo) -> int:
+    """What a photo's pixels and alpha take of memory, in bytes."""
+    return photo.pixels.nbytes + (0 if photo.alpha is None else photo.alpha.nbytes)
+
+
+def _check_options(*, scale: int, fidelity: float) -> None:
+    """Refuse options out of range.
+
+    Raises:
+        InputError: one is.
+    """
+    if not isinstance(scale, int) or not 1 <= scale <= MAX_SCALE:
+        raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {scale}")
+    if not 0 <= fidelity <= 1:
+        raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")

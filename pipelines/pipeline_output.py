@@ -1,0 +1,51 @@
+"""What every restoration pipeline returns."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from diffusers.utils import BaseOutput
+from PIL import Image
+
+from ldrestore.errors import UnknownNameError
+from ldrestore.images.photo import Photo
+from ldrestore.structures import DegradationEstimate
+
+OutputType = Literal["pil", "np", "pt", "photo"]
+"""How `RestoreOutput.images` come: PIL, numpy (H, W, C), torch (C, H, W), or photos."""
+
+
+@dataclass
+class RestoreOutput(BaseOutput):
+    """Restored pictures, in the order of the input."""
+
+    images: list[Image.Image] | list[np.ndarray] | list[torch.Tensor] | list[Photo]
+    """8-bit PIL views by default; numpy and torch are float32 in [0, 1], with alpha, if any, as the last channel."""
+    photos: list[Photo]
+    """The same with their own depth, alpha, colour profile and metadata; `photo.save(path)` writes one."""
+    degradations: list[DegradationEstimate | None]
+    """What the model believes to be wrong with each picture; None from models that estimate nothing."""
+    records: list[dict[str, Any]]
+    """How each was made, see `ldrestore.records.make_record`."""
+
+
+def check_output_type(output_type: str) -> None:
+    """Refuse an unknown output type.
+
+    Raises:
+        UnknownNameError: not one of `OutputType`.
+    """
+    if output_type not in get_args(OutputType):
+        raise UnknownNameError("output_type", str(output_type), get_args(OutputType))
+
+
+def as_output_type(photo: Photo, output_type: OutputType) -> Image.Image | np.ndarray | torch.Tensor | Photo:
+    """A photo as the caller wants it; see `RestoreOutput.images`."""
+    if output_type == "photo":
+        return photo
+    if output_type == "pil":
+        return photo.to_pil()
+    values = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
+    scaled = values.astype(np.float32) / np.float32(photo.max_value)  # (H, W, C)
+    return scaled if output_type == "np" else torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))

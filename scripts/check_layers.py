@@ -1,0 +1,107 @@
+"""Check that imports point down the layers of the library, and that none form a cycle.
+
+    python scripts/check_layers.py
+
+prints one line for each fault and fails if there is one. A unit of a layer may import what lies in the layers below and
+itself, not its siblings; this holds for imports inside functions too, save those of DEFERRED. A module does not import
+the `__init__` of a package that it lies in; from the bare `ldrestore` it takes the version alone.
+"""
+
+import sys
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+
+from syntax_trees import Import, Module, imports_of, read_modules
+
+LAYERS = (
+    ("errors", "structures"),
+    ("registry", "config", "weights", "backbones", "records", "images"),
+    ("assets", "blocks"),
+    ("degradations",),
+    ("datasets",),
+    ("guides",),
+    ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
+    ("conversion", "pipelines"),
+    ("restorers",),
+    ("evaluation",),
+    ("training",),
+    ("serving", "cli"),
+)
+"""The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
+
+DEFERRED = {("conversion", "pipelines")}
+"""Siblings that may meet inside functions: a conversion ends in a pipeline's folder, which the pipeline writes."""
+
+_RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
+
+
+def check_layers(modules: list[Module]) -> list[str]:
+    """All faults of the import graph, one line each.
+
+    Args:
+        modules: The library, or a part of it.
+    """
+    names = {module.name for module in modules}
+    inner = [edge for module in modules for edge in _inner_imports(module, names)]
+    homeless = [f"{name}: in no layer; name its unit in LAYERS" for name in sorted(names) if _unit(name) not in _RANKS]
+    return [*homeless, *_climbing(inner), *_own_package(inner, names), *_cycles(inner)]
+
+
+def _inner_imports(module: Module, names: set[str]) -> list[Import]:
+    """Imports of a module that stay inside the library, with modules as targets where they are known."""
+    edges = []
+    for edge in imports_of(module):
+        parent = edge.target.rpartition(".")[0]
+        is_attribute = edge.target not in names and parent in names and parent != "ldrestore"
+        if edge.target.partition(".")[0] == "ldrestore":
+            edges.append(replace(edge, target=parent if is_attribute else edge.target))
+    return edges
+
+
+def _unit(name: str) -> str:
+    """The part of a module's name that a layer lists; for the bare package, one of the lowest layer."""
+    return name.split(".")[1] if "." in name else LAYERS[0][0]
+
+
+def _climbing(edges: list[Import]) -> list[str]:
+    """Imports of a higher layer or of a sibling."""
+    faults = []
+    for edge in edges:
+        low, high = _unit(edge.target), _unit(edge.source)
+        if "." not in edge.source or "." not in edge.target or low == high or low not in _RANKS or high not in _RANKS:
+            continue
+        is_excepted = edge.is_deferred and (high, low) in DEFERRED
+        if _RANKS[low] >= _RANKS[high] and not is_excepted:
+            relation = "its sibling" if _RANKS[low] == _RANKS[high] else "which lies above it"
+            faults.append(f"{edge.source}:{edge.line}: {high} imports {low}, {relation} ({edge.target})")
+    return faults
+
+
+def _own_package(edges: list[Import], names: set[str]) -> list[str]:
+    """Imports of the `__init__` of a package that the module lies in, and names taken from the bare `ldrestore`."""
+    faults = []
+    for edge in edges:
+        is_own = "." in edge.target and edge.source.startswith(f"{edge.target}.")
+        is_lazy_name = edge.target.count(".") == 1 and edge.target not in names | {"ldrestore.__version__"}
+        if is_own or is_lazy_name:
+            faults.append(f"{edge.source}:{edge.line}: imports {edge.target}; import from the module that defines it")
+    return faults
+
+
+def _cycles(edges: list[Import]) -> list[str]:
+    """The first cycle of the imports that run when modules are imported."""
+    graph: dict[str, set[str]] = {}
+    for edge in edges:
+        if not edge.is_deferred and edge.source != edge.target:
+            graph.setdefault(edge.source, set()).add(edge.target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"import cycle: {' < '.join(error.args[1])}"]
+    return []
+
+
+if __name__ == "__main__":
+    faults = check_layers(read_modules())
+    print("\n".join(faults) or "layers: no fault")
+    sys.exit(bool(faults))

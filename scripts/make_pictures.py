@@ -1,0 +1,102 @@
+"""Make the sample pictures, the before/after strips of the README and the sheet of all degradations.
+
+    python scripts/make_pictures.py samples      # samples/*.png: damaged pictures that `make restore` restores
+    python scripts/make_pictures.py strips       # docs/images/*.jpg: before, after, original, with the embedded model
+    python scripts/make_pictures.py sheet        # docs/images/degradations.jpg: every degradation at three severities
+
+The clean pictures are those that ship with scikit-image; samples/README.md states their origin.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+
+from ldrestore.degradations import degrade, list_degradations
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES, IMAGES = ROOT / "samples", ROOT / "docs" / "images"
+
+RECIPES = {
+    "astronaut_noisy": ("astronaut", "gaussian_noise(sigma_255=25)"),
+    "chelsea_dark": ("chelsea", "low_light(severity=0.5)"),
+    "coffee_rainy": ("coffee", "rain(severity=0.5)"),
+    "rocket_hazy": ("rocket", "haze(severity=0.5)"),
+    "astronaut_raindrops": ("astronaut", "raindrop(severity=0.5)"),
+    "chelsea_snow_jpeg": ("chelsea", "snow(severity=0.4)+jpeg(quality=40)"),
+}
+"""Name of a sample to (scikit-image picture, recipe)."""
+
+
+def clean_picture(name: str, *, longer_side: int = 448) -> Image.Image:
+    """A picture of scikit-image, shrunk so that its longer side has the given number of pixels."""
+    picture = getattr(data, name)()[..., :3]
+    scale = longer_side / max(picture.shape[:2])
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return Image.fromarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def make_samples() -> None:
+    """Write the damaged pictures as PNG."""
+    SAMPLES.mkdir(exist_ok=True)
+    for index, (name, (source, recipe)) in enumerate(RECIPES.items()):
+        degrade(clean_picture(source), recipe, seed=index).save(SAMPLES / f"{name}.png", optimize=True)
+
+
+def make_strips() -> None:
+    """Write a strip for each sample: damaged, restored, original."""
+    from ldrestore import restore
+
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name, (source, _) in RECIPES.items():
+        damaged = Image.open(SAMPLES / f"{name}.png")
+        restored = restore(damaged).images[0]
+        labelled({"before": damaged, "after": restored, "original": clean_picture(source)}, columns=3).save(
+            IMAGES / f"{name}.jpg", quality=90
+        )
+
+
+def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 192) -> None:
+    """Write one row a degradation, one column a severity."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    clean = clean_picture("coffee", longer_side=300)
+    left = (clean.width - side) // 2
+    clean = clean.crop((left, 0, left + side, min(side, clean.height)))
+    cells = {
+        f"{name} {severity}": degrade(clean, name, seed=3, severity=severity)
+        for name in list_degradations()
+        for severity in severities
+    }
+    labelled(cells, columns=2 * len(severities)).save(IMAGES / "degradations.jpg", quality=88)
+
+
+def labelled(cells: dict[str, Image.Image], *, columns: int, gap: int = 4) -> Image.Image:
+    """Pictures of one size in a grid, each with its label below."""
+    width, height = next(iter(cells.values())).size
+    font = ImageFont.load_default(size=13)
+    rows = -(-len(cells) // columns)
+    step_x, step_y = width + gap, height + gap + 18
+    sheet = Image.new("RGB", (columns * step_x - gap, rows * step_y), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (label, picture) in enumerate(cells.items()):
+        left, top = (index % columns) * step_x, (index // columns) * step_y
+        sheet.paste(picture.convert("RGB"), (left, top))
+        draw.text((left + 2, top + height), label, fill="black", font=font)
+    return sheet
+
+
+def main() -> None:
+    """Parse the command line and make what it names."""
+    makers = {"samples": make_samples, "strips": make_strips, "sheet": make_sheet}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices=makers)
+    for name in parser.parse_args().what:
+        makers[name]()
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
+    main()

@@ -1,0 +1,28 @@
+import torch
+
+from ldrestore.regressors.factory import create_regressor
+
+
+def test_a_checkpoint_becomes_a_model_that_restores(call, folder, tmp_path):
+    torch.manual_seed(0)
+    network = create_regressor("nafnet", width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
+    torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
+    result = call("convert", "nafnet", tmp_path / "weights.pth", tmp_path / "model")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'model'}\n"
+    words = ("--model", tmp_path / "model", "--device", "cpu")
+    assert call("restore", folder / "a.png", tmp_path / "x.png", *words).exit_code == 0
+
+
+def test_an_unknown_architecture_is_a_wrong_call(call, tmp_path):
+    result = call("convert", "nafnett", tmp_path / "weights.pth", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "did you mean 'nafnet'" in result.stderr
+
+
+def test_a_file_that_is_no_checkpoint_is_an_error(call, tmp_path):
+    (tmp_path / "weights.pth").write_text("nothing")
+    result = call("convert", "nafnet", tmp_path / "weights.pth", tmp_path / "model")
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,79 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ldrestore import __version__
+from ldrestore.cli.main import main
+from ldrestore.errors import InputError
+
+COMMANDS = ("restore", "degrade", "train", "convert", "models", "info")
+
+
+def test_version_is_told(call):
+    assert call("--version").stdout == f"ldrestore {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_examples(call, command):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:\n" in result.stdout
+    assert f"\n    ldrestore {command} " in result.stdout or command == "models"
+
+
+def test_exit_codes_come_back_from_main(capsys, tmp_path):
+    assert main(["--version"]) == 0
+    assert main(["nonsense"]) == 2
+    assert main(["restore", str(tmp_path / "missing"), str(tmp_path / "out")]) == 2
+    assert "error: no file or folder at" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path, monkeypatch):
+    words = ["restore", str(tmp_path / "missing"), str(tmp_path / "out")]
+    logger = logging.getLogger("ldrestore")
+    level = logger.level
+    try:
+        with pytest.raises(InputError):
+            main(["--debug", *words])
+        monkeypatch.setenv("LDRESTORE_DEBUG", "1")
+        with pytest.raises(InputError):
+            main(words)
+    finally:
+        logger.setLevel(level)
+
+
+@pytest.mark.e2e
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ldrestore.cli.main import main; code = main(['--help']);"
+        "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'numpy', 'PIL'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy or code else 0)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+@pytest.mark.e2e
+def test_an_interrupt_is_one_line_and_leaves_nothing_half_written(picture, tmp_path):
+    for index in range(400):
+        picture(tmp_path / "in" / f"{index:03}.png", seed=index)
+    code = (
+        "import sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from ldrestore.cli.main import main;"
+        f"sys.exit(main(['degrade', {str(tmp_path / 'in')!r}, {str(tmp_path / 'out')!r}, '--recipe', 'rain+snow']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "001.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert messages.splitlines() == ["interrupted; what was finished is whole, the same command goes on with the rest"]
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png"}
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

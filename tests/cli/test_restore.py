@@ -1,0 +1,209 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def files(folder):
+    """Relative paths of the files of a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def restore(call, tiny_model):
+    """`restore(IN, OUT, ...)` with the tiny model."""
+
+    def run(*words):
+        return call("restore", *words, "--model", tiny_model, "--device", "cpu")
+
+    return run
+
+
+def test_a_file_becomes_a_file_with_a_record(restore, folder, tmp_path):
+    result = restore(folder / "a.png", tmp_path / "out.png")
+    assert result.exit_code == 0, result.stderr
+    assert Image.open(tmp_path / "out.png").size == Image.open(folder / "a.png").size
+    record = json.loads((tmp_path / "out.png.json").read_text())
+    assert {"ldrestore", "model", "options"} <= record.keys()
+
+
+def test_a_folder_is_mirrored(restore, folder, tmp_path):
+    result = restore(folder, tmp_path / "out", "--recursive")
+    assert result.exit_code == 0, result.stderr
+    names = ["a.png", "b.jpg", "sub/c.tif"]
+    assert files(tmp_path / "out") == sorted([*names, *(f"{name}.json" for name in names)])
+    assert "failed" in result.stdout
+
+
+def test_no_record_is_written_when_none_is_wanted(restore, folder, tmp_path):
+    assert restore(folder, tmp_path / "out", "--no-record").exit_code == 0
+    assert files(tmp_path / "out") == ["a.png", "b.jpg"]
+
+
+def test_heif_becomes_png(restore, picture, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    image = Image.open(picture(tmp_path / "x.png", height=64, width=64))
+    (tmp_path / "in").mkdir()
+    pillow_heif.from_pillow(image).save(tmp_path / "in" / "x.heic")
+    assert restore(tmp_path / "in", tmp_path / "out", "--no-record").exit_code == 0
+    assert files(tmp_path / "out") == ["x.png"]
+
+
+def test_what_is_done_is_skipped_and_the_model_is_not_even_loaded(call, restore, folder, tmp_path):
+    restore(folder, tmp_path / "out")
+    before = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    result = call("restore", folder, tmp_path / "out", "--model", "no such model", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["summary"]["skipped"] == 2
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before
+
+
+def test_overwriting_makes_the_same_bytes_again(restore, folder, tmp_path):
+    restore(folder, tmp_path / "out")
+    before = [(tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")]
+    result = restore(folder, tmp_path / "out", "--overwrite", "--json")
+    assert json.loads(result.stdout)["summary"]["done"] == 2
+    assert [(tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")] == before
+
+
+def test_an_existing_target_file_is_an_error(restore, folder, picture, tmp_path):
+    target = picture(tmp_path / "x.png", seed=7)
+    before = target.read_bytes()
+    result = restore(folder / "a.png", target)
+    assert result.exit_code == 1
+    assert "--overwrite" in result.stderr
+    assert target.read_bytes() == before
+
+
+def test_a_foreign_file_in_place_of_the_record_stays(restore, folder, tmp_path):
+    (tmp_path / "x.png.json").write_text('{"album": "holiday"}')
+    result = restore(folder / "a.png", tmp_path / "x.png")
+    assert result.exit_code == 1
+    assert "--no-record" in result.stderr
+    assert not (tmp_path / "x.png").exists()
+    assert restore(folder / "a.png", tmp_path / "x.png", "--overwrite").exit_code == 0
+
+
+def test_broken_files_are_named_and_the_others_done(restore, folder, tmp_path):
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("not a picture at all")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    result = restore(folder, tmp_path / "out", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    errors = {entry["input"].rpartition("/")[2]: entry["error"] for entry in document["results"]}
+    assert errors == {
+        "a.png": None,
+        "b.jpg": None,
+        "cut.png": "CorruptImageError",
+        "empty.png": "CorruptImageError",
+        "gone.png": "ImageNotFoundError",
+        "text.jpg": "UnsupportedFormatError",
+    }
+    assert len(result.stderr.splitlines()) == 4
+    assert all(line.startswith(f"failed: {folder}") for line in result.stderr.splitlines())
+    assert files(tmp_path / "out") == ["a.png", "a.png.json", "b.jpg", "b.jpg.json"]
+
+
+def test_a_target_that_cannot_be_written_fails_alone(restore, folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").write_text("in the way of the folder")
+    result = restore(folder, tmp_path / "out", "--recursive")
+    assert result.exit_code == 1
+    assert "its folder cannot be made" in result.stderr
+    assert {"a.png", "b.jpg"} <= set(files(tmp_path / "out"))
+
+
+def test_alpha_to_jpeg_fails_and_writes_nothing(restore, picture, tmp_path):
+    source = picture(tmp_path / "in.png", mode="RGBA")
+    result = restore(source, tmp_path / "out.jpg")
+    assert result.exit_code == 1
+    assert "alpha" in result.stderr
+    assert files(tmp_path) == ["in.png"]
+
+
+def test_colliding_targets_fail_and_the_others_are_done(restore, folder, picture, tmp_path):
+    picture(folder / "a.jpg")
+    result = restore(folder, tmp_path / "out", "--format", "png", "--no-record")
+    assert result.exit_code == 1
+    assert "a.jpg and a.png would each become" in result.stderr
+    assert files(tmp_path / "out") == ["b.png"]
+
+
+def test_a_dry_run_writes_nothing_and_loads_nothing(call, folder, picture, tmp_path):
+    picture(tmp_path / "out" / "a.png")
+    result = call("restore", folder, tmp_path / "out", "-r", "--dry-run", "--json", "--model", "no such model")
+    assert result.exit_code == 0, result.stderr
+    entries = json.loads(result.stdout)["results"]
+    assert [entry["status"] for entry in entries] == ["skipped", "planned", "planned"]
+    assert entries[2]["output"] == str(tmp_path / "out" / "sub" / "c.tif")
+    assert files(tmp_path / "out") == ["a.png"]
+
+
+def test_options_reach_the_model(restore, folder, picture, tmp_path):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.full((20, 24), 255, np.uint8)).save(mask)
+    for name, words in {
+        "big.png": ["--scale", "2"],
+        "same.png": ["--fidelity", "1"],
+        "kept.png": ["--protect", mask],
+        "tiled.png": ["--tile", "64"],
+        "whole.png": ["--tile", "off"],
+        "eight.png": ["--self-ensemble", "--memory", "1"],
+    }.items():
+        result = restore(folder / "a.png", tmp_path / name, *words)
+        assert result.exit_code == 0, (name, result.stderr)
+    original = np.asarray(Image.open(folder / "a.png"))
+    assert Image.open(tmp_path / "big.png").size == (48, 40)
+    assert np.array_equal(Image.open(tmp_path / "same.png"), original)
+    assert np.array_equal(Image.open(tmp_path / "kept.png"), original)
+
+
+def test_a_mask_of_another_size_is_a_failure(restore, folder, picture, tmp_path):
+    mask = picture(tmp_path / "mask.png", mode="L", height=5, width=5)
+    result = restore(folder / "a.png", tmp_path / "x.png", "--protect", mask)
+    assert result.exit_code == 1
+    assert str(folder / "a.png") in result.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tile", "many"], "--tile takes auto, off, or a number"),
+        (["--fidelity", "2"], "--fidelity"),
+        (["--protect", "missing.png"], "no mask at missing.png"),
+        (["--device", "toaster"], "toaster"),
+        (["--format", "gif"], "--format"),
+        (["--instruction", "make it nice"], "--instruction"),
+    ],
+)
+def test_a_wrong_option_is_a_wrong_call(restore, folder, tmp_path, words, message):
+    result = restore(folder, tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_model_is_an_error_before_any_picture(call, folder, tmp_path):
+    result = call("restore", folder, tmp_path / "out", "--model", tmp_path / "no_model")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.e2e
+def test_an_animated_picture_is_a_one_line_warning(folder, tiny_model, tmp_path):
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
+    command = [sys.executable, "-m", "ldrestore.cli.main", "restore", folder, tmp_path / "out"]
+    command += ["--model", tiny_model, "--device", "cpu", "--quiet"]
+    outcome = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout == ""
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith("warning: ") and "moving.webp" in line
