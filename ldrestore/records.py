@@ -1,4 +1,4 @@
-"""Records: how a result was made, in plain values, without time stamps and paths, so that equal runs give equal records."""
+"""Records: how a result was made, in plain values; no time stamps and no paths, so that equal runs give equal ones."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ldrestore import __version__
+from ldrestore.errors import ImageWriteError
 
 RECORDED_PACKAGES = ("torch", "diffusers", "numpy", "pillow", "opencv-python-headless", "tifffile")
 """Packages whose version may change a result."""
@@ -65,7 +66,15 @@ def record_path(result: Path) -> Path:
 
 
 def write_record(record: Mapping[str, Any], path: Path) -> None:
-    """Write a record as JSON with sorted keys, whole or not at all."""
+    """Write a record as JSON with sorted keys, whole or not at all.
+
+    Raises:
+        ImageWriteError: the folder is missing or not writable, or the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ImageWriteError(path, f"the record cannot be written ({error.strerror})", "check the folder") from error

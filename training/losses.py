@@ -1,8 +1,10 @@
-"""Losses between a restored picture and its ground truth."""
+"""Losses between restored pictures and their ground truth, one value a picture, and what makes one number of them."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+RELATIVE_FLOOR = 2e-3
+"""Added to a loss before its logarithm: half an 8-bit level, below which no picture need come."""
 
 
 def l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
@@ -13,9 +15,9 @@ def l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
         gt: Same shape, in [0, 1].
 
     Returns:
-        A scalar, float32.
+        (B,), float32.
     """
-    return F.l1_loss(restored.float(), gt.float())
+    return (restored.float() - gt.float()).abs().mean(dim=(1, 2, 3))
 
 
 def fourier_l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
@@ -32,7 +34,23 @@ def fourier_l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
         gt: Same shape, in [0, 1].
 
     Returns:
-        A scalar, float32.
+        (B,), float32.
     """
     spectrum = torch.fft.rfft2(restored.float() - gt.float())  # (B, C, H, W // 2 + 1)
-    return torch.view_as_real(spectrum).abs().mean()
+    return torch.view_as_real(spectrum).abs().mean(dim=(1, 2, 3, 4))
+
+
+def relative(losses: Tensor) -> Tensor:
+    """Mean logarithm: a step counts by the share of a picture's own error that it takes away.
+
+    The mean itself is ruled by the pictures that are worst off: a dark one has ten times the error of a noisy one, and
+    all its pixels pull the same way. The PSNR loss of Chen et al. 2022 (NAFNet, https://arxiv.org/abs/2204.04676) is
+    the same idea for the squared error.
+
+    Args:
+        losses: (B,), not negative.
+
+    Returns:
+        A scalar, at least log(`RELATIVE_FLOOR`).
+    """
+    return (losses + RELATIVE_FLOOR).log().mean()

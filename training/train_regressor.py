@@ -1,14 +1,12 @@
 """Trains a regressor of the fast track: L1 and Fourier L1 on progressive patches."""
 
-import importlib.util
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import torch
-from diffusers import ModelMixin
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -17,12 +15,13 @@ from ldrestore.config import load_config
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
 from ldrestore.training.loading import Batch
 from ldrestore.training.loop import train
-from ldrestore.training.losses import fourier_l1_loss, l1_loss
+from ldrestore.training.losses import fourier_l1_loss, l1_loss, relative
 from ldrestore.training.validation import ValidationConfig, ValidationPair, create_pairs, validate_pairs
 
 logger = logging.getLogger(__name__)
@@ -46,6 +45,8 @@ class RegressorLossConfig:
     """Factor of the mean absolute difference."""
     fourier_weight: float = 0.1
     """Factor of the mean absolute difference of the spectra, see `losses.fourier_l1_loss`; 0 leaves it out."""
+    reduction: Literal["mean", "relative"] = "mean"
+    """How the pictures' losses become one number: their mean, or "relative", the mean of their logarithms."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -101,23 +102,24 @@ class RegressorTask:
         return SyntheticDataset(data, patch_size=stage.patch_size, seed=seed)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of L1 and Fourier L1.
+        """Weighted sum of L1 and Fourier L1, reduced over the pictures.
 
         Args:
             model: Takes lq to restored.
             batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
 
         Returns:
-            The sum, and its parts "l1" and "fourier_l1".
+            The reduced sum, and the means of its parts "l1" and "fourier_l1".
         """
         weights = self.config.loss
         restored = model(batch["lq"])  # (B, 3, P, P)
-        parts = {"l1": l1_loss(restored, batch["gt"])}
+        parts = {"l1": l1_loss(restored, batch["gt"])}  # (B,) each
         total = weights.l1_weight * parts["l1"]
         if weights.fourier_weight > 0:
             parts["fourier_l1"] = fourier_l1_loss(restored, batch["gt"])
             total = total + weights.fourier_weight * parts["fourier_l1"]
-        return total, parts
+        reduced = relative(total) if weights.reduction == "relative" else total.mean()
+        return reduced, {name: part.mean() for name, part in parts.items()}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """PSNR for each recipe of the validation config, in dB."""
@@ -131,11 +133,6 @@ class RegressorTask:
         """Write a pipeline folder that `FastRestorePipeline.from_pretrained` loads."""
         network = create_regressor(self.config.network.name, **self.config.network.options)
         network.load_state_dict(weights)
-        if importlib.util.find_spec("ldrestore.pipelines.pipeline_fast_restore") is None:
-            cast(ModelMixin, network).save_pretrained(folder / "regressor")
-            return
-        from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-
         FastRestorePipeline(regressor=network.eval()).save_pretrained(folder)
 
 

@@ -65,4 +65,5 @@ _register_nafnet(
     middle_blk_num=2,
     dec_blk_nums=(2, 2, 2),
     squeeze=2,
+    is_affine=True,
 )

@@ -22,7 +22,9 @@ class NAFNet(ModelMixin, ConfigMixin):
 
     With `squeeze` above 1 the U works on the pixel-unshuffled picture, as FFDNet does (Zhang et al. 2018,
     https://arxiv.org/abs/1710.04026): `squeeze ** 2` times fewer positions at the finest level, which is what makes a
-    network of this kind fast on a CPU. The published networks have `squeeze == 1`.
+    network of this kind fast on a CPU. With `is_affine` the result is lq + gain * lq + residual: haze, veils and dark
+    exposures are affine in the picture (He et al. 2009, Eq. 1): a smooth gain undoes them, and the features need not
+    carry the picture itself. The published networks have neither.
     """
 
     @register_to_config
@@ -34,6 +36,7 @@ class NAFNet(ModelMixin, ConfigMixin):
         enc_blk_nums: Sequence[int] = (2, 2, 4, 8),
         dec_blk_nums: Sequence[int] = (2, 2, 2, 2),
         squeeze: int = 1,
+        is_affine: bool = False,
     ) -> None:
         """Build the network; the defaults are the published SIDD layout of width 32.
 
@@ -44,6 +47,7 @@ class NAFNet(ModelMixin, ConfigMixin):
             enc_blk_nums: Blocks of each encoder level, finest first.
             dec_blk_nums: Blocks of each decoder level, coarsest first.
             squeeze: Side of the pixel blocks that are folded into channels before the first convolution.
+            is_affine: Whether a gain of each pixel is predicted besides the residual.
 
         Raises:
             ConfigError: encoder and decoder differ in their number of levels, or a size is not positive.
@@ -57,7 +61,7 @@ class NAFNet(ModelMixin, ConfigMixin):
             raise ConfigError(f"img_channel, width and squeeze must be positive, got {img_channel}, {width}, {squeeze}")
         folded = img_channel * squeeze**2
         self.intro = nn.Conv2d(folded, width, 3, padding=1)
-        self.ending = nn.Conv2d(width, folded, 3, padding=1)
+        self.ending = nn.Conv2d(width, 2 * folded if is_affine else folded, 3, padding=1)
         self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()
         for num_blocks in enc_blk_nums:
             self.encoders.append(nn.Sequential(*(NAFBlock(width) for _ in range(num_blocks))))
@@ -87,11 +91,14 @@ class NAFNet(ModelMixin, ConfigMixin):
             raise ShapeError(f"expected lq of shape (B, {self.config['img_channel']}, H, W), got {tuple(lq.shape)}")
         height, width = lq.shape[-2:]
         padded = F.pad(lq, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
-        restored = padded + self._residual(padded)
-        return restored[..., :height, :width]
+        output = self._output(padded)
+        if self.config["is_affine"]:
+            residual, gain = output.chunk(2, dim=1)  # (B, C, H, W) each
+            output = residual + gain * padded
+        return (padded + output)[..., :height, :width]
 
-    def _residual(self, padded: Tensor) -> Tensor:
-        """(B, C, H, W) whose sides are multiples of `size_multiple`, to the same shape."""
+    def _output(self, padded: Tensor) -> Tensor:
+        """(B, C, H, W) whose sides are multiples of `size_multiple`, to the same, or to 2C channels."""
         squeeze = self.config["squeeze"]
         hidden_states = self.intro(F.pixel_unshuffle(padded, squeeze))  # (B, width, H/s, W/s)
         skips = []
@@ -120,6 +127,7 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "enc_blk_nums": _blocks_of_levels(weights, "encoders."),
         "dec_blk_nums": _blocks_of_levels(weights, "decoders."),
         "squeeze": math.isqrt(folded // img_channel),
+        "is_affine": weights["ending.weight"].shape[0] == 2 * folded,
     }
 
 
