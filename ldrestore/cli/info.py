@@ -48,10 +48,13 @@ def _facts(model: str) -> dict[str, Any]:
         UnknownNameError: neither a model's name nor a folder.
         WeightsError: the weights are missing, or do not fit.
     """
+    from diffusers.utils import logging
+
     from ldrestore.assets.catalog import MODELS
     from ldrestore.regressors.factory import record_of
     from ldrestore.restorers import load_restorer
 
+    logging.disable_progress_bar()
     network = load_restorer(model, device="cpu").regressor
     architecture = record_of(network)
     registered = asdict(MODELS.get(model)) if model in MODELS else {}

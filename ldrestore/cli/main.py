@@ -36,7 +36,7 @@ class _Commands(TyperGroup):
             with one_line_warnings():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            say("interrupted; what was finished is whole, the same command goes on with the rest")
+            say("interrupted; what was finished is whole, nothing is half-written")
             raise typer.Exit(130) from None
         except LDRestoreError as error:
             if ctx.params["debug"]:

@@ -32,22 +32,21 @@ def models_command(as_json: ListJsonOption = False) -> None:
         print_json({"models": [asdict(record) for record in MODELS], "architectures": architectures})
         raise typer.Exit()
     print_table(
-        ("model", "track", "parameters", "licence", "for", "summary"),
+        ("model", "parameters", "licence", "summary", "for"),
         [
             (
                 record.name,
-                record.track,
                 f"{record.parameters / 1e6:.2f} M",
                 record.licence,
-                ", ".join(record.tasks),
                 record.summary,
+                ", ".join(record.tasks),
             )
             for record in MODELS
         ],
         title="models: ldrestore restore IN OUT --model NAME",
     )
     print_table(
-        ("architecture", "for", "licence of published weights", "source"),
-        [(record.name, ", ".join(record.tasks), record.licence, record.source) for record in REGRESSORS],
+        ("architecture", "licence of published weights", "for"),
+        [(record.name, record.licence, ", ".join(record.tasks)) for record in REGRESSORS],
         title="architectures: ldrestore convert NAME CHECKPOINT OUT_DIR",
     )

@@ -1,6 +1,8 @@
 """`ldrestore restore`: restore a picture, or all pictures of a folder."""
 
 import json
+import math
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,13 +72,16 @@ TileOption = Annotated[
     str,
     typer.Option(
         metavar="auto|N|off",
-        help="Tile side in pixels: `auto` plans it from --memory, N fixes it, `off` takes the picture whole.",
+        help="Tile side in pixels: `auto` plans it from --memory, N (a multiple of 64) fixes it, "
+        "`off` takes the picture whole.",
     ),
 ]
 
 MemoryOption = Annotated[
     float | None,
-    typer.Option(metavar="GB", help="Working memory that `--tile auto` plans for, in gigabytes (10^9 bytes)."),
+    typer.Option(
+        metavar="GB", help="Working memory that `--tile auto` plans for, in gigabytes (10^9 bytes); 4 if not given."
+    ),
 ]
 
 SelfEnsembleOption = Annotated[
@@ -134,7 +139,7 @@ def restore_command(  # each parameter is an option
         "self_ensemble": self_ensemble,
     }
     if memory is not None:
-        options["memory_gb"] = memory
+        options["memory_gb"] = _checked_memory(memory)
     plan = plan_jobs(source, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
     if dry_run or not plan.jobs:
         outcomes = planned(plan)
@@ -164,6 +169,17 @@ def _checked_mask(protect: str | None) -> Path | None:
     return path
 
 
+def _checked_memory(memory: float) -> float:
+    """The memory budget in gigabytes.
+
+    Raises:
+        InputError: it is not positive.
+    """
+    if not 0 < memory < math.inf:
+        raise InputError(f"--memory takes a positive number of gigabytes such as 2, got {memory:g}")
+    return memory
+
+
 def _parse_tile(text: str) -> int | str:
     """Read "auto", "off", or a number of pixels.
 
@@ -172,19 +188,22 @@ def _parse_tile(text: str) -> int | str:
     """
     if text in ("auto", "off"):
         return text
-    if not text.isdecimal() or int(text) == 0:
-        raise InputError(f"--tile takes auto, off, or a number of pixels such as 512, got {text!r}")
+    if not text.isdecimal() or int(text) == 0 or int(text) % 64:
+        raise InputError(f"--tile takes auto, off, or a multiple of 64 pixels such as 512, got {text!r}")
     return int(text)
 
 
 def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool) -> Any:
     """The pipeline that restores, its own progress bar over tiles shown or not."""
     import torch
+    from diffusers.utils import logging
 
     from ldrestore.restorers import load_restorer
 
+    logging.disable_progress_bar()  # of the loading, which takes less time than reading about it
+
     restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
-    restorer.set_progress_bar_config(disable=not shows_progress)
+    restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
 
 

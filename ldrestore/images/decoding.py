@@ -93,7 +93,12 @@ def photo_of_deep_tiff(path: Path, *, max_pixels: int) -> Photo:
     orientation = tags.get(ORIENTATION_TAG, 1)
     values = upright(values, orientation if orientation in range(1, 9) else 1)
     return _with_alpha_apart(
-        values, path=path, format="TIFF", icc_profile=tags.get(34675), exif=_exif_of_tags(tags), xmp=upright_xmp(tags.get(700))
+        values,
+        path=path,
+        format="TIFF",
+        icc_profile=tags.get(34675),
+        exif=_exif_of_tags(tags),
+        xmp=upright_xmp(tags.get(700)),
     )
 
 

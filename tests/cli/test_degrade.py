@@ -8,7 +8,8 @@ RECIPE = ("--recipe", "gaussian_noise(sigma_255=20)")
 
 
 def pixels(path):
-    return np.asarray(Image.open(path))
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def test_a_folder_is_degraded_and_mirrored(call, folder, tmp_path):

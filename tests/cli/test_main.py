@@ -74,6 +74,6 @@ def test_an_interrupt_is_one_line_and_leaves_nothing_half_written(picture, tmp_p
     os.kill(process.pid, signal.SIGINT)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert messages.splitlines() == ["interrupted; what was finished is whole, the same command goes on with the rest"]
+    assert messages.splitlines() == ["interrupted; what was finished is whole, nothing is half-written"]
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png"}
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

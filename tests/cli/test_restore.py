@@ -12,12 +12,18 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def pixels(path):
+    """Pixels of a file, which is closed again."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 @pytest.fixture
 def restore(call, tiny_model):
     """`restore(IN, OUT, ...)` with the tiny model."""
 
     def run(*words):
-        return call("restore", *words, "--model", tiny_model, "--device", "cpu")
+        return call("restore", "--model", tiny_model, "--device", "cpu", *words)
 
     return run
 
@@ -25,7 +31,7 @@ def restore(call, tiny_model):
 def test_a_file_becomes_a_file_with_a_record(restore, folder, tmp_path):
     result = restore(folder / "a.png", tmp_path / "out.png")
     assert result.exit_code == 0, result.stderr
-    assert Image.open(tmp_path / "out.png").size == Image.open(folder / "a.png").size
+    assert pixels(tmp_path / "out.png").shape == pixels(folder / "a.png").shape
     record = json.loads((tmp_path / "out.png.json").read_text())
     assert {"ldrestore", "model", "options"} <= record.keys()
 
@@ -45,7 +51,7 @@ def test_no_record_is_written_when_none_is_wanted(restore, folder, tmp_path):
 
 def test_heif_becomes_png(restore, picture, tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
-    image = Image.open(picture(tmp_path / "x.png", height=64, width=64))
+    image = Image.fromarray(pixels(picture(tmp_path / "x.png", height=64, width=64)))
     (tmp_path / "in").mkdir()
     pillow_heif.from_pillow(image).save(tmp_path / "in" / "x.heic")
     assert restore(tmp_path / "in", tmp_path / "out", "--no-record").exit_code == 0
@@ -157,10 +163,11 @@ def test_options_reach_the_model(restore, folder, picture, tmp_path):
     }.items():
         result = restore(folder / "a.png", tmp_path / name, *words)
         assert result.exit_code == 0, (name, result.stderr)
-    original = np.asarray(Image.open(folder / "a.png"))
-    assert Image.open(tmp_path / "big.png").size == (48, 40)
-    assert np.array_equal(Image.open(tmp_path / "same.png"), original)
-    assert np.array_equal(Image.open(tmp_path / "kept.png"), original)
+    original = pixels(folder / "a.png")
+    assert pixels(tmp_path / "big.png").shape == (40, 48, 3)
+    assert np.array_equal(pixels(tmp_path / "same.png"), original)
+    assert np.array_equal(pixels(tmp_path / "kept.png"), original)
+    assert not np.array_equal(pixels(tmp_path / "whole.png"), original)
 
 
 def test_a_mask_of_another_size_is_a_failure(restore, folder, picture, tmp_path):
@@ -174,7 +181,9 @@ def test_a_mask_of_another_size_is_a_failure(restore, folder, picture, tmp_path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tile", "many"], "--tile takes auto, off, or a number"),
+        (["--tile", "many"], "--tile takes auto, off, or a multiple of 64 pixels"),
+        (["--tile", "100"], "--tile takes auto, off, or a multiple of 64 pixels"),
+        (["--memory", "0"], "--memory takes a positive number of gigabytes"),
         (["--fidelity", "2"], "--fidelity"),
         (["--protect", "missing.png"], "no mask at missing.png"),
         (["--device", "toaster"], "toaster"),
