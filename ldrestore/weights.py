@@ -3,14 +3,16 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+import zipfile
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,6 +20,13 @@ from ldrestore.errors import WeightsError, WeightsUnavailableError
 
 WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys under which released checkpoints keep their weights, in the order of preference."""
+
+PICKLE_ALLOW_LIST = (
+    Namespace,
+    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+    (dict, "lightning_fabric.utilities.data.AttributeDict"),
+)
+"""What Lightning files hold beside tensors and plain values, their hyper-parameters; read as plain mappings."""
 
 PREFIXES = ("module.", "net.")
 """Prefixes that wrappers such as DistributedDataParallel and Lightning put before every key."""
@@ -29,9 +38,7 @@ ALIGNMENT = 64
 """Bytes; what torch's own allocations are aligned to."""
 
 
-def find_model_folder(
-    name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False
-) -> Path:
+def find_model_folder(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Path:
     """The folder of a saved pipeline, fetched from the Hub where it is not on the disk.
 
     Args:
@@ -104,6 +111,58 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     return _unwrapped(_read_pickle(path), path)
 
 
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of a component's safetensors files, from their headers alone.
+
+    Args:
+        folder: The component's folder; its weights are in one file or in several.
+
+    Raises:
+        WeightsUnavailableError: it has no safetensors file; pickles are read by `convert` alone.
+        WeightsError: a file is damaged.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise WeightsUnavailableError(
+            f"{folder} has no safetensors weights; make them with ldrestore.conversion.convert"
+        )
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                keys = list(file.keys())
+                shapes |= {key: tuple(file.get_slice(key).get_shape()) for key in keys}
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} is no intact safetensors file ({error}); fetch it again") from error
+    return shapes
+
+
+def check_fit(network: nn.Module, shapes: Mapping[str, Sequence[int]], *, source: str) -> None:
+    """Refuse weights that are not a network's: every key must be there, none left over, all shapes alike.
+
+    Args:
+        network: May lie on the meta device.
+        shapes: Key to shape.
+        source: Where the weights come from, for the message.
+
+    Raises:
+        WeightsError: a key is missing or unexpected, or a shape differs; the message names the first ones.
+    """
+    own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    problems = [f"missing {key}" for key in own if key not in shapes]
+    problems += [f"unexpected {key}" for key in shapes if key not in own]
+    problems += [
+        f"{key} is {tuple(shapes[key])}, expected {own[key]}"
+        for key in own
+        if key in shapes and tuple(shapes[key]) != own[key]
+    ]
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit {type(network).__name__}: {len(problems)} problems, "
+            f"first {'; '.join(problems[:4])}; check architecture and layout"
+        )
+
+
 def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
     """Load weights into a network; every key must be there, none left over, all shapes alike.
 
@@ -115,19 +174,7 @@ def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], *, source: 
     Raises:
         WeightsError: a key is missing or unexpected, or a shape differs; the message names the first ones.
     """
-    own = network.state_dict()
-    problems = [f"missing {key}" for key in own if key not in weights]
-    problems += [f"unexpected {key}" for key in weights if key not in own]
-    problems += [
-        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
-    ]
-    if problems:
-        raise WeightsError(
-            f"{source} does not fit {type(network).__name__}: {len(problems)} problems, "
-            f"first {'; '.join(problems[:4])}; check architecture and layout"
-        )
+    check_fit(network, {key: tensor.shape for key, tensor in weights.items()}, source=source)
     network.load_state_dict(weights)
 
 
@@ -166,14 +213,21 @@ def _read_pickle(path: Path) -> object:
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < (2, 10):  # CVE-2026-24747
         raise WeightsError(f"reading a pickled checkpoint safely needs torch 2.10 or newer, got {torch.__version__}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise WeightsError(
-            f"{path} cannot be read as weights alone ({reason}); it is damaged, or holds Python objects, which are never "
-            "loaded: ask its authors for plain weights or a safetensors file"
-        ) from error
+    with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)):
+        try:
+            is_zip = zipfile.is_zipfile(path)  # older pickles cannot be searched before they are read
+            forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
+            if not forbidden:
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
+            raise WeightsError(
+                f"{path} cannot be read as weights alone: it is damaged, no checkpoint, or holds Python objects, which "
+                "are never loaded; download it again, or ask its authors for a safetensors file"
+            ) from error
+    raise WeightsError(
+        f"{path} holds objects of {', '.join(sorted(forbidden))}, which are never loaded, since they could run code; "
+        "ask its authors for plain weights or a safetensors file"
+    )
 
 
 def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
-from ldrestore.errors import InputError
+from ldrestore.errors import InputError, WeightsError
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.enlargement import enlarge
@@ -23,9 +24,11 @@ from ldrestore.pipelines.tile_restoration import (
     restore_pixels,
 )
 from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.registry import resolve
+from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import record_of
 from ldrestore.structures import TilePlan
-from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
+from ldrestore.weights import align_weights, check_fit, find_model_folder, hash_of_weights, read_json, read_shapes
 
 DEFAULT_MEMORY_GB = 4.0
 """Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
@@ -70,9 +73,15 @@ class FastRestorePipeline(DiffusionPipeline):
 
         Raises:
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+            WeightsError: it is damaged, another pipeline, or its weights are not exactly those of its network.
         """
         folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
-        pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32)
+        _check_regressor(folder, pipeline_name=cls.__name__)
+        pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
+        is_local = Path(pretrained_model_name_or_path).is_dir()
+        name = folder.resolve().name if is_local else str(pretrained_model_name_or_path)
+        for part in (pipeline, pipeline.regressor):  # saved again, neither tells where on this disk it came from
+            part.register_to_config(_name_or_path=name)
         align_weights(pipeline.regressor)
         pipeline.regressor.eval()
         return pipeline
@@ -168,6 +177,7 @@ class FastRestorePipeline(DiffusionPipeline):
         """Pipeline, architecture and weights, for the records."""
         return {
             "pipeline": type(self).__name__,
+            "name": self.config.get("_name_or_path"),
             "architecture": type(self.regressor).__name__,
             "weights_sha256": hash_of_weights(self.regressor),
         }
@@ -188,6 +198,36 @@ class FastRestorePipeline(DiffusionPipeline):
             input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
             output_sha256=hash_of_pixels(result.pixels, result.alpha),
         )
+
+
+def _check_regressor(folder: Path, *, pipeline_name: str) -> None:
+    """Hold config and weights of a folder against the network that it names, and import that network's module.
+
+    diffusers finds a component of ours only if its module has been imported, and makes up missing keys with a warning.
+
+    Raises:
+        WeightsUnavailableError: there are no safetensors weights.
+        WeightsError: another pipeline, an unknown network, or a config or weights that are not the network's.
+    """
+    index = read_json(folder / "model_index.json")
+    if index.get("_class_name") != pipeline_name:
+        raise WeightsError(f"{folder} holds a {index.get('_class_name')}, expected a {pipeline_name}")
+    component = index.get("regressor")
+    target = ":".join(map(str, component)) if isinstance(component, list) else str(component)
+    if target not in {record.target for record in REGRESSORS}:
+        raise WeightsError(f"{folder} needs the network {target}, unknown to this version; upgrade ldrestore")
+    network_class = resolve(target)
+    config = read_json(folder / "regressor" / "config.json")
+    known = inspect.signature(network_class.__init__).parameters
+    unknown = sorted(key for key in config if not key.startswith("_") and key not in known)
+    if unknown:
+        raise WeightsError(f"{folder}: {network_class.__name__} takes no {', '.join(unknown)}; upgrade ldrestore")
+    try:
+        with torch.device("meta"):
+            network = network_class.from_config(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: its config builds no {network_class.__name__} ({error})") from error
+    check_fit(network, read_shapes(folder / "regressor"), source=str(folder / "regressor"))
 
 
 def _bytes_of(photo: Photo) -> int:

@@ -1,4 +1,4 @@
-"""A picture through a regressor, tile by tile: one pass, the mean of eight passes, and smaller tiles when memory ends."""
+"""A picture through a regressor, tile by tile: one pass, the mean of eight, and smaller tiles when memory ends."""
 
 import logging
 from collections.abc import Callable

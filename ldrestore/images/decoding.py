@@ -1,217 +1,72 @@
-"""Decoders: an open file to upright pixels, alpha and metadata; what they raise is sorted out in `files.py`."""
+"""Decoders of what Pillow opens, and what all decoders share: limits, warnings and the sorting of their errors."""
 
 import io
-import math
 import warnings
-import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import tifffile
 from PIL import Image, ImageCms
 
-from ldrestore.errors import CorruptImageError, ImageTooLargeError, PixelRangeError, UnsupportedFormatError
-from ldrestore.images.metadata import ORIENTATION_TAG, exif_of, orientation_of, upright, upright_xmp, xmp_of
+from ldrestore.errors import (
+    CorruptImageError,
+    ImageFileError,
+    ImageTooLargeError,
+    MissingExtraError,
+    UnsupportedFormatError,
+)
+from ldrestore.images.metadata import (
+    ORIENTATION_TAG,
+    Metadata,
+    as_stored,
+    metadata_of_blocks,
+    upright,
+    valid_orientation,
+)
 from ldrestore.images.photo import Photo
 
-_GREY, _RGB = {"L", "LA"}, {"RGB", "RGBA"}
+BAND_PIXELS = 2**20
+"""So many pixels are converted at a time: no second copy of the whole picture is needed."""
+
+Conversion = Callable[[Image.Image], Image.Image]
 
 
-def photo_of_pil(image: Image.Image, *, path: Path | None) -> Photo:
-    """A Pillow image of any mode, orientation applied.
-
-    Palettes become RGB, transparency becomes alpha, CMYK becomes sRGB and loses its profile, 1-bit becomes grey.
-
-    Args:
-        image: Opened; decoded here.
-        path: The file it came from, for messages.
+@contextmanager
+def decoder_errors(path: str | Path) -> Iterator[None]:
+    """Turn whatever decoders raise into typed errors, and keep Pillow from warning about what is allowed or left out.
 
     Raises:
-        UnsupportedFormatError: a mode such as LAB that has no place here.
+        CorruptImageError: a decoder failed.
+        ImageTooLargeError: a decoder refused the size, or memory ran out.
     """
-    image.load()
-    metadata = _metadata_of(image, path)
-    orientation = metadata.pop("orientation")
-    if image.mode.startswith("I;16"):
-        deep = np.asarray(image).astype(np.uint16)
-        return Photo(pixels=upright(deep[..., None], orientation), path=path, **metadata)
-    if image.mode == "CMYK":
-        image, metadata["icc_profile"] = _cmyk_to_srgb(image), None
-    values = np.asarray(_in_plain_mode(image, path))
-    values = upright(values if values.ndim == 3 else values[..., None], orientation)
-    return _with_alpha_apart(values, path=path, **metadata)
-
-
-def photo_of_deep_png(data: bytes, *, path: Path) -> Photo:
-    """A PNG of 16 bits a channel, whose colours Pillow would cut to 8; metadata through Pillow.
-
-    Raises:
-        CorruptImageError: a chunk is damaged or missing.
-    """
-    _check_png_chunks(data, path)
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise CorruptImageError(path, "the picture data are damaged", "get an intact copy of the file")
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        metadata = _metadata_of(image, path)
-    orientation = metadata.pop("orientation")
-    values = decoded if decoded.ndim == 3 else decoded[..., None]
-    is_grey = data[25] in (0, 4)  # colour type of the header
-    if is_grey and values.shape[2] >= 3:  # OpenCV gives grey with alpha back as BGRA
-        values = values[..., [0, 3]] if values.shape[2] == 4 else values[..., :1]
-    elif values.shape[2] >= 3:
-        values = values[..., [2, 1, 0, 3][: values.shape[2]]]
-    return _with_alpha_apart(upright(values, orientation), path=path, **metadata)
-
-
-def photo_of_deep_tiff(path: Path, *, max_pixels: int) -> Photo:
-    """A TIFF of 16 or 32 bits a channel, grey or RGB, with or without alpha.
-
-    Raises:
-        UnsupportedFormatError: other types or colour spaces.
-        ImageTooLargeError: more pixels than allowed.
-        PixelRangeError: float values outside [0, 1], or not finite.
-    """
-    with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
-        _check_tiff_page(page, path, max_pixels=max_pixels)
-        if len(file.pages) > 1:
-            warn_of_more_frames(path, len(file.pages))
-        values = np.asarray(page.asarray())
-        tags = {tag.code: tag.value for tag in page.tags}
-        is_planar = page.axes == "SYX"
-    values = np.moveaxis(values, 0, -1) if is_planar else values
-    values = values if values.ndim == 3 else values[..., None]
-    if values.dtype.kind == "f":
-        values = _checked_floats(values, path)
-    if tags.get(262) == 0:  # WhiteIsZero
-        values = (1.0 if values.dtype.kind == "f" else np.array(65535, np.uint16)) - values
-    if values.shape[2] in (2, 4) and 1 in np.atleast_1d(tags.get(338, 2)):  # associated alpha: colours are multiplied
-        values = _straight(values)
-    orientation = tags.get(ORIENTATION_TAG, 1)
-    values = upright(values, orientation if orientation in range(1, 9) else 1)
-    return _with_alpha_apart(
-        values,
-        path=path,
-        format="TIFF",
-        icc_profile=tags.get(34675),
-        exif=_exif_of_tags(tags),
-        xmp=upright_xmp(tags.get(700)),
-    )
-
-
-def warn_of_more_frames(path: Path | None, num_frames: int) -> None:
-    """Say that only the first frame of an animated or many-paged file is used."""
-    warnings.warn(f"{path}: has {num_frames} frames; only the first is used", UserWarning, stacklevel=2)
-
-
-def _metadata_of(image: Image.Image, path: Path | None) -> dict[str, Any]:
-    """Orientation, ICC, EXIF, XMP and format of a Pillow image; damaged EXIF is left out with a warning."""
-    file_format = "JPEG" if image.format == "MPO" else image.format
-    metadata: dict[str, Any] = {"icc_profile": image.info.get("icc_profile") or None, "format": file_format}
     try:
-        return {**metadata, "orientation": orientation_of(image), "exif": exif_of(image), "xmp": xmp_of(image)}
-    except Exception as error:  # Pillow's EXIF parser raises whatever the damage leads to; the pixels are still good
-        warnings.warn(f"{path}: damaged metadata are left out ({error})", UserWarning, stacklevel=2)
-        return {**metadata, "orientation": 1, "exif": None, "xmp": None}
-
-
-def _in_plain_mode(image: Image.Image, path: Path | None) -> Image.Image:
-    """A Pillow image in mode L, LA, RGB or RGBA.
-
-    Raises:
-        UnsupportedFormatError: the mode has no such counterpart.
-    """
-    is_transparent = "transparency" in image.info
-    if image.mode in _GREY | _RGB and not is_transparent:
-        return image
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode == "L":
-        return image.convert("LA")
-    if image.mode in ("P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"):
-        return image.convert("RGBA" if is_transparent or image.mode in ("PA", "RGBA") else "RGB")
-    raise UnsupportedFormatError(
-        path or "image", f"pictures of mode {image.mode} are not supported", "convert it to RGB or grey first"
-    )
-
-
-def _cmyk_to_srgb(image: Image.Image) -> Image.Image:
-    """CMYK to sRGB, by its profile where it has a good one."""
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError as error:
-            warnings.warn(f"the CMYK profile cannot be used, colours are approximate ({error})", stacklevel=2)
-        else:
-            assert converted is not None  # None comes back only from conversions in place
-            return converted
-    return image.convert("RGB")
-
-
-def _with_alpha_apart(values: np.ndarray, **fields: Any) -> Photo:
-    """A photo of (H, W, 1 to 4) values, whose second or fourth channel is alpha."""
-    if values.shape[2] in (2, 4):
-        return Photo(
-            pixels=np.ascontiguousarray(values[..., :-1]), alpha=np.ascontiguousarray(values[..., -1]), **fields
-        )
-    return Photo(pixels=np.ascontiguousarray(values), **fields)
-
-
-def _check_png_chunks(data: bytes, path: Path) -> None:
-    """Walk through the chunks; OpenCV takes some truncated files for whole.
-
-    Raises:
-        CorruptImageError: a checksum is wrong, or the end is missing.
-    """
-    position = 8
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        kind, end = data[position + 4 : position + 8], position + 8 + length
-        stored = data[end : end + 4]
-        if len(stored) < 4 or zlib.crc32(data[position + 4 : end]) != int.from_bytes(stored, "big"):
-            break
-        if kind == b"IEND":
-            return
-        position = end + 4
-    raise CorruptImageError(
-        path, f"the file is damaged or cut off at byte {position}", "get an intact copy of the file"
-    )
-
-
-def _check_tiff_page(page: Any, path: Path, *, max_pixels: int) -> None:
-    """Refuse what cannot be held, before anything is decoded.
-
-    Raises:
-        ImageTooLargeError: more pixels than allowed.
-        UnsupportedFormatError: other types or colour spaces.
-    """
-    if page.axes not in ("YX", "YXS", "SYX") or page.samplesperpixel > 4 or page.photometric not in (0, 1, 2):
-        raise UnsupportedFormatError(
-            path,
-            f"TIFF pages of axes {page.axes}, {page.samplesperpixel} samples and colour space {page.photometric} "
-            "are not supported",
-            "convert it to grey or RGB first",
-        )
-    if page.dtype is None or page.dtype.name not in ("uint8", "uint16", "float16", "float32", "float64"):
-        raise UnsupportedFormatError(
-            path, f"TIFF samples of type {page.dtype} are not supported", "store them as 8- or 16-bit integers or float"
-        )
-    check_size(path, page.imagewidth, page.imagelength, max_pixels=max_pixels)
-    if math.prod(page.shape) != page.imagewidth * page.imagelength * page.samplesperpixel:
-        raise CorruptImageError(path, "the TIFF header contradicts itself", "get an intact copy of the file")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\..*")
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `check_size` has its own limit
+            yield
+    except (ImageFileError, MissingExtraError, Warning):  # a warning is raised where the user asked for that
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ImageTooLargeError(
+            path, f"the picture is too large ({error})", "cut or shrink it with another program first"
+        ) from error
+    except Exception as error:  # damaged files make decoders raise anything: struct.error, KeyError, SyntaxError, ...
+        raise CorruptImageError(
+            path, f"the file is damaged or cut off ({error or type(error).__name__})", "get an intact copy of the file"
+        ) from error
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
-    """Refuse pictures of more pixels than allowed.
+    """Refuse pictures of no or of more pixels than allowed.
 
     Raises:
+        CorruptImageError: the header announces none.
         ImageTooLargeError: the header announces more.
     """
+    if width < 1 or height < 1:
+        raise CorruptImageError(path, f"the header announces {width}x{height} pixels", "get an intact copy of the file")
     if width * height > max_pixels:
         raise ImageTooLargeError(
             path,
@@ -220,33 +75,130 @@ def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
         )
 
 
-def _checked_floats(values: np.ndarray, path: Path) -> np.ndarray:
-    """Floats as float32.
+def warn_of_more_frames(path: Path, num_frames: int) -> None:
+    """Say that only the first frame of an animated or many-paged file is used, where there are more."""
+    if num_frames > 1:
+        warnings.warn(f"{path}: has {num_frames} frames; only the first is used", UserWarning, stacklevel=2)
+
+
+def warn_of_damaged_metadata(path: object, error: Exception) -> None:
+    """Say that metadata are left out, since they cannot be understood; the pixels are still good."""
+    warnings.warn(f"{path}: damaged metadata are left out ({error})", UserWarning, stacklevel=2)
+
+
+def photo_of_pil(image: Image.Image, *, path: Path | None, metadata: Metadata | None = None) -> Photo:
+    """A Pillow image of any mode, orientation applied.
+
+    Palettes become RGB, transparency becomes alpha, CMYK becomes sRGB and loses its profile, 1-bit becomes grey.
+
+    Args:
+        image: Opened; decoded here.
+        path: The file it came from, for messages.
+        metadata: The file's; None takes what Pillow found.
 
     Raises:
-        PixelRangeError: a value outside [0, 1], or not finite.
+        UnsupportedFormatError: a mode such as LAB that has no place here.
     """
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):  # false for NaN too
-        raise PixelRangeError(
-            path, f"float pixels must lie in [0, 1], got [{low:g}, {high:g}]", "rescale them to [0, 1] first"
+    image.load()
+    metadata = metadata or _metadata_of(image, path)
+    icc_profile = None if image.mode == "CMYK" else metadata.icc_profile
+    pixels, alpha = _arrays_of(image, _conversion_of(image, path), metadata.orientation)
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        icc_profile=icc_profile,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        format=image.format,
+        path=path,
+    )
+
+
+def photo_of_values(values: np.ndarray, metadata: Metadata, **fields: Any) -> Photo:
+    """A photo of stored values (H, W, 1 to 4), whose second or fourth channel is alpha; orientation applied."""
+    values = upright(values, metadata.orientation)
+    has_alpha = values.shape[2] in (2, 4)
+    return Photo(
+        pixels=np.ascontiguousarray(values[..., :-1] if has_alpha else values),
+        alpha=np.ascontiguousarray(values[..., -1]) if has_alpha else None,
+        icc_profile=metadata.icc_profile,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        **fields,
+    )
+
+
+def _metadata_of(image: Image.Image, path: Path | None) -> Metadata:
+    """Metadata of a Pillow image; a damaged EXIF block is left out with a warning."""
+    profile, packet = image.info.get("icc_profile"), image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    packet = packet.encode() if isinstance(packet, str) else packet
+    try:
+        exif = image.getexif()
+        block = image.info.get("exif")
+        if block is None and set(exif) - {ORIENTATION_TAG}:  # Pillow adds an orientation that only XMP states
+            block = exif.tobytes()
+        metadata = metadata_of_blocks(icc_profile=profile, exif=block, xmp=packet)
+    except Exception as error:  # Pillow's EXIF parser raises whatever the damage leads to; the pixels are still good
+        warn_of_damaged_metadata(path or "image", error)
+        return metadata_of_blocks(icc_profile=profile, exif=None, xmp=packet)
+    # A user may have set the orientation of an image in memory, which is in no block.
+    orientation = valid_orientation(exif.get(ORIENTATION_TAG))
+    return Metadata(orientation=orientation, icc_profile=metadata.icc_profile, exif=metadata.exif, xmp=metadata.xmp)
+
+
+def _arrays_of(image: Image.Image, convert: Conversion, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Upright pixels (H, W, 1 or 3) and alpha (H, W) of a decoded image, converted band by band."""
+    width, height = image.size
+    num_rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, num_rows):
+        bottom = min(top + num_rows, height)
+        band = np.asarray(convert(image.crop((0, top, width, bottom))))
+        band = band if band.ndim == 3 else band[..., None]  # (h, W, 1 to 4)
+        if top == 0:
+            shape = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+            has_alpha, dtype = band.shape[2] in (2, 4), band.dtype.newbyteorder("=")
+            pixels = np.empty((*shape, band.shape[2] - has_alpha), dtype)
+            alpha = np.empty(shape, dtype) if has_alpha else None
+        as_stored(pixels, orientation)[top:bottom] = band[..., : pixels.shape[2]]
+        if alpha is not None:
+            as_stored(alpha, orientation)[top:bottom] = band[..., -1]
+    return pixels, alpha
+
+
+def _conversion_of(image: Image.Image, path: Path | None) -> Conversion:
+    """How bands of an image become mode L, LA, RGB, RGBA or I;16.
+
+    Raises:
+        UnsupportedFormatError: the mode has no such counterpart.
+    """
+    mode, is_transparent = image.mode, "transparency" in image.info
+    if mode == "CMYK":
+        return _cmyk_to_srgb(image, path)
+    if (mode in ("L", "LA", "RGB", "RGBA") and not is_transparent) or mode.startswith("I;16"):
+        return lambda band: band
+    targets = {"1": "L", "L": "L", "La": "LA", "LA": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBA": "RGBA"}
+    targets |= dict.fromkeys(("P", "RGB", "RGBX", "YCbCr"), "RGB")
+    if mode not in targets:
+        raise UnsupportedFormatError(
+            path or "image", f"pictures of mode {mode} are not supported", "convert it to RGB or grey first"
         )
-    return values.astype(np.float32)
+    target = targets[mode]
+    if is_transparent and not target.endswith("A"):
+        target += "A"
+    return lambda band: band.convert(target)
 
 
-def _straight(values: np.ndarray) -> np.ndarray:
-    """Colours divided by the alpha they were multiplied with; (H, W, 2 or 4) to the same shape and type."""
-    white = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
-    alpha = values[..., -1:].astype(np.float64) / white
-    colours = np.minimum(values[..., :-1] / np.where(alpha > 0, alpha, 1.0), white)
-    colours = colours if values.dtype.kind == "f" else np.rint(colours)
-    return np.concatenate([colours.astype(values.dtype), values[..., -1:]], axis=2)
-
-
-def _exif_of_tags(tags: dict[int, Any]) -> bytes | None:
-    """The texts that describe a TIFF as an EXIF block; None where there are none."""
-    exif = Image.Exif()
-    for code in (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298):
-        if isinstance(tags.get(code), str):
-            exif[code] = tags[code]
-    return exif.tobytes() if exif else None
+def _cmyk_to_srgb(image: Image.Image, path: Path | None) -> Conversion:
+    """CMYK to sRGB, by its profile where it has a good one."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return lambda band: band.convert("RGB")
+    try:
+        source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(source, target, "CMYK", "RGB")
+    except (OSError, ImageCms.PyCMSError) as error:
+        warnings.warn(
+            f"{path or 'image'}: the CMYK profile cannot be used, colours are approximate ({error})", stacklevel=2
+        )
+        return lambda band: band.convert("RGB")
+    return lambda band: transform.apply(band)

@@ -3,7 +3,7 @@
 | format | depth | alpha | ICC | EXIF | XMP |
 |---|---|---|---|---|---|
 | PNG | 8, 16; float becomes 16 | yes | yes | yes | yes |
-| TIFF | 8, 16, float | yes | yes | texts such as author and copyright | yes |
+| TIFF | 8, 16, float | yes | yes | texts, camera, GPS; no maker's notes | yes |
 | JPEG, WebP | 8; deeper is rounded | WebP | yes | yes | yes |
 | BMP | 8; deeper is rounded | no | no | no | no |
 """
@@ -12,20 +12,30 @@ import contextlib
 import os
 import secrets
 import struct
-import zlib
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
-from ldrestore.errors import ImageWriteError, InputError, OutputExistsError, UnsupportedFormatError
+from ldrestore.errors import (
+    ImageFileError,
+    ImageWriteError,
+    InputError,
+    OutputExistsError,
+    PixelRangeError,
+    UnsupportedFormatError,
+)
 from ldrestore.images.formats import SUFFIX_FORMATS
 from ldrestore.images.photo import Photo
+from ldrestore.images.png import XMP_KEYWORD, write_deep_png
+from ldrestore.images.tiff import write_tiff
 
 FULL_CHROMA_QUALITY = 90
 """JPEG quality from which colours keep their full resolution (4:4:4)."""
+MAX_JPEG_BLOCK = 65_504
+"""The largest EXIF or XMP block, in bytes, that one segment of a JPEG holds."""
 
 
 def write_photo(
@@ -33,7 +43,8 @@ def write_photo(
 ) -> None:
     """Write a picture: whole or not at all.
 
-    It is written under another name in the same folder, flushed to the disk, and renamed.
+    It is written under another name in the same folder, flushed to the disk, and renamed. Values deeper than the format
+    holds are rounded to nearest.
 
     Args:
         photo: What to write.
@@ -46,29 +57,56 @@ def write_photo(
         InputError: the quality is out of range.
         UnsupportedFormatError: no such format.
         OutputExistsError: the file exists and `overwrite` is False.
+        PixelRangeError: float values outside [0, 1].
         ImageWriteError: the folder is missing or not writable, the disk is full, or the format cannot hold the picture.
     """
     path = Path(path)
     if not 1 <= quality <= 100:
         raise InputError(f"quality must lie in [1, 100], got {quality}")
     file_format = _checked_format(photo, path, format)
-    if path.exists() and not overwrite:
-        raise OutputExistsError(path, "exists already", "choose another name, or ask for overwriting")
-    if not path.parent.is_dir():
-        raise ImageWriteError(path, f"there is no folder {path.parent}", "make it first")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    _check_range(photo, path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
+        _check_target(path, overwrite=overwrite)
+        with temporary.open("x+b") as file:
             _encode(photo, file, file_format, quality=quality)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except ImageFileError:
+        raise
     except (OSError, ValueError, struct.error) as error:  # what Pillow, tifffile and the system raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise ImageWriteError(path, f"cannot be written ({reason})", "check folder, space and format") from error
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+
+
+def _check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something is, or where no folder is.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is False.
+        ImageWriteError: there is no such folder.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExistsError(path, "exists already", "choose another name, or ask for overwriting")
+    if not path.parent.is_dir():
+        raise ImageWriteError(path, f"there is no folder {path.parent}", "make it first")
+
+
+def _check_range(photo: Photo, path: Path) -> None:
+    """Refuse float values that no file can hold.
+
+    Raises:
+        PixelRangeError: a value outside [0, 1], or not finite.
+    """
+    for values in (photo.pixels, photo.alpha):
+        if values is not None and values.dtype == np.float32 and not (values.min() >= 0 and values.max() <= 1):
+            raise PixelRangeError(
+                path, f"float pixels must lie in [0, 1], got [{values.min():g}, {values.max():g}]", "clip them first"
+            )
 
 
 def _checked_format(photo: Photo, path: Path, asked: str | None) -> str:
@@ -91,106 +129,32 @@ def _checked_format(photo: Photo, path: Path, asked: str | None) -> str:
 
 def _encode(photo: Photo, file: BinaryIO, file_format: str, *, quality: int) -> None:
     """Write a picture in a format that can hold it."""
-    is_deep = photo.pixels.dtype != np.uint8
     if file_format == "TIFF":
-        _encode_tiff(photo, file)
-    elif file_format == "PNG" and is_deep:
-        _encode_deep_png(photo, file)
+        write_tiff(photo, file)
+    elif file_format == "PNG" and photo.pixels.dtype != np.uint8:
+        values = photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha[..., None]], axis=2)
+        write_deep_png(values, file, icc_profile=photo.icc_profile, exif=photo.exif, xmp=photo.xmp)
     else:
-        photo.to_pil().save(file, file_format, **_pillow_options(photo, file_format, quality=quality))
+        options = {} if file_format == "BMP" else _pillow_options(photo, file_format, quality=quality)
+        photo.to_pil().save(file, file_format, **options)
 
 
 def _pillow_options(photo: Photo, file_format: str, *, quality: int) -> dict[str, Any]:
-    """Arguments of Pillow's `save` for 8-bit files."""
-    options: dict[str, Any] = {}
-    if file_format == "BMP":
-        return options
-    if photo.icc_profile:
-        options["icc_profile"] = photo.icc_profile
-    if photo.exif:
-        options["exif"] = photo.exif
+    """Arguments of Pillow's `save` for 8-bit JPEG, PNG and WebP."""
+    blocks = {"icc_profile": photo.icc_profile, "exif": photo.exif, "xmp": photo.xmp}
+    options: dict[str, Any] = {name: block for name, block in blocks.items() if block}
     if file_format == "PNG":
-        if photo.xmp:
+        if packet := options.pop("xmp", None):
             options["pnginfo"] = PngImagePlugin.PngInfo()
-            options["pnginfo"].add_itxt("XML:com.adobe.xmp", photo.xmp.decode("utf-8", "replace"))
-        return options
-    if photo.xmp:
-        options["xmp"] = photo.xmp
-    options["quality"] = quality
-    if file_format == "JPEG":
-        options |= {"subsampling": 0 if quality >= FULL_CHROMA_QUALITY else 2, "optimize": True}
+            options["pnginfo"].add_itxt(XMP_KEYWORD.decode(), packet.decode("utf-8", "replace"))
+    elif file_format == "JPEG":
+        for name in ("exif", "xmp"):
+            if len(options.get(name, b"")) > MAX_JPEG_BLOCK:
+                warnings.warn(
+                    f"{len(options.pop(name))} bytes of {name} do not fit a JPEG and are left out", stacklevel=2
+                )
+        options |= {"quality": quality, "subsampling": 0 if quality >= FULL_CHROMA_QUALITY else 2}
     else:
-        options |= {"lossless": quality == 100, "exact": True}  # exact: colours under full transparency stay
+        options |= {"quality": quality, "lossless": quality == 100}
+        options["exact"] = True  # colours under full transparency stay
     return options
-
-
-def _with_alpha(photo: Photo) -> np.ndarray:
-    """Pixels and alpha side by side: (H, W, 1 to 4)."""
-    if photo.alpha is None:
-        return photo.pixels
-    return np.concatenate([photo.pixels, photo.alpha[..., None]], axis=2)
-
-
-def _encode_tiff(photo: Photo, file: BinaryIO) -> None:
-    """A TIFF of the picture's own depth, compressed without loss."""
-    values = _with_alpha(photo)
-    tags: list[tuple[Any, ...]] = []
-    if photo.icc_profile:
-        tags.append((34675, 7, len(photo.icc_profile), photo.icc_profile, True))
-    if photo.xmp:
-        tags.append((700, 1, len(photo.xmp), photo.xmp, True))
-    options: dict[str, Any] = {}
-    if photo.exif:
-        exif = Image.Exif()
-        exif.load(photo.exif)
-        texts = {code: exif.get(code) for code in (0x010F, 0x0110, 0x013B, 0x8298)}
-        tags += [(code, 2, 0, text, True) for code, text in texts.items() if isinstance(text, str)]
-        options = {"software": exif.get(0x0131), "datetime": exif.get(0x0132), "description": exif.get(0x010E)}
-    tifffile.imwrite(
-        file,
-        values[..., 0] if values.shape[2] == 1 else values,
-        photometric="rgb" if photo.num_channels == 3 else "minisblack",
-        planarconfig=None if values.shape[2] == 1 else "contig",
-        extrasamples=["unassalpha"] if photo.alpha is not None else None,
-        compression="zlib",
-        predictor=values.dtype.kind == "u",
-        metadata=None,
-        extratags=tags,
-        **{name: value for name, value in options.items() if isinstance(value, str)},
-    )
-
-
-def _encode_deep_png(photo: Photo, file: BinaryIO) -> None:
-    """A PNG of 16 bits a channel, which Pillow cannot write in colour; W3C PNG, third edition."""
-    values = _with_alpha(photo)
-    if values.dtype == np.float32:
-        values = np.rint(values * 65535.0).astype(np.uint16)
-    height, width, channels = values.shape
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    file.write(b"\x89PNG\r\n\x1a\n")
-    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    if photo.icc_profile:
-        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.icc_profile))
-    if photo.exif:
-        _write_chunk(file, b"eXIf", photo.exif.removeprefix(b"Exif\0\0"))
-    if photo.xmp:
-        _write_chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + photo.xmp)
-    compressor = zlib.compressobj(6)
-    previous = np.zeros((1, width * channels * 2), np.uint8)
-    for first in range(0, height, 256):  # bands, so that no second copy of the picture is needed
-        rows = values[first : first + 256].astype(">u2").reshape(-1, width * channels).view(np.uint8)
-        above = np.concatenate([previous, rows[:-1]])
-        filtered = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
-        filtered[:, 0] = 2  # filter type Up
-        filtered[:, 1:] = rows - above
-        previous = rows[-1:]
-        band = compressor.compress(filtered.tobytes())
-        if band:
-            _write_chunk(file, b"IDAT", band)
-    _write_chunk(file, b"IDAT", compressor.flush())
-    _write_chunk(file, b"IEND", b"")
-
-
-def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    """One chunk of a PNG: length, kind, data, checksum."""
-    file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

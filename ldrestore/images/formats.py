@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-READ_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
-"""Pillow's names of the formats that are opened; nothing else is tried."""
+READ_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF")
+"""The formats that are opened; nothing else is tried."""
 
 SUFFIX_FORMATS = {
     ".jpg": "JPEG",
@@ -24,6 +24,18 @@ HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 SUPPORTED_SUFFIXES = frozenset(SUFFIX_FORMATS) | HEIF_SUFFIXES
 """Suffixes by which a folder's pictures are found."""
 
+HEAD_BYTES = 32
+"""So many of a file's first bytes tell its format."""
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+}
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 
 
@@ -32,16 +44,15 @@ def is_image_path(path: str | Path) -> bool:
     return Path(path).suffix.lower() in SUPPORTED_SUFFIXES
 
 
-def is_tiff(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a TIFF or BigTIFF."""
-    return head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-
-
-def is_heif(head: bytes) -> bool:
-    """Whether a file's first twelve bytes are those of a HEIF file that holds HEVC pictures."""
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+def format_of(head: bytes) -> str | None:
+    """One of `READ_FORMATS` by a file's first bytes; None for anything else."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "HEIF"
+    return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
 
 
 def is_deep_png(head: bytes) -> bool:
-    """Whether a file's first 26 bytes are those of a PNG of 16 bits a channel."""
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and head[24:25] == b"\x10"
+    """Whether a PNG's first 26 bytes announce 16 bits a channel."""
+    return head[12:16] == b"IHDR" and head[24:25] == b"\x10"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.decoding import photo_of_pil
+from ldrestore.images.decoding import decoder_errors, photo_of_pil
 from ldrestore.images.files import read_photo
 from ldrestore.images.photo import Photo
 
@@ -49,7 +49,8 @@ def to_photo(image: ImageInput) -> Photo:
     if isinstance(image, (str, Path)):
         return read_photo(image)
     if isinstance(image, Image.Image):
-        return photo_of_pil(image, path=None)
+        with decoder_errors(getattr(image, "filename", "") or "the PIL image"):
+            return photo_of_pil(image, path=None)
     if isinstance(image, np.ndarray):
         return _photo_of_array(image)
     if type(image).__module__.startswith("torch") and hasattr(image, "detach"):

@@ -12,6 +12,8 @@ from ldrestore.errors import ShapeError
 MAX_VALUES = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """Code value of white by pixel type."""
 
+_BAND_ROWS = 256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Photo:
@@ -34,7 +36,12 @@ class Photo:
 
     def __post_init__(self) -> None:
         """Check type and shapes."""
-        if self.pixels.dtype.name not in MAX_VALUES or self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3):
+        if (
+            self.pixels.dtype.name not in MAX_VALUES
+            or self.pixels.ndim != 3
+            or self.pixels.shape[2] not in (1, 3)
+            or not self.pixels.size
+        ):
             raise ShapeError(
                 "pixels must be (H, W, 1 or 3) of uint8, uint16 or float32, "
                 f"got {self.pixels.shape} of {self.pixels.dtype}"
@@ -90,9 +97,14 @@ class Photo:
 
 
 def to_8_bit(values: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float32 in [0, 1] to uint8, rounded to nearest; any shape."""
+    """uint8, uint16 or float32 in [0, 1] to uint8, rounded to nearest; (H, ...) of any shape."""
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.uint16:  # 65535 = 257 * 255: integer arithmetic needs no float copy
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.rint(values * 255.0).astype(np.uint8)
+    rounded = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _BAND_ROWS):  # no wider copy of the whole picture
+        band, target = values[top : top + _BAND_ROWS], rounded[top : top + _BAND_ROWS]
+        if values.dtype == np.uint16:  # 65535 = 257 * 255
+            target[...] = (band.astype(np.uint32) + 128) // 257
+        else:
+            target[...] = np.rint(band * np.float32(255))
+    return rounded

@@ -70,7 +70,8 @@ def step_down(plan: TilePlan, height: int, width: int) -> TilePlan:
     Raises:
         OutOfMemoryError: the plan is the smallest already.
     """
-    current = plan.tile or max(height, width)
+    side = max(height, width)
+    current = min(plan.tile or side, side)
     smaller = [tile for tile in TILE_LADDER if tile < current]
     if not smaller:
         raise OutOfMemoryError(

@@ -1,0 +1,192 @@
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from ldrestore.errors import CorruptImageError, PixelRangeError, UnsupportedFormatError
+from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.metadata import upright, upright_xmp
+from ldrestore.images.photo import Photo
+
+
+def values_of(dtype, shape, rng):
+    if np.dtype(dtype).kind == "f":
+        return rng.random(shape).astype(dtype)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("num_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "layout", [{}, {"compression": "lzw", "predictor": True}, {"tile": (16, 16)}, {"bigtiff": True}]
+)
+def test_every_depth_number_of_channels_and_layout_is_exact(tmp_path, rng, dtype, num_channels, layout):
+    values = values_of(dtype, (20, 18, num_channels), rng)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        values if num_channels > 1 else values[..., 0],
+        photometric="rgb" if num_channels >= 3 else "minisblack",
+        planarconfig="contig" if num_channels > 1 else None,
+        extrasamples=["unassalpha"] if num_channels in (2, 4) else None,
+        **layout,
+    )
+    photo = read_photo(tmp_path / "a.tif")
+    expected = values.astype(np.float32) if np.dtype(dtype).kind == "f" else values
+    assert photo.pixels.dtype == expected.dtype
+    assert photo.num_channels == (3 if num_channels >= 3 else 1)
+    np.testing.assert_array_equal(photo.pixels, expected[..., : photo.num_channels])
+    if num_channels in (2, 4):
+        np.testing.assert_array_equal(photo.alpha, expected[..., -1])
+    else:
+        assert photo.alpha is None
+
+
+def test_separate_planes_and_big_endian_are_read(tmp_path, rng):
+    values = values_of(np.uint16, (3, 9, 7), rng)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", planarconfig="separate", byteorder=">")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, values.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_white_is_zero_is_turned_round(tmp_path, rng, dtype):
+    values = values_of(dtype, (6, 5), rng)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels[..., 0], white - values)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_multiplied_alpha_is_divided_out(tmp_path, dtype):
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    half = white / 2 if dtype == np.float32 else white // 2 + 1
+    values = np.array([[[half, 0, half, half], [white, white, 0, white], [0, 0, 0, 0]]], dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["assocalpha"])
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels[0], np.array([[white, 0, white], [white, white, 0], [0, 0, 0]], dtype))
+    np.testing.assert_array_equal(photo.alpha[0], values[0, :, 3])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_deep_pages_are_turned_with_their_alpha(tmp_path, rng, orientation, dtype):
+    values = values_of(dtype, (5, 9, 4), rng)
+    options = {"metadata": None, "software": False, "extratags": [(274, 3, 1, orientation, True)]}
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"], **options)
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.dstack([photo.pixels, photo.alpha]), upright(values, orientation))
+    assert photo.exif is None  # a bare orientation is no reason to make a block
+    photo.save(tmp_path / "b.tif")
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.tif").pixels, photo.pixels)
+
+
+@pytest.mark.parametrize("value", [-0.001, 1.001, np.nan, np.inf, 255.0])
+def test_floats_outside_the_range_are_refused(tmp_path, value):
+    values = np.full((4, 4, 3), 0.5, np.float32)
+    values[1, 2, 0] = value
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    with pytest.raises(PixelRangeError, match=r"a\.tif: float pixels must lie in \[0, 1\], got .*; rescale them"):
+        read_photo(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+@pytest.mark.parametrize("tag", ["ImageLength", "StripByteCounts", "StripOffsets"])
+def test_strips_that_are_missing_are_not_left_black(tmp_path, pixels, mode, tag):
+    path = tmp_path / "a.tif"
+    Image.fromarray(pixels).convert(mode).save(path)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[tag].overwrite(400 if tag == "ImageLength" else 0)
+    with pytest.raises(CorruptImageError, match="part of the pixels is missing"):
+        read_photo(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (np.zeros((4, 4), np.uint32), {}),
+        (np.zeros((4, 4), np.int16), {}),
+        (np.zeros((4, 4), np.complex64), {}),
+        (np.zeros((8, 8, 6), np.uint8), {"photometric": "rgb"}),
+        (np.zeros((8, 8, 3), np.uint16), {"photometric": "cielab"}),
+    ],
+)
+def test_other_types_and_colour_spaces_are_refused(tmp_path, values, options):
+    tifffile.imwrite(tmp_path / "a.tif", values, **{"photometric": "minisblack"} | options)
+    with pytest.raises(UnsupportedFormatError, match="not supported"):
+        read_photo(tmp_path / "a.tif")
+
+
+def test_lab_is_refused(tmp_path):
+    Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(UnsupportedFormatError, match="mode LAB are not supported; convert it to RGB"):
+        read_photo(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "RGB"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_pages_of_every_kind_are_turned_once_and_keep_their_metadata(
+    tmp_path, rng, exif, profile, mode, orientation, compression
+):
+    is_set = rng.integers(0, 2, (5, 9, 1)) * np.ones(3)
+    image = Image.fromarray((is_set * 255).astype(np.uint8)).convert(mode)
+    block = Image.Exif()
+    block.load(exif)
+    block[0x0112] = orientation
+    if compression != "raw":  # Pillow cannot write both
+        del block[0x8769], block[0x8825]
+    options = {"exif": block.tobytes(), "compression": compression}
+    image.save(tmp_path / "a.tif", icc_profile=None if mode == "CMYK" else profile, **options)
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels > 128, upright(is_set[..., : 1 if mode == "1" else 3], orientation) > 0)
+    assert photo.icc_profile == (None if mode == "CMYK" else profile)
+    loaded = Image.Exif()
+    loaded.load(photo.exif)
+    assert loaded[0x0112] == 1
+    assert loaded[0x010F] == "Maker"
+    if compression == "raw":
+        assert loaded.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_other_programs_read_the_metadata_that_are_written(tmp_path, rng, dtype, exif, profile, xmp):
+    photo = Photo(
+        pixels=values_of(dtype, (6, 5, 3), rng),
+        alpha=values_of(dtype, (6, 5), rng),
+        icc_profile=profile,
+        xmp=upright_xmp(xmp),
+        exif=exif,
+    )
+    write_photo(photo, tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        tags = {tag.code: tag.value for tag in file.pages[0].tags}
+    assert (tags[34675], tags[700]) == (profile, upright_xmp(xmp))
+    assert (tags[0x010F], tags[0x8298]) == ("Maker", "An Artist")
+    assert 0x0131 not in tags  # nobody asked for the name of a library
+    assert tags[0x8769]["ExposureTime"] == (1, 100)
+    assert tags[0x8825]["GPSLatitude"] == (52, 1, 30, 1, 15, 1)
+    if dtype == np.uint8:
+        image = Image.open(io.BytesIO((tmp_path / "a.tif").read_bytes()))
+        assert image.getexif().get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+    again = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(again.alpha, photo.alpha)
+    loaded = Image.Exif()
+    loaded.load(again.exif)
+    assert loaded.get_ifd(0x8825)[2] == (52.0, 30.0, 15.0)
+
+
+def test_texts_of_any_script_are_carried(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x013B], exif[0x0132] = "Žofie", "no date"
+    write_photo(Photo(pixels=pixels, exif=exif.tobytes()), tmp_path / "a.tif")
+    assert read_photo(tmp_path / "a.tif").exif is not None
+
+
+def test_damaged_files_leave_no_trace_on_the_terminal(tmp_path, pixels, capfd):
+    write_photo(Photo(pixels=pixels), tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(OSError, match="damaged or cut off"):
+        read_photo(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,30 @@
+import cv2
+import numpy as np
+import pytest
+
+from ldrestore.images.photo import Photo
+from ldrestore.pipelines.enlargement import BAND_ROWS, enlarge
+
+
+def test_factor_one_is_the_photo_itself(picture):
+    photo = Photo(pixels=picture(3, 4, 3))
+    assert enlarge(photo, 1) is photo
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_bands_give_what_the_whole_picture_gives(picture, dtype, scale):
+    pixels = picture(BAND_ROWS + 9, 6, 3, dtype=dtype)
+    enlarged = enlarge(Photo(pixels=pixels), scale).pixels
+    height, width = pixels.shape[:2]
+    whole = cv2.resize(pixels.astype(np.float32), (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+    top = {"uint8": 255, "uint16": 65535, "float32": 1}[pixels.dtype.name]
+    assert enlarged.dtype == dtype
+    assert np.abs(enlarged - whole.clip(0, top)).max() <= (1e-4 if dtype == np.float32 else 0.51)
+
+
+def test_flat_colours_and_mattes_stay_flat():
+    pixels, alpha = np.full((5, 4, 1), 200, np.uint16), np.full((5, 4), 65535, np.uint16)
+    enlarged = enlarge(Photo(pixels=pixels, alpha=alpha), 4)
+    assert enlarged.pixels.shape == (20, 16, 1) and (enlarged.pixels == 200).all()
+    assert enlarged.alpha.shape == (20, 16) and (enlarged.alpha == 65535).all()

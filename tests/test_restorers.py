@@ -1,0 +1,108 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.factory import create_regressor
+from ldrestore.restorers import list_models, load_restorer, restore
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    outcome = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout.strip()
+
+
+def save_model(folder, seed):
+    network = create_regressor("nafnet", width=4, middle_blk_num=1, enc_blk_nums=[1], dec_blk_nums=[1]).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    FastRestorePipeline(regressor=network).save_pretrained(folder)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", seed=0)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+
+
+def test_restore_gives_what_the_loaded_pipeline_gives(folder, picture):
+    output = restore(picture, model=folder, device="cpu", output_type="photo")
+    expected = load_restorer(folder, device="cpu")(picture)
+    assert np.array_equal(output.photos[0].pixels, expected.photos[0].pixels)
+    assert output.records == expected.records
+
+
+def test_restore_sees_that_a_models_files_have_changed(folder, picture):
+    first = restore(picture, model=folder, device="cpu")
+    save_model(folder, seed=1)
+    second = restore(picture, model=folder, device="cpu")
+    assert first.records[0]["model"]["weights_sha256"] != second.records[0]["model"]["weights_sha256"]
+
+
+def test_unknown_options_are_refused_before_loading(folder, picture):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown option of FastRestorePipeline 'fidelty'; did you mean 'fidelity'"
+    ):
+        restore(picture, model=folder, fidelty=0.5)
+    with pytest.raises(UnknownNameError, match="'seed'"):
+        restore(picture, model=folder, seed=1)
+
+
+def test_unknown_models_name_the_way_out(tmp_path):
+    with pytest.raises(WeightsUnavailableError, match="did you mean 'default'"):
+        load_restorer("defualt")
+    for name in (tmp_path / "absent", "nobody/nothing"):
+        with pytest.raises(WeightsUnavailableError, match="HF_HUB_OFFLINE"):
+            load_restorer(name)
+
+
+def test_a_folder_of_another_pipeline_is_refused(folder):
+    index = folder / "model_index.json"
+    index.write_text(
+        index.read_text(encoding="utf-8").replace("FastRestorePipeline", "OtherPipeline"), encoding="utf-8"
+    )
+    with pytest.raises(WeightsError, match="OtherPipeline"):
+        load_restorer(folder)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+def test_number_formats_are_taken_by_name_too(folder, dtype):
+    assert load_restorer(folder, device="cpu", dtype=dtype).dtype == torch.bfloat16
+
+
+def test_unknown_devices_and_number_formats_are_refused(folder):
+    with pytest.raises(InputError, match="expected a device"):
+        load_restorer(folder, device="toaster")
+    with pytest.raises(InputError, match="no device"):
+        load_restorer(folder, device="cuda:99")
+    with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
+        load_restorer(folder, dtype="float8")
+
+
+@pytest.mark.e2e
+def test_listing_models_imports_no_torch():
+    code = "import sys, ldrestore; print([m.name for m in ldrestore.list_models()], 'torch' in sys.modules)"
+    assert run_python(code) == f"{[model.name for model in list_models()]} False"
+
+
+@pytest.mark.e2e
+def test_a_fresh_process_loads_a_saved_model(folder):
+    code = f"import ldrestore; print(type(ldrestore.FastRestorePipeline.from_pretrained({str(folder)!r})).__name__)"
+    assert run_python(code) == "FastRestorePipeline"
