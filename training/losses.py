@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-RELATIVE_FLOOR = 2e-3
-"""Added to a loss before its logarithm: half an 8-bit level, below which no picture need come."""
+RELATIVE_FLOOR = 2e-2
+"""Added to a loss before its logarithm: about five 8-bit levels, so that pictures that are almost clean do not rule."""
 
 
 def l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
