@@ -24,7 +24,7 @@ RECIPES = {
     "astronaut_noisy": ("astronaut", "gaussian_noise(sigma_255=25)"),
     "chelsea_dark": ("chelsea", "low_light(severity=0.5)"),
     "coffee_rainy": ("coffee", "rain(severity=0.5)"),
-    "rocket_hazy": ("rocket", "haze(severity=0.5)"),
+    "coffee_hazy": ("coffee", "haze(severity=0.5)"),
     "astronaut_raindrops": ("astronaut", "raindrop(severity=0.5)"),
     "chelsea_snow_jpeg": ("chelsea", "snow(severity=0.4)+jpeg(quality=40)"),
 }

@@ -27,7 +27,7 @@ MODELS.register(
             "downscale",
         ),
         licence="Apache-2.0",
-        parameters=3_348_292,
+        parameters=3_352_624,
         summary="small blind restorer for all listed degradations, made for the CPU",
     )
 )
