@@ -2,22 +2,25 @@
 
 from ldrestore.registry import DegradationRecord, Registry
 
+# Places in the order of image formation, for the table below.
+WEATHER, DROPS, LENS, EXPOSURE, SENSOR, RESOLUTION, FILE = range(7)
+
 DEGRADATIONS: Registry[DegradationRecord] = Registry("degradation")
 
 _ROWS = (
-    ("gaussian_noise", "noise", 3, "Zhang et al. 2017, DnCNN, https://arxiv.org/abs/1608.03981"),
-    ("poisson_noise", "noise", 3, "Foi et al. 2008, https://doi.org/10.1109/TIP.2008.2001399"),
-    ("real_noise", "noise", 3, "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
-    ("motion_blur", "blur", 2, "Kupyn et al. 2018, DeblurGAN, https://arxiv.org/abs/1711.07064"),
-    ("defocus_blur", "blur", 2, "circle of confusion, geometrical optics"),
-    ("gaussian_blur", "blur", 2, "Wang et al. 2021, Real-ESRGAN, https://arxiv.org/abs/2107.10833"),
-    ("rain", "weather", 0, "Garg and Nayar 2007; Li et al. 2019, https://arxiv.org/abs/1904.10386"),
-    ("snow", "weather", 0, "Liu et al. 2018, DesnowNet, https://arxiv.org/abs/1708.04512"),
-    ("haze", "weather", 0, "Koschmieder 1924; He et al. 2009, https://doi.org/10.1109/CVPR.2009.5206515"),
-    ("raindrop", "raindrop", 1, "Qian et al. 2018, https://arxiv.org/abs/1711.10098"),
-    ("low_light", "light", 2, "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
-    ("jpeg", "storage", 5, "ITU-T T.81"),
-    ("downscale", "storage", 4, "resampling with a named kernel"),
+    ("gaussian_noise", "noise", SENSOR, "Zhang et al. 2017, DnCNN, https://arxiv.org/abs/1608.03981"),
+    ("poisson_noise", "noise", SENSOR, "Foi et al. 2008, https://doi.org/10.1109/TIP.2008.2001399"),
+    ("real_noise", "noise", SENSOR, "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
+    ("motion_blur", "blur", LENS, "Kupyn et al. 2018, DeblurGAN, https://arxiv.org/abs/1711.07064"),
+    ("defocus_blur", "blur", LENS, "circle of confusion, geometrical optics"),
+    ("gaussian_blur", "blur", LENS, "Wang et al. 2021, Real-ESRGAN, https://arxiv.org/abs/2107.10833"),
+    ("rain", "weather", WEATHER, "Garg and Nayar 2007; Li et al. 2019, https://arxiv.org/abs/1904.05050"),
+    ("snow", "weather", WEATHER, "Liu et al. 2018, DesnowNet, https://arxiv.org/abs/1708.04512"),
+    ("haze", "weather", WEATHER, "Koschmieder 1924; He et al. 2009, https://doi.org/10.1109/CVPR.2009.5206515"),
+    ("raindrop", "raindrop", DROPS, "Qian et al. 2018, https://arxiv.org/abs/1711.10098"),
+    ("low_light", "light", EXPOSURE, "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
+    ("jpeg", "storage", FILE, "ITU-T T.81"),
+    ("downscale", "storage", RESOLUTION, "resampling with a named kernel"),
 )
 
 for _name, _module, _order, _source in _ROWS:

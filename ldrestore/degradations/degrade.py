@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
+from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.inputs import to_photo
 from ldrestore.images.photo import Photo
 
@@ -22,17 +23,22 @@ def degrade(image: Any, recipe: str, *, seed: int = 0, severity: float = 0.5) ->
         severity: In [0, 1], for every step that does not set its own; 0 is almost nothing, 1 very strong.
 
     Returns:
-        The same kind, size and depth; PIL for a path. Integers are rounded to nearest.
+        The same kind and size, and the same depth, integers rounded to nearest. A path gives PIL; PIL comes back in its
+        own mode where that can hold the result, otherwise as RGB (a palette) or grey (one bit).
 
     Raises:
-        InputError: the recipe, the severity or the picture is wrong.
+        InputError: the recipe, the severity, the seed or the picture is wrong.
         ImageFileError: a path cannot be read.
     """
+    steps = parse_recipe(recipe)
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
     if getattr(image, "ndim", None) == 4:
+        if not len(image):
+            raise ShapeError(f"expected a batch of at least one picture, got shape {tuple(image.shape)}")
         degraded = [degrade(one, recipe, seed=seed + index, severity=severity) for index, one in enumerate(image)]
         return np.stack(degraded) if isinstance(image, np.ndarray) else _torch_stack(degraded)
     photo = to_photo(image)
-    steps = parse_recipe(recipe)
     gt = photo.pixels.astype(np.float32) / np.float32(photo.max_value)
     gt = np.repeat(gt, 3, axis=2) if photo.num_channels == 1 else gt
     lq = apply_recipe(gt, steps, severity=severity, generator=np.random.default_rng(seed))
@@ -46,14 +52,23 @@ def _as_given(photo: Photo, image: Any) -> Any:
     """A photo as the kind of thing that the user passed."""
     if isinstance(image, Photo):
         return photo
-    if isinstance(image, (str, Path, Image.Image)):
+    if isinstance(image, (str, Path)):
         return photo.to_pil()
+    if isinstance(image, Image.Image):
+        return _pil_in_mode(photo, image.mode)
     values = photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha[..., None]], axis=2)
     if isinstance(image, np.ndarray):
         return values.reshape(image.shape).astype(image.dtype)
     import torch  # only for those who pass tensors
 
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))).to(image)
+
+
+def _pil_in_mode(photo: Photo, mode: str) -> Image.Image:
+    """A photo as PIL in the mode that the user passed, where that loses nothing more than the mode itself."""
+    if mode.startswith("I;16"):
+        return Image.fromarray(photo.pixels[..., 0].astype(np.uint16))
+    return photo.to_pil().convert("CMYK") if mode == "CMYK" else photo.to_pil()
 
 
 def _torch_stack(tensors: list[Any]) -> Any:

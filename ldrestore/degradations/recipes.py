@@ -34,7 +34,7 @@ class Step:
 
     def __str__(self) -> str:
         """The step as a recipe writes it."""
-        inner = ", ".join(f"{key}={value}" for key, value in self.parameters)
+        inner = ", ".join(f"{key}={_written(value)}" for key, value in self.parameters)
         return f"{self.name}({inner})" if inner else self.name
 
 
@@ -70,11 +70,16 @@ def parse_recipe(text: str) -> Recipe:
         UnknownNameError: no such degradation, mixture or parameter.
         InputError: the text has another form, or a value is no number or out of range.
     """
+    if not isinstance(text, str):
+        raise InputError(f"a recipe is text such as 'rain+jpeg(quality=20)', got {type(text).__name__}")
     steps: list[Step] = []
-    for part in _split(text):
+    for position, part in _split(text):
         match = _STEP.fullmatch(part)
         if match is None:
-            raise InputError(f"cannot read {part!r} in recipe {text!r}; expected name or name(key=value, ...)")
+            raise InputError(
+                f"cannot read {part!r} at character {position} of recipe {text!r}; "
+                "expected name or name(key=value, ...)"
+            )
         name, inner = match[1], match[2]
         if name in MIXTURES:
             if inner is not None:
@@ -102,11 +107,15 @@ def apply_recipe(image: np.ndarray, recipe: Recipe, *, severity: float, generato
         (H, W, 3) float32 in [0, 1].
 
     Raises:
-        ShapeError: the picture has another shape.
-        InputError: the severity is out of range.
+        ShapeError: the picture has another shape, or no pixels.
+        InputError: the picture holds integers, or the severity is out of range.
     """
-    if image.ndim != 3 or image.shape[2] != 3:
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ShapeError(f"expected a picture of shape (H, W, 3), got {image.shape}")
+    if image.dtype.kind != "f":
+        raise InputError(
+            f"expected float32 pixels in [0, 1], got {image.dtype}; divide by the code value of white first"
+        )
     _check_severity(severity)
     for step, child in zip(recipe.steps, generator.spawn(len(recipe.steps)), strict=True):
         fixed = dict(step.parameters)
@@ -128,20 +137,30 @@ def parameters_of(name: str, severity: float) -> dict[str, Any]:
 
 
 def in_physical_order(names: list[str]) -> list[str]:
-    """Degradations in the order of image formation: weather, drops on the lens, lens and light, sensor, size, file."""
+    """Degradations in the order of image formation: weather, drops on the lens, lens, exposure, sensor, size, file."""
     return sorted(names, key=lambda name: DEGRADATIONS.get(name).order)
 
 
-def _split(text: str) -> list[str]:
-    """The steps of a recipe: cut at each plus sign outside brackets.
+def _split(text: str) -> list[tuple[int, str]]:
+    """The steps of a recipe, cut at each plus sign outside brackets: where each starts, counted from 1, and its text.
 
     Raises:
         InputError: a step is empty.
     """
-    parts = re.split(r"\+(?![^()]*\))", text)
-    if any(not part.strip() for part in parts):
-        raise InputError(f"recipe {text!r} has an empty step; expected name(key=value, ...)+name+...")
+    parts, position = [], 1
+    for part in re.split(r"\+(?![^()]*\))", text):
+        if not part.strip():
+            raise InputError(
+                f"recipe {text!r} has an empty step at character {position}; expected name(key=value, ...)+name+..."
+            )
+        parts.append((position, part))
+        position += len(part) + 1
     return parts
+
+
+def _written(value: float | str) -> str:
+    """A value as a recipe writes it: the shortest spelling that reads back as the same number."""
+    return value if isinstance(value, str) else repr(value).removesuffix(".0")
 
 
 def _parse_parameters(name: str, inner: str) -> tuple[tuple[str, float | str], ...]:
@@ -201,6 +220,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_radius": (4.0, 500.0),
     "stops": (0.0, 16.0),
     "density": (0.0, 1000.0),
+    "opacity": (0.0, 100.0),
+    "beta": (0.0, 100.0),
+    "cast": (0.0, 2.0),
+    "shot": (0.0, 1.0),
+    "read": (0.0, 1.0),
 }
 """Allowed values by parameter; any other is at least 0."""
 

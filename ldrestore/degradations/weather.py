@@ -27,7 +27,7 @@ def rain(
     """Streaks in three depths with one wind, and a veil of drops too far to see.
 
     Garg and Nayar 2007 (https://doi.org/10.1007/s11263-006-0028-6) for the streaks, Li et al. 2019, Heavy Rain Image
-    Restoration (https://arxiv.org/abs/1904.10386) for the veil.
+    Restoration (https://arxiv.org/abs/1904.05050) for the veil.
 
     Args:
         image: (H, W, 3) float32 in [0, 1].

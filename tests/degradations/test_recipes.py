@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldrestore.degradations.catalog import MIXTURES
+from ldrestore.degradations.recipes import (
+    Step,
+    apply_recipe,
+    in_physical_order,
+    list_degradations,
+    list_mixtures,
+    parameters_of,
+    parse_recipe,
+)
+from ldrestore.errors import InputError, ShapeError, UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("rain", "rain"),
+        ("rain()", "rain"),
+        (" rain ( severity = 0.8 ) + low_light ", "rain(severity=0.8)+low_light"),
+        ("gaussian_noise(sigma_255=25)+jpeg(quality=20)", "gaussian_noise(sigma_255=25)+jpeg(quality=20)"),
+        ("gaussian_noise(sigma_255=2.5e+1,)", "gaussian_noise(sigma_255=25)"),
+        ("downscale(kernel=area, factor=2)", "downscale(kernel=area, factor=2)"),
+        ("mid6/rain_noise_blur + jpeg", "rain+motion_blur+gaussian_noise+jpeg"),
+    ],
+)
+def test_a_recipe_has_one_canonical_spelling(text, canonical):
+    recipe = parse_recipe(text)
+    assert str(recipe) == canonical
+    assert parse_recipe(canonical) == recipe
+
+
+def test_steps_hold_names_and_numbers():
+    assert parse_recipe("rain(veil=0.1)+jpeg").steps == (Step("rain", (("veil", 0.1),)), Step("jpeg"))
+
+
+@given(st.floats(min_value=0, max_value=255))
+def test_any_number_survives_being_written(number):
+    recipe = parse_recipe(f"gaussian_noise(sigma_255={number!r})")
+    assert parse_recipe(str(recipe)) == recipe
+
+
+@given(st.text(alphabet="rain+jpeg()=, 0.5_/", max_size=25))
+def test_any_text_is_read_or_refused(text):
+    try:
+        recipe = parse_recipe(text)
+    except InputError:
+        return
+    assert parse_recipe(str(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "recipe '' has an empty step at character 1; expected name"),
+        ("rain+", r"has an empty step at character 6; expected name\(key=value, ...\)\+name"),
+        ("rain++jpeg", "empty step at character 6"),
+        ("jpeg+rain(", r"cannot read 'rain\(' at character 6 of recipe"),
+        ("rain)", r"cannot read 'rain\)' at character 1"),
+        ("rain jpeg", "cannot read 'rain jpeg' at character 1"),
+        ("rain(veil)", r"cannot read 'veil' in rain\(veil\); expected key=value"),
+        ("rain(veil=)", "cannot read 'veil='"),
+        ("rain(veil=much)", "veil of rain must be a number, got 'much'"),
+        ("rain(veil=2)", r"veil of rain must lie in \[0, 1\], got 2"),
+        ("rain(density=-1)", "density of rain must lie in"),
+        ("rain(density=nan)", "density of rain must lie in"),
+        ("rain(density=inf)", "density of rain must lie in"),
+        ("rain(severity=1.1)", r"severity of rain must lie in \[0, 1\]"),
+        ("jpeg(quality=96)", r"quality of jpeg must lie in \[1, 95\]"),
+        ("low_light(cast=1e9)", r"cast of low_light must lie in \[0, 2\]"),
+        ("rain(veil=0.1, veil=0.2)", "sets veil twice; keep one"),
+        (
+            "cdd11/haze(severity=1)",
+            r"takes no parameters, got \(severity=1\); write its steps: haze",
+        ),
+    ],
+)
+def test_a_malformed_recipe_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_recipe(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rian", "unknown degradation 'rian'; did you mean 'rain'"),
+        ("mid6/rain_noise", "did you mean 'mid6/"),
+        ("rain(fog=1)", "unknown parameter of rain 'fog'; known: density, opacity, severity, veil"),
+        ("rain(vail=1)", "did you mean 'veil'"),
+        ("downscale(kernel=box)", "unknown kernel 'box'"),
+    ],
+)
+def test_an_unknown_name_gets_the_known_ones(text, message):
+    with pytest.raises(UnknownNameError, match=message):
+        parse_recipe(text)
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(InputError, match=r"a recipe is text such as .*, got list"):
+        parse_recipe(["rain"])
+
+
+def test_fixed_parameters_override_severity(picture, degraded):
+    fixed = "gaussian_noise(sigma_255=25)"
+    assert np.array_equal(degraded(picture, fixed, severity=0.1), degraded(picture, fixed, severity=0.9))
+    assert np.array_equal(degraded(picture, fixed, severity=0.1), degraded(picture, "gaussian_noise", severity=0.5))
+
+
+def test_a_step_may_have_its_own_severity(picture, degraded):
+    own = degraded(picture, "rain(severity=0.8)", severity=0.1)
+    assert np.array_equal(own, degraded(picture, "rain", severity=0.8))
+    assert not np.array_equal(own, degraded(picture, "rain", severity=0.1))
+
+
+def test_the_rest_follows_from_the_steps_own_severity(picture, degraded):
+    rest = parameters_of("rain", 0.8)
+    written = f"rain(density={rest['density']!r}, opacity={rest['opacity']!r}, veil=0)"
+    assert np.array_equal(degraded(picture, "rain(severity=0.8, veil=0)"), degraded(picture, written))
+
+
+def test_steps_are_applied_in_their_order(picture, degraded):
+    noise_last, noise_first = (
+        degraded(picture, recipe)
+        for recipe in ("gaussian_blur(sigma=3)+gaussian_noise", "gaussian_noise+gaussian_blur(sigma=3)")
+    )
+    assert np.abs(np.diff(noise_last, axis=1)).mean() > 2 * np.abs(np.diff(noise_first, axis=1)).mean()
+
+
+def test_draws_of_one_step_do_not_shift_those_of_the_next(grey, degraded):
+    """Before the noise, both recipes give the same grey; rain without density still draws its wind."""
+    plain = degraded(grey(0.5), "jpeg(quality=95)+gaussian_noise")
+    rainy = degraded(grey(0.5), "rain(density=0, veil=0)+gaussian_noise")
+    assert np.abs(plain - rainy).max() < 0.01
+
+
+@pytest.mark.parametrize("severity", [-0.1, 1.5, float("nan")])
+def test_a_severity_out_of_range_is_refused(picture, degraded, severity):
+    with pytest.raises(InputError, match=r"severity must lie in \[0, 1\]"):
+        degraded(picture, "rain", severity=severity)
+    with pytest.raises(InputError, match=r"severity must lie in \[0, 1\]"):
+        parameters_of("rain", severity)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (4, 4, 4), (0, 4, 3), (1, 4, 4, 3)])
+def test_another_shape_is_refused(shape):
+    with pytest.raises(ShapeError, match=r"expected a picture of shape \(H, W, 3\)"):
+        apply_recipe(
+            np.zeros(shape, np.float32), parse_recipe("rain"), severity=0.5, generator=np.random.default_rng(0)
+        )
+
+
+def test_integers_are_refused(degraded):
+    with pytest.raises(InputError, match=r"expected float32 pixels in \[0, 1\], got uint8"):
+        degraded(np.zeros((4, 4, 3), np.uint8), "jpeg")
+
+
+def test_the_first_set_is_complete():
+    assert set(list_degradations()) == {
+        *("gaussian_noise", "poisson_noise", "real_noise", "motion_blur", "defocus_blur", "gaussian_blur"),
+        *("rain", "snow", "haze", "raindrop", "low_light", "jpeg", "downscale"),
+    }
+
+
+def test_the_published_mixtures_are_complete():
+    cdd11 = {
+        *("low", "haze", "rain", "snow"),
+        *("low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow", "low_haze_rain", "low_haze_snow"),
+    }
+    mid6 = {
+        *("haze_noise_blur", "low_light_noise_blur", "rain_noise_blur"),
+        *("rain_raindrop_noise", "raindrop_noise_blur", "snow_noise_blur"),
+    }
+    assert set(list_mixtures()) == {f"cdd11/{name}" for name in cdd11} | {f"mid6/{name}" for name in mid6}
+    assert (len(cdd11), len(mid6)) == (11, 6)
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_a_mixture_holds_what_its_name_says_in_physical_order(mixture):
+    terms = {"low": "low_light", "noise": "gaussian_noise", "blur": "motion_blur"}
+    words = mixture.partition("/")[2].replace("low_light", "low").split("_")
+    steps = [step.name for step in parse_recipe(mixture).steps]
+    assert set(steps) == {terms.get(word, word) for word in words}
+    assert in_physical_order(steps) == steps
+
+
+def test_physical_order_runs_from_the_weather_to_the_file():
+    chain = ["rain", "raindrop", "defocus_blur", "low_light", "gaussian_noise", "downscale", "jpeg"]
+    assert in_physical_order(chain[::-1]) == chain
+    assert in_physical_order(["snow", "haze"]) == ["snow", "haze"]
+    with pytest.raises(UnknownNameError, match="unknown degradation"):
+        in_physical_order(["fog"])

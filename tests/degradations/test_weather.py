@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+
+from ldrestore.degradations.transfer import to_encoded, to_linear
+from ldrestore.degradations.weather import (
+    depth_proxy,
+    flake_kernel,
+    haze,
+    rain,
+    scattered,
+    smooth_field,
+    snow,
+    streak_kernel,
+)
+
+
+def linear_of(value):
+    """The sRGB curve of IEC 61966-2-1, one number at a time."""
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def encoded_of(value):
+    value = min(max(value, 0.0), 1.0)
+    return value * 12.92 if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+
+
+def test_haze_follows_the_scattering_equation_pixel_by_pixel():
+    image = np.random.default_rng(0).random((7, 9, 3), dtype=np.float32)
+    hazy = haze(image, beta=0.6, generator=np.random.default_rng(8))
+    seen = np.random.default_rng(8)
+    depth = depth_proxy(7, 9, generator=seen)
+    air = seen.uniform(0.7, 0.95) + seen.normal(0, 0.02, 3)
+    for row in range(7):
+        for column in range(9):
+            t = np.exp(-0.6 * float(depth[row, column]))
+            for channel in range(3):
+                value = linear_of(float(image[row, column, channel])) * t + air[channel] * (1 - t)
+                assert hazy[row, column, channel] == pytest.approx(encoded_of(value), abs=1e-5)
+
+
+def test_no_haze_changes_nothing(picture):
+    assert np.abs(haze(picture, beta=0.0, generator=np.random.default_rng(0)) - picture).max() < 1e-5
+
+
+def test_thick_haze_is_the_air_light_alone(picture):
+    hazy = haze(picture, beta=90.0, generator=np.random.default_rng(0))
+    assert hazy.std(axis=(0, 1)).max() < 1e-3
+    assert np.ptp(hazy.mean(axis=(0, 1))) < 0.1
+
+
+def test_depth_is_positive_smooth_and_has_mean_one():
+    depths = [depth_proxy(60, 90, generator=np.random.default_rng(seed)) for seed in range(20)]
+    for depth in depths:
+        assert depth.shape == (60, 90) and depth.min() > 0
+        assert depth.mean() == pytest.approx(1.0, abs=1e-4)
+        assert max(np.abs(np.diff(depth, axis=0)).max(), np.abs(np.diff(depth, axis=1)).max()) < 0.1
+    average = np.mean(depths, axis=0)
+    assert average[:10].mean() > average[-10:].mean()
+
+
+def test_a_smooth_field_fills_the_unit_interval():
+    field = smooth_field(20, 33, cells=3, generator=np.random.default_rng(0))
+    assert field.shape == (20, 33) and field.min() == 0 and field.max() == pytest.approx(1.0)
+
+
+def test_rain_without_streaks_and_veil_changes_nothing(picture):
+    dry = rain(picture, density=0.0, opacity=1.0, veil=0.0, generator=np.random.default_rng(0))
+    assert np.abs(dry - picture).max() < 1e-5
+
+
+def test_streaks_brighten_a_dark_scene_and_only_in_places(grey):
+    wet = rain(grey(0.1, 128, 128), density=1.0, opacity=1.0, veil=0.0, generator=np.random.default_rng(0))
+    change = wet[..., 0] - 0.1
+    assert change.min() > -1e-4 and change.max() > 0.1
+    assert np.mean(change < 0.01) > 0.4
+
+
+def test_rain_falls_rather_than_drifts(grey):
+    """Over many winds, a streak goes on further along columns than along rows."""
+    along, across = [], []
+    for seed in range(8):
+        wet = rain(grey(0.1, 96, 96), density=1.0, opacity=1.0, veil=0.0, generator=np.random.default_rng(seed))
+        layer = wet[..., 0] - wet[..., 0].mean()
+        along.append((layer[4:] * layer[:-4]).mean())
+        across.append((layer[:, 4:] * layer[:, :-4]).mean())
+    assert np.mean(along) > 2 * np.mean(across)
+
+
+def test_the_veil_takes_contrast(picture):
+    clear, veiled = (
+        rain(picture, density=0.0, opacity=1.0, veil=veil, generator=np.random.default_rng(0)) for veil in (0.0, 0.4)
+    )
+    assert to_linear(veiled).std() == pytest.approx(0.6 * to_linear(clear).std(), rel=0.01)
+
+
+def test_snow_without_flakes_and_veil_changes_nothing(picture):
+    clear = snow(picture, density=0.0, veil=0.0, generator=np.random.default_rng(0))
+    assert np.abs(clear - picture).max() < 1e-5
+
+
+def test_flakes_are_bright_and_of_many_sizes(grey):
+    white = snow(grey(0.1, 128, 128), density=1.0, veil=0.0, generator=np.random.default_rng(0))[..., 0]
+    assert white.min() > 0.1 - 1e-4 and white.max() > 0.6
+    assert 0.02 < np.mean(white > 0.2) < 0.5
+
+
+def test_a_streak_has_its_length_and_direction():
+    upright, lying = (streak_kernel(20.0, 1.0, angle=angle) for angle in (0.0, np.pi / 2))
+    assert upright.max() == pytest.approx(1.0)
+    assert upright.max(axis=1).sum() == pytest.approx(20.0, abs=1.5)
+    assert upright.max(axis=0).sum() == pytest.approx(np.sqrt(2 * np.pi), rel=0.1)
+    assert np.allclose(upright, lying.T, atol=1e-5)
+
+
+def test_a_flake_has_the_area_of_its_ellipse():
+    flake = flake_kernel(5.0, stretch=1.5, angle=0.4)
+    assert flake.max() == pytest.approx(1.0)
+    assert flake.sum() == pytest.approx(np.pi * 5.0 * 7.5, rel=0.1)
+
+
+def test_copies_are_scattered_as_often_as_asked_up_to_the_border():
+    layer = scattered(np.ones((1, 1), np.float32), 100, 100, share=0.01, generator=np.random.default_rng(0))
+    assert layer.shape == (100, 100)
+    assert 60 < np.count_nonzero(layer) < 140
+    assert layer[layer > 0].min() >= 0.4 and layer.max() <= 1.0
+
+
+def test_copies_from_outside_reach_in():
+    layers = [
+        scattered(np.ones((9, 9), np.float32), 40, 40, share=0.01, generator=np.random.default_rng(seed))
+        for seed in range(60)
+    ]
+    covered = np.mean([layer > 0 for layer in layers], axis=0)
+    edge = np.concatenate([covered[0], covered[-1], covered[:, 0], covered[:, -1]]).mean()
+    assert edge == pytest.approx(covered[10:-10, 10:-10].mean(), rel=0.1)
+
+
+def test_the_transfer_curve_inverts_itself_and_meets_its_standard():
+    values = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert np.abs(to_encoded(to_linear(values)) - values).max() < 1e-5
+    for value in (0.0, 0.02, 0.2, 0.5, 1.0):
+        assert float(to_linear(np.float32(value))) == pytest.approx(linear_of(value), abs=1e-6)
+    assert to_encoded(np.array([-1.0, 2.0], np.float32)).tolist() == pytest.approx([0.0, 1.0])
