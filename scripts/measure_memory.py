@@ -2,7 +2,7 @@
 
     python scripts/measure_memory.py squeezed_nafnet nafnet_sidd_w32
 
-prints, for each, the growth of the process's peak memory during a float32 forward pass over a square picture, divided by
+prints, for each, the growth of the peak memory during a float32 forward pass over a square picture, divided by
 its pixels. Each network runs in a process of its own.
 """
 
