@@ -63,8 +63,8 @@ def find_model_folder(name_or_path: str | Path, *, revision: str | None = None, 
         except (OSError, HFValidationError) as error:  # no connection, no such repository, no such name
             reason = str(error).strip().splitlines()[0]
             raise WeightsUnavailableError(
-                f"no folder {str(name_or_path)!r}, and it cannot be fetched from the Hub ({reason}); give the path of a "
-                "local folder, set HF_ENDPOINT to a mirror, or fill the cache on a connected machine and set "
+                f"no folder {str(name_or_path)!r}, and it cannot be fetched from the Hub ({reason}); give the path of "
+                "a local folder, set HF_ENDPOINT to a mirror, or fill the cache on a connected machine and set "
                 "HF_HUB_OFFLINE=1"
             ) from error
     if not (folder / "model_index.json").is_file():
