@@ -68,7 +68,7 @@ def build(config_class: type[Config], values: Mapping[str, Any], where: str = "c
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected a mapping, got {values!r}")
     hints = typing.get_type_hints(config_class)
-    fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]  # is one
     arguments = {}
     for key, value in values.items():
         if key not in fields:

@@ -118,7 +118,7 @@ def as_markdown(table: list[dict[str, object]], speed: dict[str, float]) -> str:
     lines = ["| degradation | input dB | restored dB | 95 % interval | worst picture's gain |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['recipe']} | {row['input_psnr']} | **{row['restored_psnr']}** | "
-        f"{row['interval'][0]} – {row['interval'][1]} | {row['worst_gain']:+} |"  # type: ignore[index]
+        f"{row['interval'][0]} – {row['interval'][1]} | {row['worst_gain']:+} |"  # type: ignore[index]  # a pair
         for row in table
     ]
     lines += [
