@@ -194,7 +194,8 @@ def hash_of_weights(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        values = tensor.detach().cpu().contiguous().flatten()  # a scalar has no axis whose type a view could change
+        digest.update(values.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
 
 

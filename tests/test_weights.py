@@ -167,3 +167,11 @@ def test_damaged_json_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(WeightsError, match=r"config\.json"):
         read_json(tmp_path / "config.json")
+
+
+def test_weights_without_axes_are_hashed_too():
+    network = torch.nn.Module()
+    network.temperature = torch.nn.Parameter(torch.tensor(0.5))
+    before = hash_of_weights(network)
+    network.temperature.data.fill_(0.25)
+    assert hash_of_weights(network) != before
