@@ -1,4 +1,4 @@
-"""Pairs made from clean pictures: gt is a random crop, lq that crop degraded by a random recipe."""
+"""Pairs made from clean pictures: gt is a random crop, lq that crop degraded by a random recipe, with its names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
@@ -19,11 +20,75 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
-from ldrestore.degradations.recipes import Recipe, apply_recipe, parse_recipe
+from ldrestore.degradations.catalog import DEGRADATIONS, WEATHER
+from ldrestore.degradations.recipes import (
+    Recipe,
+    Step,
+    apply_recipe,
+    in_physical_order,
+    list_degradations,
+    parse_recipe,
+)
 from ldrestore.errors import ConfigError
 
 MARGIN = 16
 """Pixels around a crop that are degraded with it and cut away, so that blurs see what lies beyond the border."""
+
+FULL_LABEL_SEVERITY = 0.3
+"""Severity from which a degradation counts as wholly there; below, its label falls to 0 in proportion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomMixtureConfig:
+    """Mixtures of two or three degradations drawn anew for each picture, in the physical order of image formation.
+
+    Two of one kind (two noises, two blurs) do not meet; weather does: rain and snow fall through haze.
+    """
+
+    weight: float
+    """Relative frequency beside the weights of the named recipes, above 0."""
+    names: tuple[str, ...]
+    """Degradations to draw from, equally often."""
+    max_steps: int = 3
+    """Largest number of degradations in one picture, at least 2."""
+    severity: tuple[float, float] = (0.1, 0.8)
+    """Range in [0, 1] from which each step draws its own severity."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges and the names."""
+        low, high = self.severity
+        if self.weight <= 0 or not 0 <= low <= high <= 1 or self.max_steps < 2:
+            raise ConfigError(
+                "random_mixture: expected weight > 0, max_steps >= 2 and 0 <= severity <= 1, low first, "
+                f"got {self.weight}, {self.max_steps}, {self.severity}"
+            )
+        kinds = {_kind(name) for name in self.names}
+        if len(kinds) < self.max_steps:
+            raise ConfigError(
+                f"random_mixture: {self.max_steps} steps need that many kinds of degradations, got {list(self.names)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResampleConfig:
+    """Pairs whose both sides are resized after the damage was done, as programs and phones do with noisy pictures.
+
+    Noise of neighbouring pixels is then alike, as it is in most pictures that people have.
+    """
+
+    probability: float
+    """Share of the pairs, in [0, 1]."""
+    scale: tuple[float, float] = (0.6, 1.5)
+    """Range of the factor, drawn uniformly; below 1 the pictures shrink."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        low, high = self.scale
+        if not 0 <= self.probability <= 1 or not 0.25 <= low <= high <= 4:
+            raise ConfigError(
+                "resample: expected probability in [0, 1] and 0.25 <= scale <= 4, low first, "
+                f"got {self.probability}, {self.scale}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +124,10 @@ class SyntheticDataConfig:
     """Relative frequency of pictures left as they are, beside the weights of the mixture."""
     min_scale: float = 0.5
     """Pictures are shrunk by a factor drawn uniformly from [min_scale, 1] before the crop; 1 leaves their size."""
+    random_mixture: RandomMixtureConfig | None = None
+    """Mixtures drawn at random, besides the named recipes; null for none."""
+    resample: ResampleConfig | None = None
+    """Resizing after the damage; null for none."""
     in_memory: bool = False
     """Whether all pictures are decoded once and kept, 3 bytes a pixel."""
 
@@ -76,7 +145,8 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
     """Degraded and clean crops; each item is a pure function of (seed, epoch, index).
 
     `dataset[(epoch, index)]` gives "lq" and "gt", both (3, P, P) float32 in [0, 1] with lq rounded to 8 bits as a
-    stored picture is, and "name", the file name of the clean picture.
+    stored picture is; "degradations", (N,) float32 in [0, 1], how far each of `list_degradations()` is there; and
+    "name", the file name of the clean picture.
     """
 
     def __init__(self, config: SyntheticDataConfig, *, patch_size: int, seed: int) -> None:
@@ -93,15 +163,10 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
         self.paths = list_pictures(config.folders)
-        self._recipes: list[Recipe | None] = [parse_recipe(share.recipe) for share in config.mixture]
-        weights = [share.weight for share in config.mixture]
-        severities = [share.severity for share in config.mixture]
-        if config.clean_weight > 0:
-            self._recipes.append(None)
-            weights.append(config.clean_weight)
-            severities.append((0.0, 0.0))
+        self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
+        random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
+        weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
         self._shares = np.cumsum(weights) / np.sum(weights)
-        self._severities = severities
         self._pictures = [read_rgb(path) for path in self.paths] if config.in_memory else None
 
     def __len__(self) -> int:
@@ -112,20 +177,42 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         """One pair; see the class."""
         generator = generator_of(self.seed, key)
         index = index_of(key)
-        clean = self._clean_crop(index, generator)  # (P + 2 margin, P + 2 margin, 3) uint8
-        drawn = int(np.searchsorted(self._shares, generator.random(), side="right"))
-        severity = float(generator.uniform(*self._severities[drawn]))
+        scale = self._resample_scale(generator)
+        side = self.patch_size + 2 * MARGIN
+        clean = self._clean_crop(index, side=round(side / scale), generator=generator)  # (S, S, 3) uint8
         gt = clean.astype(np.float32) / 255.0
-        recipe = self._recipes[drawn]
+        recipe, severity = self._draw_recipe(generator)
         lq = gt if recipe is None else apply_recipe(gt, recipe, severity=severity, generator=generator)
+        if scale != 1:
+            lq, gt = _resized(lq, side), _resized(gt, side)
         lq = np.rint(lq * 255.0) / 255.0
         inner = slice(MARGIN, -MARGIN)
-        return {"lq": to_tensor(lq[inner, inner]), "gt": to_tensor(gt[inner, inner]), "name": self.paths[index].name}
+        return {
+            "lq": to_tensor(lq[inner, inner]),
+            "gt": to_tensor(gt[inner, inner]),
+            "degradations": torch.from_numpy(labels_of(recipe, severity=severity)),
+            "name": self.paths[index].name,
+        }
 
-    def _clean_crop(self, index: int, generator: np.random.Generator) -> np.ndarray:
-        """A random square of a picture, shrunk, flipped and turned: (P + 2 margin, P + 2 margin, 3) uint8."""
+    def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float]:
+        """What is done to one picture and how strongly; None for nothing."""
+        drawn = int(np.searchsorted(self._shares, generator.random(), side="right"))
+        if drawn < len(self._recipes):
+            return self._recipes[drawn], float(generator.uniform(*self.config.mixture[drawn].severity))
+        if drawn == len(self._recipes) or self.config.random_mixture is None:
+            return None, 0.0
+        return draw_mixture(self.config.random_mixture, generator), 0.0
+
+    def _resample_scale(self, generator: np.random.Generator) -> float:
+        """Factor by which a pair is resized after the damage; 1 for not at all."""
+        resample = self.config.resample
+        if resample is None or generator.random() >= resample.probability:
+            return 1.0
+        return float(generator.uniform(*resample.scale))
+
+    def _clean_crop(self, index: int, *, side: int, generator: np.random.Generator) -> np.ndarray:
+        """A random square of a picture, shrunk, flipped and turned: (side, side, 3) uint8."""
         picture = self._pictures[index] if self._pictures is not None else read_rgb(self.paths[index])
-        side = self.patch_size + 2 * MARGIN
         picture = enlarged_to_fit(picture, side)
         scale = generator.uniform(self.config.min_scale, 1.0)
         scale = max(scale, side / min(picture.shape[:2]))
@@ -135,3 +222,50 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         if source_side != side:
             crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
         return turned(crop, int(generator.integers(8)))
+
+
+def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) -> Recipe:
+    """Two or more degradations of different kinds, each with a severity of its own, in physical order."""
+    count = int(generator.integers(2, config.max_steps + 1))
+    names: list[str] = []
+    for name in generator.permutation(config.names):
+        if len(names) < count and _kind(str(name)) not in map(_kind, names):
+            names.append(str(name))
+    severities = generator.uniform(*config.severity, size=len(names))
+    steps = [
+        Step(name, (("severity", float(severity)),))
+        for name, severity in zip(in_physical_order(names), severities, strict=True)
+    ]
+    return Recipe(tuple(steps))
+
+
+def labels_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
+    """How far each degradation of `list_degradations()` is there.
+
+    Args:
+        recipe: What was done; None for nothing.
+        severity: In [0, 1], for the steps that do not set their own.
+
+    Returns:
+        (N,) float32 in [0, 1]; a step with physical parameters counts as wholly there.
+    """
+    names = list_degradations()
+    labels = np.zeros(len(names), np.float32)
+    for step in recipe.steps if recipe is not None else ():
+        fixed = dict(step.parameters)
+        is_physical = bool(fixed.keys() - {"severity"})
+        own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
+        labels[names.index(step.name)] = min(1.0, own_severity / FULL_LABEL_SEVERITY)
+    return labels
+
+
+def _kind(name: str) -> str | int:
+    """Degradations of one kind do not meet in one random mixture."""
+    order = DEGRADATIONS.get(name).order
+    return name if order == WEATHER else order
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """(S, S, 3) to (side, side, 3): averaged where it shrinks, bicubic and clipped where it grows."""
+    kernel = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_CUBIC
+    return np.clip(cv2.resize(picture, (side, side), interpolation=kernel), 0.0, 1.0)

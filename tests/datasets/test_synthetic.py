@@ -3,7 +3,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ldrestore.datasets.synthetic import RecipeShare, SyntheticDataConfig, SyntheticDataset
+from ldrestore.datasets.synthetic import (
+    RandomMixtureConfig,
+    RecipeShare,
+    ResampleConfig,
+    SyntheticDataConfig,
+    SyntheticDataset,
+    draw_mixture,
+    labels_of,
+)
+from ldrestore.degradations.recipes import in_physical_order, list_degradations, parse_recipe
 from ldrestore.errors import ConfigError, UnknownNameError
 
 
@@ -58,7 +67,7 @@ def test_pictures_smaller_than_a_patch_are_enlarged(clean_folder):
 
 def test_unshrunk_crops_are_pixels_of_the_picture(clean_folder):
     data = dataset(clean_folder, min_scale=1.0)
-    picture = np.asarray(data._clean_crop(0, np.random.default_rng(0)))
+    picture = np.asarray(data._clean_crop(0, side=64, generator=np.random.default_rng(0)))
     assert picture.shape == (64, 64, 3)
 
 
@@ -74,3 +83,64 @@ def test_wrong_configurations_are_refused(clean_folder, tmp_path):
         RecipeShare(recipe="rain", weight=0.0)
     with pytest.raises(ConfigError, match="min_scale"):
         dataset(clean_folder, min_scale=0.0)
+
+
+def test_labels_say_what_was_done_and_how_far():
+    names = list_degradations()
+    labels = labels_of(parse_recipe("rain(severity=0.15)+jpeg(quality=90)+haze"), severity=0.9)
+    told = {name: float(label) for name, label in zip(names, labels, strict=True) if label > 0}
+    assert told == {"rain": 0.5, "jpeg": 1.0, "haze": 1.0}
+    assert not labels_of(None, severity=0.0).any()
+
+
+def test_items_carry_their_labels(clean_folder):
+    labels = dataset(clean_folder, recipe="rain+gaussian_noise(sigma_255=25)")[0]["degradations"]
+    assert labels.dtype == torch.float32
+    assert labels[list_degradations().index("gaussian_noise")] == 1
+
+
+def test_random_mixtures_have_different_kinds_in_physical_order():
+    names = ("jpeg", "gaussian_noise", "real_noise", "motion_blur", "rain", "haze", "low_light")
+    config = RandomMixtureConfig(weight=1.0, names=names, max_steps=3, severity=(0.2, 0.4))
+    counts = set()
+    for seed in range(60):
+        steps = draw_mixture(config, np.random.default_rng(seed)).steps
+        drawn = [step.name for step in steps]
+        counts.add(len(drawn))
+        assert drawn == in_physical_order(drawn) and len(set(drawn)) == len(drawn)
+        assert not {"gaussian_noise", "real_noise"} <= set(drawn)
+        assert all(0.2 <= dict(step.parameters)["severity"] <= 0.4 for step in steps)
+    assert counts == {2, 3}
+
+
+def test_random_mixtures_are_drawn_by_their_weight(clean_folder):
+    mixture = RandomMixtureConfig(weight=1.0, names=("rain", "gaussian_noise", "jpeg"))
+    data = dataset(clean_folder, recipe="poisson_noise", random_mixture=mixture)
+    share = np.mean([(data[(epoch, 0)]["degradations"] > 0).sum() >= 2 for epoch in range(60)])
+    assert 0.3 < share < 0.7
+
+
+def test_resampled_noise_is_alike_in_neighbouring_pixels(clean_folder):
+    grown = dataset(clean_folder, resample=ResampleConfig(probability=1.0, scale=(2.0, 2.0)))[0]
+    plain = dataset(clean_folder)[0]
+    assert grown["lq"].shape == plain["lq"].shape
+
+    def correlation(item):
+        noise = (item["lq"] - item["gt"]).flatten(1)
+        return torch.corrcoef(torch.stack([noise[:, :-1].flatten(), noise[:, 1:].flatten()]))[0, 1]
+
+    assert correlation(plain) < 0.2 < 0.5 < correlation(grown)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomMixtureConfig(weight=0, names=("rain", "haze", "jpeg")), "weight > 0"),
+        (lambda: RandomMixtureConfig(weight=1, names=("gaussian_noise", "real_noise", "jpeg")), "3 steps need"),
+        (lambda: ResampleConfig(probability=2), "probability in"),
+        (lambda: ResampleConfig(probability=0.5, scale=(0.1, 1)), "0.25 <= scale"),
+    ],
+)
+def test_wrong_mixtures_and_scales_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
