@@ -34,6 +34,7 @@ def make_record(
     runtime: Mapping[str, Any],
     input_sha256: str,
     output_sha256: str,
+    degradations: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The record of one result.
 
@@ -44,6 +45,7 @@ def make_record(
         runtime: Device, number type and threads.
         input_sha256: Hash of the pixels that came in, see `hash_of_pixels`.
         output_sha256: Hash of the pixels that went out.
+        degradations: What the model saw, name to probability; None from models that estimate nothing.
 
     Returns:
         Plain values, ready for JSON.
@@ -57,6 +59,7 @@ def make_record(
         "runtime": dict(runtime),
         "input_sha256": input_sha256,
         "output_sha256": output_sha256,
+        "degradations": None if degradations is None else dict(degradations),
     }
 
 

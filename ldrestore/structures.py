@@ -2,6 +2,23 @@
 
 from dataclasses import asdict, dataclass
 
+FIRST_SET = (
+    "gaussian_noise",
+    "poisson_noise",
+    "real_noise",
+    "motion_blur",
+    "defocus_blur",
+    "gaussian_blur",
+    "rain",
+    "snow",
+    "haze",
+    "raindrop",
+    "low_light",
+    "jpeg",
+    "downscale",
+)
+"""The degradations that the embedded default is trained for, in the order of its estimate."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilePlan:
@@ -31,4 +48,8 @@ class DegradationEstimate:
     names: tuple[str, ...]
     """Degradation names of the vocabulary, e.g. ("haze", "rain")."""
     probabilities: tuple[float, ...]
-    """One value in [0, 1] for each name."""
+    """One value in [0, 1] for each name; each degradation may be there or not, so they need not sum to 1."""
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Names and probabilities, the surest first."""
+        return sorted(zip(self.names, self.probabilities, strict=True), key=lambda pair: -pair[1])

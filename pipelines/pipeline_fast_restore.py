@@ -17,6 +17,7 @@ from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.tile_restoration import (
+    NUM_ORIENTATIONS,
     count_tiles,
     make_plan,
     mean_over_orientations,
@@ -27,7 +28,7 @@ from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import record_of
-from ldrestore.structures import TilePlan
+from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.weights import align_weights, check_fit, find_model_folder, hash_of_weights, read_json, read_shapes
 
 DEFAULT_MEMORY_GB = 4.0
@@ -131,19 +132,20 @@ class FastRestorePipeline(DiffusionPipeline):
         masks = read_masks(protect, photos)
         asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
         model = self._describe()
-        restored, records = [], []
+        restored, estimates, records = [], [], []
         for photo, mask in zip(photos, masks, strict=True):
             large = enlarge(photo, scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
-            pixels, plan = self._restore(large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble)
+            pixels, plan, estimate = self._restore(large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble)
             result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
             restored.append(result)
+            estimates.append(estimate)
             options = {**asked, "protect_sha256": None if mask is None else hash_of_pixels(mask.pixels, None)}
-            records.append(self._record(photo, result, model=model, options=options, plan=plan))
+            records.append(self._record(photo, result, model=model, options=options, plan=plan, estimate=estimate))
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
-        return RestoreOutput(images=images, photos=restored, degradations=[None] * len(restored), records=records)
+        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records)
 
     def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float) -> TilePlan:
         """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
@@ -159,19 +161,32 @@ class FastRestorePipeline(DiffusionPipeline):
 
     def _restore(
         self, pixels: np.ndarray, plan: TilePlan, *, fidelity: float, self_ensemble: bool
-    ) -> tuple[np.ndarray, TilePlan]:
+    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
+        seen: list[Tensor] = []
         with self.progress_bar(total=count_tiles(plan, *pixels.shape[:2])) as bar:
 
             def forward(lq: Tensor) -> Tensor:
-                return one_pass(self.regressor, lq, device=self._execution_device)
+                restored, probabilities = one_pass(self.regressor, lq, device=self._execution_device)
+                if probabilities is not None:
+                    seen.append(probabilities)
+                return restored
 
             def restore_tile(lq: Tensor) -> Tensor:
                 restored = mean_over_orientations(forward, lq) if self_ensemble else forward(lq)
                 bar.update()
                 return torch.lerp(restored, lq, fidelity)
 
-            return restore_pixels(pixels, restore_tile, plan)
+            restored, plan = restore_pixels(pixels, restore_tile, plan)
+        num_passes = count_tiles(plan, *pixels.shape[:2]) * (NUM_ORIENTATIONS if self_ensemble else 1)
+        return restored, plan, self._estimate(seen[-num_passes:])
+
+    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate | None:
+        """The mean over the passes of one picture, each (N,); None from a network that estimates nothing."""
+        if not probabilities:
+            return None
+        mean = torch.stack(probabilities).mean(dim=0)
+        return DegradationEstimate(tuple(self.regressor.config["degradations"]), tuple(mean.tolist()))
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""
@@ -183,9 +198,16 @@ class FastRestorePipeline(DiffusionPipeline):
         }
 
     def _record(
-        self, photo: Photo, result: Photo, *, model: dict[str, Any], options: dict[str, Any], plan: TilePlan
+        self,
+        photo: Photo,
+        result: Photo,
+        *,
+        model: dict[str, Any],
+        options: dict[str, Any],
+        plan: TilePlan,
+        estimate: DegradationEstimate | None,
     ) -> dict[str, Any]:
-        """How one result was made."""
+        """How one result was made, and what the model saw, to three digits."""
         return make_record(
             model=model,
             options=options,
@@ -197,6 +219,7 @@ class FastRestorePipeline(DiffusionPipeline):
             },
             input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
             output_sha256=hash_of_pixels(result.pixels, result.alpha),
+            degradations=estimate and {name: round(probability, 3) for name, probability in estimate.ranked()},
         )
 
 

@@ -1,5 +1,6 @@
 """A picture through a regressor, tile by tile: one pass, the mean of eight, and smaller tiles when memory ends."""
 
+import copy
 import logging
 from collections.abc import Callable
 
@@ -11,11 +12,15 @@ from torch import Tensor
 from ldrestore.errors import InputError, WeightsError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.tiles import fixed_plan, plan_tiles, restore_tiled, step_down, tile_starts
+from ldrestore.regressors.factory import record_of
 from ldrestore.structures import TilePlan
 
 logger = logging.getLogger(__name__)
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
+
+NUM_ORIENTATIONS = 8
+"""Passes of the self-ensemble: four quarter turns, each flipped or not."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
@@ -97,7 +102,7 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> Tensor:
+def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """One forward pass, padded by reflection; the residual is taken in the network's precision, added in float32.
 
     A grey picture goes in as three equal channels, and the mean of the three residuals is its own.
@@ -108,7 +113,8 @@ def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> Tensor
         device: Where the network computes.
 
     Returns:
-        (1, C, h, w), float32 where `lq` is, not clamped.
+        (1, C, h, w), float32 where `lq` is, not clamped; and the probabilities (N,), float32 on the CPU, of the
+        degradations of networks that estimate them, None from others.
 
     Raises:
         WeightsError: the network gives infinite or undefined pixels in float32 too.
@@ -118,17 +124,18 @@ def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> Tensor
     rgb = padded.expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
     dtype = network.dtype
     rgb = rgb.contiguous(memory_format=torch.channels_last)  # convolutions and channel norms are faster so
-    residual = _residual(network, rgb.to(dtype))
+    residual, logits = _residual(network, rgb.to(dtype))
     if dtype in HALF_TYPES and not residual.isfinite().all():
         logger.warning("%s overflowed in %s; this tile is computed again in float32", type(network).__name__, dtype)
-        residual = _residual_in_float32(network, rgb)
+        residual, logits = _residual_in_float32(network, rgb)
     if not residual.isfinite().all():
         raise WeightsError(
             f"{type(network).__name__} gives infinite or undefined pixels in {dtype}; its weights are damaged"
         )
     if num_channels == 1:
         residual = residual.mean(dim=1, keepdim=True)
-    return lq + crop_to(residual, height, width).to(lq.device)
+    probabilities = None if logits is None else logits[0].float().sigmoid().cpu()
+    return lq + crop_to(residual, height, width).to(lq.device), probabilities
 
 
 def mean_over_orientations(restore: Callable[[Tensor], Tensor], lq: Tensor) -> Tensor:
@@ -149,15 +156,18 @@ def mean_over_orientations(restore: Callable[[Tensor], Tensor], lq: Tensor) -> T
             restored = restore(turned.contiguous())
             restored = restored.flip(3) if is_flipped else restored
             total += restored.rot90(-turns, (2, 3))
-    return total / 8
+    return total / NUM_ORIENTATIONS
 
 
-def _residual(network: ModelMixin, rgb: Tensor) -> Tensor:
-    """What the network changes: (1, 3, H, W) in its own type to float32."""
-    return network(rgb).float() - rgb.float()
+def _residual(network: ModelMixin, rgb: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What the network changes, (1, 3, H, W) in its own type to float32, and its logits, if it estimates."""
+    if record_of(network).gives_estimate:
+        restored, logits = network(rgb, return_estimate=True)
+        return restored.float() - rgb.float(), logits
+    return network(rgb).float() - rgb.float(), None
 
 
-def _residual_in_float32(network: ModelMixin, rgb: Tensor) -> Tensor:
+def _residual_in_float32(network: ModelMixin, rgb: Tensor) -> tuple[Tensor, Tensor | None]:
     """The same with weights widened for this one call; the network keeps its own."""
-    widened = {name: value.float() for name, value in (*network.named_parameters(), *network.named_buffers())}
-    return torch.func.functional_call(network, widened, (rgb.float(),)) - rgb.float()
+    widened = copy.deepcopy(network).float()
+    return _residual(widened, rgb.float())

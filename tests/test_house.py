@@ -25,7 +25,10 @@ from ldrestore.regressors.catalog import REGRESSORS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-NETWORK_CLASSES = {"ldrestore.regressors.nafnet:NAFNet"}
+NETWORK_CLASSES = {
+    "ldrestore.regressors.nafnet:NAFNet",
+    "ldrestore.regressors.prompted_nafnet:PromptedNAFNet",
+}
 """Saved pipelines name these; a change here breaks every file that a user has saved."""
 PIPELINE_CLASSES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore"}
 """The same for pipelines."""

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 RELATIVE_FLOOR = 2e-2
 """Added to a loss before its logarithm: about five 8-bit levels, so that pictures that are almost clean do not rule."""
@@ -40,7 +41,36 @@ def fourier_l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
     return torch.view_as_real(spectrum).abs().mean(dim=(1, 2, 3, 4))
 
 
-def relative(losses: Tensor) -> Tensor:
+def squared_loss(restored: Tensor, gt: Tensor) -> Tensor:
+    """Mean squared difference.
+
+    Where a network cannot yet tell whether a pixel is damaged, the median that L1 asks for is the input itself, and
+    nothing is learned; the mean that this asks for is not.
+
+    Args:
+        restored: (B, C, H, W).
+        gt: Same shape, in [0, 1].
+
+    Returns:
+        (B,), float32.
+    """
+    return (restored.float() - gt.float()).square().mean(dim=(1, 2, 3))
+
+
+def estimate_loss(logits: Tensor, degradations: Tensor) -> Tensor:
+    """Binary cross-entropy of a degradation estimate, in which each degradation may be there or not.
+
+    Args:
+        logits: (B, N).
+        degradations: (B, N), in [0, 1], how far each is there.
+
+    Returns:
+        (B,), float32, the mean over the names.
+    """
+    return functional.binary_cross_entropy_with_logits(logits.float(), degradations.float(), reduction="none").mean(1)
+
+
+def relative(losses: Tensor, floor: float = RELATIVE_FLOOR) -> Tensor:
     """Mean logarithm: a step counts by the share of a picture's own error that it takes away.
 
     The mean itself is ruled by the pictures that are worst off: a dark one has ten times the error of a noisy one, and
@@ -49,8 +79,9 @@ def relative(losses: Tensor) -> Tensor:
 
     Args:
         losses: (B,), not negative.
+        floor: Added before the logarithm, above 0.
 
     Returns:
-        A scalar, at least log(`RELATIVE_FLOOR`).
+        A scalar, at least log(floor).
     """
-    return (losses + RELATIVE_FLOOR).log().mean()
+    return (losses + floor).log().mean()

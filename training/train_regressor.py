@@ -14,14 +14,17 @@ from torch.utils.data import Dataset
 from ldrestore.config import load_config
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
+from ldrestore.degradations.catalog import DEGRADATIONS
+from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
 from ldrestore.training.loading import Batch
 from ldrestore.training.loop import train
-from ldrestore.training.losses import fourier_l1_loss, l1_loss, relative
+from ldrestore.training.losses import RELATIVE_FLOOR, estimate_loss, fourier_l1_loss, l1_loss, relative, squared_loss
 from ldrestore.training.validation import ValidationConfig, ValidationPair, create_pairs, validate_pairs
 
 logger = logging.getLogger(__name__)
@@ -45,15 +48,20 @@ class RegressorLossConfig:
     """Factor of the mean absolute difference."""
     fourier_weight: float = 0.1
     """Factor of the mean absolute difference of the spectra, see `losses.fourier_l1_loss`; 0 leaves it out."""
+    squared_weight: float = 0.0
+    """Factor of the mean squared difference; under "relative" that of its logarithm, the PSNR loss of NAFNet."""
+    estimate_weight: float = 0.0
+    """Factor of the cross-entropy of the degradation estimate, for networks that give one."""
     reduction: Literal["mean", "relative"] = "mean"
     """How the pictures' losses become one number: their mean, or "relative", the mean of their logarithms."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.l1_weight, self.fourier_weight) < 0 or self.l1_weight + self.fourier_weight == 0:
+        weights = {"l1": self.l1_weight, "fourier": self.fourier_weight, "squared": self.squared_weight}
+        if min(*weights.values(), self.estimate_weight) < 0 or sum(weights.values()) == 0:
             raise ConfigError(
-                "loss: weights must not be negative, and one of them positive, "
-                f"got l1_weight {self.l1_weight}, fourier_weight {self.fourier_weight}"
+                "loss: weights must not be negative, and one of the pictures' positive, "
+                f"got {weights}, estimate {self.estimate_weight}"
             )
 
 
@@ -84,6 +92,13 @@ class RegressorTrainingConfig:
         """Check that there is something to do."""
         if not self.stages:
             raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        if self.loss.estimate_weight > 0:
+            if not REGRESSORS.get(self.network.name).gives_estimate:
+                raise ConfigError(f"{self.network.name} gives no degradation estimate; set loss.estimate_weight to 0")
+            if isinstance(self.data, PairedDataConfig):
+                raise ConfigError("pairs from folders have no degradation labels; set loss.estimate_weight to 0")
+            for name in self.network.options.get("degradations", ()):
+                DEGRADATIONS.get(name)
 
 
 class RegressorTask:
@@ -102,24 +117,54 @@ class RegressorTask:
         return SyntheticDataset(data, patch_size=stage.patch_size, seed=seed)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of L1 and Fourier L1, reduced over the pictures.
+        """Weighted sum of L1, Fourier L1 and squared differences, reduced over the pictures.
 
         Args:
             model: Takes lq to restored.
-            batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1]; for the estimate also "degradations", (B, D), in [0, 1], in the
+                order of `list_degradations()`.
 
         Returns:
-            The reduced sum, and the means of its parts "l1" and "fourier_l1".
+            The reduced sum, and the means of the parts that enter it: "l1", "fourier_l1", "squared", "estimate".
         """
         weights = self.config.loss
-        restored = model(batch["lq"])  # (B, 3, P, P)
+        if weights.estimate_weight > 0:
+            restored, logits = model(batch["lq"], return_estimate=True)  # (B, 3, P, P), (B, N)
+        else:
+            restored, logits = model(batch["lq"]), None
         parts = {"l1": l1_loss(restored, batch["gt"])}  # (B,) each
         total = weights.l1_weight * parts["l1"]
         if weights.fourier_weight > 0:
             parts["fourier_l1"] = fourier_l1_loss(restored, batch["gt"])
             total = total + weights.fourier_weight * parts["fourier_l1"]
-        reduced = relative(total) if weights.reduction == "relative" else total.mean()
+        if weights.squared_weight > 0:
+            parts["squared"] = squared_loss(restored, batch["gt"])
+        reduced = self._reduce(total, parts.get("squared"))
+        if logits is not None:
+            parts["estimate"] = estimate_loss(logits, batch["degradations"][:, self._columns()])
+            reduced = reduced + weights.estimate_weight * parts["estimate"].mean()
         return reduced, {name: part.mean() for name, part in parts.items()}
+
+    def _columns(self) -> list[int]:
+        """Where the names of the network's estimate stand among all degradations."""
+        options = {**REGRESSORS.get(self.config.network.name).options, **self.config.network.options}
+        known = list_degradations()
+        return [known.index(name) for name in options["degradations"]]
+
+    def _reduce(self, absolute: Tensor, squared: Tensor | None) -> Tensor:
+        """The pictures' absolute and squared losses, (B,) each, as one number.
+
+        Under "relative" each has its own logarithm, with a floor of the same error in grey levels.
+        """
+        weights = self.config.loss
+        reduced = torch.zeros((), device=absolute.device)
+        if weights.l1_weight + weights.fourier_weight > 0:
+            reduced = relative(absolute) if weights.reduction == "relative" else absolute.mean()
+        if squared is None:
+            return reduced
+        if weights.reduction == "relative":
+            return reduced + weights.squared_weight * relative(squared, RELATIVE_FLOOR**2)
+        return reduced + weights.squared_weight * squared.mean()
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """PSNR for each recipe of the validation config, in dB."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ldrestore.registry import ModelRecord, Registry
+from ldrestore.structures import FIRST_SET
 
 MODELS: Registry[ModelRecord] = Registry("model")
 
@@ -11,21 +12,7 @@ MODELS.register(
         name="default",
         track="fast",
         location="assets/default",
-        tasks=(
-            "gaussian_noise",
-            "poisson_noise",
-            "real_noise",
-            "motion_blur",
-            "defocus_blur",
-            "gaussian_blur",
-            "rain",
-            "snow",
-            "haze",
-            "raindrop",
-            "low_light",
-            "jpeg",
-            "downscale",
-        ),
+        tasks=FIRST_SET,
         licence="Apache-2.0",
         parameters=3_352_624,
         summary="small blind restorer for all listed degradations, made for the CPU",

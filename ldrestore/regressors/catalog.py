@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ldrestore.registry import Registry, RegressorRecord
+from ldrestore.structures import FIRST_SET
 
 REGRESSORS: Registry[RegressorRecord] = Registry("regressor")
 
@@ -40,30 +41,23 @@ _register_nafnet("nafnet_gopro_w64", tasks=("motion_blur",), bytes_per_pixel=320
 _register_nafnet(
     "nafnet_reds_w64", tasks=("motion_blur", "jpeg"), bytes_per_pixel=3200, licence="MIT", width=64, **_GOPRO
 )
+_SMALL = {"width": 40, "enc_blk_nums": (2, 2, 4), "middle_blk_num": 2, "dec_blk_nums": (2, 2, 2), "squeeze": 2}
+"""The small body for CPUs."""
+
 _register_nafnet(
-    "squeezed_nafnet",
-    tasks=(
-        "gaussian_noise",
-        "poisson_noise",
-        "real_noise",
-        "motion_blur",
-        "defocus_blur",
-        "gaussian_blur",
-        "rain",
-        "snow",
-        "haze",
-        "raindrop",
-        "low_light",
-        "jpeg",
-        "downscale",
-    ),
-    size_multiple=16,
-    bytes_per_pixel=700,
-    licence="Apache-2.0",
-    width=40,
-    enc_blk_nums=(2, 2, 4),
-    middle_blk_num=2,
-    dec_blk_nums=(2, 2, 2),
-    squeeze=2,
-    is_affine=True,
+    "squeezed_nafnet", tasks=FIRST_SET, bytes_per_pixel=700, licence="Apache-2.0", is_affine=True, **_SMALL
+)
+REGRESSORS.register(
+    RegressorRecord(
+        name="prompted_nafnet",
+        target="ldrestore.regressors.prompted_nafnet:PromptedNAFNet",
+        options=MappingProxyType({**_SMALL, "degradations": FIRST_SET}),
+        size_multiple=16,
+        bytes_per_pixel=700,
+        tasks=FIRST_SET,
+        source=f"{_NAFNET_SOURCE}; prompts after DATPRL-IR",
+        licence="Apache-2.0",
+        gives_estimate=True,
+        signature_keys=("body.intro.weight", "pool.keys", "pool.values", "estimator.weight"),
+    )
 )

@@ -4,6 +4,7 @@ import sys
 
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.registry import resolve
+from ldrestore.structures import FIRST_SET
 
 
 def test_every_record_points_at_a_documented_pair_of_functions():
@@ -25,3 +26,7 @@ def test_listing_imports_no_numerical_package():
     )
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert outcome.stdout.split() == ["13"]
+
+
+def test_the_first_set_is_known():
+    assert set(FIRST_SET) <= set(DEGRADATIONS.names())

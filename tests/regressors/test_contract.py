@@ -14,6 +14,14 @@ TINY = {
         "enc_blk_nums": [1, 1, 1, 1],
         "dec_blk_nums": [1, 1, 1, 1],
     },
+    "ldrestore.regressors.prompted_nafnet:PromptedNAFNet": {
+        "width": 4,
+        "middle_blk_num": 1,
+        "enc_blk_nums": [1, 1, 1],
+        "dec_blk_nums": [1, 1, 1],
+        "num_prompts": 3,
+        "prompt_dim": 8,
+    },
 }
 """Constructor arguments that make each architecture small enough for a test."""
 
@@ -42,8 +50,9 @@ def test_any_size_comes_back_in_its_size(name, size):
 
 
 def test_gradients_reach_every_parameter(name):
-    network = tiny(name)
-    network(torch.rand(1, 3, 32, 32)).square().sum().backward()
+    network, lq = tiny(name), torch.rand(1, 3, 32, 32)
+    outputs = network(lq, return_estimate=True) if REGRESSORS.get(name).gives_estimate else (network(lq),)
+    sum(output.square().sum() for output in outputs).backward()
     without = [key for key, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert without == []
 
@@ -66,6 +75,14 @@ def test_half_precision_stays_close(name, dtype):
     restored = network.to(dtype)(lq.to(dtype))
     assert restored.dtype == dtype
     assert (restored.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("estimating", [record.name for record in REGRESSORS if record.gives_estimate])
+def test_an_estimate_falls_out_of_the_same_pass(estimating):
+    network, lq = tiny(estimating), torch.rand(2, 3, 17, 20)
+    restored, logits = network(lq, return_estimate=True)
+    assert torch.equal(restored, network(lq))
+    assert logits.shape == (2, len(network.config["degradations"]))
 
 
 def test_wrong_shapes_are_refused(name):

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from ldrestore.training.losses import RELATIVE_FLOOR, fourier_l1_loss, l1_loss, relative
+from ldrestore.training.losses import (
+    RELATIVE_FLOOR,
+    estimate_loss,
+    fourier_l1_loss,
+    l1_loss,
+    relative,
+    squared_loss,
+)
 
 
 @pytest.mark.parametrize("loss", [l1_loss, fourier_l1_loss])
@@ -34,3 +41,27 @@ def test_relative_reduction_weighs_each_picture_by_its_own_error():
     losses = torch.tensor([0.3, 0.01], requires_grad=True)
     relative(losses).backward()
     torch.testing.assert_close(losses.grad * (losses.detach() + RELATIVE_FLOOR), torch.full((2,), 0.5))
+
+
+def test_squared_loss_is_the_mean_square_of_each_picture():
+    gt = torch.zeros(2, 3, 4, 4)
+    restored = torch.stack([torch.full((3, 4, 4), 0.5), torch.zeros(3, 4, 4)])
+    torch.testing.assert_close(squared_loss(restored, gt), torch.tensor([0.25, 0.0]))
+
+
+def test_squared_loss_hedges_where_the_median_is_the_input():
+    # A quarter of the pixels is wrong by 1, and nobody can tell which: L1 asks for no change, the square for the mean.
+    error, change = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 1, 2, 2), torch.zeros(1, requires_grad=True)
+    l1_loss(change.expand(1, 1, 2, 2), error).sum().backward()
+    towards_the_input = change.grad.clone()
+    change.grad = None
+    squared_loss(change.expand(1, 1, 2, 2), error).sum().backward()
+    assert towards_the_input >= -0.25  # nothing but the subgradient at 0 itself
+    torch.testing.assert_close(change.grad, torch.tensor([-0.5]))
+
+
+def test_estimate_loss_is_the_mean_cross_entropy_of_the_names():
+    logits, degradations = torch.tensor([[0.3, -1.2]]), torch.tensor([[1.0, 0.5]])
+    p = torch.sigmoid(logits)
+    literal = -(degradations * p.log() + (1 - degradations) * (1 - p).log()).mean(dim=1)
+    torch.testing.assert_close(estimate_loss(logits, degradations), literal)

@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from skimage import data, io
 
 from ldrestore.config import build
-from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
+from ldrestore.degradations.recipes import list_degradations
+from ldrestore.errors import ConfigError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.__main__ import main
@@ -104,3 +105,49 @@ def test_the_command_gives_exit_codes(config_file):
     assert main([str(config_file)]) == 2
     assert main([str(config_file), "run.sead=1", "--resume", "auto"]) == 2
     assert main([str(config_file), "init_from=nowhere", "run.output_dir=nowhere"]) == 1
+
+
+def test_relative_losses_are_logarithms_with_a_floor_each(config_file):
+    loss = {"l1_weight": 1.0, "fourier_weight": 0.0, "squared_weight": 0.5, "reduction": "relative"}
+    task = RegressorTask(build(RegressorTrainingConfig, yaml.safe_load(config_file.read_text()) | {"loss": loss}))
+    batch = {"lq": torch.rand(2, 3, 8, 8), "gt": torch.rand(2, 3, 8, 8)}
+    value, _ = task.loss(torch.nn.Identity(), batch)
+    error = batch["lq"] - batch["gt"]
+    l1, squared = error.abs().mean(dim=(1, 2, 3)), error.square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(value, ((l1 + 0.02).log() + 0.5 * (squared + 0.0004).log()).mean())
+
+
+def test_a_network_learns_to_say_what_it_sees(config_file, tmp_path):
+    small = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1], "num_prompts": 4}
+    overrides = [f"network={{name: prompted_nafnet, options: {small}}}", "loss={estimate_weight: 0.1}"]
+    assert train_regressor(config_file, overrides=overrides, resume=None)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert 0 < lines[0]["estimate"] < 2
+    restorer = FastRestorePipeline.from_pretrained(tmp_path / "run/export")
+    assert restorer(data.chelsea()[:40, :40]).degradations[0].names[0] == "gaussian_noise"
+
+
+def test_labels_are_those_of_the_networks_names(config_file):
+    values = yaml.safe_load(config_file.read_text())
+    options = {**TINY, "degradations": ["jpeg", "rain"]}
+    values |= {"network": {"name": "prompted_nafnet", "options": options}, "loss": {"estimate_weight": 1.0}}
+    task = RegressorTask(build(RegressorTrainingConfig, values))
+    labels = torch.zeros(1, len(list_degradations()))
+    labels[0, list_degradations().index("jpeg")] = 1
+    batch = {"lq": torch.rand(1, 3, 8, 8), "gt": torch.rand(1, 3, 8, 8), "degradations": labels}
+    sure = torch.tensor([[9.0, -9.0]])  # jpeg, and no rain
+    _, parts = task.loss(lambda lq, return_estimate: (lq, sure), batch)
+    assert parts["estimate"] < 1e-3
+    values["network"]["options"]["degradations"] = ["jpg"]
+    with pytest.raises(UnknownNameError, match="did you mean 'jpeg'"):
+        build(RegressorTrainingConfig, values)
+
+
+def test_an_estimate_needs_a_network_and_labels(config_file, tmp_path):
+    with pytest.raises(ConfigError, match="nafnet gives no degradation estimate"):
+        train_regressor(config_file, overrides=["loss={estimate_weight: 0.1}"], resume=None)
+    folder = tmp_path / "pictures"
+    overrides = ["network={name: prompted_nafnet}", "loss={estimate_weight: 0.1}"]
+    pairs = f"data={{lq_folder: {folder}, gt_folder: {folder}}}"
+    with pytest.raises(ConfigError, match="no degradation labels"):
+        train_regressor(config_file, overrides=[*overrides, pairs], resume=None)

@@ -1,0 +1,72 @@
+import math
+
+import pytest
+import torch
+
+from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
+from ldrestore.errors import ConfigError
+
+
+def literal_prompt(pool, query):
+    """The nearest prompts combined, one number at a time."""
+    cosines = [
+        sum(q * k for q, k in zip(query, key, strict=True)) / (math.hypot(*query) * math.hypot(*key))
+        for key in pool.keys.tolist()
+    ]
+    nearest = sorted(range(len(cosines)), key=lambda index: -cosines[index])[: pool.top_k]
+    powers = {index: math.exp(cosines[index] / pool.temperature.item()) for index in nearest}
+    weights = {index: power / sum(powers.values()) for index, power in powers.items()}
+    values = pool.values.tolist()
+    prompt = [sum(weights[index] * values[index][d] for index in nearest) for d in range(len(query))]
+    return prompt, [weights.get(index, 0.0) for index in range(len(cosines))]
+
+
+def test_the_nearest_prompts_are_combined_as_the_formula_says():
+    torch.manual_seed(0)
+    pool, queries = PromptPool(num_prompts=5, dim=6, top_k=2), torch.randn(3, 6)
+    prompts, weights = pool(queries)
+    for row, query in enumerate(queries.tolist()):
+        prompt, weight = literal_prompt(pool, query)
+        torch.testing.assert_close(prompts[row], torch.tensor(prompt))
+        torch.testing.assert_close(weights[row], torch.tensor(weight))
+
+
+def test_the_length_of_a_query_does_not_matter():
+    pool, query = PromptPool(num_prompts=4, dim=6, top_k=3), torch.randn(1, 6)
+    torch.testing.assert_close(pool(query)[0], pool(7 * query)[0])
+
+
+def test_gradients_reach_the_chosen_prompts_alone():
+    pool = PromptPool(num_prompts=4, dim=6, top_k=2)
+    prompt, weights = pool(torch.randn(1, 6))
+    prompt.square().sum().backward()
+    is_moved = pool.values.grad.abs().sum(dim=1) > 0
+    assert torch.equal(is_moved, weights[0] > 0)
+    assert pool.temperature.grad.abs() > 0
+
+
+@pytest.mark.parametrize("top_k", [0, 5])
+def test_more_prompts_than_there_are_cannot_be_taken(top_k):
+    with pytest.raises(ConfigError, match=r"top_k must lie in \[1, 4\]"):
+        PromptPool(num_prompts=4, dim=6, top_k=top_k)
+
+
+def test_an_injection_changes_nothing_at_first():
+    injection, hidden_states = GatedInjection(4, dim=6), torch.randn(2, 4, 5, 3)
+    assert torch.equal(injection(hidden_states, torch.randn(2, 6)), hidden_states)
+
+
+def test_an_injection_is_the_formula_at_each_place():
+    torch.manual_seed(0)
+    injection, hidden_states, prompt = GatedInjection(4, dim=6), torch.randn(1, 4, 3, 2), torch.randn(1, 6)
+    with torch.no_grad():
+        for parameter in injection.parameters():
+            parameter.normal_()
+    result = injection(hidden_states, prompt)
+    scale, shift = injection.scale_and_shift(prompt)[0].split(4)
+    for row in range(3):
+        for column in range(2):
+            place = hidden_states[0, :, row, column]
+            inner = injection.gate_features.weight[:, :, 0, 0] @ place + injection.gate_features.bias
+            gate = torch.sigmoid(inner + injection.gate_prompt.weight @ prompt[0])
+            torch.testing.assert_close(result[0, :, row, column], place + gate * (scale * place + shift))
