@@ -73,19 +73,34 @@ def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 1
     labelled(cells, columns=2 * len(severities)).save(IMAGES / "degradations.jpg", quality=88)
 
 
-def labelled(cells: dict[str, Image.Image], *, columns: int, gap: int = 4) -> Image.Image:
-    """Pictures of one size in a grid, each with its label below."""
-    width, height = next(iter(cells.values())).size
-    font = ImageFont.load_default(size=13)
-    rows = -(-len(cells) // columns)
-    step_x, step_y = width + gap, height + gap + 18
-    sheet = Image.new("RGB", (columns * step_x - gap, rows * step_y), "white")
-    draw = ImageDraw.Draw(sheet)
-    for index, (label, picture) in enumerate(cells.items()):
-        left, top = (index % columns) * step_x, (index // columns) * step_y
-        sheet.paste(picture.convert("RGB"), (left, top))
-        draw.text((left + 2, top + height), label, fill="black", font=font)
-    return sheet
+def make_failures(folder: Path, *, model: str, side: int = 180) -> None:
+    """Write the picture of each degradation that gained least: damaged, restored, original.
+
+    Args:
+        folder: The clean pictures that `measure_default.py` was run on.
+        model: Name or folder of the restorer.
+        side: Of the part that is shown, in pixels.
+    """
+    from ldrestore import load_restorer
+
+    rows = json.loads(MEASUREMENTS.read_text(encoding="utf-8"))["rows"]
+    pipeline = load_restorer(model)
+    pipeline.set_progress_bar_config(disable=True)
+    cells = {}
+    for recipe, row in {**rows["degradations"], **rows.get("mixtures", {})}.items():
+        name, gain = worst_gain(row)
+        pair = next(synthetic_pairs([folder / name], recipe))
+        restored = pipeline(pair.lq).photos[0].pixels
+        rows_shown, columns_shown = window_of_harm(pair, restored, side=side)
+        for label, picture in (
+            (recipe.replace("sigma_255=", ""), pair.lq),
+            (f"{Path(name).stem}: {gain:+.1f} dB", restored),
+            ("original", pair.gt),
+        ):
+            label = f"{label}{chr(0x200B) * len(cells)}"
+            cells[label] = Image.fromarray(np.ascontiguousarray(picture[rows_shown, columns_shown]))
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    save_within(labelled(cells, columns=6), IMAGES / "failures.jpg")
 
 
 def main() -> None:

@@ -1,151 +1,270 @@
-"""Measure a restorer on a folder of clean pictures: every degradation of the first set, clean pictures, and speed.
+"""Measure a restorer: degradations, mixtures, real pairs, clean pictures, its estimate, speed and memory.
 
-    python scripts/measure_default.py KODAK24_FOLDER --model default --out docs/default_model
+    python scripts/measure_cbm3d.py KODAK24_FOLDER --out docs/default_model/cbm3d.json
+    python scripts/measure_default.py KODAK24_FOLDER --real PAIRS_FOLDER --out docs/default_model
+    python scripts/write_model_card.py
 
-writes `measurements.json` and `measurements.md`. Protocol "uint8": the clean 8-bit picture x is degraded, clipped and
-rounded to 8 bits, restored without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture
-with a data range of 255, averaged over the pictures; the interval is a 95 % bootstrap interval of that mean. Gaussian
-noise is x + sigma * n. The noise and all other draws of a picture depend on its file name alone.
+The second writes `measurements.json`, one row after the other; interrupted, it goes on where it stopped, and rows of
+other weights or pictures are dropped. `--fresh` measures the named sections anew. `--quick 2` takes the first two
+pictures, leaves memory out and writes `quick_measurements.json`.
+
+Protocol "uint8": the clean 8-bit picture x is degraded at severity 0.5 or as stated, clipped and rounded to 8 bits,
+restored without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture with a data range
+of 255, averaged over the pictures; the interval is a 95 % bootstrap interval of that mean. Gaussian noise is
+x + sigma * n. The noise and all other draws of a picture depend on its file name and the recipe alone. Needs the extras
+`metrics` (ST-LPIPS) and `test` (a large picture of scikit-image).
 """
 
 import argparse
-import json
-import statistics
-import time
-import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import torch
+from classical_peers import dehaze_by_dark_channel, equalise_globally, equalise_locally, non_local_means
+from gates import judge
+from measure_cbm3d import NUM_PICTURES, SIGMAS, read_results, recipe_of, stored_psnr
+from measure_speed import measure_in_process
+from measure_tiled_memory import measure_memory
+from measurement_file import MeasurementFile, Row, as_row
+from measurement_tables import table_of_verdicts
+from perceptual_distance import ShiftTolerantDistance
+from picture_pairs import REAL_SETS, Pair, list_paths, psnr, real_pairs, synthetic_pairs
 
-from ldrestore.degradations.recipes import apply_recipe, parse_recipe
-from ldrestore.images.files import is_image_path, read_photo
+from ldrestore.assets.catalog import MODELS, folder_of
+from ldrestore.degradations import list_degradations, list_mixtures
 from ldrestore.restorers import load_restorer
+from ldrestore.weights import hash_of_file
 
-ROWS = (
-    "gaussian_noise(sigma_255=15)",
-    "gaussian_noise(sigma_255=25)",
-    "gaussian_noise(sigma_255=50)",
-    "poisson_noise",
-    "real_noise",
-    "motion_blur",
-    "defocus_blur",
-    "gaussian_blur",
-    "rain",
-    "snow",
-    "haze",
-    "raindrop",
-    "low_light",
-    "jpeg",
-    "downscale",
-)
-"""Recipes measured at severity 0.5."""
+SEVERITIES = (0.4, 0.6, 0.8, 1.0)
+"""At which the degradation estimate is tested."""
+
+Restorer = Callable[[np.ndarray], np.ndarray]
+
+PEERS: dict[str, dict[str, Restorer]] = {
+    **{recipe_of(sigma): {"opencv_nlm": partial(non_local_means, sigma_255=sigma)} for sigma in SIGMAS},
+    "haze": {"dark_channel": dehaze_by_dark_channel},
+    "low_light": {"clahe": equalise_locally, "histogram_equalisation": equalise_globally},
+    "sots_indoor": {"dark_channel": dehaze_by_dark_channel},
+}
+"""Classical restorers beside ours, by name of the row."""
 
 
-def psnr(restored: np.ndarray, gt: np.ndarray) -> float:
-    """PSNR in dB of two uint8 pictures over all channels, data range 255; equal ones give 100."""
-    error = np.mean((restored.astype(np.float64) - gt.astype(np.float64)) ** 2)
-    return 100.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What is measured, on what, and where the rows go."""
+
+    pipeline: Any
+    """The restorer."""
+    model: str
+    """Its name or folder."""
+    device: str
+    """Where it runs."""
+    paths: list[Path]
+    """Clean pictures."""
+    real: Path | None
+    """Folder with `REAL_SETS`."""
+    file: MeasurementFile
+    """The rows."""
+    quick: int | None
+    """Only so many pictures of each set."""
+
+    def restore(self, lq: np.ndarray) -> np.ndarray:
+        """A picture restored, (H, W, 3) uint8."""
+        return self.pipeline(lq).photos[0].pixels
 
 
-def degraded(gt: np.ndarray, recipe: str, name: str) -> np.ndarray:
-    """A clean (H, W, 3) uint8 picture degraded at severity 0.5 and rounded to 8 bits; seeded by the file's name."""
-    generator = np.random.default_rng(zlib.crc32(f"{name}/{recipe}".encode()))
-    lq = apply_recipe(gt.astype(np.float32) / 255, parse_recipe(recipe), severity=0.5, generator=generator)
-    return np.rint(lq * 255).astype(np.uint8)
+def rows_of_degradations() -> list[str]:
+    """Recipes measured at severity 0.5: all single degradations, Gaussian noise at three strengths."""
+    others = [name for name in list_degradations() if name != "gaussian_noise"]
+    return [*map(recipe_of, SIGMAS), *others]
 
 
-def interval(values: list[float], *, draws: int = 2000) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean."""
-    generator = np.random.default_rng(0)
-    means = generator.choice(values, size=(draws, len(values))).mean(axis=1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+def measure_degradations(bench: Bench) -> None:
+    """One row a degradation."""
+    for recipe in rows_of_degradations():
+        measure_row(bench, "degradations", recipe, synthetic_pairs(bench.paths, recipe))
 
 
-def measure_quality(pipeline: torch.nn.Module, paths: list[Path]) -> list[dict[str, object]]:
-    """One row a recipe, and one for clean pictures."""
-    pictures = {path.name: read_photo(path).pixels for path in paths}
-    table = []
-    for recipe in (*ROWS, "clean"):
-        before, after = [], []
-        for name, gt in pictures.items():
-            lq = gt if recipe == "clean" else degraded(gt, recipe, name)
-            restored = pipeline(lq, output_type="np").images[0]
-            before.append(psnr(lq, gt))
-            after.append(psnr(np.rint(np.asarray(restored) * 255).astype(np.uint8), gt))
-        low, high = interval(after)
-        table.append(
-            {
-                "recipe": recipe,
-                "pictures": len(pictures),
-                "input_psnr": round(statistics.mean(before), 2),
-                "restored_psnr": round(statistics.mean(after), 2),
-                "interval": [round(low, 2), round(high, 2)],
-                "worst_gain": round(min(b - a for a, b in zip(before, after, strict=True)), 2),
-            }
-        )
-        print(table[-1], flush=True)
-    return table
+def measure_clean(bench: Bench) -> None:
+    """One row: clean pictures are to come back as they are."""
+    measure_row(bench, "clean", "clean", synthetic_pairs(bench.paths, "clean"))
 
 
-def measure_speed(pipeline: torch.nn.Module, paths: list[Path], *, repeats: int = 5) -> dict[str, float]:
-    """Median seconds on a 1-megapixel picture, ours and OpenCV's non-local means in turn, and their ratio."""
-    mosaic = np.concatenate([read_photo(path).pixels for path in paths[:3]], axis=1)
-    picture = cv2.resize(mosaic, (1224, 817), interpolation=cv2.INTER_AREA)
-    picture = degraded(picture, "gaussian_noise(sigma_255=25)", "speed")
-    ours, peers = [], []
-    pipeline(picture)
-    for _ in range(repeats):
-        start = time.perf_counter()
-        cv2.fastNlMeansDenoisingColored(picture, None, 10, 10, 7, 21)
-        peers.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        pipeline(picture)
-        ours.append(time.perf_counter() - start)
-    seconds, peer_seconds = statistics.median(ours), statistics.median(peers)
+def measure_mixtures(bench: Bench) -> None:
+    """One row a published mixture, with the perceptual distance."""
+    distance = ShiftTolerantDistance(bench.device)
+    for recipe in list_mixtures():
+        measure_row(bench, "mixtures", recipe, synthetic_pairs(bench.paths, recipe), distance=distance)
+
+
+def measure_real(bench: Bench) -> None:
+    """One row a set of real pairs."""
+    if bench.real is None:
+        print("real: left out, since --real names no folder")
+        return
+    for name in REAL_SETS:
+        measure_row(bench, "real", name, real_pairs(bench.real / name, limit=bench.quick))
+
+
+def measure_row(
+    bench: Bench, section: str, name: str, pairs: Iterable[Pair], *, distance: ShiftTolerantDistance | None = None
+) -> None:
+    """Restore the pairs of a row, by ours and its peers, and store it, unless it is stored already."""
+    if bench.file.row(section, name) is not None:
+        return
+    names: list[str] = []
+    values: dict[str, list[float]] = {}
+    for pair in pairs:
+        names.append(pair.name)
+        restored = bench.restore(pair.lq)
+        measured = {"input_psnr": psnr(pair.lq, pair.gt), "restored_psnr": psnr(restored, pair.gt)}
+        for peer, restore in PEERS.get(name, {}).items():
+            measured[f"{peer}_psnr"] = psnr(restore(pair.lq), pair.gt)
+        if distance is not None:
+            both = distance([pair.lq, restored], pair.gt)
+            measured["input_stlpips"], measured["restored_stlpips"] = both
+        for metric, value in measured.items():
+            values.setdefault(metric, []).append(value)
+    values["gain_psnr"] = [b - a for a, b in zip(values["input_psnr"], values["restored_psnr"], strict=True)]
+    store(bench, section, name, as_row(names, values, digits=4))
+
+
+def store(bench: Bench, section: str, name: str, row: Row) -> None:
+    """Keep a row and print what it says."""
+    bench.file.add(section, name, row)
+    plain = {key: value for key, value in row.items() if key not in ("names", "per_picture", "predicted")}
+    print(section, name, row.get("means", plain), flush=True)
+
+
+def compare_with_cbm3d(bench: Bench) -> None:
+    """Rows of our PSNR and the stored one of CBM3D, on the pictures that both restored."""
+    results = read_results(bench.file.path.with_name("cbm3d.json"))
+    for recipe in map(recipe_of, SIGMAS):
+        ours = bench.file.row("degradations", recipe)
+        if ours is None:
+            continue
+        pairs = list(synthetic_pairs(bench.paths[:NUM_PICTURES], recipe))
+        theirs = [stored_psnr(results, recipe, pair) for pair in pairs]
+        if None in theirs:
+            print(f"cbm3d {recipe}: left out, not all of its pictures are stored; run measure_cbm3d.py")
+            continue
+        values = {
+            "restored_psnr": ours["per_picture"]["restored_psnr"][: len(pairs)],
+            "cbm3d_psnr": [value for value in theirs if value is not None],
+        }
+        store(bench, "cbm3d", recipe, as_row([pair.name for pair in pairs], values))
+
+
+def measure_estimate(bench: Bench) -> None:
+    """One row a degradation: how often the surest name of the estimate is the right one, and what it says instead."""
+    if bench.pipeline(np.zeros((64, 64, 3), np.uint8)).degradations[0] is None:
+        print("estimate: left out, since this model gives none")
+        return
+    for degradation in list_degradations():
+        if bench.file.row("estimate", degradation) is not None:
+            continue
+        right = np.zeros((len(SEVERITIES), len(bench.paths)))
+        predicted: dict[str, Counter[str]] = {}
+        for index, severity in enumerate(SEVERITIES):
+            pairs = synthetic_pairs(bench.paths, f"{degradation}(severity={severity})")
+            named = [bench.pipeline(pair.lq).degradations[0].ranked()[0][0] for pair in pairs]
+            right[index] = [name == degradation for name in named]
+            predicted[str(severity)] = Counter(named)
+        row = as_row([path.name for path in bench.paths], {"top1": right.mean(axis=0).tolist()}, digits=4)
+        store(bench, "estimate", degradation, {**row, "predicted": predicted})
+
+
+def measure_speed(bench: Bench) -> None:
+    """Two rows: called from Python, and as the command line calls it."""
+    for name in ("library", "command_line"):
+        if bench.file.row("speed", name) is None:
+            row = measure_in_process(
+                bench.paths[0].parent,
+                bench.model,
+                device=bench.device,
+                repeats=1 if bench.quick else 5,
+                as_command_line=name == "command_line",
+            )
+            store(bench, "speed", name, row)
+
+
+def measure_tiled_memory(bench: Bench) -> None:
+    """One row: the command line on 50 megapixels with 2 GB."""
+    if bench.quick:
+        print("memory: left out, since --quick is given")
+    elif bench.file.row("memory", "tiled") is None:
+        store(bench, "memory", "tiled", measure_memory(bench.model, megapixels=50, budget=2))
+
+
+SECTIONS: dict[str, Callable[[Bench], None]] = {
+    "speed": measure_speed,
+    "memory": measure_tiled_memory,
+    "degradations": measure_degradations,
+    "cbm3d": compare_with_cbm3d,
+    "clean": measure_clean,
+    "real": measure_real,
+    "mixtures": measure_mixtures,
+    "estimate": measure_estimate,
+}
+"""In the order in which they are measured."""
+
+
+def header_of(pipeline: Any, model: str, paths: list[Path]) -> dict[str, Any]:
+    """What all rows share: protocol, model and pictures."""
+    folder = folder_of(MODELS.get(model)) if model in MODELS else Path(model)
+    weights = folder / "regressor" / "diffusion_pytorch_model.safetensors"
     return {
-        "threads": torch.get_num_threads(),
-        "megapixels": round(picture.shape[0] * picture.shape[1] / 1e6, 3),
-        "seconds": round(seconds, 3),
-        "opencv_nlm_seconds": round(peer_seconds, 3),
-        "ratio": round(statistics.median(a / b for a, b in zip(ours, peers, strict=True)), 3),
+        "protocol": "uint8",
+        "model": {
+            "name": folder.name,
+            "architecture": type(pipeline.regressor).__name__,
+            "parameters": sum(parameter.numel() for parameter in pipeline.regressor.parameters()),
+            "file_bytes": weights.stat().st_size,
+            "file_sha256": hash_of_file(weights),
+        },
+        "pictures": [path.name for path in paths],
     }
 
 
-def as_markdown(table: list[dict[str, object]], speed: dict[str, float]) -> str:
-    """The measurements as a Markdown table and a line on speed."""
-    lines = ["| degradation | input dB | restored dB | 95 % interval | worst picture's gain |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {row['recipe']} | {row['input_psnr']} | **{row['restored_psnr']}** | "
-        f"{row['interval'][0]} – {row['interval'][1]} | {row['worst_gain']:+} |"  # type: ignore[index]  # a pair
-        for row in table
-    ]
-    lines += [
-        "",
-        f"Speed: {speed['seconds']} s for {speed['megapixels']} megapixels on {speed['threads']} CPU threads; OpenCV's "
-        f"`fastNlMeansDenoisingColored` {speed['opencv_nlm_seconds']} s in the same run; ratio {speed['ratio']}.",
-    ]
-    return "\n".join(lines) + "\n"
+def open_bench(arguments: argparse.Namespace) -> Bench:
+    """Load the model and the rows that are stored."""
+    paths = list_paths(arguments.folder)[: arguments.quick]
+    pipeline = load_restorer(arguments.model, device=arguments.device)
+    pipeline.set_progress_bar_config(disable=True)
+    name = "quick_measurements.json" if arguments.quick else "measurements.json"
+    return Bench(
+        pipeline=pipeline,
+        model=arguments.model,
+        device=arguments.device,
+        paths=paths,
+        real=arguments.real,
+        file=MeasurementFile(arguments.out / name, header_of(pipeline, arguments.model, paths)),
+        quick=arguments.quick,
+    )
 
 
 def main() -> None:
-    """Parse the command line, measure, write both files."""
+    """Parse the command line, measure what is not stored, print the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="clean pictures, e.g. Kodak24")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--real", type=Path, help=f"folder with {', '.join(REAL_SETS)}, each with lq and gt")
+    parser.add_argument("--model", default="default", help="name, or local folder")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of measurements.json")
+    parser.add_argument("--quick", type=int, metavar="N", help="only the first N pictures of each set")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure")
+    parser.add_argument("--fresh", action="store_true", help="measure these sections anew")
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.folder.iterdir() if is_image_path(path))
-    pipeline = load_restorer(arguments.model, device=arguments.device)
-    pipeline.set_progress_bar_config(disable=True)
-    speed = measure_speed(pipeline, paths)
-    table = measure_quality(pipeline, paths)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    result = {"protocol": "uint8", "speed": speed, "rows": table}
-    (arguments.out / "measurements.json").write_text(json.dumps(result, indent=2) + "\n")
-    (arguments.out / "measurements.md").write_text(as_markdown(table, speed))
+    bench = open_bench(arguments)
+    for section in [section for section in SECTIONS if section in arguments.only]:
+        if arguments.fresh:
+            bench.file.forget(section)
+        SECTIONS[section](bench)
+    print(table_of_verdicts(judge(bench.file.document())))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,6 @@ class NAFBlock(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         gated = self.sg(self.conv2(self.conv1(self.norm1(hidden_states))))  # (B, C, H, W)
-        hidden_states = hidden_states + self.conv3(gated * self.sca(gated)) * self.beta
+        hidden_states = torch.addcmul(hidden_states, self.conv3(gated * self.sca(gated)), self.beta)
         gated = self.sg(self.conv4(self.norm2(hidden_states)))  # (B, C, H, W)
-        return hidden_states + self.conv5(gated) * self.gamma
+        return torch.addcmul(hidden_states, self.conv5(gated), self.gamma)

@@ -87,4 +87,4 @@ class GatedInjection(nn.Module):
         bias = self.gate_prompt(prompt)[..., None, None]  # (B, C, 1, 1)
         gate = torch.sigmoid(self.gate_features(hidden_states) + bias)
         scale, shift = self.scale_and_shift(prompt)[..., None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
-        return hidden_states + gate * (scale * hidden_states + shift)
+        return torch.addcmul(hidden_states, gate, torch.addcmul(shift, scale, hidden_states))
