@@ -5,6 +5,7 @@ call gives the same pixels tomorrow, whatever else the machine is doing.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,12 +40,12 @@ def plan_tiles(
         return TilePlan(tile=0, overlap=0, memory_bytes=memory_bytes)
     for tile in TILE_LADDER:
         band_bytes = 3 * 4 * width * (min(tile, height) + overlap_of(tile))  # float32 rows that await blending
-        if tile * tile * bytes_per_pixel + band_bytes <= free:
+        needed = tile * tile * bytes_per_pixel + band_bytes
+        if needed <= free:
             return TilePlan(tile=tile, overlap=overlap_of(tile), memory_bytes=memory_bytes)
-    needed = TILE_LADDER[-1] ** 2 * bytes_per_pixel + resident_bytes
     raise OutOfMemoryError(
-        f"{width}x{height} pixels need at least {needed / 2**30:.1f} GB and some room for rows, "
-        f"got {memory_bytes / 2**30:.1f} GB; raise the memory budget"
+        f"{width}x{height} pixels need at least {math.ceil((needed + resident_bytes) / 1e7) / 100} GB, "
+        f"got {memory_bytes / 1e9:.2g} GB; raise the memory budget"
     )
 
 

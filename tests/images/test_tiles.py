@@ -1,4 +1,5 @@
 import itertools
+import re
 import tracemalloc
 
 import numpy as np
@@ -97,8 +98,10 @@ def test_the_plan_follows_from_size_and_budget():
     assert tiled.tile**2 * 1000 < 10**9
     smaller = plan_tiles(5000, 8000, memory_bytes=10**9, bytes_per_pixel=1000, resident_bytes=5 * 10**8)
     assert smaller.tile < tiled.tile
-    with pytest.raises(OutOfMemoryError, match="raise the memory budget"):
+    with pytest.raises(OutOfMemoryError, match=r"got 0\.01 GB; raise the memory budget") as caught:
         plan_tiles(5000, 8000, memory_bytes=10**7, bytes_per_pixel=1000)
+    needed = float(re.search(r"at least ([\d.]+) GB", str(caught.value))[1])
+    assert plan_tiles(5000, 8000, memory_bytes=round(needed * 1e9), bytes_per_pixel=1000).tile == TILE_LADDER[-1]
 
 
 def test_stepping_down_goes_rung_by_rung_and_is_counted():
