@@ -14,6 +14,7 @@ from ldrestore.errors import InputError, WeightsError
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.enlargement import enlarge
+from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.tile_restoration import (
@@ -136,7 +137,10 @@ class FastRestorePipeline(DiffusionPipeline):
         for photo, mask in zip(photos, masks, strict=True):
             large = enlarge(photo, scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
-            pixels, plan, estimate = self._restore(large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble)
+            with keeping_freed_memory():
+                pixels, plan, estimate = self._restore(
+                    large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble
+                )
             result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
             restored.append(result)
             estimates.append(estimate)

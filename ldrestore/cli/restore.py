@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ldrestore.cli.allocator import keep_freed_memory
 from ldrestore.cli.batch import Work, make_parent, planned, report, run_plan
 from ldrestore.cli.jobs import Job, plan_jobs
 from ldrestore.cli.options import (
@@ -203,7 +202,6 @@ def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool)
 
     logging.disable_progress_bar()  # of the loading, which takes less time than reading about it
 
-    keep_freed_memory()
     restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
     restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
