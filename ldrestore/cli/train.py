@@ -8,10 +8,10 @@ import typer
 
 TRAIN_EXAMPLES = """\b
 Examples:
-  ldrestore train configs/regressor_blind_small.yaml
-  ldrestore train configs/regressor_blind_small.yaml run.output_dir=runs/second run.seed=1
-  ldrestore train configs/regressor_blind_small.yaml --resume auto
-  ldrestore train configs/regressor_blind_small.yaml --accelerate-config configs/accelerate/multi_gpu.yaml
+  ldrestore train configs/blind_small_cpu.yaml
+  ldrestore train configs/blind_small_cpu.yaml run.output_dir=runs/second run.seed=1
+  ldrestore train configs/blind_small_cpu.yaml --resume auto
+  ldrestore train configs/blind_small_cpu.yaml --accelerate-config configs/accelerate/multi_gpu.yaml
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
