@@ -3,22 +3,37 @@
     python scripts/make_pictures.py samples      # samples/*.png: damaged pictures that `make restore` restores
     python scripts/make_pictures.py strips       # docs/images/*.jpg: before, after, original, with the embedded model
     python scripts/make_pictures.py sheet        # docs/images/degradations.jpg: every degradation at three severities
+    python scripts/make_pictures.py real FOLDER  # docs/images/real_*.jpg: pictures without ground truth, before, after
+    python scripts/make_pictures.py failures KODAK24_FOLDER  # docs/images/failures.jpg: the worst of each degradation
 
-The clean pictures are those that ship with scikit-image; samples/README.md states their origin.
+The clean pictures of the first three are those that ship with scikit-image; samples/README.md states their origin. The
+last takes the worst pictures from docs/default_model/measurements.json, which `measure_default.py` writes.
 """
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from measurement_file import worst_gain
+from picture_grid import fitted, labelled, save_within
+from picture_pairs import Pair, list_paths, synthetic_pairs
+from PIL import Image
 from skimage import data
 
 from ldrestore.degradations import degrade, list_degradations
+from ldrestore.images.inputs import to_photos
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES, IMAGES = ROOT / "samples", ROOT / "docs" / "images"
+MEASUREMENTS = ROOT / "docs" / "default_model" / "measurements.json"
+
+CELL = (300, 225)
+"""Width and height of a picture on the sheets of real ones, in pixels."""
+CELLS_A_SHEET = 20
+"""Ten pictures before and after."""
 
 RECIPES = {
     "astronaut_noisy": ("astronaut", "gaussian_noise(sigma_255=25)"),
@@ -54,9 +69,8 @@ def make_strips() -> None:
     for name, (source, _) in RECIPES.items():
         damaged = Image.open(SAMPLES / f"{name}.png")
         restored = restore(damaged).images[0]
-        labelled({"before": damaged, "after": restored, "original": clean_picture(source)}, columns=3).save(
-            IMAGES / f"{name}.jpg", quality=90
-        )
+        cells = [("before", damaged), ("after", restored), ("original", clean_picture(source))]
+        labelled(cells, columns=3).save(IMAGES / f"{name}.jpg", quality=90)
 
 
 def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 192) -> None:
@@ -65,51 +79,98 @@ def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 1
     clean = clean_picture("coffee", longer_side=300)
     left = (clean.width - side) // 2
     clean = clean.crop((left, 0, left + side, min(side, clean.height)))
-    cells = {
-        f"{name} {severity}": degrade(clean, name, seed=3, severity=severity)
+    cells = [
+        (f"{name} {severity}", degrade(clean, name, seed=3, severity=severity))
         for name in list_degradations()
         for severity in severities
-    }
+    ]
     labelled(cells, columns=2 * len(severities)).save(IMAGES / "degradations.jpg", quality=88)
 
 
-def make_failures(folder: Path, *, model: str, side: int = 180) -> None:
+def make_real(folder: Path, *, model: str) -> None:
+    """Write sheets of pictures without ground truth: each before and after, with what the model sees in it.
+
+    Args:
+        folder: The pictures.
+        model: Name or folder of the restorer.
+    """
+    pipeline = quiet_restorer(model)
+    cells = []
+    for path in list_paths(folder):
+        output = pipeline(path)
+        estimate = output.degradations[0]
+        seen = f", seen: {estimate.ranked()[0][0]}" if estimate is not None else ""
+        for label, picture in ((path.stem, to_photos(path)[0].to_pil()), (f"after{seen}", output.images[0])):
+            cells.append((label, fitted(picture, width=CELL[0], height=CELL[1])))
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for index, start in enumerate(range(0, len(cells), CELLS_A_SHEET)):
+        save_within(labelled(cells[start : start + CELLS_A_SHEET], columns=4), IMAGES / f"real_{index + 1}.jpg")
+
+
+def make_failures(folder: Path, *, model: str) -> None:
     """Write the picture of each degradation that gained least: damaged, restored, original.
 
     Args:
         folder: The clean pictures that `measure_default.py` was run on.
         model: Name or folder of the restorer.
-        side: Of the part that is shown, in pixels.
     """
-    from ldrestore import load_restorer
-
-    rows = json.loads(MEASUREMENTS.read_text(encoding="utf-8"))["rows"]
-    pipeline = load_restorer(model)
-    pipeline.set_progress_bar_config(disable=True)
-    cells = {}
-    for recipe, row in {**rows["degradations"], **rows.get("mixtures", {})}.items():
+    measured = json.loads(MEASUREMENTS.read_text(encoding="utf-8"))["rows"]["degradations"]
+    pipeline = quiet_restorer(model)
+    cells = []
+    for recipe, row in measured.items():
         name, gain = worst_gain(row)
         pair = next(synthetic_pairs([folder / name], recipe))
         restored = pipeline(pair.lq).photos[0].pixels
-        rows_shown, columns_shown = window_of_harm(pair, restored, side=side)
-        for label, picture in (
-            (recipe.replace("sigma_255=", ""), pair.lq),
-            (f"{Path(name).stem}: {gain:+.1f} dB", restored),
-            ("original", pair.gt),
-        ):
-            label = f"{label}{chr(0x200B) * len(cells)}"
-            cells[label] = Image.fromarray(np.ascontiguousarray(picture[rows_shown, columns_shown]))
+        window = window_of_harm(pair, restored)
+        labels = (recipe.replace("sigma_255=", ""), f"{Path(name).stem}: {gain:+.1f} dB", "original")
+        for label, picture in zip(labels, (pair.lq, restored, pair.gt), strict=True):
+            cells.append((label, Image.fromarray(np.ascontiguousarray(picture[window]))))
     IMAGES.mkdir(parents=True, exist_ok=True)
     save_within(labelled(cells, columns=6), IMAGES / "failures.jpg")
+
+
+def window_of_harm(pair: Pair, restored: np.ndarray, *, side: int = 180) -> tuple[slice, slice]:
+    """Rows and columns of the square where the restored picture is worst against what it was made from.
+
+    Args:
+        pair: Damaged and clean picture.
+        restored: (H, W, 3) uint8, of their size.
+        side: Of the square in pixels; of the picture if that is smaller.
+    """
+    height, width = min(side, restored.shape[0]), min(side, restored.shape[1])
+    before, after = (np.square(image.astype(np.float32) - pair.gt).mean(axis=2) for image in (pair.lq, restored))
+    harm = cv2.boxFilter(after - before, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_REFLECT)
+    inside = harm[: restored.shape[0] - height + 1, : restored.shape[1] - width + 1]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
+
+
+def quiet_restorer(model: str) -> Any:
+    """A restorer without progress bars."""
+    from ldrestore import load_restorer
+
+    pipeline = load_restorer(model)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def main() -> None:
     """Parse the command line and make what it names."""
     makers = {"samples": make_samples, "strips": make_strips, "sheet": make_sheet}
+    makers_of_folders = {"real": make_real, "failures": make_failures}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=makers)
-    for name in parser.parse_args().what:
-        makers[name]()
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name in makers:
+        commands.add_parser(name)
+    for name in makers_of_folders:
+        command = commands.add_parser(name)
+        command.add_argument("folder", type=Path)
+        command.add_argument("--model", default="default", help="name or folder")
+    arguments = parser.parse_args()
+    if arguments.what in makers:
+        makers[arguments.what]()
+    else:
+        makers_of_folders[arguments.what](arguments.folder, model=arguments.model)
 
 
 if __name__ == "__main__":

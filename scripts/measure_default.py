@@ -179,17 +179,11 @@ def measure_estimate(bench: Bench) -> None:
 
 
 def measure_speed(bench: Bench) -> None:
-    """Two rows: called from Python, and as the command line calls it."""
-    for name in ("library", "command_line"):
-        if bench.file.row("speed", name) is None:
-            row = measure_in_process(
-                bench.paths[0].parent,
-                bench.model,
-                device=bench.device,
-                repeats=1 if bench.quick else 5,
-                as_command_line=name == "command_line",
-            )
-            store(bench, "speed", name, row)
+    """One row: seconds of a megapixel beside OpenCV's non-local means."""
+    if bench.file.row("speed", "megapixel") is None:
+        folder, repeats = bench.paths[0].parent, 1 if bench.quick else 5
+        row = measure_in_process(folder, bench.model, device=bench.device, repeats=repeats)
+        store(bench, "speed", "megapixel", row)
 
 
 def measure_tiled_memory(bench: Bench) -> None:

@@ -121,8 +121,8 @@ class RegressorTask:
 
         Args:
             model: Takes lq to restored.
-            batch: "lq" and "gt", (B, 3, P, P), in [0, 1]; for the estimate also "degradations", (B, D), in [0, 1], in the
-                order of `list_degradations()`.
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1]; for the estimate also "degradations", (B, D), in [0, 1], in
+                the order of `list_degradations()`.
 
         Returns:
             The reduced sum, and the means of the parts that enter it: "l1", "fourier_l1", "squared", "estimate".
