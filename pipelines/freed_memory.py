@@ -1,6 +1,7 @@
 """Keep freed memory in the process while a picture is restored: a network asks for the same large blocks again."""
 
 import ctypes
+import os
 import platform
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ _KEEP_UP_TO = 2**30
 """Blocks up to this many bytes come from the heap, and as much free memory at its end is kept."""
 _USUAL_MMAP_THRESHOLD, _USUAL_TRIM_THRESHOLD = 2**25, 2**26
 """What glibc's own thresholds grow to in a process that has freed large blocks (mallopt(3), 64-bit)."""
+_USER_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+"""Variables of the environment by which a user sets the same."""
 
 _lock = threading.Lock()
 _num_inside = 0
@@ -22,17 +25,18 @@ def keeping_freed_memory() -> Iterator[None]:
 
     By default each block above 32 MB is mapped anew and cleared by the system, which on two CPU cores took more than
     half of the time of a picture of a megapixel. The setting is one of the whole process: it holds while any thread is
-    inside, and is set back to the usual by the last to leave.
+    inside, and is set back to the usual by the last to leave. Blocks that other threads than the main one ask for come
+    from smaller heaps, and gain less. Somebody who set MALLOC_MMAP_THRESHOLD_ or MALLOC_TRIM_THRESHOLD_ is left alone.
     """
     global _num_inside
-    if platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _USER_SETTINGS):
         yield
         return
     libc = ctypes.CDLL(None)
     with _lock:
         _num_inside += 1
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_UP_TO)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_UP_TO)
+        if libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_UP_TO):  # a glibc before 2.35 may refuse more than 32 MB
+            libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_UP_TO)
     try:
         yield
     finally:

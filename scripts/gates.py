@@ -10,12 +10,15 @@ from typing import Any
 from measurement_file import interval
 
 from ldrestore.degradations.catalog import MIXTURES
+from ldrestore.degradations.recipes import list_degradations
 
 Rows = dict[str, dict[str, Any]]
 
 Mean = tuple[float, float, float]
 """A mean with the ends of its interval."""
 NOT_MEASURED = "not measured"
+NUM_CORES = 2
+"""Of the machine that speed is judged on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,14 @@ def judge(document: dict[str, Any]) -> list[Verdict]:
 
 
 def top1(rows: Rows) -> Mean | None:
-    """Share of pictures whose surest estimate is right, over all degradations; None if it was not measured.
+    """Share of pictures whose surest estimate is right, over all degradations; None unless all were measured.
 
     The interval is over pictures, each with all its degradations and severities.
     """
-    shares = [row["per_picture"]["top1"] for row in rows.get("estimate", {}).values()]
-    if not shares:
+    measured = rows.get("estimate", {})
+    if any(name not in measured for name in list_degradations()):
         return None
+    shares = [row["per_picture"]["top1"] for row in measured.values()]
     of_pictures = [sum(values) / len(values) for values in zip(*shares, strict=True)]
     return (sum(of_pictures) / len(of_pictures), *interval(of_pictures))
 
@@ -168,7 +172,8 @@ def _estimate(rows: Rows) -> Iterator[Verdict]:
 
 def _speed(rows: Rows) -> Iterator[Verdict]:
     """Time in multiples of OpenCV's non-local means."""
-    ratio = rows.get("speed", {}).get("megapixel", {}).get("ratio")
+    row = rows.get("speed", {}).get("megapixel", {})
+    ratio = row.get("ratio") if row.get("threads") == row.get("opencv_threads") == NUM_CORES else None
     yield Verdict(
         what="1 megapixel",
         measured=NOT_MEASURED if ratio is None else f"{ratio:.2f} × OpenCV NLM",

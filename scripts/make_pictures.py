@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from measurement_file import worst_gain
 from picture_grid import fitted, labelled, save_within
-from picture_pairs import Pair, list_paths, synthetic_pairs
+from picture_pairs import Pair, list_paths, psnr, synthetic_pairs
 from PIL import Image
 from skimage import data
 
@@ -118,9 +118,10 @@ def make_failures(folder: Path, *, model: str) -> None:
     pipeline = quiet_restorer(model)
     cells = []
     for recipe, row in measured.items():
-        name, gain = worst_gain(row)
+        name, _ = worst_gain(row)
         pair = next(synthetic_pairs([folder / name], recipe))
         restored = pipeline(pair.lq).photos[0].pixels
+        gain = psnr(restored, pair.gt) - psnr(pair.lq, pair.gt)
         window = window_of_harm(pair, restored)
         labels = (recipe.replace("sigma_255=", ""), f"{Path(name).stem}: {gain:+.1f} dB", "original")
         for label, picture in zip(labels, (pair.lq, restored, pair.gt), strict=True):

@@ -4,9 +4,9 @@
     python scripts/measure_default.py KODAK24_FOLDER --real PAIRS_FOLDER --out docs/default_model
     python scripts/write_model_card.py
 
-The second writes `measurements.json`, one row after the other; interrupted, it goes on where it stopped, and rows of
-other weights or pictures are dropped. `--fresh` measures the named sections anew. `--quick 2` takes the first two
-pictures, leaves memory out and writes `quick_measurements.json`.
+The second writes `measurements.json`, one row after the other; interrupted, it goes on where it stopped. `--fresh`
+measures the named sections anew, and drops all rows of other weights or pictures, which it otherwise refuses to do.
+`--quick 2` takes the first two pictures, leaves memory out and writes `quick_measurements.json`.
 
 Protocol "uint8": the clean 8-bit picture x is degraded at severity 0.5 or as stated, clipped and rounded to 8 bits,
 restored without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture with a data range
@@ -16,14 +16,19 @@ x + sigma * n. The noise and all other draws of a picture depend on its file nam
 """
 
 import argparse
+import os
+import platform
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from classical_peers import dehaze_by_dark_channel, equalise_globally, equalise_locally, non_local_means
 from gates import judge
 from measure_cbm3d import NUM_PICTURES, SIGMAS, read_results, recipe_of, stored_psnr
@@ -36,6 +41,7 @@ from picture_pairs import REAL_SETS, Pair, list_paths, psnr, real_pairs, synthet
 
 from ldrestore.assets.catalog import MODELS, folder_of
 from ldrestore.degradations import list_degradations, list_mixtures
+from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.restorers import load_restorer
 from ldrestore.weights import hash_of_file
 
@@ -220,7 +226,13 @@ def header_of(pipeline: Any, model: str, paths: list[Path]) -> dict[str, Any]:
             "file_bytes": weights.stat().st_size,
             "file_sha256": hash_of_file(weights),
         },
-        "pictures": [path.name for path in paths],
+        "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
+        "environment": {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        },
     }
 
 
@@ -230,13 +242,14 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
     pipeline = load_restorer(arguments.model, device=arguments.device)
     pipeline.set_progress_bar_config(disable=True)
     name = "quick_measurements.json" if arguments.quick else "measurements.json"
+    header = header_of(pipeline, arguments.model, paths)
     return Bench(
         pipeline=pipeline,
         model=arguments.model,
         device=arguments.device,
         paths=paths,
         real=arguments.real,
-        file=MeasurementFile(arguments.out / name, header_of(pipeline, arguments.model, paths)),
+        file=MeasurementFile(arguments.out / name, header, may_drop=arguments.fresh),
         quick=arguments.quick,
     )
 
@@ -253,7 +266,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure")
     parser.add_argument("--fresh", action="store_true", help="measure these sections anew")
     arguments = parser.parse_args()
-    bench = open_bench(arguments)
+    try:
+        bench = open_bench(arguments)
+    except ValueError as error:
+        sys.exit(str(error))
     for section in [section for section in SECTIONS if section in arguments.only]:
         if arguments.fresh:
             bench.file.forget(section)

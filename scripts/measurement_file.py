@@ -17,20 +17,26 @@ Row = dict[str, Any]
 class MeasurementFile:
     """Rows on disk that belong to one header: weights, protocol and pictures."""
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Read the rows that are there; those of another header are left out and go with the first save.
+    def __init__(self, path: Path, header: dict[str, Any], *, may_drop: bool = False) -> None:
+        """Read the rows that are there.
 
         Args:
             path: JSON file; made with the first row.
-            header: Plain values that all rows share.
+            header: Plain values that all rows share; "environment" among them is told but not compared.
+            may_drop: Whether rows of another header are left out, and go with the first save.
+
+        Raises:
+            ValueError: there are rows of another header, and they may not be dropped.
         """
         self.path, self.header = path, header
         self.rows: dict[str, dict[str, Row]] = {}
         if path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
             rows = stored.pop("rows", {})
-            if stored == header:
+            if _compared(stored) == _compared(header):
                 self.rows = rows
+            elif not may_drop:
+                raise ValueError(f"{path} holds rows of other weights or pictures; drop them with --fresh, or move it")
 
     def forget(self, section: str) -> None:
         """Drop the rows of a section."""
@@ -51,6 +57,11 @@ class MeasurementFile:
     def document(self) -> dict[str, Any]:
         """Header and rows."""
         return {**self.header, "rows": self.rows}
+
+
+def _compared(header: dict[str, Any]) -> dict[str, Any]:
+    """What rows must share."""
+    return {key: value for key, value in header.items() if key != "environment"}
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Trains a regressor of the fast track: L1 and Fourier L1 on progressive patches."""
+"""Trains a regressor of the fast track on progressive patches, and the degradation estimate of those that give one."""
 
 import logging
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ class RegressorTask:
                 the order of `list_degradations()`.
 
         Returns:
-            The reduced sum, and the means of the parts that enter it: "l1", "fourier_l1", "squared", "estimate".
+            The reduced sum, and the means of "l1" and of what else enters it: "fourier_l1", "squared", "estimate".
         """
         weights = self.config.loss
         if weights.estimate_weight > 0:
@@ -202,11 +202,13 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
     logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
     if config.init_from is not None and checkpoint is None:
         load_initial_weights(network, config.init_from)
+    if REGRESSORS.get(config.network.name).gives_estimate and config.loss.estimate_weight == 0:
+        network.estimator.requires_grad_(False)  # several processes refuse trainable weights without a gradient
     return train(config, task=RegressorTask(config), network=network, checkpoint=checkpoint)
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> None:
-    """Load weights to start from; every key must fit.
+    """Load weights to start from; every key must fit, or be one of the network's `body`, whose prompts start anew.
 
     Args:
         network: Filled in place.
@@ -221,7 +223,12 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
         raise WeightsUnavailableError(f"no weights at {', or '.join(map(str, candidates))}; check init_from")
+    weights = load_file(found)
+    body = getattr(network, "body", None)
+    if body is not None and weights.keys() == body.state_dict().keys():
+        logger.info("%s holds the body alone; all else starts from random weights", found)
+        network = body
     try:
-        network.load_state_dict(load_file(found))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise WeightsError(f"{found} does not fit the network: {error}") from error

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ldrestore.errors import ConfigError
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
-"""Bounds of the learned temperature."""
+"""The learned temperature lies between these, as in DATPRL-IR; there it is clamped, where its gradient ends."""
 
 
 class PromptPool(nn.Module):
@@ -34,7 +34,7 @@ class PromptPool(nn.Module):
         self.top_k = top_k
         self.keys = nn.Parameter(nn.init.orthogonal_(torch.empty(num_prompts, dim)))
         self.values = nn.Parameter(torch.randn(num_prompts, dim))
-        self.temperature = nn.Parameter(torch.tensor(0.5))
+        self.temperature_logit = nn.Parameter(torch.full((1,), -1.3))  # begins at a temperature of 0.5
 
     def forward(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Combine the nearest prompts.
@@ -48,10 +48,13 @@ class PromptPool(nn.Module):
         """
         similarity = F.normalize(query, dim=-1) @ F.normalize(self.keys, dim=-1).T  # (B, P)
         nearest = similarity.topk(self.top_k, dim=-1)  # (B, K)
-        temperature = self.temperature.clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
-        chosen = (nearest.values / temperature).softmax(dim=-1)
-        weights = torch.zeros_like(similarity).scatter(1, nearest.indices, chosen)
+        chosen = (nearest.values / self.temperature()).softmax(dim=-1)
+        weights = chosen.new_zeros(similarity.shape).scatter(1, nearest.indices, chosen)  # CUDA autocast widens softmax
         return weights @ self.values, weights
+
+    def temperature(self) -> Tensor:
+        """By which similarities are divided: (1,), between `MIN_TEMPERATURE` and `MAX_TEMPERATURE`."""
+        return MIN_TEMPERATURE + (MAX_TEMPERATURE - MIN_TEMPERATURE) * self.temperature_logit.sigmoid()
 
 
 class GatedInjection(nn.Module):

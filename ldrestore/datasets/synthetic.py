@@ -20,7 +20,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
-from ldrestore.degradations.catalog import DEGRADATIONS, WEATHER
+from ldrestore.degradations.catalog import DEGRADATIONS, FILE
 from ldrestore.degradations.recipes import (
     Recipe,
     Step,
@@ -42,7 +42,7 @@ FULL_LABEL_SEVERITY = 0.3
 class RandomMixtureConfig:
     """Mixtures of two or three degradations drawn anew for each picture, in the physical order of image formation.
 
-    Two of one kind (two noises, two blurs) do not meet; weather does: rain and snow fall through haze.
+    Two of one place in that order (two noises, two blurs, rain and snow) do not meet.
     """
 
     weight: float
@@ -62,8 +62,7 @@ class RandomMixtureConfig:
                 "random_mixture: expected weight > 0, max_steps >= 2 and 0 <= severity <= 1, low first, "
                 f"got {self.weight}, {self.max_steps}, {self.severity}"
             )
-        kinds = {_kind(name) for name in self.names}
-        if len(kinds) < self.max_steps:
+        if len({DEGRADATIONS.get(name).order for name in self.names}) < self.max_steps:
             raise ConfigError(
                 f"random_mixture: {self.max_steps} steps need that many kinds of degradations, got {list(self.names)}"
             )
@@ -71,22 +70,23 @@ class RandomMixtureConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResampleConfig:
-    """Pairs whose both sides are resized after the damage was done, as programs and phones do with noisy pictures.
+    """Pairs whose both sides are shrunk after the damage was done and before the file was written.
 
-    Noise of neighbouring pixels is then alike, as it is in most pictures that people have.
+    Most pictures that people have went through this: noise of neighbouring pixels is then alike, blur is finer, and the
+    blocks of JPEG are whole. They are not enlarged: gt would be soft, and nothing would tell it from low resolution.
     """
 
     probability: float
     """Share of the pairs, in [0, 1]."""
-    scale: tuple[float, float] = (0.6, 1.5)
-    """Range of the factor, drawn uniformly; below 1 the pictures shrink."""
+    scale: tuple[float, float] = (0.6, 1.0)
+    """Range of the factor of the sides, drawn uniformly."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         low, high = self.scale
-        if not 0 <= self.probability <= 1 or not 0.25 <= low <= high <= 4:
+        if not 0 <= self.probability <= 1 or not 0.25 <= low <= high <= 1:
             raise ConfigError(
-                "resample: expected probability in [0, 1] and 0.25 <= scale <= 4, low first, "
+                "resample: expected probability in [0, 1] and 0.25 <= scale <= 1, low first, "
                 f"got {self.probability}, {self.scale}"
             )
 
@@ -182,9 +182,13 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         clean = self._clean_crop(index, side=round(side / scale), generator=generator)  # (S, S, 3) uint8
         gt = clean.astype(np.float32) / 255.0
         recipe, severity = self._draw_recipe(generator)
-        lq = gt if recipe is None else apply_recipe(gt, recipe, severity=severity, generator=generator)
+        steps = recipe.steps if recipe is not None else ()
+        is_file = [DEGRADATIONS.get(step.name).order >= FILE for step in steps]
+        num_before = is_file.index(True) if any(is_file) else len(steps)
+        lq = _applied(gt, steps[:num_before], severity=severity, generator=generator)
         if scale != 1:
-            lq, gt = _resized(lq, side), _resized(gt, side)
+            lq, gt = (cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in (lq, gt))
+        lq = _applied(lq, steps[num_before:], severity=severity, generator=generator)
         lq = np.rint(lq * 255.0) / 255.0
         inner = slice(MARGIN, -MARGIN)
         return {
@@ -229,7 +233,8 @@ def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) ->
     count = int(generator.integers(2, config.max_steps + 1))
     names: list[str] = []
     for name in generator.permutation(config.names):
-        if len(names) < count and _kind(str(name)) not in map(_kind, names):
+        taken = [DEGRADATIONS.get(other).order for other in names]
+        if len(names) < count and DEGRADATIONS.get(str(name)).order not in taken:
             names.append(str(name))
     severities = generator.uniform(*config.severity, size=len(names))
     steps = [
@@ -255,17 +260,13 @@ def labels_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
         fixed = dict(step.parameters)
         is_physical = bool(fixed.keys() - {"severity"})
         own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
-        labels[names.index(step.name)] = min(1.0, own_severity / FULL_LABEL_SEVERITY)
+        index = names.index(step.name)
+        labels[index] = max(labels[index], min(1.0, own_severity / FULL_LABEL_SEVERITY))
     return labels
 
 
-def _kind(name: str) -> str | int:
-    """Degradations of one kind do not meet in one random mixture."""
-    order = DEGRADATIONS.get(name).order
-    return name if order == WEATHER else order
-
-
-def _resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """(S, S, 3) to (side, side, 3): averaged where it shrinks, bicubic and clipped where it grows."""
-    kernel = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_CUBIC
-    return np.clip(cv2.resize(picture, (side, side), interpolation=kernel), 0.0, 1.0)
+def _applied(
+    image: np.ndarray, steps: tuple[Step, ...], *, severity: float, generator: np.random.Generator
+) -> np.ndarray:
+    """A picture after some steps, or itself after none."""
+    return apply_recipe(image, Recipe(steps), severity=severity, generator=generator) if steps else image

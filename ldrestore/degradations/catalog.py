@@ -3,7 +3,7 @@
 from ldrestore.registry import DegradationRecord, Registry
 
 # Places in the order of image formation, for the table below.
-WEATHER, DROPS, LENS, EXPOSURE, SENSOR, RESOLUTION, FILE = range(7)
+WEATHER, AIR, DROPS, LENS, EXPOSURE, SENSOR, RESOLUTION, FILE = range(8)
 
 DEGRADATIONS: Registry[DegradationRecord] = Registry("degradation")
 
@@ -16,7 +16,7 @@ _ROWS = (
     ("gaussian_blur", "blur", LENS, "Wang et al. 2021, Real-ESRGAN, https://arxiv.org/abs/2107.10833"),
     ("rain", "weather", WEATHER, "Garg and Nayar 2007; Li et al. 2019, https://arxiv.org/abs/1904.05050"),
     ("snow", "weather", WEATHER, "Liu et al. 2018, DesnowNet, https://arxiv.org/abs/1708.04512"),
-    ("haze", "weather", WEATHER, "Koschmieder 1924; He et al. 2009, https://doi.org/10.1109/CVPR.2009.5206515"),
+    ("haze", "weather", AIR, "Koschmieder 1924; He et al. 2009, https://doi.org/10.1109/CVPR.2009.5206515"),
     ("raindrop", "raindrop", DROPS, "Qian et al. 2018, https://arxiv.org/abs/1711.10098"),
     ("low_light", "light", EXPOSURE, "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
     ("jpeg", "storage", FILE, "ITU-T T.81"),

@@ -137,7 +137,7 @@ def parameters_of(name: str, severity: float) -> dict[str, Any]:
 
 
 def in_physical_order(names: list[str]) -> list[str]:
-    """Degradations in the order of image formation: weather, drops on the lens, lens, exposure, sensor, size, file."""
+    """Degradations in the order of image formation: from rain, snow and haze over lens and sensor to the file."""
     return sorted(names, key=lambda name: DEGRADATIONS.get(name).order)
 
 

@@ -45,7 +45,7 @@ def plan_tiles(
             return TilePlan(tile=tile, overlap=overlap_of(tile), memory_bytes=memory_bytes)
     raise OutOfMemoryError(
         f"{width}x{height} pixels need at least {math.ceil((needed + resident_bytes) / 1e7) / 100} GB, "
-        f"got {memory_bytes / 1e9:.2g} GB; raise the memory budget"
+        f"got {memory_bytes / 1e9:.3g} GB; raise the memory budget"
     )
 
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.errors import ConfigError, ShapeError
 
-Injection = Callable[[Tensor], Tensor]
-"""What changes the features before a decoder level: (B, C, H, W) to the same shape."""
+Condition = Callable[[list[Tensor]], Sequence[Callable[[Tensor], Tensor]]]
+"""From the features of the encoder levels, finest first, and of the middle, what changes the features before each
+decoder level, coarsest first: (B, C, H, W) to the same shape."""
 
 
 class NAFNet(ModelMixin, ConfigMixin):
@@ -78,11 +79,12 @@ class NAFNet(ModelMixin, ConfigMixin):
             self.decoders.append(nn.Sequential(*(NAFBlock(width) for _ in range(num_blocks))))
         self.size_multiple = squeeze * 2 ** len(enc_blk_nums)
 
-    def forward(self, lq: Tensor) -> Tensor:
+    def forward(self, lq: Tensor, condition: Condition | None = None) -> Tensor:
         """Restore a batch of any height and width.
 
         Args:
             lq: (B, C, H, W), in [0, 1].
+            condition: Sees the features on the way down and says what changes them on the way up; None for nothing.
 
         Returns:
             (B, C, H, W), around [0, 1], not clamped.
@@ -90,68 +92,30 @@ class NAFNet(ModelMixin, ConfigMixin):
         Raises:
             ShapeError: not four axes, or another number of channels than `img_channel`.
         """
-        self.check_shape(lq)
-        padded = self.pad(lq)
-        hidden_states, skips = self.encode(padded)
-        return self.compose(padded, self.decode(hidden_states, skips))[..., : lq.shape[2], : lq.shape[3]]
-
-    def check_shape(self, lq: Tensor) -> None:
-        """Refuse what is no batch of pictures.
-
-        Raises:
-            ShapeError: not four axes, or another number of channels than `img_channel`.
-        """
         if lq.ndim != 4 or lq.shape[1] != self.config["img_channel"]:
             raise ShapeError(f"expected lq of shape (B, {self.config['img_channel']}, H, W), got {tuple(lq.shape)}")
+        height, width = lq.shape[-2:]
+        padded = F.pad(lq, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        output = self._output(padded, condition)
+        if self.config["is_affine"]:
+            residual, gain = output.chunk(2, dim=1)  # (B, C, H, W) each
+            output = residual + gain * padded
+        return (padded + output)[..., :height, :width]
 
-    def pad(self, lq: Tensor) -> Tensor:
-        """(B, C, H, W) with zeros at the right and bottom, up to a multiple of `size_multiple`."""
-        return F.pad(lq, (0, -lq.shape[3] % self.size_multiple, 0, -lq.shape[2] % self.size_multiple))
-
-    def encode(self, padded: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The way down.
-
-        Args:
-            padded: (B, C, H, W), sides multiples of `size_multiple`.
-
-        Returns:
-            The features of the middle and those of each encoder level, finest first; s is `squeeze`, level l counts
-            from 0: (B, width * 2^l, H / (s 2^l), W / (s 2^l)).
-        """
-        hidden_states = self.intro(F.pixel_unshuffle(padded, self.config["squeeze"]))  # (B, width, H/s, W/s)
+    def _output(self, padded: Tensor, condition: Condition | None) -> Tensor:
+        """(B, C, H, W) whose sides are multiples of `size_multiple`, to the same, or to 2C channels."""
+        squeeze = self.config["squeeze"]
+        hidden_states = self.intro(F.pixel_unshuffle(padded, squeeze))  # (B, width, H/s, W/s)
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             hidden_states = encoder(hidden_states)
             skips.append(hidden_states)
             hidden_states = down(hidden_states)  # (B, 2C, H/2, W/2)
-        return self.middle_blks(hidden_states), skips
-
-    def decode(
-        self, hidden_states: Tensor, skips: Sequence[Tensor], injections: Sequence[Injection] | None = None
-    ) -> Tensor:
-        """The way up.
-
-        Args:
-            hidden_states: The features of the middle.
-            skips: Those of the encoder levels, finest first.
-            injections: What changes the features before each decoder level, coarsest first; None for nothing.
-
-        Returns:
-            (B, C, H, W), or 2C channels with `is_affine`: the residual and the gain.
-        """
-        for level, (up, decoder, skip) in enumerate(zip(self.ups, self.decoders, reversed(skips), strict=True)):
-            hidden_states = up(hidden_states) + skip  # (B, C/2, 2H, 2W)
-            if injections is not None:
-                hidden_states = injections[level](hidden_states)
-            hidden_states = decoder(hidden_states)
-        return F.pixel_shuffle(self.ending(hidden_states), self.config["squeeze"])
-
-    def compose(self, padded: Tensor, output: Tensor) -> Tensor:
-        """The restored picture (B, C, H, W) from the padded one and what `decode` gave."""
-        if self.config["is_affine"]:
-            residual, gain = output.chunk(2, dim=1)  # (B, C, H, W) each
-            output = residual + gain * padded
-        return padded + output
+        hidden_states = self.middle_blks(hidden_states)
+        injections = [nn.Identity()] * len(skips) if condition is None else condition([*skips, hidden_states])
+        for up, inject, decoder in zip(self.ups, injections, self.decoders, strict=True):
+            hidden_states = decoder(inject(up(hidden_states) + skips.pop()))  # (B, C/2, 2H, 2W)
+        return F.pixel_shuffle(self.ending(hidden_states), squeeze)
 
 
 def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The body is Chen et al. 2022 (https://arxiv.org/abs/2204.04676); the pool follows the idea of DATPRL-IR at small size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -92,15 +92,16 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
         Raises:
             ShapeError: not four axes, or not three channels.
         """
-        self.body.check_shape(lq)
-        padded = self.body.pad(lq)
-        hidden_states, skips = self.body.encode(padded)
-        query = self.to_query(statistics_of([*skips, hidden_states]))  # (B, D)
-        prompt, _ = self.pool(query)
-        injections = [partial(injection, prompt=prompt) for injection in self.injections]
-        output = self.body.decode(hidden_states, skips, injections)
-        restored = self.body.compose(padded, output)[..., : lq.shape[2], : lq.shape[3]]
-        return (restored, self.estimator(query)) if return_estimate else restored
+        queries: list[Tensor] = []
+
+        def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
+            query = self.to_query(statistics_of(features))  # (B, D)
+            queries.append(query)
+            prompt, _ = self.pool(query)
+            return [partial(injection, prompt=prompt) for injection in self.injections]
+
+        restored = self.body(lq, condition)
+        return (restored, self.estimator(queries[0])) if return_estimate else restored
 
 
 def statistics_of(features: Sequence[Tensor]) -> Tensor:

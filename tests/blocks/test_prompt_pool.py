@@ -14,7 +14,7 @@ def literal_prompt(pool, query):
         for key in pool.keys.tolist()
     ]
     nearest = sorted(range(len(cosines)), key=lambda index: -cosines[index])[: pool.top_k]
-    powers = {index: math.exp(cosines[index] / pool.temperature.item()) for index in nearest}
+    powers = {index: math.exp(cosines[index] / pool.temperature().item()) for index in nearest}
     weights = {index: power / sum(powers.values()) for index, power in powers.items()}
     values = pool.values.tolist()
     prompt = [sum(weights[index] * values[index][d] for index in nearest) for d in range(len(query))]
@@ -42,7 +42,24 @@ def test_gradients_reach_the_chosen_prompts_alone():
     prompt.square().sum().backward()
     is_moved = pool.values.grad.abs().sum(dim=1) > 0
     assert torch.equal(is_moved, weights[0] > 0)
-    assert pool.temperature.grad.abs() > 0
+    assert pool.temperature_logit.grad.abs() > 0
+
+
+@pytest.mark.parametrize(("logit", "bound"), [(-50.0, 0.1), (50.0, 2.0)])
+def test_the_temperature_stays_within_its_bounds(logit, bound):
+    pool = PromptPool(num_prompts=4, dim=6, top_k=2)
+    assert pool.temperature().item() == pytest.approx(0.5, abs=0.01)
+    pool.temperature_logit.data.fill_(logit)
+    assert pool.temperature().item() == pytest.approx(bound)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, whose autocast widens softmax")
+def test_the_pool_runs_under_the_autocast_of_a_gpu():
+    with torch.device("cuda"), torch.autocast("cuda", torch.bfloat16):
+        pool = PromptPool(num_prompts=4, dim=6, top_k=2)
+        prompt, weights = pool(torch.randn(3, 6, requires_grad=True))
+    assert prompt.shape == (3, 6) and weights.shape == (3, 4)
 
 
 @pytest.mark.parametrize("top_k", [0, 5])

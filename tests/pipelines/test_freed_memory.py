@@ -49,6 +49,7 @@ def test_settings_are_undone_after_an_error(monkeypatch):
     class Libc:
         def mallopt(self, option, value):
             calls.append((option, value))
+            return 1
 
         def malloc_trim(self, _pad):
             calls.append("trim")
@@ -59,8 +60,12 @@ def test_settings_are_undone_after_an_error(monkeypatch):
     assert calls == [(-3, 2**30), (-1, 2**30), (-3, 2**25), (-1, 2**26), "trim"]
 
 
-def test_elsewhere_nothing_happens(monkeypatch):
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+@pytest.mark.parametrize("case", ["another libc", "a user's own setting"])
+def test_elsewhere_nothing_happens(monkeypatch, case):
+    if case == "another libc":
+        monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    else:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: pytest.fail("touched the allocator"))
     with keeping_freed_memory():
         pass

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from measurement_file import as_row
 
+from ldrestore.degradations.recipes import list_degradations
 from ldrestore.images.inputs import to_photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
@@ -70,7 +71,9 @@ def document():
                 )
             },
             "real": {"polyu": row([35.0, 36.0], [35.1, 36.1])},
-            "estimate": {"rain": {**as_row(names, {"top1": [1.0, 0.5]}), "predicted": predicted}},
+            "estimate": {
+                name: {**as_row(names, {"top1": [1.0, 0.5]}), "predicted": predicted} for name in list_degradations()
+            },
             "speed": {
                 "megapixel": {
                     "threads": 2,

@@ -63,6 +63,16 @@ def test_other_bounds(verdict):
     assert speed.is_gate_met is True and speed.is_target_met is False
 
 
+def test_a_part_of_the_degradations_is_no_verdict_on_the_estimate(verdict):
+    line = verdict("top-1 degradation at severity 0.4 and above", lambda rows: rows["estimate"].pop("haze"))
+    assert line.is_gate_met is None
+
+
+def test_speed_is_judged_on_two_cores(verdict):
+    line = verdict("1 megapixel", lambda rows: rows["speed"]["megapixel"].update(threads=16))
+    assert line.is_gate_met is None
+
+
 def test_mixtures_of_two_and_all_of_mid6_are_judged():
     names = judged_mixtures()
     assert sum(name.startswith("cdd11/") for name in names) == 5

@@ -17,10 +17,12 @@ def test_rows_survive_an_interruption(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"model": {"file_sha256": "2"}}, {"pictures": ["b.png"]}])
-def test_rows_of_other_weights_or_pictures_are_dropped(tmp_path, change):
+def test_rows_of_other_weights_or_pictures_are_dropped_when_told(tmp_path, change):
     path = tmp_path / "measurements.json"
     MeasurementFile(path, HEADER).add("clean", "clean", {"a": 1})
-    other = MeasurementFile(path, {**HEADER, **change})
+    with pytest.raises(ValueError, match="of other weights or pictures; drop them with --fresh"):
+        MeasurementFile(path, {**HEADER, **change})
+    other = MeasurementFile(path, {**HEADER, **change}, may_drop=True)
     assert other.rows == {}
     assert MeasurementFile(path, HEADER).rows  # until something is saved
     other.add("clean", "clean", {"a": 2})
@@ -30,7 +32,13 @@ def test_rows_of_other_weights_or_pictures_are_dropped(tmp_path, change):
 def test_a_file_of_an_older_form_is_dropped(tmp_path):
     path = tmp_path / "measurements.json"
     path.write_text(json.dumps({"protocol": "uint8", "rows": [{"recipe": "rain"}]}))
-    assert MeasurementFile(path, HEADER).rows == {}
+    assert MeasurementFile(path, HEADER, may_drop=True).rows == {}
+
+
+def test_another_environment_keeps_the_rows(tmp_path):
+    path = tmp_path / "measurements.json"
+    MeasurementFile(path, {**HEADER, "environment": {"cores": 2}}).add("clean", "clean", {"a": 1})
+    assert MeasurementFile(path, {**HEADER, "environment": {"cores": 4}}).rows
 
 
 def test_a_section_can_be_forgotten(tmp_path):
