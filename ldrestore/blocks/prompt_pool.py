@@ -32,7 +32,8 @@ class PromptPool(nn.Module):
         if not 1 <= top_k <= num_prompts:
             raise ConfigError(f"top_k must lie in [1, {num_prompts}], the number of prompts, got {top_k}")
         self.top_k = top_k
-        self.keys = nn.Parameter(nn.init.orthogonal_(torch.empty(num_prompts, dim)))
+        keys = nn.init.orthogonal_(torch.empty(num_prompts, dim, dtype=torch.float32))  # its QR knows no half precision
+        self.keys = nn.Parameter(keys.to(torch.get_default_dtype()))
         self.values = nn.Parameter(torch.randn(num_prompts, dim))
         self.temperature_logit = nn.Parameter(torch.full((1,), -1.3))  # begins at a temperature of 0.5
 

@@ -77,6 +77,14 @@ def test_half_precision_stays_close(name, dtype):
     assert (restored.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_load_into_half_precision(name, dtype, tmp_path):
+    network = tiny(name)
+    network.save_pretrained(tmp_path)
+    loaded = type(network).from_pretrained(tmp_path, torch_dtype=dtype).state_dict()
+    assert all(torch.equal(weight.to(dtype), loaded[key]) for key, weight in network.state_dict().items())
+
+
 @pytest.mark.parametrize("estimating", [record.name for record in REGRESSORS if record.gives_estimate])
 def test_an_estimate_falls_out_of_the_same_pass(estimating):
     network, lq = tiny(estimating), torch.rand(2, 3, 17, 20)
