@@ -16,7 +16,7 @@ from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.degradations.recipes import list_degradations
-from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ConfigError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
@@ -38,6 +38,8 @@ class NetworkConfig:
     """Registry name of a regressor."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that win over those of the registered variant."""
+    train_only: tuple[str, ...] = ()
+    """Parts that are trained while the rest stays as it is, such as "estimator"; empty for the whole network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +206,27 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
         load_initial_weights(network, config.init_from)
     if REGRESSORS.get(config.network.name).gives_estimate and config.loss.estimate_weight == 0:
         network.estimator.requires_grad_(False)  # several processes refuse trainable weights without a gradient
+    if config.network.train_only:
+        freeze_all_but(network, config.network.train_only)
     return train(config, task=RegressorTask(config), network=network, checkpoint=checkpoint)
+
+
+def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Leave only some parts trainable.
+
+    Args:
+        network: Changed in place.
+        parts: Names of its modules, such as "estimator" or "body.ending".
+
+    Raises:
+        UnknownNameError: it has no such part.
+    """
+    known = [name for name, module in network.named_modules() if name and any(True for _ in module.parameters())]
+    network.requires_grad_(False)
+    for part in parts:
+        if part not in known:
+            raise UnknownNameError("part of the network", part, known)
+        network.get_submodule(part).requires_grad_(True)
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> None:

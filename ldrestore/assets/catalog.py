@@ -14,8 +14,8 @@ MODELS.register(
         location="assets/default",
         tasks=FIRST_SET,
         licence="Apache-2.0",
-        parameters=3_352_624,
-        summary="small blind restorer for all listed degradations, made for the CPU",
+        parameters=3_723_558,
+        summary="small blind restorer for all listed degradations and mixtures; says what it sees; made for the CPU",
     )
 )
 

@@ -163,6 +163,24 @@ def test_an_estimate_that_is_not_trained_stays_as_it_is(config_file, tmp_path):
     assert not torch.equal(exported.body.intro.weight, create_regressor("prompted_nafnet", **small).body.intro.weight)
 
 
+def test_only_the_named_parts_are_trained(config_file, tmp_path):
+    small = {**TINY, "num_prompts": 3, "prompt_dim": 8}
+    options = ", ".join(f"{key}: {value}" for key, value in small.items())
+    network = f"network={{name: prompted_nafnet, options: {{{options}}}, train_only: [estimator]}}"
+    assert train_regressor(config_file, overrides=[network, "loss.estimate_weight=1.0"], resume=None)
+    torch.manual_seed(0)
+    untouched = create_regressor("prompted_nafnet", **small).state_dict()
+    exported = FastRestorePipeline.from_pretrained(tmp_path / "run/export").regressor.state_dict()
+    changed = {key for key in untouched if not torch.equal(exported[key], untouched[key])}
+    assert changed == {"estimator.weight", "estimator.bias"}
+
+
+def test_a_part_that_is_not_there_is_refused(config_file):
+    network = f"network={{name: nafnet, options: {json.dumps(TINY)}, train_only: [endng]}}"
+    with pytest.raises(UnknownNameError, match="part of the network 'endng'; did you mean 'ending'"):
+        train_regressor(config_file, overrides=[network], resume=None)
+
+
 def test_labels_are_those_of_the_networks_names(config_file):
     values = yaml.safe_load(config_file.read_text())
     options = {**TINY, "degradations": ["jpeg", "rain"]}
