@@ -77,3 +77,7 @@ def test_measurements_of_an_older_form_are_refused(checkout):
     (checkout / "docs" / "default_model" / "measurements.json").write_text('{"protocol": "uint8", "rows": []}')
     with pytest.raises(ValueError, match="measure again"):
         render(checkout)
+
+
+def test_the_card_and_tables_of_this_checkout_are_up_to_date():
+    assert faults(ROOT) == []
