@@ -130,7 +130,6 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     dim, inp_channels = weights["patch_embed.proj.weight"].shape[:2]
     levels = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
-    hidden = weights["encoder_level1.0.ffn.project_out.weight"].shape[1]
     return {
         "inp_channels": inp_channels,
         "out_channels": weights["output.weight"].shape[0],
@@ -138,13 +137,19 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "num_blocks": tuple(count_modules(weights, f"{level}.") for level in levels),
         "num_refinement_blocks": count_modules(weights, "refinement."),
         "heads": tuple(len(weights[f"{level}.0.attn.temperature"]) for level in levels),
-        "ffn_expansion_factor": expansion_of(hidden, dim),
+        "ffn_expansion_factor": _expansion_of([weights[f"{level}.0.ffn.project_out.weight"] for level in levels]),
         "bias": "encoder_level1.0.attn.qkv.bias" in weights,
         "LayerNorm_type": "WithBias" if "encoder_level1.0.norm1.body.bias" in weights else "BiasFree",
         "dual_pixel_task": "skip_conv.weight" in weights,
     }
 
 
-def expansion_of(hidden: int, dim: int) -> float:
-    """The factor whose product with `dim` rounds down to `hidden`: the published 2.66 where it fits."""
-    return 2.66 if int(2.66 * dim) == hidden else (hidden + 0.5) / dim
+def _expansion_of(weights: Sequence[Tensor]) -> float:
+    """A factor whose product with each level's channels rounds down to what is hidden: the published 2.66 if it does.
+
+    Args:
+        weights: Last convolutions of feed-forwards, (C, hidden, 1, 1).
+    """
+    least = max(weight.shape[1] / weight.shape[0] for weight in weights)
+    beyond = min((weight.shape[1] + 1) / weight.shape[0] for weight in weights)
+    return 2.66 if least <= 2.66 < beyond else (least + beyond) / 2
