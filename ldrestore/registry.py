@@ -27,6 +27,10 @@ class RegressorRecord:
     """Height and width are padded to a multiple of this before the forward pass."""
     bytes_per_pixel: int
     """Peak working memory of a float32 forward pass, in bytes an input pixel, measured on the CPU."""
+    parameters: int
+    """Number of parameters, those included that the forward pass does not use."""
+    macs: int
+    """Multiplications with addition of one 256 x 256 picture, in convolutions and matrix products."""
     tasks: tuple[str, ...]
     """Degradations that the published variant was trained for."""
     source: str

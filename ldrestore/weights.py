@@ -205,6 +205,11 @@ def hash_of_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def count_modules(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """How many different names follow a prefix such as "encoders.", in a checkpoint's keys."""
+    return len({key.removeprefix(prefix).partition(".")[0] for key in weights if key.startswith(prefix)})
+
+
 def _read_pickle(path: Path) -> object:
     """Whatever a pickled checkpoint holds, read without running its code.
 

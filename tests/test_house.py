@@ -28,6 +28,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NETWORK_CLASSES = {
     "ldrestore.regressors.nafnet:NAFNet",
     "ldrestore.regressors.prompted_nafnet:PromptedNAFNet",
+    "ldrestore.regressors.promptir:PromptIR",
+    "ldrestore.regressors.restormer:Restormer",
 }
 """Saved pipelines name these; a change here breaks every file that a user has saved."""
 PIPELINE_CLASSES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore"}

@@ -24,10 +24,10 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title: str | None = None) -> None:
-    """Print a table on standard output; a cell's text is shown as it is."""
+    """Print a table on standard output; a cell's text is shown as it is, names in the first column on one line."""
     table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*map(escape, row))
     Console(highlight=False).print(table)

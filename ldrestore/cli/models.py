@@ -19,14 +19,21 @@ def models_command(as_json: ListJsonOption = False) -> None:
     """List models and architectures.
 
     Models are ready to use with `ldrestore restore --model NAME`; architectures can be trained, and published
-    checkpoints of them converted.
+    checkpoints of them converted. Operations are multiplications with addition for 256 x 256 pixels.
     """
     from ldrestore.assets.catalog import MODELS
     from ldrestore.regressors.catalog import REGRESSORS
 
     if as_json:
         architectures = [
-            {"name": record.name, "tasks": record.tasks, "licence": record.licence, "source": record.source}
+            {
+                "name": record.name,
+                "parameters": record.parameters,
+                "macs": record.macs,
+                "tasks": record.tasks,
+                "licence": record.licence,
+                "source": record.source,
+            }
             for record in REGRESSORS
         ]
         print_json({"models": [asdict(record) for record in MODELS], "architectures": architectures})
@@ -46,7 +53,16 @@ def models_command(as_json: ListJsonOption = False) -> None:
         title="models: ldrestore restore IN OUT --model NAME",
     )
     print_table(
-        ("architecture", "licence of published weights", "for"),
-        [(record.name, record.licence, ", ".join(record.tasks)) for record in REGRESSORS],
+        ("architecture", "parameters", "operations", "licence of published weights", "for"),
+        [
+            (
+                record.name,
+                f"{record.parameters / 1e6:.2f} M",
+                f"{record.macs / 1e9:.1f} G",
+                record.licence,
+                ", ".join(record.tasks),
+            )
+            for record in REGRESSORS
+        ],
         title="architectures: ldrestore convert NAME CHECKPOINT OUT_DIR",
     )

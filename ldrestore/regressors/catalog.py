@@ -14,7 +14,14 @@ _GOPRO = {"enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1
 
 
 def _register_nafnet(
-    name: str, *, tasks: tuple[str, ...], size_multiple: int = 16, bytes_per_pixel: int, licence: str, **options: Any
+    name: str,
+    *,
+    tasks: tuple[str, ...],
+    bytes_per_pixel: int,
+    parameters: int,
+    macs: int,
+    licence: str = "MIT",
+    **options: Any,
 ) -> None:
     """Register one layout of NAFNet."""
     REGRESSORS.register(
@@ -22,8 +29,10 @@ def _register_nafnet(
             name=name,
             target="ldrestore.regressors.nafnet:NAFNet",
             options=MappingProxyType(options),
-            size_multiple=size_multiple,
+            size_multiple=16,
             bytes_per_pixel=bytes_per_pixel,
+            parameters=parameters,
+            macs=macs,
             tasks=tasks,
             source=_NAFNET_SOURCE,
             licence=licence,
@@ -33,19 +42,31 @@ def _register_nafnet(
     )
 
 
-_register_nafnet("nafnet", tasks=("real_noise",), bytes_per_pixel=1600, licence="MIT", width=32, **_SIDD)
-_register_nafnet("nafnet_sidd_w32", tasks=("real_noise",), bytes_per_pixel=1600, licence="MIT", width=32, **_SIDD)
-_register_nafnet("nafnet_sidd_w64", tasks=("real_noise",), bytes_per_pixel=3200, licence="MIT", width=64, **_SIDD)
-_register_nafnet("nafnet_gopro_w32", tasks=("motion_blur",), bytes_per_pixel=1600, licence="MIT", width=32, **_GOPRO)
-_register_nafnet("nafnet_gopro_w64", tasks=("motion_blur",), bytes_per_pixel=3200, licence="MIT", width=64, **_GOPRO)
+_W32 = {"bytes_per_pixel": 1600, "width": 32}
+_W64 = {"bytes_per_pixel": 3200, "width": 64}
+_SIDD_W32_SIZE = {"parameters": 29_159_715, "macs": 16_045_035_520}
+_GOPRO_W64_SIZE = {"parameters": 67_888_835, "macs": 63_054_979_072}
+
+_register_nafnet("nafnet", tasks=("real_noise",), **_SIDD_W32_SIZE, **_W32, **_SIDD)
+_register_nafnet("nafnet_sidd_w32", tasks=("real_noise",), **_SIDD_W32_SIZE, **_W32, **_SIDD)
+_register_nafnet("nafnet_sidd_w64", tasks=("real_noise",), parameters=115_982_915, macs=63_236_423_680, **_W64, **_SIDD)
 _register_nafnet(
-    "nafnet_reds_w64", tasks=("motion_blur", "jpeg"), bytes_per_pixel=3200, licence="MIT", width=64, **_GOPRO
+    "nafnet_gopro_w32", tasks=("motion_blur",), parameters=17_111_907, macs=15_956_027_392, **_W32, **_GOPRO
 )
+_register_nafnet("nafnet_gopro_w64", tasks=("motion_blur",), **_GOPRO_W64_SIZE, **_W64, **_GOPRO)
+_register_nafnet("nafnet_reds_w64", tasks=("motion_blur", "jpeg"), **_GOPRO_W64_SIZE, **_W64, **_GOPRO)
 _SMALL = {"width": 40, "enc_blk_nums": (2, 2, 4), "middle_blk_num": 2, "dec_blk_nums": (2, 2, 2), "squeeze": 2}
 """The small body for CPUs."""
 
 _register_nafnet(
-    "squeezed_nafnet", tasks=FIRST_SET, bytes_per_pixel=700, licence="Apache-2.0", is_affine=True, **_SMALL
+    "squeezed_nafnet",
+    tasks=FIRST_SET,
+    bytes_per_pixel=700,
+    parameters=3_352_624,
+    macs=3_135_304_960,
+    licence="Apache-2.0",
+    is_affine=True,
+    **_SMALL,
 )
 REGRESSORS.register(
     RegressorRecord(
@@ -54,10 +75,60 @@ REGRESSORS.register(
         options=MappingProxyType({**_SMALL, "degradations": FIRST_SET}),
         size_multiple=16,
         bytes_per_pixel=700,
+        parameters=3_723_558,
+        macs=3_214_280_704,
         tasks=FIRST_SET,
         source=f"{_NAFNET_SOURCE}; prompts after DATPRL-IR",
         licence="Apache-2.0",
         gives_estimate=True,
         signature_keys=("body.intro.weight", "pool.keys", "pool.values", "estimator.weight"),
+    )
+)
+
+
+def _register_restormer(name: str, *, tasks: tuple[str, ...], parameters: int, macs: int, norm: str) -> None:
+    """Register one layout of Restormer."""
+    REGRESSORS.register(
+        RegressorRecord(
+            name=name,
+            target="ldrestore.regressors.restormer:Restormer",
+            options=MappingProxyType({"dim": 48, "LayerNorm_type": norm}),
+            size_multiple=8,
+            bytes_per_pixel=6500,
+            parameters=parameters,
+            macs=macs,
+            tasks=tasks,
+            source="Zamir et al. 2022, Restormer, https://arxiv.org/abs/2111.09881",
+            licence="Academic Public License (non-commercial)",
+            is_one_layout=name != "restormer",
+            signature_keys=("patch_embed.proj.weight", "latent.0.attn.temperature", "output.weight"),
+        )
+    )
+
+
+_register_restormer(
+    "restormer",
+    tasks=("rain", "motion_blur", "defocus_blur", "real_noise"),
+    parameters=26_126_644,
+    macs=148_026_949_632,
+    norm="WithBias",
+)
+_register_restormer(
+    "restormer_biasfree", tasks=("gaussian_noise",), parameters=26_111_668, macs=148_026_949_632, norm="BiasFree"
+)
+REGRESSORS.register(
+    RegressorRecord(
+        name="promptir",
+        target="ldrestore.regressors.promptir:PromptIR",
+        options=MappingProxyType({"dim": 48}),
+        size_multiple=8,
+        bytes_per_pixel=6500,
+        parameters=35_592_263,
+        macs=165_612_703_008,
+        tasks=("gaussian_noise", "rain", "haze"),
+        source="Potlapalli et al. 2023, PromptIR, https://arxiv.org/abs/2306.13090",
+        licence="Academic Public License (non-commercial)",
+        is_one_layout=False,
+        signature_keys=("patch_embed.proj.weight", "prompt1.prompt_param", "noise_level3.attn.temperature"),
     )
 )

@@ -10,9 +10,9 @@ from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 
 
-def list_regressors() -> list[str]:
-    """Names that `create_regressor` takes."""
-    return REGRESSORS.names()
+def list_regressors() -> dict[str, RegressorRecord]:
+    """Names that `create_regressor` takes, each with its parameters, operations, tasks, source and licence."""
+    return {record.name: record for record in REGRESSORS}
 
 
 def create_regressor(name: str, **overrides: Any) -> nn.Module:

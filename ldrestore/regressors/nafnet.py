@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.weights import count_modules
 
 Condition = Callable[[list[Tensor]], Sequence[Callable[[Tensor], Tensor]]]
 """From the features of the encoder levels, finest first, and of the middle, what changes the features before each
@@ -129,7 +130,7 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "img_channel": img_channel,
         "width": width,
-        "middle_blk_num": _count(weights, "middle_blks."),
+        "middle_blk_num": count_modules(weights, "middle_blks."),
         "enc_blk_nums": _blocks_of_levels(weights, "encoders."),
         "dec_blk_nums": _blocks_of_levels(weights, "decoders."),
         "squeeze": math.isqrt(folded // img_channel),
@@ -139,9 +140,4 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _blocks_of_levels(weights: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
     """Number of blocks in each level."""
-    return tuple(_count(weights, f"{prefix}{level}.") for level in range(_count(weights, prefix)))
-
-
-def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many different numbers follow a prefix."""
-    return len({key.removeprefix(prefix).partition(".")[0] for key in weights if key.startswith(prefix)})
+    return tuple(count_modules(weights, f"{prefix}{level}.") for level in range(count_modules(weights, prefix)))

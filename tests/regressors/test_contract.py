@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ldrestore.errors import ShapeError, UnknownNameError
 from ldrestore.regressors.catalog import REGRESSORS
@@ -22,6 +23,21 @@ TINY = {
         "num_prompts": 3,
         "prompt_dim": 8,
     },
+    "ldrestore.regressors.restormer:Restormer": {
+        "dim": 4,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 4],
+    },
+    "ldrestore.regressors.promptir:PromptIR": {
+        "dim": 4,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 4],
+        "prompt_dims": [2, 4, 8],
+        "prompt_sizes": [5, 4, 3],
+        "num_prompts": 2,
+    },
 }
 """Constructor arguments that make each architecture small enough for a test."""
 
@@ -36,7 +52,7 @@ def tiny(name, seed=0):
     return network.eval()
 
 
-@pytest.fixture(params=list_regressors())
+@pytest.fixture(params=list(list_regressors()))
 def name(request):
     return request.param
 
@@ -53,7 +69,10 @@ def test_gradients_reach_every_parameter(name):
     network, lq = tiny(name), torch.rand(1, 3, 32, 32)
     outputs = network(lq, return_estimate=True) if REGRESSORS.get(name).gives_estimate else (network(lq),)
     sum(output.square().sum() for output in outputs).backward()
-    without = [key for key, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    trained = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
+    without = [
+        key for key, parameter in trained.items() if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
     assert without == []
 
 
@@ -111,6 +130,16 @@ def test_size_multiple_of_the_record_is_that_of_the_network(name):
         network = create_regressor(name)
     assert network.size_multiple == REGRESSORS.get(name).size_multiple
     assert record_of(network).options == REGRESSORS.get(name).options
+
+
+def test_parameters_and_operations_of_the_record_are_those_of_the_network(name):
+    record = REGRESSORS.get(name)
+    with torch.device("meta"):
+        network = create_regressor(name).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(1, 3, 256, 256, device="meta"))
+    assert sum(parameter.numel() for parameter in network.parameters()) == record.parameters
+    assert counter.get_total_flops() == 2 * record.macs
 
 
 def test_unknown_names_and_options_are_refused():

@@ -1,0 +1,78 @@
+"""Attention between channels instead of positions, linear in the size of the picture.
+
+Zamir et al. 2022, Restormer (https://arxiv.org/abs/2111.09881), Eq. 1: out = W_o V softmax(K Q / alpha), where a query
+is one channel over all positions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def attention_map(query: Tensor, key: Tensor, temperature: Tensor) -> Tensor:
+    """How much each channel takes of each other one, within its head.
+
+    The unit length of queries and keys over the positions is applied to the small map instead of to the features, which
+    is the same and spares two passes over them.
+
+    Args:
+        query: (B, C, H, W).
+        key: (B, C, H, W).
+        temperature: (heads, 1, 1), multiplies the cosine similarities.
+
+    Returns:
+        (B, heads, C / heads, C / heads); each row sums to 1.
+    """
+    queries, keys = (_per_head(features, len(temperature)) for features in (query, key))  # (B, N, heads, c)
+    products = torch.einsum("bnhc,bnhd->bhcd", queries, keys)
+    lengths = [torch.linalg.vector_norm(features, dim=1).clamp_min(1e-12) for features in (queries, keys)]  # (B, h, c)
+    cosines = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
+    return (cosines * temperature).softmax(dim=-1)
+
+
+def attend(attention: Tensor, value: Tensor, project_out: nn.Conv2d) -> Tensor:
+    """Take the channels as the map says, and project: one matrix a picture does both, the product of the two.
+
+    Args:
+        attention: (B, heads, c, c).
+        value: (B, C, H, W), C = heads * c.
+        project_out: The 1x1 convolution from C channels to any number.
+
+    Returns:
+        (B, C', H, W), channels last.
+    """
+    batch, _, height, width = value.shape
+    weight = project_out.weight.flatten(1).unflatten(1, attention.shape[1:3])  # (C', heads, c)
+    mixed = torch.einsum("ohc,bhcd->bhdo", weight, attention).flatten(1, 2)  # (B, C, C')
+    tokens = value.permute(0, 2, 3, 1).flatten(1, 2)  # (B, N, C)
+    projected = tokens @ mixed if project_out.bias is None else torch.baddbmm(project_out.bias, tokens, mixed)
+    return projected.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _per_head(features: Tensor, num_heads: int) -> Tensor:
+    """(B, C, H, W) to (B, N, heads, C / heads), a view where the features are channels last."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (num_heads, -1))
+
+
+class TransposedAttention(nn.Module):
+    """Multi-Dconv head transposed attention (MDTA) of Restormer, Fig. 2a, in the released layout."""
+
+    def __init__(self, num_channels: int, *, num_heads: int, bias: bool = False) -> None:
+        """Build it.
+
+        Args:
+            num_channels: C of the feature map, a multiple of `num_heads`.
+            num_heads: Groups of channels that attend among themselves.
+            bias: Whether the convolutions have one.
+        """
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.qkv = nn.Conv2d(num_channels, 3 * num_channels, 1, bias=bias)
+        self.qkv_dwconv = nn.Conv2d(
+            3 * num_channels, 3 * num_channels, 3, padding=1, groups=3 * num_channels, bias=bias
+        )
+        self.project_out = nn.Conv2d(num_channels, num_channels, 1, bias=bias)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        query, key, value = self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1)  # (B, C, H, W) each
+        return attend(attention_map(query, key, self.temperature), value, self.project_out)
