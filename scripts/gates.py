@@ -10,7 +10,7 @@ from typing import Any
 from measurement_file import interval
 
 from ldrestore.degradations.catalog import MIXTURES
-from ldrestore.degradations.recipes import list_degradations
+from ldrestore.structures import FIRST_SET
 
 Rows = dict[str, dict[str, Any]]
 
@@ -54,12 +54,12 @@ def judge(document: dict[str, Any]) -> list[Verdict]:
 
 
 def top1(rows: Rows) -> Mean | None:
-    """Share of pictures whose surest estimate is right, over all degradations; None unless all were measured.
+    """Share of pictures whose surest estimate is right, over the first set; None unless all were measured.
 
     The interval is over pictures, each with all its degradations and severities.
     """
     measured = rows.get("estimate", {})
-    if any(name not in measured for name in list_degradations()):
+    if any(name not in measured for name in FIRST_SET):
         return None
     shares = [row["per_picture"]["top1"] for row in measured.values()]
     of_pictures = [sum(values) / len(values) for values in zip(*shares, strict=True)]

@@ -84,7 +84,7 @@ def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 1
         for name in list_degradations()
         for severity in severities
     ]
-    labelled(cells, columns=2 * len(severities)).save(IMAGES / "degradations.jpg", quality=88)
+    labelled(cells, columns=2 * len(severities)).save(IMAGES / "degradations.jpg", quality=78, optimize=True)
 
 
 def make_real(folder: Path, *, model: str) -> None:

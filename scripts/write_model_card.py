@@ -17,7 +17,7 @@ from typing import Any
 
 from measurement_tables import all_tables, summary, table_of_confusions
 
-from ldrestore.degradations import list_degradations
+from ldrestore.structures import FIRST_SET
 from ldrestore.weights import hash_of_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ def render(root: Path) -> dict[Path, str]:
         architecture=model["architecture"],
         parameters=f"{model['parameters']:,}",
         file_megabytes=f"{model['file_bytes'] / 1e6:.1f}",
-        degradations=", ".join(list_degradations()),
+        degradations=", ".join(FIRST_SET),
         measurements=f"{origin}\n\n{all_tables(document)}",
     )
     confusions = table_of_confusions(document)

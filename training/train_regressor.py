@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ldrestore.config import load_config
+from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.degradations.catalog import DEGRADATIONS
@@ -75,8 +76,8 @@ class RegressorTrainingConfig:
     """Where and how the run happens."""
     network: NetworkConfig
     """Which network is trained."""
-    data: SyntheticDataConfig | PairedDataConfig
-    """Training pictures: clean folders with a mixture of degradations, or two folders of pairs."""
+    data: SyntheticDataConfig | MultiDomainDataConfig | PairedDataConfig
+    """Training pictures: clean folders with a mixture of degradations, several domains of such, or folders of pairs."""
     stages: tuple[StageConfig, ...]
     """Stages of progressive patches."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -116,6 +117,8 @@ class RegressorTask:
         data, seed = self.config.data, self.config.run.seed
         if isinstance(data, PairedDataConfig):
             return PairedDataset(data, patch_size=stage.patch_size, seed=seed)
+        if isinstance(data, MultiDomainDataConfig):
+            return MultiDomainDataset(data, patch_size=stage.patch_size, seed=seed)
         return SyntheticDataset(data, patch_size=stage.patch_size, seed=seed)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

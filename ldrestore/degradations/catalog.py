@@ -3,7 +3,7 @@
 from ldrestore.registry import DegradationRecord, Registry
 
 # Places in the order of image formation, for the table below.
-WEATHER, AIR, DROPS, LENS, EXPOSURE, SENSOR, RESOLUTION, FILE = range(8)
+WEATHER, AIR, DROPS, DISPLAY, LENS, EXPOSURE, SENSOR, MOSAIC, RESOLUTION, FILE = range(10)
 
 DEGRADATIONS: Registry[DegradationRecord] = Registry("degradation")
 
@@ -21,6 +21,14 @@ _ROWS = (
     ("low_light", "light", EXPOSURE, "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
     ("jpeg", "storage", FILE, "ITU-T T.81"),
     ("downscale", "storage", RESOLUTION, "resampling with a named kernel"),
+    ("cloud", "remote_sensing", AIR, "Enomoto et al. 2017, Filmy Cloud Removal, https://arxiv.org/abs/1710.04835"),
+    ("aerial_downscale", "remote_sensing", RESOLUTION, "Aiazzi et al. 2006, MTF-tailored Multiscale Fusion"),
+    ("ct_low_dose", "medical", SENSOR, "Leuschner et al. 2019, LoDoPaB-CT, https://arxiv.org/abs/1910.01113"),
+    ("mri_undersample", "medical", RESOLUTION, "Zbontar et al. 2018, fastMRI, https://arxiv.org/abs/1811.08839"),
+    ("under_display", "display", DISPLAY, "Zhou et al. 2021, https://arxiv.org/abs/2003.04857"),
+    ("moire", "display", DISPLAY, "Yuan et al. 2019, LCDMoire, https://arxiv.org/abs/1911.02498"),
+    ("underwater", "water", AIR, "Akkaynak and Treibitz 2018, A Revised Underwater Image Formation Model, CVPR"),
+    ("demosaic", "mosaic", MOSAIC, "Bayer 1976; Malvar et al. 2004"),
 )
 
 for _name, _module, _order, _source in _ROWS:

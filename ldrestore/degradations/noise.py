@@ -4,9 +4,9 @@ Every degradation of this package comes as a pair: `<name>_parameters(severity)`
 parameters, and `<name>(image, ..., generator)` applies them.
 """
 
-import cv2
 import numpy as np
 
+from ldrestore.degradations.mosaic import SITES, interpolated
 from ldrestore.degradations.transfer import clipped, to_encoded, to_linear
 
 
@@ -80,20 +80,8 @@ def real_noise(image: np.ndarray, *, shot: float, read: float, generator: np.ran
     linear = to_linear(image)
     sites = generator.standard_normal((height, width), dtype=np.float32)  # one sample a pixel, as on a sensor
     noise = np.zeros_like(linear)
-    for channel, phase in ((0, (0, 0)), (1, (0, 1)), (1, (1, 0)), (2, (1, 1))):
+    for channel, phase in SITES:
         own = (slice(phase[0], None, 2), slice(phase[1], None, 2))
         variance = shot * linear[(*own, channel)] / gains[channel] + read**2
         noise[(*own, channel)] = sites[own] * np.sqrt(variance)
-    return to_encoded(linear + _demosaicked(noise) * gains)
-
-
-def _demosaicked(mosaic: np.ndarray) -> np.ndarray:
-    """Bilinear interpolation of an RGGB mosaic whose missing sites are zero: (H, W, 3) to the same shape."""
-    red_blue = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
-    green = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
-    kernels = (red_blue, green, red_blue)
-    channels = [
-        cv2.filter2D(mosaic[..., index], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-        for index, kernel in enumerate(kernels)
-    ]
-    return np.stack(channels, axis=-1)
+    return to_encoded(linear + interpolated(noise) * gains)

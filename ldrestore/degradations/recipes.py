@@ -225,6 +225,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "cast": (0.0, 2.0),
     "shot": (0.0, 1.0),
     "read": (0.0, 1.0),
+    "cover": (0.0, 1.0),
+    "thickness": (0.0, 100.0),
+    "mtf": (0.01, 1.0),
+    "electronic": (0.0, 1e4),
+    "acceleration": (1.0, 64.0),
+    "centre": (0.0, 1.0),
+    "openness": (0.01, 1.0),
+    "transmission": (0.0, 1.0),
+    "contrast": (0.0, 10.0),
+    "distance": (0.0, 1000.0),
+    "depth": (0.0, 1000.0),
+    "share": (0.0, 1.0),
 }
 """Allowed values by parameter; any other is at least 0."""
 

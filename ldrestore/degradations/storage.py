@@ -61,6 +61,10 @@ def downscale(image: np.ndarray, *, factor: float, kernel: str, generator: np.ra
     if kernel == "random":
         kernel = list(KERNELS)[generator.integers(len(KERNELS))]
     height, width = image.shape[:2]
-    small_size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cv2.resize(image, small_size, interpolation=KERNELS[kernel])
+    small = cv2.resize(image, small_size(height, width, factor=factor), interpolation=KERNELS[kernel])
     return clipped(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def small_size(height: int, width: int, *, factor: float) -> tuple[int, int]:
+    """Width and height, in this order, of a picture with `factor` times fewer pixels a side; at least 1."""
+    return max(1, round(width / factor)), max(1, round(height / factor))

@@ -158,10 +158,12 @@ def test_integers_are_refused(degraded):
         degraded(np.zeros((4, 4, 3), np.uint8), "jpeg")
 
 
-def test_the_first_set_is_complete():
+def test_the_vocabulary_is_complete():
     assert set(list_degradations()) == {
         *("gaussian_noise", "poisson_noise", "real_noise", "motion_blur", "defocus_blur", "gaussian_blur"),
         *("rain", "snow", "haze", "raindrop", "low_light", "jpeg", "downscale"),
+        *("cloud", "aerial_downscale", "ct_low_dose", "mri_undersample"),
+        *("under_display", "moire", "underwater", "demosaic"),
     }
 
 
@@ -191,5 +193,7 @@ def test_physical_order_runs_from_the_weather_to_the_file():
     chain = ["rain", "raindrop", "defocus_blur", "low_light", "gaussian_noise", "downscale", "jpeg"]
     assert in_physical_order(chain[::-1]) == chain
     assert in_physical_order(["snow", "haze"]) == ["snow", "haze"]
+    chain = ["underwater", "moire", "motion_blur", "ct_low_dose", "demosaic", "aerial_downscale", "jpeg"]
+    assert in_physical_order(chain[::-1]) == chain
     with pytest.raises(UnknownNameError, match="unknown degradation"):
         in_physical_order(["fog"])

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from measurement_file import as_row
 
-from ldrestore.degradations.recipes import list_degradations
 from ldrestore.images.inputs import to_photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.structures import FIRST_SET
 
 
 @pytest.fixture
@@ -71,9 +71,7 @@ def document():
                 )
             },
             "real": {"polyu": row([35.0, 36.0], [35.1, 36.1])},
-            "estimate": {
-                name: {**as_row(names, {"top1": [1.0, 0.5]}), "predicted": predicted} for name in list_degradations()
-            },
+            "estimate": {name: {**as_row(names, {"top1": [1.0, 0.5]}), "predicted": predicted} for name in FIRST_SET},
             "speed": {
                 "megapixel": {
                     "threads": 2,

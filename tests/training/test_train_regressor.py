@@ -128,6 +128,16 @@ def test_a_network_that_says_what_it_sees_is_trained_and_exported(config_file, t
     assert set(restorer(data.chelsea()[:40, :40]).degradations[0].names) == set(FIRST_SET)
 
 
+def test_domains_are_trained_side_by_side(config_file, tmp_path):
+    natural, raw = (
+        f"{{folders: [{tmp_path / 'pictures'}], mixture: [{{recipe: {recipe}, weight: 1}}]}}"
+        for recipe in ("rain", "demosaic")
+    )
+    overrides = [f"data={{domains: [{{data: {natural}}}, {{data: {raw}, repeat: 2}}]}}"]
+    assert train_regressor(config_file, overrides=overrides, resume=None)
+    assert (tmp_path / "run/export").is_dir()
+
+
 def test_the_estimate_learns(config_file, tmp_path):
     small = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1], "num_prompts": 4}
     overrides = [
