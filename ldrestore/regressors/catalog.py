@@ -61,3 +61,19 @@ REGRESSORS.register(
         signature_keys=("body.intro.weight", "pool.keys", "pool.values", "estimator.weight"),
     )
 )
+REGRESSORS.register(
+    RegressorRecord(
+        name="instructir",
+        target="ldrestore.regressors.instructir:InstructIR",
+        options=MappingProxyType({**_SIDD, "width": 32, "middle_blk_num": 4, "txtdim": 256}),
+        size_multiple=16,
+        bytes_per_pixel=1600,
+        tasks=("gaussian_noise", "motion_blur", "rain", "haze", "low_light", "downscale"),
+        source="Conde et al. 2024, InstructIR: High-Quality Image Restoration Following Human Instructions, "
+        "https://arxiv.org/abs/2401.16468",
+        licence="MIT",
+        takes_embedding=True,
+        is_one_layout=False,
+        signature_keys=("intro.weight", "ending.weight", "enc_cond.0.gamma", "dec_cond.0.gamma"),
+    )
+)
