@@ -1,4 +1,4 @@
-"""Published checkpoints to folders that `FastRestorePipeline.from_pretrained` loads."""
+"""Published checkpoints to folders that `from_pretrained` loads, of `FastRestorePipeline` or of `InstructionHead`."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,15 @@ from ldrestore.errors import InputError, WeightsError
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
 from ldrestore.weights import hash_of_file, load_strictly, read_checkpoint
 
 ORIGIN_FILE = "ldrestore.json"
 """Beside the model: where the weights come from, and their licence."""
+
+INSTRUCTION_HEAD = "instructir_head"
+"""Name under which `convert` takes the text head of InstructIR."""
 
 
 def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path:
@@ -24,7 +29,7 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path
     such as "nafnet_sidd_w32", refuses another one; the architecture's own name, such as "nafnet", takes any.
 
     Args:
-        name: Registry name of the regressor.
+        name: Registry name of the regressor, or "instructir_head" for the text head that InstructIR is published with.
         checkpoint_path: The published file, pickle or safetensors.
         out_dir: Folder to write; must not exist, or be empty.
 
@@ -37,25 +42,66 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path
         WeightsUnavailableError: no such file.
         WeightsError: the file is damaged, or holds another network.
     """
+    checkpoint, out_dir = Path(checkpoint_path), Path(out_dir)
+    if name == INSTRUCTION_HEAD:
+        return _convert_instruction_head(checkpoint, out_dir)
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline  # a sibling, used to write the folder
 
-    record, out_dir, checkpoint = REGRESSORS.get(name), Path(out_dir), Path(checkpoint_path)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
+    record = REGRESSORS.get(name)
+    _check_new(out_dir)
     weights = read_checkpoint(checkpoint)
     options = _layout_of(record, weights, source=checkpoint.name)
     network = create_regressor(name, **options)
     load_strictly(network, weights, source=checkpoint.name)
     FastRestorePipeline(regressor=network.eval()).save_pretrained(out_dir)
+    _write_origin(out_dir, checkpoint, name=name, source=record.source, licence=record.licence)
+    return out_dir
+
+
+def _convert_instruction_head(checkpoint: Path, out_dir: Path) -> Path:
+    """Convert the published text head of InstructIR to a folder that `InstructionHead.from_pretrained` loads.
+
+    Raises:
+        InputError: the folder is not empty.
+        WeightsUnavailableError: no such file.
+        WeightsError: the file is damaged, or no such head.
+    """
+    record = REGRESSORS.get("instructir")
+    _check_new(out_dir)
+    weights = read_checkpoint(checkpoint)
+    shapes = {key: weights[key].ndim for key in ("fc1.weight", "fc2.weight") if key in weights}
+    if shapes != {"fc1.weight": 2, "fc2.weight": 2}:
+        raise WeightsError(
+            f"{checkpoint.name} is no text head of InstructIR: expected matrices fc1.weight and fc2.weight; its first "
+            f"keys are {', '.join(list(weights)[:3])}"
+        )
+    head = InstructionHead(**options_of_head(weights))
+    load_strictly(head, weights, source=checkpoint.name)
+    head.eval().save_pretrained(out_dir)
+    _write_origin(out_dir, checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
+    return out_dir
+
+
+def _check_new(out_dir: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        InputError: it does, or it is a file.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
+
+
+def _write_origin(out_dir: Path, checkpoint: Path, *, name: str, source: str, licence: str) -> None:
+    """Write where the weights of a converted folder come from."""
     origin = {
         "architecture": name,
-        "source": record.source,
+        "source": source,
         "source_file": checkpoint.name,
         "source_sha256": hash_of_file(checkpoint),
-        "weights_licence": record.licence,
+        "weights_licence": licence,
     }
     (out_dir / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-    return out_dir
 
 
 def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> dict[str, Any]:

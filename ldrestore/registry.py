@@ -39,6 +39,8 @@ class RegressorRecord:
     """Licence of the authors' published weights; ours is Apache-2.0."""
     gives_estimate: bool = False
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
+    takes_embedding: bool = False
+    """Whether forward takes `embedding`, (B, `config.txtdim`), what an instruction became; None for no instruction."""
     is_one_layout: bool = True
     """Whether the name stands for these very options; False for an architecture's own name."""
     signature_keys: tuple[str, ...]

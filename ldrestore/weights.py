@@ -38,8 +38,8 @@ ALIGNMENT = 64
 """Bytes; what torch's own allocations are aligned to."""
 
 
-def find_model_folder(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Path:
-    """The folder of a saved pipeline, fetched from the Hub where it is not on the disk.
+def find_folder(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """A folder of weights, fetched from the Hub where it is not on the disk.
 
     Args:
         name_or_path: A folder, or a Hub repository "owner/name"; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured.
@@ -67,6 +67,21 @@ def find_model_folder(name_or_path: str | Path, *, revision: str | None = None, 
                 "a local folder, set HF_ENDPOINT to a mirror, or fill the cache on a connected machine and set "
                 "HF_HUB_OFFLINE=1"
             ) from error
+    return folder
+
+
+def find_model_folder(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """The folder of a saved pipeline, fetched from the Hub where it is not on the disk.
+
+    Args:
+        name_or_path: A folder, or a Hub repository "owner/name"; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured.
+        revision: Branch, tag or commit of the repository.
+        local_files_only: Whether only the cache is looked into.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+    """
+    folder = find_folder(name_or_path, revision=revision, local_files_only=local_files_only)
     if not (folder / "model_index.json").is_file():
         raise WeightsUnavailableError(f"{folder} is no saved pipeline: it has no model_index.json; name its folder")
     return folder

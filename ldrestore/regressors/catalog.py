@@ -132,3 +132,21 @@ REGRESSORS.register(
         signature_keys=("patch_embed.proj.weight", "prompt1.prompt_param", "noise_level3.attn.temperature"),
     )
 )
+REGRESSORS.register(
+    RegressorRecord(
+        name="instructir",
+        target="ldrestore.regressors.instructir:InstructIR",
+        options=MappingProxyType({**_SIDD, "width": 32, "middle_blk_num": 4, "txtdim": 256}),
+        size_multiple=16,
+        bytes_per_pixel=1600,
+        parameters=15843363,
+        macs=16166041600,
+        tasks=("gaussian_noise", "motion_blur", "rain", "haze", "low_light", "downscale"),
+        source="Conde et al. 2024, InstructIR: High-Quality Image Restoration Following Human Instructions, "
+        "https://arxiv.org/abs/2401.16468",
+        licence="MIT",
+        takes_embedding=True,
+        is_one_layout=False,
+        signature_keys=("intro.weight", "ending.weight", "enc_cond.0.gamma", "dec_cond.0.gamma"),
+    )
+)

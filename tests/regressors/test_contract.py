@@ -9,6 +9,13 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
 
 TINY = {
+    "ldrestore.regressors.instructir:InstructIR": {
+        "width": 4,
+        "middle_blk_num": 1,
+        "enc_blk_nums": [1, 1, 1, 1],
+        "dec_blk_nums": [1, 1, 1, 1],
+        "txtdim": 6,
+    },
     "ldrestore.regressors.nafnet:NAFNet": {
         "width": 4,
         "middle_blk_num": 1,
@@ -52,6 +59,11 @@ def tiny(name, seed=0):
     return network.eval()
 
 
+def told(name, network):
+    """What a network takes besides lq to use all of its weights."""
+    return {"embedding": torch.rand(1, network.config["txtdim"])} if REGRESSORS.get(name).takes_embedding else {}
+
+
 @pytest.fixture(params=list(list_regressors()))
 def name(request):
     return request.param
@@ -67,7 +79,9 @@ def test_any_size_comes_back_in_its_size(name, size):
 
 def test_gradients_reach_every_parameter(name):
     network, lq = tiny(name), torch.rand(1, 3, 32, 32)
-    outputs = network(lq, return_estimate=True) if REGRESSORS.get(name).gives_estimate else (network(lq),)
+    asked = {"return_estimate": True} if REGRESSORS.get(name).gives_estimate else {}
+    output = network(lq, **asked, **told(name, network))
+    outputs = output if asked else (output,)
     sum(output.square().sum() for output in outputs).backward()
     trained = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     without = [
@@ -102,6 +116,19 @@ def test_weights_load_into_half_precision(name, dtype, tmp_path):
     network.save_pretrained(tmp_path)
     loaded = type(network).from_pretrained(tmp_path, torch_dtype=dtype).state_dict()
     assert all(torch.equal(weight.to(dtype), loaded[key]) for key, weight in network.state_dict().items())
+
+
+@pytest.mark.parametrize("instructed", [record.name for record in REGRESSORS if record.takes_embedding])
+def test_an_embedding_changes_the_result_of_its_own_picture(instructed):
+    network, lq = tiny(instructed), torch.rand(2, 3, 17, 20)
+    embedding = torch.randn(2, network.config["txtdim"])
+    with torch.no_grad():
+        both = network(lq, embedding=embedding)
+        singles = [network(lq[i : i + 1], embedding=embedding[i : i + 1]) for i in range(2)]
+        shared = network(lq, embedding=embedding[:1])
+    torch.testing.assert_close(both, torch.cat(singles))
+    torch.testing.assert_close(shared[:1], singles[0])
+    assert (shared[1] - both[1]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("estimating", [record.name for record in REGRESSORS if record.gives_estimate])

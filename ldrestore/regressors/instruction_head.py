@@ -1,0 +1,130 @@
+"""The text head of InstructIR in the published layout, Conde et al. 2024 (https://arxiv.org/abs/2401.16468)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ldrestore.errors import ConfigError, ShapeError, WeightsError
+from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity
+from ldrestore.weights import align_weights, check_fit, find_folder, read_json, read_shapes
+
+CLASSES = ("noise", "blur", "rain", "haze", "low_light", "super_resolution", "enhancement")
+"""What an instruction may ask for, in the published order."""
+
+
+class InstructionHead(ModelMixin, ConfigMixin):
+    """Turns the vector of a sentence into the embedding that steers InstructIR, and tells what is asked for.
+
+        t = W1 e + b1,  embedding = t / |t|,  logits = W2 embedding + b2.
+
+    The paper has a two-layer perceptron with an activation; the published weights have none between the layers, and
+    neither has this. Attribute names are those of the published checkpoint.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        encoder_name: str = DEFAULT_ENCODER,
+        encoder_sha256: str | None = None,
+        encoder_dim: int = 384,
+        txtdim: int = 256,
+        classes: Sequence[str] = CLASSES,
+    ) -> None:
+        """Build the head; the defaults are the published layout.
+
+        Args:
+            encoder_name: The sentence encoder that it was trained on.
+            encoder_sha256: Of that encoder's weights file; None where it is not known.
+            encoder_dim: Width of the sentence vectors.
+            txtdim: D of the embedding.
+            classes: Names of the logits, in their order.
+
+        Raises:
+            ConfigError: fewer than two classes, or a size is not positive.
+        """
+        super().__init__()
+        if len(classes) < 2 or min(encoder_dim, txtdim) < 1:
+            raise ConfigError(
+                f"expected two or more classes and positive sizes, got {list(classes)}, {encoder_dim} and {txtdim}"
+            )
+        self.fc1 = nn.Linear(encoder_dim, txtdim)
+        self.fc2 = nn.Linear(txtdim, len(classes))
+
+    @property
+    def encoder_identity(self) -> EncoderIdentity:
+        """The encoder that the head was trained on."""
+        return EncoderIdentity(self.config["encoder_name"], self.config["encoder_sha256"])
+
+    def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed and classify.
+
+        Args:
+            sentences: (B, encoder_dim), each of length 1.
+
+        Returns:
+            (B, txtdim), each of length 1, and (B, K) logits of `config.classes`.
+
+        Raises:
+            ShapeError: the sentences have another shape.
+        """
+        if sentences.ndim != 2 or sentences.shape[1] != self.config["encoder_dim"]:
+            raise ShapeError(
+                f"expected sentences of shape (B, {self.config['encoder_dim']}), got {tuple(sentences.shape)}"
+            )
+        embedding = F.normalize(self.fc1(sentences), dim=-1)  # (B, D)
+        return embedding, self.fc2(embedding)
+
+    def check_encoder(self, identity: EncoderIdentity, *, dim: int) -> None:
+        """Refuse another encoder than the head was trained on: its vectors would mean nothing here.
+
+        Args:
+            identity: Which encoder it is.
+            dim: Width of its vectors.
+
+        Raises:
+            WeightsError: it is another one.
+        """
+        if dim != self.config["encoder_dim"] or not self.encoder_identity.is_same(identity):
+            raise WeightsError(
+                f"this head reads vectors of {self.encoder_identity}, {self.config['encoder_dim']} wide, "
+                f"got those of {identity}, {dim} wide; load the encoder that it names, or a head of yours"
+            )
+
+
+def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Constructor arguments that a checkpoint's shapes call for; encoder and class names leave no trace in them.
+
+    Args:
+        weights: Key to tensor; has "fc1.weight" and "fc2.weight".
+    """
+    txtdim, encoder_dim = weights["fc1.weight"].shape
+    return {"encoder_dim": encoder_dim, "txtdim": txtdim}
+
+
+def load_instruction_head(name_or_path: str | Path) -> InstructionHead:
+    """Load a saved head in float32; every weight must be there.
+
+    Args:
+        name_or_path: A folder that `convert` or `save_pretrained` wrote, or a Hub repository "owner/name".
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+        WeightsError: it is damaged, or no such head.
+    """
+    folder = find_folder(name_or_path)
+    config = read_json(folder / "config.json")
+    if config.get("_class_name") != InstructionHead.__name__:
+        raise WeightsError(f"{folder} holds a {config.get('_class_name')}, expected an {InstructionHead.__name__}")
+    try:
+        head = InstructionHead.from_config(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: its config builds no {InstructionHead.__name__} ({error})") from error
+    check_fit(head, read_shapes(folder), source=str(folder))
+    head = InstructionHead.from_pretrained(folder, use_safetensors=True)
+    align_weights(head)
+    return head.eval()
