@@ -95,6 +95,10 @@ class RegressorTrainingConfig:
         """Check that there is something to do."""
         if not self.stages:
             raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        if set(self.network.train_only) == {"estimator"} and self.loss.estimate_weight == 0:
+            raise ConfigError(
+                "network.train_only names the estimator alone: set loss.estimate_weight above 0 to train it"
+            )
         if self.loss.estimate_weight > 0:
             if not REGRESSORS.get(self.network.name).gives_estimate:
                 raise ConfigError(f"{self.network.name} gives no degradation estimate; set loss.estimate_weight to 0")

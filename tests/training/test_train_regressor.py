@@ -185,6 +185,13 @@ def test_only_the_named_parts_are_trained(config_file, tmp_path):
     assert changed == {"estimator.weight", "estimator.bias"}
 
 
+def test_an_estimate_alone_that_nothing_trains_is_refused(config_file):
+    with pytest.raises(ConfigError, match=r"set loss\.estimate_weight above 0 to train"):
+        train_regressor(
+            config_file, overrides=["network={name: prompted_nafnet, train_only: [estimator]}"], resume=None
+        )
+
+
 def test_a_part_that_is_not_there_is_refused(config_file):
     network = f"network={{name: nafnet, options: {json.dumps(TINY)}, train_only: [endng]}}"
     with pytest.raises(UnknownNameError, match="part of the network 'endng'; did you mean 'ending'"):
