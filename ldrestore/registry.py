@@ -40,7 +40,13 @@ class RegressorRecord:
     gives_estimate: bool = False
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
     takes_embedding: bool = False
-    """Whether forward takes `embedding`, (B, `config.txtdim`), what an instruction became; None for no instruction."""
+    """Whether forward takes `embedding`, (B, *`embedding_shape`), what a sentence or a guide said; None for nothing."""
+    aligns_to_embedding: bool = False
+    """Whether forward takes `embedding` in training alone, as the aim of one of its own losses."""
+    auxiliary_losses: tuple[str, ...] = ()
+    """Losses of its own: forward takes `return_auxiliary` and then returns (restored, name to scalar)."""
+    shows_usage: bool = False
+    """Whether `usage(lq, embedding)` tells how strongly each prompt or expert is used: name of the pool to (B, N)."""
     is_one_layout: bool = True
     """Whether the name stands for these very options; False for an architecture's own name."""
     signature_keys: tuple[str, ...]

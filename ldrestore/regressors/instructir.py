@@ -73,6 +73,11 @@ class InstructIR(ModelMixin, ConfigMixin):
             self.dec_cond.append(InstructionConditionBlock(width, text_dim=text_dim))
         self.size_multiple = 2 ** len(enc_blk_nums)
 
+    @property
+    def embedding_shape(self) -> tuple[int, ...]:
+        """Shape of one picture's embedding."""
+        return (self.config["txtdim"],)
+
     def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Restore a batch of any height and width as an instruction says.
 

@@ -61,7 +61,9 @@ def tiny(name, seed=0):
 
 def told(name, network):
     """What a network takes besides lq to use all of its weights."""
-    return {"embedding": torch.rand(1, network.config["txtdim"])} if REGRESSORS.get(name).takes_embedding else {}
+    record = REGRESSORS.get(name)
+    is_told = record.takes_embedding or record.aligns_to_embedding
+    return {"embedding": torch.rand(1, *network.embedding_shape)} if is_told else {}
 
 
 @pytest.fixture(params=list(list_regressors()))
@@ -79,9 +81,15 @@ def test_any_size_comes_back_in_its_size(name, size):
 
 def test_gradients_reach_every_parameter(name):
     network, lq = tiny(name), torch.rand(1, 3, 32, 32)
-    asked = {"return_estimate": True} if REGRESSORS.get(name).gives_estimate else {}
-    output = network(lq, **asked, **told(name, network))
-    outputs = output if asked else (output,)
+    record = REGRESSORS.get(name)
+    if record.auxiliary_losses:
+        restored, losses = network(lq, return_auxiliary=True, **told(name, network))
+        assert tuple(losses) == record.auxiliary_losses
+        outputs = (restored, *losses.values())
+    elif record.gives_estimate:
+        outputs = network(lq, return_estimate=True, **told(name, network))
+    else:
+        outputs = (network(lq, **told(name, network)),)
     sum(output.square().sum() for output in outputs).backward()
     trained = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     without = [
@@ -121,7 +129,7 @@ def test_weights_load_into_half_precision(name, dtype, tmp_path):
 @pytest.mark.parametrize("instructed", [record.name for record in REGRESSORS if record.takes_embedding])
 def test_an_embedding_changes_the_result_of_its_own_picture(instructed):
     network, lq = tiny(instructed), torch.rand(2, 3, 17, 20)
-    embedding = torch.randn(2, network.config["txtdim"])
+    embedding = torch.randn(2, *network.embedding_shape)
     with torch.no_grad():
         both = network(lq, embedding=embedding)
         singles = [network(lq[i : i + 1], embedding=embedding[i : i + 1]) for i in range(2)]
