@@ -65,16 +65,26 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW under a cosine schedule with linear warm-up."""
+    """AdamW under a schedule with linear warm-up."""
 
     name: Literal["adamw"] = "adamw"
     """Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101."""
     learning_rate: float = 1e-3
     """Highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: float = 1e-7
-    """Learning rate of the last step."""
+    """Learning rate at the end of the cosine."""
     warmup_steps: int = 0
     """Optimizer steps over which the learning rate rises linearly."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """How the rate falls after the warm-up: along half a cosine, or by a factor at each of `decay_steps`."""
+    hold_steps: int = 0
+    """Optimizer steps after the warm-up during which the cosine has not begun."""
+    schedule_steps: int | None = None
+    """Optimizer steps at which the cosine ends; null for the last one of the run. A run may end before its cosine."""
+    decay_steps: tuple[int, ...] = ()
+    """Optimizer steps at which the rate falls, for "steps"."""
+    decay_factor: float = 0.5
+    """What the rate is multiplied by at each of `decay_steps`, in (0, 1)."""
     betas: tuple[float, float] = (0.9, 0.9)
     """Decay of the two moments; (0.9, 0.9) as NAFNet was trained."""
     weight_decay: float = 0.0
@@ -92,10 +102,37 @@ class OptimizerConfig:
                 "optimizer.min_learning_rate must lie in [0, learning_rate], "
                 f"got {self.min_learning_rate} and {self.learning_rate}"
             )
+        self._check_schedule()
         if self.warmup_steps < 0 or self.weight_decay < 0 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(
                 "optimizer: expected warmup_steps >= 0, weight_decay >= 0 and betas in [0, 1), "
                 f"got {self.warmup_steps}, {self.weight_decay} and {self.betas}"
+            )
+
+    def _check_schedule(self) -> None:
+        """Refuse what the chosen schedule would not read.
+
+        Raises:
+            ConfigError: an option of the other schedule, or one out of range.
+        """
+        if self.schedule == "steps":
+            if not self.decay_steps or not 0 < self.decay_factor < 1:
+                raise ConfigError(
+                    "optimizer.schedule steps needs decay_steps and a decay_factor in (0, 1), "
+                    f"got {list(self.decay_steps)} and {self.decay_factor}"
+                )
+            if self.hold_steps or self.schedule_steps is not None:
+                raise ConfigError(
+                    "optimizer.schedule steps reads neither hold_steps nor schedule_steps; leave them out"
+                )
+            return
+        if self.decay_steps:
+            raise ConfigError("optimizer.decay_steps needs schedule: steps")
+        end = self.schedule_steps
+        if self.hold_steps < 0 or (end is not None and end <= self.warmup_steps + self.hold_steps):
+            raise ConfigError(
+                "optimizer: expected hold_steps >= 0 and schedule_steps beyond warmup_steps + hold_steps, "
+                f"got {self.hold_steps} and {end}"
             )
 
 

@@ -1,10 +1,12 @@
-"""Several domains in one run: each has its own clean pictures and its own degradations."""
+"""Several sources in one run: domains or tasks, each with its own pictures, synthetic or paired."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.pictures import Key
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.errors import ConfigError
@@ -12,10 +14,10 @@ from ldrestore.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainConfig:
-    """One domain and how often its pictures come."""
+    """One domain or task and how often its pictures come."""
 
-    data: SyntheticDataConfig
-    """Clean folders of the domain and the mixture that degrades them."""
+    data: SyntheticDataConfig | PairedDataConfig
+    """Clean folders of the domain and the mixture that degrades them, or folders of pairs."""
     repeat: int = 1
     """How often each picture of the domain comes in an epoch, at least 1, each time drawn anew."""
 
@@ -41,7 +43,7 @@ class MultiDomainDataConfig:
 class MultiDomainDataset(Dataset[dict[str, Any]]):
     """The pairs of all domains, one domain after the other; each item is a pure function of (seed, epoch, index).
 
-    Items are those of `SyntheticDataset`.
+    Items are those of `SyntheticDataset` and `PairedDataset`.
     """
 
     def __init__(self, config: MultiDomainDataConfig, *, patch_size: int, seed: int) -> None:
@@ -57,7 +59,7 @@ class MultiDomainDataset(Dataset[dict[str, Any]]):
             InputError: a recipe cannot be parsed.
         """
         self._domains = [
-            (SyntheticDataset(domain.data, patch_size=patch_size, seed=seed + number), domain.repeat)
+            (_dataset_of(domain.data, patch_size=patch_size, seed=seed + number), domain.repeat)
             for number, domain in enumerate(config.domains)
         ]
 
@@ -72,9 +74,32 @@ class MultiDomainDataset(Dataset[dict[str, Any]]):
             IndexError: the index is not below the length.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        dataset, repeat, index = self._domain_of(index)
+        turn, place = divmod(index, len(dataset))
+        return dataset[(epoch * repeat + turn, place)]
+
+    def source_path(self, index: int) -> Path:
+        """The file that an item is cut from.
+
+        Raises:
+            IndexError: the index is not below the length.
+        """
+        dataset, _, index = self._domain_of(index)
+        return dataset.source_path(index % len(dataset))
+
+    def _domain_of(self, index: int) -> tuple[SyntheticDataset | PairedDataset, int, int]:
+        """The domain that an index falls into, how often it repeats its pictures, and the index within it."""
+        rest = index
         for dataset, repeat in self._domains:
-            if index < len(dataset) * repeat:
-                turn, place = divmod(index, len(dataset))
-                return dataset[(epoch * repeat + turn, place)]
-            index -= len(dataset) * repeat
-        raise IndexError(f"{key} lies beyond the {len(self)} pictures of an epoch")
+            if rest < len(dataset) * repeat:
+                return dataset, repeat, rest
+            rest -= len(dataset) * repeat
+        raise IndexError(f"{index} lies beyond the {len(self)} pictures of an epoch")
+
+
+def _dataset_of(
+    data: SyntheticDataConfig | PairedDataConfig, *, patch_size: int, seed: int
+) -> SyntheticDataset | PairedDataset:
+    """The data set of one domain."""
+    kind = PairedDataset if isinstance(data, PairedDataConfig) else SyntheticDataset
+    return kind(data, patch_size=patch_size, seed=seed)  # type: ignore[arg-type]  # each has the config of its kind

@@ -1,10 +1,12 @@
-"""Pairs from two folders whose files share their stems."""
+"""Pairs from two folders whose files share their stems, or a part of them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
@@ -17,24 +19,46 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.degradations.catalog import DEGRADATIONS
+from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, ShapeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDataConfig:
-    """Two folders of pictures with equal stems."""
+    """Two folders of pictures that belong together by name."""
 
     lq_folder: Path
     """Degraded pictures."""
     gt_folder: Path
-    """Clean pictures of the same stems and sizes."""
+    """Clean pictures of the same sizes."""
+    key_pattern: str | None = None
+    """Regular expression with one group, searched in the stems: pictures whose groups are equal belong together, such
+    as "^(\\d+)" for 0012_0.85_0.2.jpg and 0012.jpg. Then many degraded pictures may share a clean one, and clean ones
+    may be left over. Null for equal stems, one to one."""
+    degradations: tuple[str, ...] = ()
+    """What all the degraded pictures suffer from, names of `list_degradations()`."""
+
+    def __post_init__(self) -> None:
+        """Check the pattern and the names."""
+        for name in self.degradations:
+            DEGRADATIONS.get(name)
+        if self.key_pattern is None:
+            return
+        try:
+            num_groups = re.compile(self.key_pattern).groups
+        except re.error as error:
+            raise ConfigError(f"key_pattern {self.key_pattern!r} is no regular expression: {error}") from error
+        if num_groups != 1:
+            raise ConfigError(f"key_pattern {self.key_pattern!r} needs one group in parentheses, got {num_groups}")
 
 
 class PairedDataset(Dataset[dict[str, Any]]):
-    """Degraded and clean pictures by stem; each item is a pure function of (seed, epoch, index).
+    """Degraded and clean pictures by name; each item is a pure function of (seed, epoch, index).
 
     `dataset[(epoch, index)]` gives "lq" and "gt", both (3, P, P) float32 in [0, 1], or whole pictures where
-    `patch_size` is None, and "name", the stem.
+    `patch_size` is None; "degradations", (N,) float32, 1 for each of `list_degradations()` that the config names; and
+    "name", the stem of the degraded picture.
     """
 
     def __init__(self, config: PairedDataConfig, *, patch_size: int | None, seed: int) -> None:
@@ -46,22 +70,26 @@ class PairedDataset(Dataset[dict[str, Any]]):
             seed: Start of all random numbers.
 
         Raises:
-            ConfigError: a folder is missing or empty, a stem occurs twice, or a picture has no partner.
+            ConfigError: a folder is missing or empty, a clean picture's key occurs twice, or a picture has no partner.
         """
         self.patch_size, self.seed = patch_size, seed
-        lq_paths, gt_paths = _by_stem(config.lq_folder), _by_stem(config.gt_folder)
-        lonely = sorted(lq_paths.keys() ^ gt_paths.keys())
-        if lonely:
-            raise ConfigError(
-                f"{len(lonely)} pictures have no partner of the same stem in {config.lq_folder} and "
-                f"{config.gt_folder}: {', '.join(lonely[:5])}"
-            )
+        lq_paths = _by_stem(config.lq_folder)
+        if config.key_pattern is None:
+            partners = _equal_stems(config, lq_paths)
+        else:
+            partners = _equal_groups(config, lq_paths, re.compile(config.key_pattern))
         self.stems = sorted(lq_paths)
-        self._pairs = [(lq_paths[stem], gt_paths[stem]) for stem in self.stems]
+        self._pairs = [(lq_paths[stem], partners[stem]) for stem in self.stems]
+        labels = [float(name in config.degradations) for name in list_degradations()]
+        self._degradations = torch.tensor(labels)
 
     def __len__(self) -> int:
         """Number of pairs."""
         return len(self._pairs)
+
+    def source_path(self, index: int) -> Path:
+        """The file that an item is cut from: the degraded picture."""
+        return self._pairs[index][0]
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class.
@@ -79,6 +107,7 @@ class PairedDataset(Dataset[dict[str, Any]]):
         return {
             "lq": to_tensor(lq.astype(np.float32) / 255.0),
             "gt": to_tensor(gt.astype(np.float32) / 255.0),
+            "degradations": self._degradations,
             "name": self.stems[index],
         }
 
@@ -103,3 +132,46 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             raise ConfigError(f"{paths[stem]} and {path} have the same stem; keep one of them")
         paths[stem] = path
     return paths
+
+
+def _equal_stems(config: PairedDataConfig, lq_paths: dict[str, Path]) -> dict[str, Path]:
+    """The clean picture of each degraded one's stem.
+
+    Raises:
+        ConfigError: a picture of either folder has no partner.
+    """
+    gt_paths = _by_stem(config.gt_folder)
+    lonely = sorted(lq_paths.keys() ^ gt_paths.keys())
+    if lonely:
+        raise ConfigError(
+            f"{len(lonely)} pictures have no partner of the same stem in {config.lq_folder} and "
+            f"{config.gt_folder}: {', '.join(lonely[:5])}"
+        )
+    return gt_paths
+
+
+def _equal_groups(config: PairedDataConfig, lq_paths: dict[str, Path], pattern: re.Pattern[str]) -> dict[str, Path]:
+    """The clean picture whose stem holds the same group as a degraded one's.
+
+    Raises:
+        ConfigError: a stem does not fit, two clean pictures have one group, or a degraded one has no partner.
+    """
+
+    def key_of(path: Path) -> str:
+        found = pattern.search(path.stem)
+        if found is None:
+            raise ConfigError(f"key_pattern {pattern.pattern!r} finds nothing in the name of {path}")
+        return found.group(1)
+
+    gt_paths: dict[str, Path] = {}
+    for path in list_pictures([config.gt_folder]):
+        other = gt_paths.setdefault(key_of(path), path)
+        if other != path:
+            raise ConfigError(f"{other} and {path} have the same key {key_of(path)!r}; make key_pattern more exact")
+    lonely = sorted(stem for stem, path in lq_paths.items() if key_of(path) not in gt_paths)
+    if lonely:
+        raise ConfigError(
+            f"{len(lonely)} pictures of {config.lq_folder} have no partner in {config.gt_folder}: "
+            f"{', '.join(lonely[:5])}"
+        )
+    return {stem: gt_paths[key_of(path)] for stem, path in lq_paths.items()}

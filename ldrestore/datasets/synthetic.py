@@ -173,6 +173,10 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         """Number of clean pictures."""
         return len(self.paths)
 
+    def source_path(self, index: int) -> Path:
+        """The file that an item is cut from: the clean picture."""
+        return self.paths[index]
+
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class."""
         generator = generator_of(self.seed, key)

@@ -5,6 +5,7 @@ from PIL import Image
 
 from ldrestore.config import build
 from ldrestore.datasets.domains import DomainConfig, MultiDomainDataConfig, MultiDomainDataset
+from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.datasets.synthetic import RecipeShare, SyntheticDataConfig, SyntheticDataset
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError
@@ -66,3 +67,15 @@ def test_wrong_configurations_and_indices_are_refused(domains, clean_folder):
         MultiDomainDataConfig(domains=())
     with pytest.raises(ConfigError, match="did you mean 'mixture'"):
         build(MultiDomainDataConfig, {"domains": [{"data": {"folders": ["a"], "mixtures": []}}]})
+
+
+def test_pairs_stand_beside_synthetic_pictures(clean_folder, grey_folder):
+    pairs = PairedDataConfig(lq_folder=grey_folder, gt_folder=grey_folder, degradations=("rain",))
+    config = MultiDomainDataConfig(
+        domains=(DomainConfig(data=of(clean_folder, "gaussian_noise")), DomainConfig(data=pairs, repeat=2))
+    )
+    data = MultiDomainDataset(config, patch_size=32, seed=3)
+    assert len(data) == 5
+    assert data[0].keys() == data[4].keys()
+    assert data[4]["degradations"].nonzero().tolist() == [[list_degradations().index("rain")]]
+    assert [data.source_path(index).name for index in range(5)] == ["a.png", "b.png", "c.png", *["slice.png"] * 2]

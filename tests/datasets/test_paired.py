@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.degradations.recipes import list_degradations
+from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
 
 
 def write(path, pixels):
@@ -58,3 +59,45 @@ def test_pairs_of_different_sizes_and_small_pictures_are_refused(folders):
     write(folders.lq_folder / "one.bmp", np.zeros((40, 51, 3), np.uint8))
     with pytest.raises(ShapeError, match="51x40"):
         PairedDataset(folders, patch_size=16, seed=0)[0]
+
+
+@pytest.fixture
+def hazy(tmp_path):
+    """Three hazy pictures of one clean scene, one of another, and a clean scene that nobody needs."""
+    flat = np.zeros((20, 20, 3), dtype=np.uint8)
+    for level, name in enumerate(("7_0.8_0.1", "7_0.9_0.2", "7_1_0.3")):
+        write(tmp_path / "hazy" / f"{name}.png", flat + 40 + level)
+    write(tmp_path / "hazy/12_1_0.3.png", flat + 90)
+    for number in (7, 12, 99):
+        write(tmp_path / "clear" / f"{number}.png", flat + number)
+    return {"lq_folder": tmp_path / "hazy", "gt_folder": tmp_path / "clear"}
+
+
+def test_many_degraded_pictures_share_a_clean_one(hazy):
+    config = PairedDataConfig(**hazy, key_pattern=r"^(\d+)", degradations=("haze",))
+    data = PairedDataset(config, patch_size=None, seed=0)
+    keys = {data[index]["name"]: round(float(data[index]["gt"].max() * 255)) for index in range(len(data))}
+    assert keys == {"12_1_0.3": 12, "7_0.8_0.1": 7, "7_0.9_0.2": 7, "7_1_0.3": 7}
+    labels = data[0]["degradations"]
+    assert labels.sum() == 1 and labels[list_degradations().index("haze")] == 1
+    assert data.source_path(0) == hazy["lq_folder"] / "12_1_0.3.png"
+
+
+def test_patterns_that_pair_nothing_are_refused(hazy):
+    with pytest.raises(ConfigError, match=r"key_pattern '\(' is no regular expression"):
+        PairedDataConfig(**hazy, key_pattern="(")
+    with pytest.raises(ConfigError, match="needs one group in parentheses, got 0"):
+        PairedDataConfig(**hazy, key_pattern="7")
+    with pytest.raises(ConfigError, match=r"finds nothing in the name of .*12\.png"):
+        PairedDataset(PairedDataConfig(**hazy, key_pattern="^(7)"), patch_size=None, seed=0)
+    write(hazy["gt_folder"] / "9.png", np.zeros((20, 20, 3), dtype=np.uint8))
+    with pytest.raises(ConfigError, match="have the same key '9'; make key_pattern more exact"):
+        PairedDataset(PairedDataConfig(**hazy, key_pattern=r"^(\d)"), patch_size=None, seed=0)
+    (hazy["gt_folder"] / "12.png").unlink()
+    with pytest.raises(ConfigError, match=r"1 pictures of .*hazy have no partner in .*clear: 12_1_0\.3"):
+        PairedDataset(PairedDataConfig(**hazy, key_pattern=r"^(\d+)"), patch_size=None, seed=0)
+
+
+def test_a_degradation_that_nobody_knows_is_refused(hazy):
+    with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
+        PairedDataConfig(**hazy, degradations=("hazee",))
