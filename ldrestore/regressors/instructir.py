@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -99,6 +100,7 @@ class InstructIR(ModelMixin, ConfigMixin):
         embedding = self._checked(embedding, lq)
         height, width = lq.shape[-2:]
         padded = F.pad(lq, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        padded = padded.contiguous(memory_format=torch.channels_last)
         hidden_states = self.intro(padded)  # (B, width, H, W)
         skips = []
         for encoder, condition, down in zip(self.encoders, self.enc_cond, self.downs, strict=True):

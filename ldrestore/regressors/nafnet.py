@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -97,6 +98,7 @@ class NAFNet(ModelMixin, ConfigMixin):
             raise ShapeError(f"expected lq of shape (B, {self.config['img_channel']}, H, W), got {tuple(lq.shape)}")
         height, width = lq.shape[-2:]
         padded = F.pad(lq, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        padded = padded.contiguous(memory_format=torch.channels_last)
         output = self._output(padded, condition)
         if self.config["is_affine"]:
             residual, gain = output.chunk(2, dim=1)  # (B, C, H, W) each

@@ -1,0 +1,201 @@
+"""Measure parameters, operations and time of the regressors, and write them as a table.
+
+    python scripts/measure_regressors.py --out docs/regressors          # all, on this machine
+    python scripts/measure_regressors.py restormer moce_ir --repeats 9  # some, to the screen
+    python scripts/measure_regressors.py --device cuda --dtype bfloat16 --compile
+
+Each network restores one picture of random numbers in turn with the same network of plain blocks (see
+`scripts/plain_blocks.py`), so that both meet the same state of the machine. `--out` writes regressors.json and
+regressors.md.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from plain_blocks import plain_blocks
+from torch import Tensor
+
+from ldrestore.regressors.factory import create_regressor, list_regressors
+
+PUBLISHED = {
+    "nafnet_gopro_w32": 17.112,
+    "restormer": 26.127,
+    "promptir": 35.592,
+    "instructir": 15.843,
+    "moce_ir": 25.354,
+    "moce_ir_s": 11.478,
+    "datprl_ir": 53.134,
+    "mmfe_ir": 37.503,
+}
+"""Parameters of the published networks in millions; of MMFE-IR those of the reconstruction."""
+
+MATRIX_SIDE = 2048
+
+
+def measure(name: str, *, side: int, repeats: int, device: torch.device, dtype: torch.dtype, is_compiled: bool) -> dict:
+    """One network: parameters, operations, seconds, and the ratio to a baseline.
+
+    In float32 that is the same network of plain blocks; otherwise itself in float32, not compiled.
+
+    Args:
+        name: Registry name.
+        side: Of the square picture, in pixels.
+        repeats: Timed passes of both, after one that is not.
+        device: Where they run.
+        dtype: In which precision it runs.
+        is_compiled: Whether it is compiled.
+    """
+    record = list_regressors()[name]
+    torch.manual_seed(0)
+    network = create_regressor(name).eval().to(device)
+    lq = torch.rand(1, 3, side, side, device=device)
+    told = {"embedding": torch.randn(1, *network.embedding_shape, device=device)} if record.takes_embedding else {}
+    ours, as_ours, baseline_context = network, lq, plain_blocks
+    if dtype != torch.float32 or is_compiled:
+        ours, as_ours, baseline_context = create_regressor(name).eval().to(device, dtype), lq.to(dtype), nullcontext
+    forward = torch.compile(ours) if is_compiled else ours
+    told_ours = {key: value.to(dtype) for key, value in told.items()}
+    with torch.inference_mode():
+        seconds, baseline_seconds = in_turn(
+            partial(forward, as_ours, **told_ours),
+            partial(network, lq, **told),
+            baseline_context=baseline_context,
+            repeats=repeats,
+            device=device,
+        )
+    macs = record.macs * (side / 256) ** 2
+    return {
+        "parameters": record.parameters,
+        "macs_at_256": record.macs,
+        "seconds": round(statistics.median(seconds), 4),
+        "baseline_seconds": round(statistics.median(baseline_seconds), 4),
+        "ratio": round(statistics.median(a / b for a, b in zip(seconds, baseline_seconds, strict=True)), 3),
+        "gflops": round(2 * macs / statistics.median(seconds) / 1e9, 1),
+    }
+
+
+def in_turn(
+    ours: Callable[[], Tensor],
+    baseline: Callable[[], Tensor],
+    *,
+    baseline_context: Callable[[], Any],
+    repeats: int,
+    device: torch.device,
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, one after the other, after a pass of each that is not timed."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats + 1):
+        for seconds, call, context in ((times[0], ours, nullcontext), (times[1], baseline, baseline_context)):
+            with context():
+                elapsed = seconds_of(call, device)
+            if turn > 0:
+                seconds.append(elapsed)
+    return times
+
+
+def seconds_of(call: Callable[[], Tensor], device: torch.device) -> float:
+    """Wall-clock seconds of one call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def matrix_gflops(*, device: torch.device, dtype: torch.dtype, repeats: int = 5) -> float:
+    """What a plain product of two square matrices reaches, in 10^9 operations a second."""
+    left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device, dtype=dtype) for _ in range(2))
+    times = [seconds_of(lambda: left @ right, device) for _ in range(repeats + 1)][1:]
+    return round(2 * MATRIX_SIDE**3 / statistics.median(times) / 1e9, 1)
+
+
+def tables(document: dict[str, Any]) -> str:
+    """Parameters and times as Markdown."""
+    how = document["how"]
+    lines = [
+        "# Parameters and times of the regressors",
+        "",
+        "Generated by `python scripts/measure_regressors.py --out docs/regressors`.",
+        "",
+        "| architecture | parameters (M) | published (M) | operations at 256 x 256 (GMAC) |",
+        "|---|---|---|---|",
+    ]
+    for name, record in list_regressors().items():
+        published = f"{PUBLISHED[name]:.3f}" if name in PUBLISHED else ""
+        lines.append(f"| {name} | {record.parameters / 1e6:.3f} | {published} | {record.macs / 1e9:.2f} |")
+    baseline = "plain blocks" if how["dtype"] == "float32" and not how["compile"] else "eager float32"
+    lines += [
+        "",
+        f"One picture of {how['side']} x {how['side']} on {how['machine']}, {how['dtype']}"
+        f"{', compiled' if how['compile'] else ''}; medians of {how['repeats']}, in turn with {baseline}. A product of "
+        f"two matrices of {MATRIX_SIDE} x {MATRIX_SIDE} reaches {how['matrix_gflops']} GFLOP/s in the same run.",
+        "",
+        f"| architecture | seconds | {baseline}, seconds | ratio | GFLOP/s | share of the matrix product |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in document["rows"].items():
+        share = row["gflops"] / how["matrix_gflops"]
+        lines.append(
+            f"| {name} | {row['seconds']:.3f} | {row['baseline_seconds']:.3f} | {row['ratio']:.2f} | "
+            f"{row['gflops']:.0f} | {share:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="registry names; none for one of each layout")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    rows = {}
+    for name in options.names or list(list_regressors()):
+        rows[name] = measure(
+            name,
+            side=options.side,
+            repeats=options.repeats,
+            device=device,
+            dtype=dtype,
+            is_compiled=options.compile,
+        )
+        print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} CPU threads"
+    how = {
+        "side": options.side,
+        "repeats": options.repeats,
+        "machine": machine,
+        "dtype": options.dtype,
+        "compile": options.compile,
+        "torch": torch.__version__,
+        "matrix_gflops": matrix_gflops(device=device, dtype=dtype),
+    }
+    document = {"how": how, "rows": rows}
+    if options.out is None:
+        print(tables(document))
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "regressors.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (options.out / "regressors.md").write_text(tables(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
