@@ -16,6 +16,9 @@ LDRestoreError
 │   └── OutputExistsError            the target exists and overwriting was not asked for
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
+│   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
+│   └── MissingEmbeddingError        it holds no embedding of the picture
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
 ```
@@ -114,6 +117,18 @@ class WeightsError(LDRestoreError):
 
 class WeightsUnavailableError(WeightsError):
     """A checkpoint cannot be found locally nor downloaded."""
+
+
+class EmbeddingCacheError(LDRestoreError):
+    """A cache of embeddings is missing, damaged, or cannot be written."""
+
+
+class OtherGuideError(EmbeddingCacheError, InputError):
+    """The embeddings of a cache are another guide's than expected, or have another shape."""
+
+
+class MissingEmbeddingError(EmbeddingCacheError):
+    """A cache holds no embedding of the picture that was asked for."""
 
 
 class OutOfMemoryError(LDRestoreError, MemoryError):

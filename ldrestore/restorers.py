@@ -56,7 +56,7 @@ def restore(
     for name in options:
         if name not in (*known, *LOAD_OPTIONS):
             raise UnknownNameError(f"option of {pipeline_class.__name__}", name, [*known, *LOAD_OPTIONS])
-    device = _device_of(options.pop("device", "auto"))
+    device = device_of(options.pop("device", "auto"))
     dtype = _dtype_of(options.pop("dtype", None))
     pipeline = _loaded(str(model), str(device), dtype, _stamp(location))
     return pipeline(image, **options)
@@ -81,7 +81,7 @@ def load_restorer(
         WeightsError: the model is damaged.
     """
     location, pipeline_class = _locate(name_or_path)
-    chosen_device, chosen_dtype = _device_of(device), _dtype_of(dtype)
+    chosen_device, chosen_dtype = device_of(device), _dtype_of(dtype)
     pipeline = pipeline_class.from_pretrained(location, dtype=chosen_dtype)
     return pipeline.to(chosen_device)
 
@@ -129,7 +129,7 @@ def _stamp(location: str | Path) -> tuple[Any, ...]:
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
 
 
-def _device_of(device: "str | torch.device") -> "torch.device":
+def device_of(device: "str | torch.device") -> "torch.device":
     """The device that is meant.
 
     Raises:

@@ -38,13 +38,20 @@ ALIGNMENT = 64
 """Bytes; what torch's own allocations are aligned to."""
 
 
-def find_folder(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+def find_folder(
+    name_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    patterns: Sequence[str] = MODEL_FILES,
+) -> Path:
     """A folder of weights, fetched from the Hub where it is not on the disk.
 
     Args:
         name_or_path: A folder, or a Hub repository "owner/name"; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are honoured.
         revision: Branch, tag or commit of the repository.
         local_files_only: Whether only the cache is looked into.
+        patterns: Names of the files that are fetched, as globs.
 
     Raises:
         WeightsUnavailableError: nothing lies there, or it cannot be fetched.
@@ -57,7 +64,7 @@ def find_folder(name_or_path: str | Path, *, revision: str | None = None, local_
                     str(name_or_path),
                     revision=revision,
                     local_files_only=local_files_only,
-                    allow_patterns=list(MODEL_FILES),
+                    allow_patterns=list(patterns),
                 )
             )
         except (OSError, HFValidationError) as error:  # no connection, no such repository, no such name

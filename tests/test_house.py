@@ -50,6 +50,10 @@ def modules():
     return read_modules()
 
 
+DISTRIBUTIONS = {"open_clip": "open_clip_torch"}
+"""Packages named otherwise than what is installed for them, for where they are not."""
+
+
 def python_folders():
     """Package name of every folder of the library that holds Python files."""
     found = set()
@@ -171,7 +175,9 @@ def test_what_is_imported_is_declared(modules):
         if package == "ldrestore" or package in sys.stdlib_module_names:
             continue
         allowed = core | extras if edge.is_deferred else core
-        if not allowed & {canonical(name) for name in distributions.get(package, [package])}:
+        if not allowed & {
+            canonical(name) for name in distributions.get(package, [DISTRIBUTIONS.get(package, package)])
+        }:
             undeclared.add(f"{edge.source}:{edge.line}: {package}")
     assert undeclared == set()
 

@@ -109,6 +109,38 @@ def plan_jobs(
     return Plan(jobs=(Job(source=source_path, target=target_path, name=source),))
 
 
+def plan_pictures(source: str, target: str, *, is_recursive: bool) -> Plan:
+    """All pictures of a file or folder, whose results go into one file.
+
+    Args:
+        source: A file or a folder.
+        target: The file; no picture.
+        is_recursive: Whether sub-folders are looked into; links to folders are not followed.
+
+    Raises:
+        InputError: the source does not exist.
+    """
+    source_path, target_path = Path(source), Path(target)
+    if not source_path.exists():
+        raise InputError(f"no file or folder at {source}; check the path of IN")
+    if not source_path.is_dir():
+        return Plan(jobs=(Job(source=source_path, target=target_path, name=source_path.name),))
+    walk = _Walk(source_path, target_path.resolve(), is_recursive=is_recursive)
+    named = sorted((path.relative_to(source_path).as_posix(), path) for path in walk.pictures)
+    unreadable = [
+        Outcome(
+            job=Job(source=path, target=target_path, name=str(path)), status=Status.FAILED, reason=reason, error=error
+        )
+        for path, reason, error in walk.unreadable
+    ]
+    return Plan(
+        jobs=tuple(Job(source=path, target=target_path, name=name) for name, path in named),
+        settled=tuple(unreadable),
+        num_ignored=walk.num_ignored,
+        ignored_folders=walk.ignored_folders,
+    )
+
+
 def target_name(relative: Path, picture_format: PictureFormat | None) -> Path:
     """Name of a result: the source's, with another suffix where its format changes.
 

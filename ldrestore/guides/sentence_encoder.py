@@ -1,8 +1,7 @@
 """Frozen sentence encoders: plain words to vectors of length 1."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from ldrestore.errors import InputError, MissingExtraError, WeightsError, WeightsUnavailableError
+from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.weights import align_weights, find_folder, hash_of_file
 
 DEFAULT_ENCODER = "TaylorAI/bge-micro-v2"
@@ -162,7 +161,7 @@ def _load(folder: Path) -> tuple[nn.Module, Any]:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        with _without_progress_bar():
+        with without_progress_bar():
             model, report = AutoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
@@ -173,15 +172,3 @@ def _load(folder: Path) -> tuple[nn.Module, Any]:
     if missing:
         raise WeightsError(f"{folder} has no weights for {', '.join(missing[:4])}; fetch it again")
     return model, tokenizer
-
-
-@contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar for a fraction of a second."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()
