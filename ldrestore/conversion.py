@@ -22,7 +22,7 @@ INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""
 
 
-def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path:
+def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head: str | Path | None = None) -> Path:
     """Convert a published checkpoint.
 
     The layout (width, blocks a level) is read off the checkpoint's shapes. A name that stands for one published layout,
@@ -32,17 +32,22 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path
         name: Registry name of the regressor, or "instructir_head" for the text head that InstructIR is published with.
         checkpoint_path: The published file, pickle or safetensors.
         out_dir: Folder to write; must not exist, or be empty.
+        head: The file of the instruction head that is published beside the checkpoint, so that the model follows
+            instructions; a head of ours would mean nothing to it. None for a model without one.
 
     Returns:
         The folder.
 
     Raises:
         UnknownNameError: no such regressor.
-        InputError: the folder is not empty.
+        InputError: the folder is not empty, or a head for a network that takes no instructions.
         WeightsUnavailableError: no such file.
-        WeightsError: the file is damaged, or holds another network.
+        WeightsError: a file is damaged, or holds another network; or the head's embeddings are not as wide as the
+            network's.
     """
     checkpoint, out_dir = Path(checkpoint_path), Path(out_dir)
+    if head is not None and (name == INSTRUCTION_HEAD or not REGRESSORS.get(name).takes_embedding):
+        raise InputError(f"{name} takes no instruction head; leave the head out")
     if name == INSTRUCTION_HEAD:
         return _convert_instruction_head(checkpoint, out_dir)
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline  # a sibling, used to write the folder
@@ -53,8 +58,9 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path) -> Path
     options = _layout_of(record, weights, source=checkpoint.name)
     network = create_regressor(name, **options)
     load_strictly(network, weights, source=checkpoint.name)
-    FastRestorePipeline(regressor=network.eval()).save_pretrained(out_dir)
-    _write_origin(out_dir, checkpoint, name=name, source=record.source, licence=record.licence)
+    instruction_head = None if head is None else _read_head(Path(head))
+    FastRestorePipeline(network.eval(), instruction_head).save_pretrained(out_dir)
+    _write_origin(out_dir, checkpoint, name=name, source=record.source, licence=record.licence, head=head)
     return out_dir
 
 
@@ -68,18 +74,28 @@ def _convert_instruction_head(checkpoint: Path, out_dir: Path) -> Path:
     """
     record = REGRESSORS.get("instructir")
     _check_new(out_dir)
-    weights = read_checkpoint(checkpoint)
+    _read_head(checkpoint).save_pretrained(out_dir)
+    _write_origin(out_dir, checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
+    return out_dir
+
+
+def _read_head(path: Path) -> InstructionHead:
+    """A published head.
+
+    Raises:
+        WeightsUnavailableError: no such file.
+        WeightsError: it is damaged, or no such head.
+    """
+    weights = read_checkpoint(path)
     shapes = {key: weights[key].ndim for key in ("fc1.weight", "fc2.weight") if key in weights}
     if shapes != {"fc1.weight": 2, "fc2.weight": 2}:
         raise WeightsError(
-            f"{checkpoint.name} is no text head of InstructIR: expected matrices fc1.weight and fc2.weight; its first "
-            f"keys are {', '.join(list(weights)[:3])}"
+            f"{path.name} is no text head of InstructIR: expected matrices fc1.weight and fc2.weight; its first keys "
+            f"are {', '.join(list(weights)[:3])}"
         )
     head = InstructionHead(**options_of_head(weights))
-    load_strictly(head, weights, source=checkpoint.name)
-    head.eval().save_pretrained(out_dir)
-    _write_origin(out_dir, checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
-    return out_dir
+    load_strictly(head, weights, source=path.name)
+    return head.eval()
 
 
 def _check_new(out_dir: Path) -> None:
@@ -92,7 +108,9 @@ def _check_new(out_dir: Path) -> None:
         raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
 
 
-def _write_origin(out_dir: Path, checkpoint: Path, *, name: str, source: str, licence: str) -> None:
+def _write_origin(
+    out_dir: Path, checkpoint: Path, *, name: str, source: str, licence: str, head: str | Path | None = None
+) -> None:
     """Write where the weights of a converted folder come from."""
     origin = {
         "architecture": name,
@@ -101,6 +119,8 @@ def _write_origin(out_dir: Path, checkpoint: Path, *, name: str, source: str, li
         "source_sha256": hash_of_file(checkpoint),
         "weights_licence": licence,
     }
+    if head is not None:
+        origin |= {"head_file": Path(head).name, "head_sha256": hash_of_file(head)}
     (out_dir / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 

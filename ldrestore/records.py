@@ -35,6 +35,7 @@ def make_record(
     input_sha256: str,
     output_sha256: str,
     degradations: Mapping[str, float] | None = None,
+    understood: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of one result.
 
@@ -46,6 +47,7 @@ def make_record(
         input_sha256: Hash of the pixels that came in, see `hash_of_pixels`.
         output_sha256: Hash of the pixels that went out.
         degradations: What the model saw, name to probability; None from models that estimate nothing.
+        understood: What an instruction was taken for; None without one.
 
     Returns:
         Plain values, ready for JSON.
@@ -60,6 +62,7 @@ def make_record(
         "input_sha256": input_sha256,
         "output_sha256": output_sha256,
         "degradations": None if degradations is None else dict(degradations),
+        "understood": None if understood is None else dict(understood),
     }
 
 

@@ -43,7 +43,8 @@ def restore(
         model: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub. The last two
             models used stay in memory.
         options: `device` and `dtype` as for `load_restorer`; the others as for the pipeline's call, e.g.
-            `FastRestorePipeline.__call__`: scale, fidelity, protect, tile, memory_gb, self_ensemble, output_type.
+            `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
+            self_ensemble, output_type.
 
     Raises:
         InputError: an option is unknown or wrong.

@@ -1,6 +1,5 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,25 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
-from ldrestore.errors import InputError, WeightsError
+from ldrestore.errors import InputError
+from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.saved_folder import check_saved_pipeline
+from ldrestore.pipelines.steering import (
+    EmbeddingSource,
+    Steering,
+    check_pair,
+    neutral_steering,
+    read_embeddings,
+    steering_of_embedding,
+    steering_of_instruction,
+    why_no_instruction,
+)
 from ldrestore.pipelines.tile_restoration import (
     NUM_ORIENTATIONS,
     count_tiles,
@@ -26,11 +37,11 @@ from ldrestore.pipelines.tile_restoration import (
     restore_pixels,
 )
 from ldrestore.records import hash_of_pixels, make_record
-from ldrestore.registry import resolve
-from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
+from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.structures import DegradationEstimate, TilePlan
-from ldrestore.weights import align_weights, check_fit, find_model_folder, hash_of_weights, read_json, read_shapes
+from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
 
 DEFAULT_MEMORY_GB = 4.0
 """Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
@@ -45,16 +56,25 @@ class FastRestorePipeline(DiffusionPipeline):
     Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it.
     """
 
-    model_cpu_offload_seq = "regressor"
+    model_cpu_offload_seq = "instruction_head->regressor"
+    _optional_components = ["instruction_head"]  # noqa: RUF012  a list in the base class too
 
-    def __init__(self, regressor: ModelMixin) -> None:
+    def __init__(self, regressor: ModelMixin, instruction_head: InstructionHead | None = None) -> None:
         """Wrap a network.
 
         Args:
             regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry.
+            instruction_head: Makes instructions to embeddings that steer the network, which must have been trained with
+                this very head: to another one it listens, and does something else.
+
+        Raises:
+            WeightsError: the network takes no embeddings, or none of the head's width.
         """
         super().__init__()
-        self.register_modules(regressor=regressor)
+        if instruction_head is not None:
+            check_pair(regressor, instruction_head)
+        self.register_modules(regressor=regressor, instruction_head=instruction_head)
+        self._sentence_encoder: SentenceEncoder | None = None
 
     @classmethod
     def from_pretrained(
@@ -78,14 +98,15 @@ class FastRestorePipeline(DiffusionPipeline):
             WeightsError: it is damaged, another pipeline, or its weights are not exactly those of its network.
         """
         folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
-        _check_regressor(folder, pipeline_name=cls.__name__)
+        check_saved_pipeline(folder, pipeline_name=cls.__name__)
         pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
         is_local = Path(pretrained_model_name_or_path).is_dir()
         name = folder.resolve().name if is_local else str(pretrained_model_name_or_path)
-        for part in (pipeline, pipeline.regressor):  # saved again, neither tells where on this disk it came from
+        parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
+        for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)
-        align_weights(pipeline.regressor)
-        pipeline.regressor.eval()
+        for part in parts:
+            align_weights(part.eval())
         return pipeline
 
     @torch.no_grad()
@@ -95,6 +116,8 @@ class FastRestorePipeline(DiffusionPipeline):
         *,
         scale: int = 1,
         fidelity: float = 0.0,
+        instruction: str | None = None,
+        embedding: EmbeddingSource = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
@@ -109,6 +132,10 @@ class FastRestorePipeline(DiffusionPipeline):
                 (B, C, H, W) in [0, 1].
             scale: Enlarge each side this many times, bicubically, before restoring; 1 to `MAX_SCALE`.
             fidelity: In [0, 1]; 0 is the network's result, 1 the input itself.
+            instruction: What to do, for all pictures, in plain English, such as "remove the noise"; for models with an
+                instruction head. None for the head's neutral instruction, or, where it has none, for no embedding.
+            embedding: What a guide said, for models that take it: an array of one picture's shape for all pictures, a
+                list with one or None for each, or a function of a photo.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
@@ -123,33 +150,99 @@ class FastRestorePipeline(DiffusionPipeline):
             kept as it is, and enlarged like the colours.
 
         Raises:
-            InputError: an option out of range, or no picture.
+            InputError: an option out of range, no picture, an instruction that cannot be understood, or one or an
+                embedding for a model that takes none.
             ImageFileError: a path cannot be read.
+            WeightsError: the head's sentence encoder cannot be had, or is another one.
+            MissingExtraError: that encoder comes with a package that is not installed.
             OutOfMemoryError: not even the smallest tile fits.
         """
         _check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
         photos = to_photos(image)
         masks = read_masks(protect, photos)
+        steerings = self._steer(photos, instruction=instruction, embedding=embedding)
         asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
         model = self._describe()
         restored, estimates, records = [], [], []
-        for photo, mask in zip(photos, masks, strict=True):
+        for photo, mask, steering in zip(photos, masks, steerings, strict=True):
             large = enlarge(photo, scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
             with keeping_freed_memory():
                 pixels, plan, estimate = self._restore(
-                    large.pixels, plan, fidelity=fidelity, self_ensemble=self_ensemble
+                    large.pixels, plan, steering.embedding, fidelity=fidelity, self_ensemble=self_ensemble
                 )
             result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
             restored.append(result)
             estimates.append(estimate)
-            options = {**asked, "protect_sha256": None if mask is None else hash_of_pixels(mask.pixels, None)}
-            records.append(self._record(photo, result, model=model, options=options, plan=plan, estimate=estimate))
+            mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
+            options = {**asked, **steering.options, "protect_sha256": mask_hash}
+            made = make_record(
+                model=model,
+                options=options,
+                tile_plan=plan.as_dict(),
+                runtime=self._runtime(),
+                input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
+                output_sha256=hash_of_pixels(result.pixels, result.alpha),
+                degradations=estimate and {name: round(share, 3) for name, share in estimate.ranked()},
+                understood=steering.understood,
+            )
+            records.append(made)
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
         return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records)
+
+    def understand(self, text: str) -> Instruction:
+        """What an instruction is taken for.
+
+        It is read by the sentence encoder that the head names, which is loaded at the first instruction, and stays.
+
+        Args:
+            text: A sentence or two in English.
+
+        Raises:
+            InputError: this model takes no instructions, or it is empty, too long, in another language or unclear.
+            WeightsError: the encoder cannot be had, or is another one.
+            MissingExtraError: the encoder comes with a package that is not installed.
+        """
+        if self.instruction_head is None:
+            raise InputError(why_no_instruction(self.regressor))
+        check_text(text)
+        if self._sentence_encoder is None:
+            self._sentence_encoder = load_encoder_of(self.instruction_head)
+        return InstructionEncoder(self._sentence_encoder, self.instruction_head)(text)
+
+    def set_sentence_encoder(self, encoder: SentenceEncoder) -> None:
+        """Read instructions with an encoder at hand, from a folder of yours for instance.
+
+        Args:
+            encoder: The very one that the head was trained on.
+
+        Raises:
+            InputError: this model takes no instructions.
+            WeightsError: it is another encoder.
+        """
+        if self.instruction_head is None:
+            raise InputError(why_no_instruction(self.regressor))
+        self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
+        self._sentence_encoder = encoder
+
+    def _steer(self, photos: Sequence[Photo], *, instruction: str | None, embedding: EmbeddingSource) -> list[Steering]:
+        """What steers each picture.
+
+        Raises:
+            InputError: an instruction and an embedding, or one of them for a model that takes none.
+        """
+        if instruction is not None and embedding is not None:
+            raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
+        if instruction is not None:
+            return [steering_of_instruction(self.understand(instruction))] * len(photos)
+        neutral = neutral_steering(self.instruction_head)
+        if embedding is None:
+            return [neutral] * len(photos)
+        given = read_embeddings(embedding, photos, shape=embedding_shape_of(self.regressor))
+        return [neutral if one is None else steering_of_embedding(one) for one in given]
 
     def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float) -> TilePlan:
         """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
@@ -164,14 +257,22 @@ class FastRestorePipeline(DiffusionPipeline):
         )
 
     def _restore(
-        self, pixels: np.ndarray, plan: TilePlan, *, fidelity: float, self_ensemble: bool
+        self,
+        pixels: np.ndarray,
+        plan: TilePlan,
+        embedding: Tensor | None,
+        *,
+        fidelity: float,
+        self_ensemble: bool,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         seen: list[Tensor] = []
         with self.progress_bar(total=count_tiles(plan, *pixels.shape[:2])) as bar:
 
             def forward(lq: Tensor) -> Tensor:
-                restored, probabilities = one_pass(self.regressor, lq, device=self._execution_device)
+                restored, probabilities = one_pass(
+                    self.regressor, lq, device=self._execution_device, embedding=embedding
+                )
                 if probabilities is not None:
                     seen.append(probabilities)
                 return restored
@@ -199,62 +300,16 @@ class FastRestorePipeline(DiffusionPipeline):
             "name": self.config.get("_name_or_path"),
             "architecture": type(self.regressor).__name__,
             "weights_sha256": hash_of_weights(self.regressor),
+            "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
         }
 
-    def _record(
-        self,
-        photo: Photo,
-        result: Photo,
-        *,
-        model: dict[str, Any],
-        options: dict[str, Any],
-        plan: TilePlan,
-        estimate: DegradationEstimate | None,
-    ) -> dict[str, Any]:
-        """How one result was made, and what the model saw, to three digits."""
-        return make_record(
-            model=model,
-            options=options,
-            tile_plan=plan.as_dict(),
-            runtime={
-                "device": self.device.type,
-                "dtype": str(self.dtype).removeprefix("torch."),
-                "threads": torch.get_num_threads(),
-            },
-            input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
-            output_sha256=hash_of_pixels(result.pixels, result.alpha),
-            degradations=estimate and {name: round(probability, 3) for name, probability in estimate.ranked()},
-        )
-
-
-def _check_regressor(folder: Path, *, pipeline_name: str) -> None:
-    """Hold config and weights of a folder against the network that it names, and import that network's module.
-
-    diffusers finds a component of ours only if its module has been imported, and makes up missing keys with a warning.
-
-    Raises:
-        WeightsUnavailableError: there are no safetensors weights.
-        WeightsError: another pipeline, an unknown network, or a config or weights that are not the network's.
-    """
-    index = read_json(folder / "model_index.json")
-    if index.get("_class_name") != pipeline_name:
-        raise WeightsError(f"{folder} holds a {index.get('_class_name')}, expected a {pipeline_name}")
-    component = index.get("regressor")
-    target = ":".join(map(str, component)) if isinstance(component, list) else str(component)
-    if target not in {record.target for record in REGRESSORS}:
-        raise WeightsError(f"{folder} needs the network {target}, unknown to this version; upgrade ldrestore")
-    network_class = resolve(target)
-    config = read_json(folder / "regressor" / "config.json")
-    known = inspect.signature(network_class.__init__).parameters
-    unknown = sorted(key for key in config if not key.startswith("_") and key not in known)
-    if unknown:
-        raise WeightsError(f"{folder}: {network_class.__name__} takes no {', '.join(unknown)}; upgrade ldrestore")
-    try:
-        with torch.device("meta"):
-            network = network_class.from_config(config)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{folder}: its config builds no {network_class.__name__} ({error})") from error
-    check_fit(network, read_shapes(folder / "regressor"), source=str(folder / "regressor"))
+    def _runtime(self) -> dict[str, Any]:
+        """Device, number type and threads, for the records."""
+        return {
+            "device": self.regressor.device.type,
+            "dtype": str(self.regressor.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+        }
 
 
 def _bytes_of(photo: Photo) -> int:

@@ -102,7 +102,9 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> tuple[Tensor, Tensor | None]:
+def one_pass(
+    network: ModelMixin, lq: Tensor, *, device: torch.device, embedding: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """One forward pass, padded by reflection; the residual is taken in the network's precision, added in float32.
 
     A grey picture goes in as three equal channels, and the mean of the three residuals is its own.
@@ -111,6 +113,7 @@ def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> tuple[
         network: Any regressor.
         lq: (1, C, h, w), C 1 or 3, float32 in [0, 1].
         device: Where the network computes.
+        embedding: (1, *embedding_shape), what steers a network that takes embeddings; None leaves it out.
 
     Returns:
         (1, C, h, w), float32 where `lq` is, not clamped; and the probabilities (N,), float32 on the CPU, of the
@@ -124,10 +127,10 @@ def one_pass(network: ModelMixin, lq: Tensor, *, device: torch.device) -> tuple[
     rgb = padded.expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
     dtype = network.dtype
     rgb = rgb.contiguous(memory_format=torch.channels_last)  # convolutions and channel norms are faster so
-    residual, logits = _residual(network, rgb.to(dtype))
+    residual, logits = _residual(network, rgb.to(dtype), embedding)
     if dtype in HALF_TYPES and not residual.isfinite().all():
         logger.warning("%s overflowed in %s; this tile is computed again in float32", type(network).__name__, dtype)
-        residual, logits = _residual_in_float32(network, rgb)
+        residual, logits = _residual_in_float32(network, rgb, embedding)
     if not residual.isfinite().all():
         raise WeightsError(
             f"{type(network).__name__} gives infinite or undefined pixels in {dtype}; its weights are damaged"
@@ -159,15 +162,16 @@ def mean_over_orientations(restore: Callable[[Tensor], Tensor], lq: Tensor) -> T
     return total / NUM_ORIENTATIONS
 
 
-def _residual(network: ModelMixin, rgb: Tensor) -> tuple[Tensor, Tensor | None]:
+def _residual(network: ModelMixin, rgb: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """What the network changes, (1, 3, H, W) in its own type to float32, and its logits, if it estimates."""
+    options = {} if embedding is None else {"embedding": embedding.to(rgb)}
     if record_of(network).gives_estimate:
-        restored, logits = network(rgb, return_estimate=True)
+        restored, logits = network(rgb, return_estimate=True, **options)
         return restored.float() - rgb.float(), logits
-    return network(rgb).float() - rgb.float(), None
+    return network(rgb, **options).float() - rgb.float(), None
 
 
-def _residual_in_float32(network: ModelMixin, rgb: Tensor) -> tuple[Tensor, Tensor | None]:
+def _residual_in_float32(network: ModelMixin, rgb: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """The same with weights widened for this one call; the network keeps its own."""
     widened = copy.deepcopy(network).float()
-    return _residual(widened, rgb.float())
+    return _residual(widened, rgb.float(), embedding)

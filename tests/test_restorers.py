@@ -11,6 +11,7 @@ from ldrestore.errors import InputError, UnknownNameError, WeightsError, Weights
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.restorers import list_models, load_restorer, restore
+from tests.tiny_instructed import fill_cache, tiny_instructed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,6 +48,18 @@ def test_restore_gives_what_the_loaded_pipeline_gives(folder, picture):
     expected = load_restorer(folder, device="cpu")(picture)
     assert np.array_equal(output.photos[0].pixels, expected.photos[0].pixels)
     assert output.records == expected.records
+
+
+def test_restore_takes_an_instruction(picture, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    pipeline = tiny_instructed(fill_cache(tmp_path / "cache"))
+    pipeline.save_pretrained(tmp_path / "instructed")
+    options = {"instruction": "remove the rain", "output_type": "photo"}
+    output = restore(picture, model=tmp_path / "instructed", device="cpu", **options)
+    assert np.array_equal(output.images[0].pixels, pipeline(picture, **options).images[0].pixels)
+    asked = {key: value for key, value in output.records[0]["options"].items() if not key.endswith("_sha256")}
+    replayed = restore(picture, model=tmp_path / "instructed", device="cpu", **asked)
+    assert replayed.records == output.records
 
 
 def test_restore_sees_that_a_models_files_have_changed(folder, picture):

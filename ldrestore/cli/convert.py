@@ -8,6 +8,8 @@ CONVERT_EXAMPLES = """\b
 Examples:
   ldrestore convert nafnet_sidd_w32 NAFNet-SIDD-width32.pth nafnet-sidd
   ldrestore restore photo.jpg better.jpg --model nafnet-sidd
+  ldrestore convert instructir im_instructir-7d.pt instructir --head lm_instructir-7d.pt
+  ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
@@ -20,6 +22,14 @@ def convert_command(
         str, typer.Argument(metavar="CHECKPOINT", help="The authors' file: .pth, .pt or .safetensors.")
     ],
     out_dir: Annotated[str, typer.Argument(metavar="OUT_DIR", help="Folder to make; must not exist, or be empty.")],
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD",
+            help="The file of the instruction head that the authors publish beside an InstructIR; without it the model "
+            "takes no --instruction.",
+        ),
+    ] = None,
 ) -> None:
     """Convert a published checkpoint to a model folder.
 
@@ -27,4 +37,4 @@ def convert_command(
     """
     from ldrestore.conversion import convert
 
-    print(convert(architecture, checkpoint, out_dir))
+    print(convert(architecture, checkpoint, out_dir, head=head))

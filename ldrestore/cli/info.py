@@ -4,13 +4,16 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ldrestore.cli.console import print_json, print_table
 from ldrestore.cli.options import ListJsonOption
 from ldrestore.errors import WeightsError
+
+if TYPE_CHECKING:
+    from ldrestore.regressors.instruction_head import InstructionHead
 
 INFO_EXAMPLES = """\b
 Examples:
@@ -28,14 +31,15 @@ def info_command(
 ) -> None:
     """Tell all that is known of one model.
 
-    What it is for, its licence, its size, the hashes of its weights, its model card. The model is loaded, so that a
-    damaged one is found out.
+    What it is for, its licence, its size, the instructions that it takes, the hashes of its weights, its model card.
+    The model is loaded, so that a damaged one is found out.
     """
     facts = _facts(model)
     if as_json:
         print_json(facts)
         raise typer.Exit()
-    rows = [(name, _text(value)) for name, value in facts.items() if name != "card" and value is not None]
+    shown = {**facts, "instructions": facts["instructions"] or "takes none"}
+    rows = [(name, _text(value)) for name, value in shown.items() if name != "card" and value is not None]
     print_table(("fact", "value"), rows)
     if facts["card"]:
         print(f"\n{facts['card']}")
@@ -55,7 +59,8 @@ def _facts(model: str) -> dict[str, Any]:
     from ldrestore.restorers import load_restorer
 
     logging.disable_progress_bar()
-    network = load_restorer(model, device="cpu").regressor
+    restorer = load_restorer(model, device="cpu")
+    network = restorer.regressor
     architecture = record_of(network)
     registered = asdict(MODELS.get(model)) if model in MODELS else {}
     folder = Path(__file__).resolve().parent.parent / registered["location"] if registered else Path(model)
@@ -67,10 +72,22 @@ def _facts(model: str) -> dict[str, Any]:
         "network_options": {key: value for key, value in network.config.items() if not key.startswith("_")},
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "bytes_per_pixel": architecture.bytes_per_pixel,
+        "instructions": _instructions(restorer.instruction_head),
         "source": architecture.source,
         "provenance": _read_json(folder / "ldrestore.json"),
         "weights_sha256": _hashes(folder),
         "card": _read_text(folder / "README.md"),
+    }
+
+
+def _instructions(head: "InstructionHead | None") -> dict[str, Any] | None:
+    """What a model's instructions may ask for, who reads them, and what stands for none; None where it takes none."""
+    if head is None:
+        return None
+    return {
+        "classes": list(head.config["classes"]),
+        "sentence_encoder": str(head.encoder_identity),
+        "neutral": head.config["neutral_text"],
     }
 
 

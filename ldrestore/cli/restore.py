@@ -32,6 +32,7 @@ Examples:
   ldrestore restore small.png big.png --scale 2
   ldrestore restore huge.png out.png --memory 2
   ldrestore restore photo.jpg better.jpg --protect face_mask.png
+  ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
   ldrestore restore raw/ out/ --format png --json > report.json
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -47,6 +48,15 @@ class NumberFormat(StrEnum):
 
 ModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+]
+
+InstructionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="What to do with all pictures, in English, such as 'remove the noise'; for models that take instructions, "
+        "see `ldrestore info MODEL`. Without it a neutral one.",
+    ),
 ]
 
 ScaleOption = Annotated[
@@ -108,6 +118,7 @@ def restore_command(  # each parameter is an option
     source: InArgument,
     target: OutArgument,
     model: ModelOption = "default",
+    instruction: InstructionOption = None,
     scale: ScaleOption = 1,
     fidelity: FidelityOption = 0.0,
     protect: ProtectOption = None,
@@ -132,6 +143,7 @@ def restore_command(  # each parameter is an option
     reason while the others are done. Orientation, colour profile, metadata, transparency and 16 bits are kept.
     """
     options: dict[str, Any] = {
+        "instruction": instruction,
         "scale": scale,
         "fidelity": fidelity,
         "protect": _checked_mask(protect),
@@ -144,13 +156,12 @@ def restore_command(  # each parameter is an option
     if dry_run or not plan.jobs:
         outcomes = planned(plan)
     else:
-        work = _restoring(
-            _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet),
-            options,
-            quality=quality,
-            may_overwrite=overwrite,
-            has_record=record,
-        )
+        restorer = _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet)
+        if instruction is not None:
+            restorer.understand(
+                instruction
+            )  # one that is not understood is a wrong call, not a failure of each picture
+        work = _restoring(restorer, options, quality=quality, may_overwrite=overwrite, has_record=record)
         outcomes = run_plan(plan, work, label="restoring", is_quiet=quiet or len(plan.jobs) == 1)
     raise typer.Exit(report(outcomes, plan, command="restore", as_json=as_json, is_quiet=quiet))
 

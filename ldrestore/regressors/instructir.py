@@ -75,9 +75,9 @@ class InstructIR(ModelMixin, ConfigMixin):
         self.size_multiple = 2 ** len(enc_blk_nums)
 
     @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """Shape of one picture's embedding."""
-        return (self.config["txtdim"],)
+    def embedding_shape(self) -> tuple[int, ...] | None:
+        """Shape of one picture's embedding; None without text."""
+        return (self.config["txtdim"],) if self.config["with_text"] else None
 
     def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Restore a batch of any height and width as an instruction says.

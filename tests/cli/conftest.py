@@ -43,6 +43,16 @@ def folder(tmp_path):
     return root
 
 
+@pytest.fixture
+def instructed_model(tmp_path, monkeypatch):
+    """Folder of a tiny InstructIR with its head, whose encoder lies in the cache of the Hub."""
+    from tests.tiny_instructed import fill_cache, tiny_instructed
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    tiny_instructed(fill_cache(tmp_path / "cache")).save_pretrained(tmp_path / "instructed")
+    return tmp_path / "instructed"
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a real, tiny fast pipeline."""

@@ -1,6 +1,10 @@
+import json
+
 import torch
 
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.instruction_head import InstructionHead
+from tests.tiny_instructed import tiny_network
 
 
 def test_a_checkpoint_becomes_a_model_that_restores(call, folder, tmp_path):
@@ -12,6 +16,19 @@ def test_a_checkpoint_becomes_a_model_that_restores(call, folder, tmp_path):
     assert result.stdout == f"{tmp_path / 'model'}\n"
     words = ("--model", tmp_path / "model", "--device", "cpu")
     assert call("restore", folder / "a.png", tmp_path / "x.png", *words).exit_code == 0
+
+
+def test_an_instructir_is_converted_with_its_head(call, tmp_path):
+    torch.save(tiny_network().state_dict(), tmp_path / "image.pt")
+    head = InstructionHead(encoder_dim=8, txtdim=6)
+    torch.save(head.state_dict(), tmp_path / "head.pt")
+    result = call("convert", "instructir", tmp_path / "image.pt", tmp_path / "model", "--head", tmp_path / "head.pt")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(call("info", tmp_path / "model", "--json").stdout)
+    assert facts["instructions"]["sentence_encoder"] == "TaylorAI/bge-micro-v2"
+    result = call("convert", "nafnet", tmp_path / "image.pt", tmp_path / "other", "--head", tmp_path / "head.pt")
+    assert result.exit_code == 2
+    assert "nafnet takes no instruction head" in result.stderr
 
 
 def test_an_unknown_architecture_is_a_wrong_call(call, tmp_path):

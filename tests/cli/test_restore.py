@@ -188,13 +188,51 @@ def test_a_mask_of_another_size_is_a_failure(restore, folder, picture, tmp_path)
         (["--protect", "missing.png"], "no mask at missing.png"),
         (["--device", "toaster"], "toaster"),
         (["--format", "gif"], "--format"),
-        (["--instruction", "make it nice"], "--instruction"),
+        (["--instruction", "make it nice"], "this model, NAFNet, takes no instructions; leave the instruction out"),
     ],
 )
 def test_a_wrong_option_is_a_wrong_call(restore, folder, tmp_path, words, message):
     result = restore(folder, tmp_path / "out", *words)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_instruction_steers_all_pictures_and_is_recorded(call, instructed_model, folder, tmp_path):
+    def restored(name, *words):
+        result = call("restore", folder, tmp_path / name, "--model", instructed_model, "--device", "cpu", *words)
+        assert result.exit_code == 0, result.stderr
+        record = json.loads((tmp_path / name / "a.png.json").read_text())
+        return [(tmp_path / name / picture).read_bytes() for picture in ("a.png", "b.jpg")], record
+
+    noise, record = restored("noise", "--instruction", "remove the noise")
+    again, same_record = restored("again", "--instruction", "remove the noise")
+    neutral, neutral_record = restored("neutral")
+    assert noise == again and record == same_record
+    assert noise[0] != neutral[0] and noise[1] != neutral[1]
+    assert record["options"]["instruction"] == "remove the noise"
+    assert record["understood"]["probability"] >= 0.5
+    assert neutral_record["options"]["instruction"] is neutral_record["understood"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("убери шум", "is not in English"), ("", "has no words"), ("!?", "say in English what is wrong")],
+)
+def test_an_instruction_nobody_can_follow_is_a_wrong_call(call, instructed_model, folder, tmp_path, text, message):
+    words = ("--model", instructed_model, "--device", "cpu", "--instruction", text)
+    result = call("restore", folder, tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_out_of_reach_is_an_error_before_any_picture(call, instructed_model, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    words = ("--model", instructed_model, "--device", "cpu", "--instruction", "remove the noise")
+    result = call("restore", folder, tmp_path / "out", *words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: instructions are read by the sentence encoder someone/tiny-encoder")
     assert not (tmp_path / "out").exists()
 
 

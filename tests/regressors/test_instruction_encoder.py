@@ -12,7 +12,7 @@ from ldrestore.regressors.instruction_encoder import (
     check_text,
     load_packaged_instructions,
 )
-from ldrestore.regressors.instruction_head import CLASSES, InstructionHead
+from ldrestore.regressors.instruction_head import CLASSES, NEUTRAL_TEXT, InstructionHead
 from tests.tiny_encoder import write_tiny_encoder
 
 needs_package = pytest.mark.skipif(
@@ -100,6 +100,15 @@ def test_the_embedded_head_understands_held_out_sentences():
 def test_the_embedded_head_is_unsure_of_the_rest(text):
     with pytest.raises(InputError, match="cannot tell what"):
         load_packaged_instructions()(text)
+
+
+@needs_package
+def test_the_embedded_head_holds_its_neutral_instruction():
+    understand = load_packaged_instructions()
+    assert understand.head.config["neutral_text"] == NEUTRAL_TEXT
+    expected, logits = understand.head(understand.encoder([NEUTRAL_TEXT]))
+    torch.testing.assert_close(understand.head.neutral, expected[0].detach())
+    assert logits.softmax(dim=1).max() < 0.5
 
 
 def test_the_embedded_head_names_its_encoder():

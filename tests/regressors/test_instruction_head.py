@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from ldrestore.conversion import convert
 from ldrestore.errors import ConfigError, InputError, ShapeError, WeightsError, WeightsUnavailableError
-from ldrestore.guides.sentence_encoder import EncoderIdentity
+from ldrestore.guides.sentence_encoder import EncoderIdentity, SentenceEncoder
 from ldrestore.regressors.instruction_head import CLASSES, InstructionHead, load_instruction_head
 from tests.parity_rule import checkpoint
+from tests.tiny_encoder import write_tiny_encoder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PUBLISHED = EncoderIdentity("TaylorAI/bge-micro-v2", "0" * 64)
@@ -110,3 +111,24 @@ def test_wrong_shapes_and_sizes_are_refused():
         InstructionHead()(torch.zeros(384))
     with pytest.raises(ConfigError, match="two or more classes"):
         InstructionHead(classes=("noise",))
+
+
+def test_a_neutral_instruction_is_kept_with_the_weights(tmp_path):
+    encoder = SentenceEncoder.from_pretrained(write_tiny_encoder(tmp_path / "tiny"))
+    head = InstructionHead("tiny", encoder.identity.sha256, encoder.dim, 6)
+    assert head.neutral is None and "neutral" not in head.state_dict()
+    head.set_neutral(encoder, "please restore")
+    torch.testing.assert_close(head.neutral, head(encoder(["please restore"]))[0][0].detach())
+    head.save_pretrained(tmp_path / "head")
+    loaded = load_instruction_head(tmp_path / "head")
+    assert torch.equal(loaded.neutral, head.neutral)
+    assert loaded.config["neutral_text"] == "please restore"
+    other = SentenceEncoder.from_pretrained(write_tiny_encoder(tmp_path / "other", seed=1))
+    with pytest.raises(WeightsError, match="this head reads vectors of tiny"):
+        head.set_neutral(other)
+
+
+def test_a_loaded_head_saved_again_names_no_path_of_this_disk(tmp_path):
+    InstructionHead(encoder_dim=5, txtdim=3).save_pretrained(tmp_path / "head")
+    load_instruction_head(tmp_path / "head").save_pretrained(tmp_path / "again")
+    assert str(tmp_path) not in (tmp_path / "again/config.json").read_text(encoding="utf-8")

@@ -1,0 +1,62 @@
+"""What is checked of a saved pipeline before anything of it is loaded."""
+
+import inspect
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ldrestore.errors import WeightsError
+from ldrestore.registry import resolve
+from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.weights import check_fit, read_json, read_shapes
+
+HEAD_TARGET = "ldrestore.regressors.instruction_head:InstructionHead"
+"""The one class of instruction heads."""
+
+
+def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:
+    """Hold config and weights of each part of a folder against the class that it names, and import that class's module.
+
+    diffusers finds a component of ours only if its module has been imported, and makes up missing keys with a warning.
+
+    Args:
+        folder: Has a model_index.json.
+        pipeline_name: The class that it must be of.
+
+    Raises:
+        WeightsUnavailableError: there are no safetensors weights.
+        WeightsError: another pipeline, an unknown network, or a config or weights that are not the network's.
+    """
+    index = read_json(folder / "model_index.json")
+    if index.get("_class_name") != pipeline_name:
+        raise WeightsError(f"{folder} holds a {index.get('_class_name')}, expected a {pipeline_name}")
+    _check_part(folder, index, "regressor", targets={record.target for record in REGRESSORS})
+    if index.get("instruction_head") not in (None, [None, None]):  # the first from before there were heads
+        _check_part(folder, index, "instruction_head", targets={HEAD_TARGET})
+
+
+def _check_part(folder: Path, index: dict[str, Any], name: str, *, targets: Collection[str]) -> None:
+    """Check one part, whose class must be one of `targets`.
+
+    Raises:
+        WeightsUnavailableError: there are no safetensors weights.
+        WeightsError: another class, or a config or weights that are not that class's.
+    """
+    component = index.get(name)
+    target = ":".join(map(str, component)) if isinstance(component, list) else str(component)
+    if target not in targets:
+        raise WeightsError(f"{folder} needs the network {target}, unknown to this version; upgrade ldrestore")
+    network_class = resolve(target)
+    config = read_json(folder / name / "config.json")
+    known = inspect.signature(network_class.__init__).parameters
+    unknown = sorted(key for key in config if not key.startswith("_") and key not in known)
+    if unknown:
+        raise WeightsError(f"{folder}: {network_class.__name__} takes no {', '.join(unknown)}; upgrade ldrestore")
+    try:
+        with torch.device("meta"):
+            network = network_class.from_config(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: its config builds no {network_class.__name__} ({error})") from error
+    check_fit(network, read_shapes(folder / name), source=str(folder / name))

@@ -1,0 +1,135 @@
+"""What steers the restoration of a picture: an instruction, a guide's embedding, or nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ModelMixin
+from torch import Tensor
+
+from ldrestore.errors import InputError, ShapeError, WeightsError
+from ldrestore.images.photo import Photo
+from ldrestore.records import hash_of_pixels
+from ldrestore.regressors.factory import embedding_shape_of
+from ldrestore.regressors.instruction_encoder import Instruction
+from ldrestore.regressors.instruction_head import InstructionHead
+
+Embedding = Tensor | np.ndarray
+EmbeddingSource = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
+"""One for all pictures, a list with one or None for each, or a function of a photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What steers one picture, and what its record says of it."""
+
+    embedding: Tensor | None = None
+    """(1, *embedding_shape); None leaves it to the network what saying nothing means."""
+    options: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding_sha256": None})
+    """The instruction as it was given, and the hash of an embedding that was given."""
+    understood: dict[str, Any] | None = None
+    """What the instruction was taken for; None without one."""
+
+
+def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
+    """Refuse a head whose embeddings the network cannot take.
+
+    Raises:
+        WeightsError: the network takes none, or none of that width.
+    """
+    shape, width = embedding_shape_of(regressor), head.config["txtdim"]
+    name = type(regressor).__name__
+    if shape is None:
+        raise WeightsError(f"{name} takes no embeddings, so that it can have no instruction head; leave the head out")
+    if shape != (width,):
+        raise WeightsError(
+            f"this instruction head gives embeddings of shape ({width},), {name} takes {shape}; "
+            "use the head that it was trained with"
+        )
+
+
+def why_no_instruction(regressor: ModelMixin) -> str:
+    """Why a model without an instruction head takes no instruction, and what to do."""
+    shape, name = embedding_shape_of(regressor), type(regressor).__name__
+    if shape is None:
+        return f"this model, {name}, takes no instructions; leave the instruction out, or use a model of InstructIR"
+    if len(shape) > 1:
+        return f"this model, {name}, takes the embeddings of a guide, not instructions; leave the instruction out"
+    return (
+        f"this model, {name}, was saved without an instruction head; convert its checkpoint again together with the "
+        "head that it was trained with: ldrestore convert ARCH CHECKPOINT OUT_DIR --head HEAD"
+    )
+
+
+def neutral_steering(head: InstructionHead | None) -> Steering:
+    """Of a picture of which nothing is said: the head's neutral instruction, or nothing where it has none."""
+    return Steering() if head is None or head.neutral is None else Steering(head.neutral[None])
+
+
+def steering_of_instruction(instruction: Instruction) -> Steering:
+    """Of a picture with an instruction; the record keeps its text and its likeliest class, to three digits."""
+    name = instruction.asked_for
+    return Steering(
+        instruction.embedding,
+        {"instruction": instruction.text, "embedding_sha256": None},
+        {"class": name, "probability": round(instruction.probabilities[name], 3)},
+    )
+
+
+def steering_of_embedding(embedding: Tensor) -> Steering:
+    """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
+    digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
+    return Steering(embedding[None], {"instruction": None, "embedding_sha256": digest})
+
+
+def read_embeddings(
+    source: EmbeddingSource, photos: Sequence[Photo], *, shape: tuple[int, ...] | None
+) -> list[Tensor | None]:
+    """One embedding, or none, for each picture.
+
+    Args:
+        source: See `EmbeddingSource`; each of `shape`, alone or with a batch axis of 1.
+        photos: The inputs.
+        shape: Of one picture's embedding; None for a model that takes none.
+
+    Returns:
+        Each of `shape`, float32, on the CPU, or None.
+
+    Raises:
+        InputError: the model takes none, another number than pictures, no array, or numbers that are not finite.
+        ShapeError: an embedding has another shape.
+    """
+    if shape is None:
+        raise InputError("this model takes no embedding; leave it out")
+    if isinstance(source, (list, tuple)):
+        if len(source) != len(photos):
+            raise InputError(f"expected one embedding for each of the {len(photos)} pictures, got {len(source)}")
+        given = list(source)
+    elif callable(source) and not isinstance(source, Tensor):
+        given = [source(photo) for photo in photos]
+    else:
+        given = [source] * len(photos)
+    return [None if one is None else _read_embedding(one, shape=shape) for one in given]
+
+
+def _read_embedding(given: Any, *, shape: tuple[int, ...]) -> Tensor:
+    """An embedding of one picture's shape, float32, on the CPU.
+
+    Raises:
+        InputError: no array of floating-point numbers, or one that is not finite.
+        ShapeError: it has another shape.
+    """
+    if not isinstance(given, (Tensor, np.ndarray)):
+        raise InputError(f"an embedding must be a tensor or an array of shape {shape}, got {type(given).__name__}")
+    values = torch.as_tensor(given)
+    if values.shape not in (shape, (1, *shape)):
+        raise ShapeError(
+            f"expected an embedding of shape {shape} for each picture, got {tuple(values.shape)}; "
+            "give those of several pictures as a list"
+        )
+    embedding = values.detach().to("cpu", torch.float32).reshape(shape).contiguous()
+    if not embedding.isfinite().all():
+        raise InputError("an embedding holds infinite or undefined numbers; make it again")
+    return embedding
