@@ -150,3 +150,24 @@ REGRESSORS.register(
         signature_keys=("intro.weight", "ending.weight", "enc_cond.0.gamma", "dec_cond.0.gamma"),
     )
 )
+REGRESSORS.register(
+    RegressorRecord(
+        name="mmfe_ir",
+        target="ldrestore.regressors.mmfe_ir:MMFEIR",
+        options=MappingProxyType({"dim": 48, "embedding_width": 2048}),
+        size_multiple=8,
+        bytes_per_pixel=7000,
+        parameters=37_502_594,
+        macs=175_036_958_112,
+        tasks=("gaussian_noise", "rain", "haze", "motion_blur", "low_light", "snow"),
+        source="Lee et al. 2026, Leveraging Multimodal Large Language Models for All-in-One Image Restoration via a "
+        "Mixture of Frequency Experts, https://arxiv.org/abs/2605.11444; reconstructed, matches the printed parameter "
+        "counts",
+        licence="none published",
+        takes_embedding=True,
+        auxiliary_losses=("guidance_matching",),
+        shows_usage=True,
+        is_one_layout=False,
+        signature_keys=("patch_embed.proj.weight", "fusions.encoder_4.q.weight", "mofe.encoder_4.router.weight"),
+    )
+)

@@ -45,6 +45,14 @@ TINY = {
         "prompt_sizes": [5, 4, 3],
         "num_prompts": 2,
     },
+    "ldrestore.regressors.mmfe_ir:MMFEIR": {
+        "dim": 4,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 4],
+        "embedding_width": 6,
+        "num_experts": 3,
+    },
 }
 """Constructor arguments that make each architecture small enough for a test."""
 
