@@ -140,7 +140,8 @@ def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source
     options = resolve(f"{module}:options_of_checkpoint")(weights)
     wrong = {key: value for key, value in record.options.items() if options.get(key, value) != value}
     if record.is_one_layout and wrong:
-        alike = [other.name for other in REGRESSORS if other.options.items() <= options.items()]
+        same_class = (other for other in REGRESSORS if other.target == record.target)
+        alike = [other.name for other in same_class if other.options.items() <= options.items()]
         hint = f"it is {' or '.join(alike)}" if alike else "convert it under the architecture's own name"
         found = ", ".join(f"{key} {options[key]}" for key in wrong)
         raise WeightsError(f"{source} has another layout than {record.name} ({found}); {hint}")

@@ -24,6 +24,6 @@ def filled(key, shape, seed=0):
 
 
 def checkpoint(keys_file, seed=0):
-    """A state dict for a file of "KEY 1x2x3" lines."""
-    rows = [line.split(" ") for line in keys_file.read_text(encoding="utf-8").splitlines()]
-    return {key: filled(key, tuple(int(size) for size in shape.split("x")), seed) for key, shape in rows}
+    """A state dict for a file of "KEY 1x2x3" lines, "KEY" alone for a number without axes."""
+    rows = [line.partition(" ")[::2] for line in keys_file.read_text(encoding="utf-8").splitlines()]
+    return {key: filled(key, tuple(int(size) for size in shape.split("x") if size), seed) for key, shape in rows}

@@ -26,6 +26,7 @@ from ldrestore.regressors.catalog import REGRESSORS
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 NETWORK_CLASSES = {
+    "ldrestore.regressors.datprl_ir:DATPRLIR",
     "ldrestore.regressors.instructir:InstructIR",
     "ldrestore.regressors.mmfe_ir:MMFEIR",
     "ldrestore.regressors.nafnet:NAFNet",

@@ -171,3 +171,64 @@ REGRESSORS.register(
         signature_keys=("patch_embed.proj.weight", "fusions.encoder_4.q.weight", "mofe.encoder_4.router.weight"),
     )
 )
+
+
+def _register_datprl_ir(
+    name: str,
+    *,
+    tasks: tuple[str, ...],
+    parameters: int,
+    macs: int,
+    domain_source: str,
+    licence: str = "none stated",
+    **abilities: bool,
+) -> None:
+    """Register one layout of DATPRL-IR."""
+    REGRESSORS.register(
+        RegressorRecord(
+            name=name,
+            target="ldrestore.regressors.datprl_ir:DATPRLIR",
+            options=MappingProxyType({"domain_source": domain_source}),
+            size_multiple=8,
+            bytes_per_pixel=7000,
+            parameters=parameters,
+            macs=macs,
+            tasks=tasks,
+            source="Dong et al. 2026, Learning Domain-Aware Task Prompt Representations for Multi-Domain All-in-One "
+            "Image Restoration, https://arxiv.org/abs/2603.01725",
+            licence=licence,
+            auxiliary_losses=("alignment", "diversity", "balance", "contrastive"),
+            shows_usage=True,
+            is_one_layout=name != "datprl_ir",
+            signature_keys=("patch_embed.proj.weight", "latent_blocks.0.attn.temperature", "output.weight"),
+            **abilities,
+        )
+    )
+
+
+_MULTI_DOMAIN = ("downscale", "mri_undersample", "aerial_downscale", "rain", "cloud", "ct_low_dose")
+
+_register_datprl_ir(
+    "datprl_ir",
+    tasks=_MULTI_DOMAIN,
+    parameters=53_133_552,
+    macs=160_856_408_576,
+    domain_source="pool",
+    aligns_to_embedding=True,
+)
+_register_datprl_ir(
+    "datprl_ir_task_only",
+    tasks=("gaussian_noise", "rain", "haze", "motion_blur", "low_light"),
+    parameters=42_563_115,
+    macs=160_845_157_376,
+    domain_source="none",
+)
+_register_datprl_ir(  # an ablation of the paper, published without weights
+    "datprl_ir_text",
+    tasks=_MULTI_DOMAIN,
+    parameters=50_960_939,
+    macs=160_853_548_032,
+    domain_source="text",
+    licence="Apache-2.0",
+    takes_embedding=True,
+)

@@ -9,6 +9,16 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
 
 TINY = {
+    "ldrestore.regressors.datprl_ir:DATPRLIR": {
+        "dim": 8,
+        "num_blocks": [1, 1, 1, 1],
+        "dec_blk_nums": [1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 4],
+        "prompt_dim": 16,
+        "pool_sizes": [4, 3],
+        "top_k": [3, 2],
+    },
     "ldrestore.regressors.instructir:InstructIR": {
         "width": 4,
         "middle_blk_num": 1,
