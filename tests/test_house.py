@@ -27,6 +27,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 NETWORK_CLASSES = {
     "ldrestore.regressors.instructir:InstructIR",
+    "ldrestore.regressors.moce_ir:MoCEIR",
     "ldrestore.regressors.nafnet:NAFNet",
     "ldrestore.regressors.prompted_nafnet:PromptedNAFNet",
     "ldrestore.regressors.promptir:PromptIR",
