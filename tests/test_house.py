@@ -29,6 +29,7 @@ NETWORK_CLASSES = {
     "ldrestore.regressors.datprl_ir:DATPRLIR",
     "ldrestore.regressors.instructir:InstructIR",
     "ldrestore.regressors.mmfe_ir:MMFEIR",
+    "ldrestore.regressors.moce_ir:MoCEIR",
     "ldrestore.regressors.nafnet:NAFNet",
     "ldrestore.regressors.prompted_nafnet:PromptedNAFNet",
     "ldrestore.regressors.promptir:PromptIR",

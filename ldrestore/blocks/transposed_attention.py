@@ -76,3 +76,41 @@ class TransposedAttention(nn.Module):
         """(B, C, H, W) to the same shape."""
         query, key, value = self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1)  # (B, C, H, W) each
         return attend(attention_map(query, key, self.temperature), value, self.project_out)
+
+
+class TransposedCrossAttention(nn.Module):
+    """Transposed attention whose queries come from one map and whose keys and values from another, as in MoCE-IR.
+
+    Zamfir et al. 2025 (https://arxiv.org/abs/2411.18466); attribute names are those of the release.
+    """
+
+    def __init__(self, num_channels: int, *, num_heads: int, kernel_size: int = 7) -> None:
+        """Build it; its convolutions have no bias.
+
+        Args:
+            num_channels: C of both maps, a multiple of `num_heads`.
+            num_heads: Groups of channels that attend among themselves.
+            kernel_size: Of the depth-wise convolution of keys and values, odd; that of the queries has 3.
+        """
+        super().__init__()
+        wide = 2 * num_channels
+        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.q = nn.Conv2d(num_channels, num_channels, 1, bias=False)
+        self.q_dwconv = nn.Conv2d(num_channels, num_channels, 3, padding=1, groups=num_channels, bias=False)
+        self.kv = nn.Conv2d(num_channels, wide, 1, bias=False)
+        self.kv_dwconv = nn.Conv2d(wide, wide, kernel_size, padding=kernel_size // 2, groups=wide, bias=False)
+        self.project_out = nn.Conv2d(num_channels, num_channels, 1, bias=False)
+
+    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
+        """Take from one map what the other asks for.
+
+        Args:
+            asking: (B, C, H, W), makes the queries.
+            asked: (B, C, H, W), makes keys and values.
+
+        Returns:
+            (B, C, H, W).
+        """
+        query = self.q_dwconv(self.q(asking))  # (B, C, H, W)
+        key, value = self.kv_dwconv(self.kv(asked)).chunk(2, dim=1)  # (B, C, H, W) each
+        return attend(attention_map(query, key, self.temperature), value, self.project_out)

@@ -232,3 +232,35 @@ _register_datprl_ir(  # an ablation of the paper, published without weights
     licence="Apache-2.0",
     takes_embedding=True,
 )
+
+
+def _register_moce_ir(name: str, *, dim: int, bytes_per_pixel: int, parameters: int, macs: int) -> None:
+    """Register one size of MoCE-IR; its operations are those of the dearest experts, an upper bound."""
+    REGRESSORS.register(
+        RegressorRecord(
+            name=name,
+            target="ldrestore.regressors.moce_ir:MoCEIR",
+            options=MappingProxyType({"dim": dim}),
+            size_multiple=8,
+            bytes_per_pixel=bytes_per_pixel,
+            parameters=parameters,
+            macs=macs,
+            tasks=("gaussian_noise", "rain", "haze", "motion_blur", "low_light"),
+            source="Zamfir et al. 2025, Complexity Experts are Task-Discriminative Learners for Any Image Restoration, "
+            "https://arxiv.org/abs/2411.18466",
+            licence="Apache-2.0",
+            auxiliary_losses=("balance",),
+            shows_usage=True,
+            is_one_layout=name != "moce_ir",
+            signature_keys=(
+                "patch_embed.proj.weight",
+                "freq_embed.high_conv.0.conv.weight",
+                "dec.2.2.layers.0.adapter.routing.complexity",
+                "dec.2.2.layers.0.adapter.experts.0.0.proj.0.weight",
+            ),
+        )
+    )
+
+
+_register_moce_ir("moce_ir", dim=48, bytes_per_pixel=4200, parameters=25_353_796, macs=100_459_089_792)
+_register_moce_ir("moce_ir_s", dim=32, bytes_per_pixel=3000, parameters=11_477_752, macs=46_236_579_072)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.transposed_attention import TransposedAttention, attend, attention_map
+from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention, attend, attention_map
 
 
 def slow_attention(query, key, value, temperature, project_out):
@@ -48,3 +48,27 @@ def test_each_picture_of_a_batch_attends_to_itself_alone():
     attention, batch = TransposedAttention(8, num_heads=2, bias=True), torch.randn(3, 8, 6, 5)
     singles = torch.cat([attention(picture) for picture in batch.split(1)])
     torch.testing.assert_close(attention(batch), singles, rtol=1e-5, atol=1e-6)
+
+
+def test_cross_attention_takes_keys_and_values_from_the_map_that_is_asked():
+    torch.manual_seed(0)
+    attention, asking, asked = (
+        TransposedCrossAttention(6, num_heads=2),
+        torch.randn(2, 6, 5, 4),
+        torch.randn(2, 6, 5, 4),
+    )
+    query = attention.q_dwconv(attention.q(asking))
+    key, value = attention.kv_dwconv(attention.kv(asked)).chunk(2, dim=1)
+    slow = slow_attention(query, key, value, attention.temperature, attention.project_out)
+    torch.testing.assert_close(attention(asking, asked), slow, rtol=1e-5, atol=1e-6)
+
+
+def test_cross_attention_asks_with_the_direction_of_the_features_alone():
+    torch.manual_seed(0)
+    attention, asking, asked = (
+        TransposedCrossAttention(4, num_heads=1),
+        torch.randn(1, 4, 5, 4),
+        torch.randn(1, 4, 5, 4),
+    )
+    torch.testing.assert_close(attention(0.3 * asking, asked), attention(asking, asked))
+    assert not torch.allclose(attention(asking, 0.3 * asked), attention(asking, asked))

@@ -1,5 +1,7 @@
 """What every registered regressor must do; new entries are tested without a new line here."""
 
+import re
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,6 +27,13 @@ TINY = {
         "enc_blk_nums": [1, 1, 1, 1],
         "dec_blk_nums": [1, 1, 1, 1],
         "txtdim": 6,
+    },
+    "ldrestore.regressors.moce_ir:MoCEIR": {
+        "dim": 8,
+        "num_blocks": [1, 1, 1, 1],
+        "num_dec_blocks": [1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 4],
     },
     "ldrestore.regressors.nafnet:NAFNet": {
         "width": 4,
@@ -65,6 +74,9 @@ TINY = {
     },
 }
 """Constructor arguments that make each architecture small enough for a test."""
+
+RESTING = {"ldrestore.regressors.moce_ir:MoCEIR": r"dec\.\d\.2\.layers\.\d\.adapter\.experts\.\d\."}
+"""Parameters of experts, which only the pictures that chose them reach; the architecture's own tests go through all."""
 
 
 def tiny(name, seed=0):
@@ -113,7 +125,8 @@ def test_gradients_reach_every_parameter(name):
     without = [
         key for key, parameter in trained.items() if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
-    assert without == []
+    resting = RESTING.get(record.target)
+    assert [key for key in without if not (resting and re.match(resting, key))] == []
 
 
 def test_saved_and_loaded_weights_are_equal_to_the_bit(name, tmp_path):
