@@ -1,12 +1,14 @@
-"""PSNR of a network on degraded clean pictures, the same ones at each validation."""
+"""PSNR of a network on degraded pictures, the same ones at each validation: made from clean ones, or pairs of files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.pictures import generator_of, list_pictures, read_rgb, to_tensor
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
 from ldrestore.errors import ConfigError
@@ -17,12 +19,14 @@ CLEAN = "clean"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationConfig:
-    """Which pictures are degraded how."""
+    """Which pictures are degraded how, or which pairs are taken."""
 
-    folder: Path
-    """Clean pictures, not among those of training; read from sub-folders too."""
-    recipes: tuple[str, ...]
+    folder: Path | None = None
+    """Clean pictures, not among those of training; read from sub-folders too. Null where `pairs` are given."""
+    recipes: tuple[str, ...] = ()
     """Recipes, e.g. "gaussian_noise(sigma_255=25)"; "clean" measures how well an intact picture comes back."""
+    pairs: PairedDataConfig | None = None
+    """Degraded files and their clean partners, not among those of training."""
     severity: float = 0.5
     """Severity in [0, 1] of what a recipe leaves open."""
     num_pictures: int = 8
@@ -34,10 +38,12 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.recipes or self.num_pictures < 1 or self.crop_size < 1 or not 0 <= self.severity <= 1:
+        if (self.folder is None) != (not self.recipes) or (self.folder is None) == (self.pairs is None):
+            raise ConfigError("validation: give a folder with at least one of recipes, or pairs, and not both")
+        if self.num_pictures < 1 or self.crop_size < 1 or not 0 <= self.severity <= 1:
             raise ConfigError(
-                "validation: expected at least one recipe, num_pictures >= 1, crop_size >= 1, 0 <= severity <= 1, got "
-                f"{self.recipes}, {self.num_pictures}, {self.crop_size}, {self.severity}"
+                "validation: expected num_pictures >= 1, crop_size >= 1, 0 <= severity <= 1, got "
+                f"{self.num_pictures}, {self.crop_size}, {self.severity}"
             )
 
 
@@ -46,7 +52,9 @@ class ValidationPair:
     """A clean picture and its degraded twin."""
 
     recipe: str
-    """What was done."""
+    """What was done; of pairs of files the degradations that they name, joined by "+"."""
+    source: Path
+    """The file that the degraded picture is made or cut from."""
     lq: Tensor
     """(3, H, W) uint8."""
     gt: Tensor
@@ -54,12 +62,15 @@ class ValidationPair:
 
 
 def create_pairs(config: ValidationConfig) -> list[ValidationPair]:
-    """Degrade the pictures; equal configs give equal pairs.
+    """Degrade the pictures, or read the pairs; equal configs give equal pairs.
 
     Raises:
-        ConfigError: the folder is missing or empty.
+        ConfigError: a folder is missing or empty, or a picture has no partner.
         InputError: a recipe cannot be parsed.
     """
+    if config.pairs is not None:
+        return _read_pairs(config, config.pairs)
+    assert config.folder is not None
     pairs = []
     for index, path in enumerate(list_pictures([config.folder])[: config.num_pictures]):
         gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
@@ -68,25 +79,45 @@ def create_pairs(config: ValidationConfig) -> list[ValidationPair]:
             if recipe != CLEAN:
                 generator = generator_of(config.seed, index)
                 lq = apply_recipe(gt, parse_recipe(recipe), severity=config.severity, generator=generator)
-            pairs.append(ValidationPair(recipe, _to_8_bit(to_tensor(lq)), _to_8_bit(to_tensor(gt))))
+            pairs.append(ValidationPair(recipe, path, _to_8_bit(to_tensor(lq)), _to_8_bit(to_tensor(gt))))
     return pairs
 
 
-def validate_pairs(network: nn.Module, pairs: list[ValidationPair]) -> dict[str, float]:
-    """Mean PSNR in dB for each recipe as "psnr/<recipe>", and over all pairs as "psnr".
+def _read_pairs(config: ValidationConfig, folders: PairedDataConfig) -> list[ValidationPair]:
+    """The squares at the centre of the first pairs of files."""
+    dataset = PairedDataset(folders, patch_size=None, seed=0)
+    recipe = "+".join(folders.degradations) or "pairs"
+    pairs = []
+    for index in range(min(config.num_pictures, len(dataset))):
+        item = dataset[index]
+        crops = (_centre(item[name].permute(1, 2, 0).numpy(), config.crop_size) for name in ("lq", "gt"))
+        lq, gt = (_to_8_bit(to_tensor(crop)) for crop in crops)
+        pairs.append(ValidationPair(recipe, dataset.source_path(index), lq, gt))
+    return pairs
+
+
+def validate_pairs(
+    restore: Callable[[Tensor, ValidationPair], Tensor], pairs: list[ValidationPair], *, device: torch.device
+) -> dict[str, float]:
+    """Mean PSNR in dB for each recipe as "psnr/<recipe>", and what it rose by as "gain/<recipe>"; and over all pairs.
 
     Args:
-        network: Takes (1, 3, H, W) in [0, 1] to the restored picture.
+        restore: Takes (1, 3, H, W) in [0, 1], and the pair that it is from, to the restored picture.
         pairs: What `create_pairs` made.
+        device: Where pictures are restored.
     """
-    device = next(network.parameters()).device
     values: dict[str, list[float]] = {}
     for pair in pairs:
-        lq = pair.lq.to(device).float().div(255.0).unsqueeze(0)  # (1, 3, H, W)
-        restored = network(lq).float().squeeze(0)  # (3, H, W)
-        values.setdefault(pair.recipe, []).append(psnr_8bit(_to_8_bit(restored), pair.gt.to(device)))
-    means = {f"psnr/{recipe}": float(np.mean(figures)) for recipe, figures in values.items()}
-    return {**means, "psnr": float(np.mean([figure for figures in values.values() for figure in figures]))}
+        lq, gt = pair.lq.to(device), pair.gt.to(device)
+        restored = restore(lq.float().div(255.0).unsqueeze(0), pair).float().squeeze(0)  # (3, H, W)
+        psnr = psnr_8bit(_to_8_bit(restored), gt)
+        values.setdefault(f"psnr/{pair.recipe}", []).append(psnr)
+        values.setdefault(f"gain/{pair.recipe}", []).append(psnr - psnr_8bit(lq, gt))
+    means = {name: float(np.mean(figures)) for name, figures in values.items()}
+    for kind in ("psnr", "gain"):
+        all_figures = [figure for name, figures in values.items() if name.startswith(kind) for figure in figures]
+        means[kind] = float(np.mean(all_figures))
+    return means
 
 
 def psnr_8bit(restored: Tensor, gt: Tensor) -> float:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.transposed_cross_attention import TransposedCrossAttention
+from ldrestore.blocks.transposed_attention import TransposedCrossAttention
 
 
 class FrequencyExperts(nn.Module):

@@ -79,12 +79,12 @@ class TransposedAttention(nn.Module):
 
 
 class TransposedCrossAttention(nn.Module):
-    """Transposed attention whose queries come from one map and whose keys and values from another, as in MoCE-IR.
+    """Transposed attention whose queries come from one map and whose keys and values from another.
 
-    Zamfir et al. 2025 (https://arxiv.org/abs/2411.18466); attribute names are those of the release.
+    Attribute names are those of the release of MoCE-IR (Zamfir et al. 2025, https://arxiv.org/abs/2411.18466).
     """
 
-    def __init__(self, num_channels: int, *, num_heads: int, kernel_size: int = 7) -> None:
+    def __init__(self, num_channels: int, *, num_heads: int, kernel_size: int = 3) -> None:
         """Build it; its convolutions have no bias.
 
         Args:

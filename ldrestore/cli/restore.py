@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,14 @@ InstructionOption = Annotated[
         metavar="TEXT",
         help="What to do with all pictures, in English, such as 'remove the noise'; for models that take instructions, "
         "see `ldrestore info MODEL`. Without it a neutral one.",
+    ),
+]
+
+EmbeddingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CACHE",
+        help="What a guide said of the pictures, written by `ldrestore guide`; for models that take embeddings.",
     ),
 ]
 
@@ -119,6 +128,7 @@ def restore_command(  # each parameter is an option
     target: OutArgument,
     model: ModelOption = "default",
     instruction: InstructionOption = None,
+    embeddings: EmbeddingsOption = None,
     scale: ScaleOption = 1,
     fidelity: FidelityOption = 0.0,
     protect: ProtectOption = None,
@@ -157,10 +167,10 @@ def restore_command(  # each parameter is an option
         outcomes = planned(plan)
     else:
         restorer = _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet)
-        if instruction is not None:
-            restorer.understand(
-                instruction
-            )  # one that is not understood is a wrong call, not a failure of each picture
+        if instruction is not None:  # one that is not understood is a wrong call, not a failure of each picture
+            restorer.understand(instruction)
+        if embeddings is not None:
+            options["embedding"] = _embedding_of(restorer, embeddings)
         work = _restoring(restorer, options, quality=quality, may_overwrite=overwrite, has_record=record)
         outcomes = run_plan(plan, work, label="restoring", is_quiet=quiet or len(plan.jobs) == 1)
     raise typer.Exit(report(outcomes, plan, command="restore", as_json=as_json, is_quiet=quiet))
@@ -216,6 +226,23 @@ def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool)
     restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
     restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
+
+
+def _embedding_of(restorer: Any, path: Path) -> Callable[[Any], Any]:
+    """What the cache holds of a photo.
+
+    Raises:
+        InputError: the model takes no embeddings, or those of another guide.
+        EmbeddingCacheError: there is no cache, or it is damaged.
+    """
+    from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
+    from ldrestore.regressors.factory import embedding_shape_of
+
+    shape = embedding_shape_of(restorer.regressor)
+    if shape is None:
+        raise InputError("--embeddings: this model takes none; leave the option out, or see `ldrestore info MODEL`")
+    cache = load_embedding_cache(path, expected_shape=shape)
+    return lambda photo: cache.get(picture_key(photo))
 
 
 def _restoring(restorer: Any, options: dict[str, Any], *, quality: int, may_overwrite: bool, has_record: bool) -> Work:

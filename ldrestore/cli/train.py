@@ -57,7 +57,7 @@ def _check_config(config: str, overrides: list[str]) -> None:
         ConfigError: the file is missing, or a value is unknown or out of range.
     """
     from ldrestore.config import load_config
-    from ldrestore.training.train_regressor import RegressorTrainingConfig
+    from ldrestore.training.regressor_config import RegressorTrainingConfig
 
     load_config(RegressorTrainingConfig, config, overrides)
 

@@ -202,9 +202,9 @@ class MMFEIR(ModelMixin, ConfigMixin):
             self.fusions[place] = fusion
 
     @property
-    def embedding_shape(self) -> tuple[int, ...]:
-        """Shape of one picture's embedding: E_Image, E_Joint and E_Answer."""
-        return (_NUM_EMBEDDINGS, self.config["embedding_width"])
+    def embedding_shape(self) -> tuple[int, ...] | None:
+        """Shape of one picture's embedding: E_Image, E_Joint and E_Answer; None with an encoder of its own."""
+        return None if self.config["guide"] == "prompt_encoder" else (_NUM_EMBEDDINGS, self.config["embedding_width"])
 
     def forward(
         self, lq: Tensor, embedding: Tensor | None = None, *, return_auxiliary: bool = False
@@ -309,7 +309,7 @@ class MMFEIR(ModelMixin, ConfigMixin):
             if embedding is not None:
                 raise InputError("this network has its own prompt encoder and takes no embedding; leave it out")
             return self.prompt_encoder(lq)
-        batch, expected = lq.shape[0], self.embedding_shape
+        batch, expected = lq.shape[0], (_NUM_EMBEDDINGS, self.config["embedding_width"])
         if embedding is None:
             return lq.new_zeros(batch, *expected)
         if embedding.ndim == 3 and embedding.shape[1] == expected[0] and embedding.shape[2] != expected[1]:

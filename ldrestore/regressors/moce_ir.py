@@ -106,7 +106,7 @@ class DecoderBlock(nn.Module):
         self.norms = nn.ModuleList(ChannelNorm(num_channels, "WithBias") for _ in range(2))
         self.proj = nn.ModuleList(nn.Conv2d(num_channels, num_channels, 1) for _ in range(2))
         self.shared = TransposedAttention(num_channels, num_heads=num_heads)
-        self.mixer = TransposedCrossAttention(num_channels, num_heads=num_heads)
+        self.mixer = TransposedCrossAttention(num_channels, num_heads=num_heads, kernel_size=7)
         self.ffn = GatedFeedForward(num_channels, expansion=EXPANSION)
         self.adapter = adapter
 

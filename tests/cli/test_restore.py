@@ -4,7 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from ldrestore.images.files import read_photo
 
 
 def files(folder):
@@ -233,6 +236,53 @@ def test_an_encoder_out_of_reach_is_an_error_before_any_picture(call, instructed
     result = call("restore", folder, tmp_path / "out", *words)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: instructions are read by the sentence encoder someone/tiny-encoder")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def guided_model(tmp_path):
+    """Folder of a tiny MMFE-IR."""
+    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+    from ldrestore.regressors.factory import create_regressor
+
+    options = {"dim": 4, "num_blocks": [1] * 4, "num_refinement_blocks": 1, "heads": [1, 1, 2, 4]}
+    network = create_regressor("mmfe_ir", **options, num_experts=2, embedding_width=5)
+    FastRestorePipeline(regressor=network.eval()).save_pretrained(tmp_path / "guided")
+    return tmp_path / "guided"
+
+
+def write_cache(path, pictures, *, width=5):
+    """A cache that holds random embeddings of pictures."""
+    from ldrestore.guides.embedding_cache import EmbeddingWriter, picture_key
+    from ldrestore.guides.guide_identity import GuideIdentity
+
+    identity = GuideIdentity(name="tiny", sha256=None, question="What is wrong?", shape=(3, width))
+    with EmbeddingWriter(path, identity) as writer:
+        for seed, picture in enumerate(pictures):
+            values = np.random.default_rng(seed).standard_normal((3, width), dtype=np.float32)
+            writer.add(picture_key(read_photo(picture)), torch.from_numpy(values))
+    return path
+
+
+def test_embeddings_of_a_cache_steer_their_pictures(call, guided_model, folder, tmp_path):
+    cache = write_cache(tmp_path / "guide.safetensors", [folder / "a.png"])
+    words = ("--model", guided_model, "--device", "cpu", "--embeddings", cache)
+    result = call("restore", folder, tmp_path / "out", *words)
+    assert result.exit_code == 1
+    assert "b.jpg" in result.stderr and "ldrestore guide" in result.stderr
+    record = json.loads((tmp_path / "out/a.png.json").read_text())
+    assert record["options"]["embedding_sha256"]
+    assert not (tmp_path / "out/b.jpg").exists()
+
+
+def test_wrong_caches_are_wrong_calls(call, guided_model, tiny_model, folder, tmp_path):
+    wide = write_cache(tmp_path / "wide.safetensors", [folder / "a.png"], width=6)
+    result = call("restore", folder, tmp_path / "out", "--model", guided_model, "--embeddings", wide)
+    assert result.exit_code == 2 and "(3, 6)" in result.stderr and "(3, 5)" in result.stderr
+    result = call("restore", folder, tmp_path / "out", "--model", tiny_model, "--embeddings", wide)
+    assert result.exit_code == 2 and "this model takes none" in result.stderr
+    result = call("restore", folder, tmp_path / "out", "--model", guided_model, "--embeddings", tmp_path / "no.st")
+    assert result.exit_code == 1 and "no.st" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

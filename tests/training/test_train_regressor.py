@@ -13,12 +13,9 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.structures import FIRST_SET
 from ldrestore.training.__main__ import main
-from ldrestore.training.train_regressor import (
-    RegressorTask,
-    RegressorTrainingConfig,
-    load_initial_weights,
-    train_regressor,
-)
+from ldrestore.training.regressor_config import RegressorTrainingConfig
+from ldrestore.training.regressor_task import RegressorTask
+from ldrestore.training.train_regressor import load_initial_weights, train_regressor
 
 TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]}
 
@@ -220,5 +217,51 @@ def test_an_estimate_needs_a_network_and_labels(config_file, tmp_path):
     folder = tmp_path / "pictures"
     overrides = ["network={name: prompted_nafnet}", "loss={estimate_weight: 0.1}"]
     pairs = f"data={{lq_folder: {folder}, gt_folder: {folder}}}"
-    with pytest.raises(ConfigError, match="no degradation labels"):
+    with pytest.raises(ConfigError, match=r"pairs without data\.degradations have no labels"):
         train_regressor(config_file, overrides=[*overrides, pairs], resume=None)
+
+
+def test_pairs_that_say_what_they_suffer_from_train_an_estimate(config_file, tmp_path):
+    small = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1], "num_prompts": 4}
+    folder = tmp_path / "pictures"
+    overrides = [
+        f"network={{name: prompted_nafnet, options: {small}}}",
+        "loss={estimate_weight: 0.1}",
+        f"data={{lq_folder: {folder}, gt_folder: {folder}, degradations: [rain]}}",
+    ]
+    assert train_regressor(config_file, overrides=overrides, resume=None)
+
+
+def test_losses_of_the_networks_own_are_weighted_and_added(config_file):
+    loss = {"l1_weight": 1.0, "fourier_weight": 0.0, "auxiliary": {"guidance_matching": 0.5}}
+    values = yaml.safe_load(config_file.read_text()) | {"loss": loss, "network": {"name": "mmfe_ir"}}
+    task = RegressorTask(build(RegressorTrainingConfig, values))
+    batch = {"lq": torch.rand(2, 3, 8, 8), "gt": torch.rand(2, 3, 8, 8)}
+    own = {"guidance_matching": torch.tensor(3.0), "unread": torch.tensor(9.0)}
+    value, parts = task.loss(lambda lq, return_auxiliary: (lq, own), batch)
+    torch.testing.assert_close(value, parts["l1"] + 1.5)
+    assert parts.keys() == {"l1", "guidance_matching"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loss.auxiliary={balance: 0.1}", "unknown loss of nafnet 'balance'"),
+        ("loss.auxiliary={balance: 0}", "must be a positive number, got 0; leave it out"),
+        ("loss.relative_floor=0", "relative_floor must be positive"),
+        ("instructions={}", "instructions: nafnet takes none"),
+        ("embeddings={cache: a.safetensors}", "embeddings: nafnet takes none"),
+    ],
+)
+def test_what_a_network_does_not_know_is_refused(config_file, override, message):
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        train_regressor(config_file, overrides=[override], resume=None)
+
+
+def test_the_floor_of_relative_losses_is_the_configs(config_file):
+    loss = {"l1_weight": 0.0, "fourier_weight": 0.0, "squared_weight": 1.0, "reduction": "relative"}
+    values = yaml.safe_load(config_file.read_text()) | {"loss": {**loss, "relative_floor": 1e-4}}
+    task = RegressorTask(build(RegressorTrainingConfig, values))
+    gt = torch.rand(2, 3, 8, 8)
+    value, _ = task.loss(torch.nn.Identity(), {"lq": gt, "gt": gt})
+    torch.testing.assert_close(value, torch.tensor(1e-8).log())

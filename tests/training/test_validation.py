@@ -1,21 +1,17 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from skimage import data, io
-from torch import nn
 
+from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.errors import ConfigError
 from ldrestore.training.validation import ValidationConfig, create_pairs, psnr_8bit, validate_pairs
 
 
-class Identity(nn.Module):
-    """Returns its input; its parameter tells the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nothing = nn.Parameter(torch.zeros(1))
-
-    def forward(self, lq):
-        return lq
+def as_it_is(lq, pair):
+    return lq
 
 
 @pytest.fixture
@@ -39,12 +35,46 @@ def test_pairs_are_the_same_each_time(config):
 
 
 def test_metrics_name_each_recipe(config):
-    metrics = validate_pairs(Identity(), create_pairs(config))
+    metrics = validate_pairs(as_it_is, create_pairs(config), device=torch.device("cpu"))
     assert metrics["psnr/clean"] == 100.0
     assert metrics["psnr/gaussian_noise(sigma_255=25)"] == pytest.approx(20.3, abs=1.0)
     assert metrics["psnr"] == pytest.approx((100 + metrics["psnr/gaussian_noise(sigma_255=25)"]) / 2)
 
 
-def test_values_out_of_range_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="validation: expected at least one recipe"):
-        ValidationConfig(folder=tmp_path, recipes=())
+def test_the_gain_is_that_over_the_input(config):
+    pairs = create_pairs(config)
+    metrics = validate_pairs(lambda lq, pair: pair.gt[None] / 255.0, pairs, device=torch.device("cpu"))
+    assert metrics["psnr"] == 100.0
+    assert metrics["gain/clean"] == 0.0
+    assert metrics["gain/gaussian_noise(sigma_255=25)"] == pytest.approx(79.7, abs=1.0)
+    assert metrics["gain"] == pytest.approx(metrics["gain/gaussian_noise(sigma_255=25)"] / 2)
+
+
+def test_pairs_of_files_are_validated_as_they_are(tmp_path):
+    for folder, brightness in (("lq", 10), ("gt", 0)):
+        (tmp_path / folder).mkdir()
+        for name, picture in (("cat", data.chelsea()), ("coffee", data.coffee())):
+            io.imsave(tmp_path / folder / f"{name}.png", np.minimum(picture, 200) + brightness)
+    folders = PairedDataConfig(lq_folder=tmp_path / "lq", gt_folder=tmp_path / "gt", degradations=("haze",))
+    pairs = create_pairs(ValidationConfig(pairs=folders, num_pictures=8, crop_size=32))
+    assert [(pair.recipe, pair.source.name) for pair in pairs] == [("haze", "cat.png"), ("haze", "coffee.png")]
+    expected = np.minimum(data.chelsea(), 200)[134:166, 209:241]
+    assert np.array_equal(pairs[0].gt.permute(1, 2, 0).numpy(), expected)
+    metrics = validate_pairs(as_it_is, pairs, device=torch.device("cpu"))
+    assert metrics["psnr/haze"] == pytest.approx(28.13, abs=0.01)
+    assert metrics["gain/haze"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipes": ()}, "give a folder with at least one of recipes, or pairs"),
+        ({"folder": None, "recipes": ("rain",)}, "give a folder with at least one of recipes, or pairs"),
+        ({"folder": None, "recipes": ()}, "give a folder with at least one of recipes, or pairs"),
+        ({"pairs": PairedDataConfig(lq_folder=Path("a"), gt_folder=Path("b"))}, "and not both"),
+        ({"num_pictures": 0}, "expected num_pictures >= 1"),
+    ],
+)
+def test_values_out_of_range_are_refused(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        ValidationConfig(**{"folder": tmp_path, "recipes": ("rain",), **options})

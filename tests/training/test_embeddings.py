@@ -1,0 +1,78 @@
+"""Embeddings of a guide in training."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from skimage import data, io
+
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
+from ldrestore.errors import EmbeddingCacheError, OtherGuideError
+from ldrestore.guides.embedding_cache import EmbeddingWriter, picture_key
+from ldrestore.guides.guide_identity import GuideIdentity
+from ldrestore.images.files import read_photo
+from ldrestore.training.embeddings import EmbeddedDataset, EmbeddingsConfig, EmbeddingSource
+from ldrestore.training.train_regressor import train_regressor
+
+WIDTH = 5
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Two pairs of pictures."""
+    for folder, brightness in (("lq", 40), ("gt", 0)):
+        (tmp_path / folder).mkdir()
+        for name, picture in (("cat", data.chelsea()), ("coffee", data.coffee())):
+            io.imsave(tmp_path / folder / f"{name}.png", np.minimum(picture[:64, :96], 200) + brightness)
+    return PairedDataConfig(lq_folder=tmp_path / "lq", gt_folder=tmp_path / "gt")
+
+
+@pytest.fixture
+def cache(pairs, tmp_path):
+    """Embeddings of the degraded pictures: cat is 0 everywhere, coffee 1."""
+    path = tmp_path / "guide.safetensors"
+    identity = GuideIdentity(name="tiny", sha256=None, question="What is wrong?", shape=(3, WIDTH))
+    with EmbeddingWriter(path, identity) as writer:
+        for value, file in enumerate(sorted(pairs.lq_folder.iterdir())):
+            writer.add(picture_key(read_photo(file)), torch.full((3, WIDTH), float(value)))
+    return path
+
+
+def test_a_crop_has_the_embedding_of_its_file(pairs, cache):
+    source = EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH))
+    dataset = EmbeddedDataset(PairedDataset(pairs, patch_size=16, seed=0), source)
+    assert len(dataset) == 2
+    for epoch in range(2):
+        values = [dataset[(epoch, index)]["embedding"] for index in range(2)]
+        assert torch.equal(torch.stack(values), torch.tensor([0.0, 1.0])[:, None, None].expand(2, 3, WIDTH))
+    assert torch.equal(dataset[(1, 0)]["lq"], dataset.dataset[(1, 0)]["lq"])
+
+
+def test_another_shape_and_unknown_pictures_are_refused(pairs, cache):
+    with pytest.raises(OtherGuideError, match=r"\(3, 5\)"):
+        EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH + 1))
+    source = EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH))
+    with pytest.raises(EmbeddingCacheError, match="ldrestore guide"):
+        source.of_file(pairs.gt_folder / "cat.png")
+
+
+def test_a_guided_network_is_trained_and_validated_from_the_cache(pairs, cache, tmp_path):
+    options = {"dim": 4, "num_blocks": [1] * 4, "num_refinement_blocks": 1, "heads": [1, 1, 2, 4], "num_experts": 2}
+    folders = {"lq_folder": str(pairs.lq_folder), "gt_folder": str(pairs.gt_folder)}
+    values = {
+        "run": {"output_dir": str(tmp_path / "run"), "device": "cpu", "num_workers": 0},
+        "network": {"name": "mmfe_ir", "options": {**options, "embedding_width": WIDTH}},
+        "embeddings": {"cache": str(cache)},
+        "loss": {"auxiliary": {"guidance_matching": 0.1}},
+        "data": folders,
+        "stages": [{"patch_size": 16, "batch_size": 2, "steps": 2}],
+        "validation": {"pairs": folders, "crop_size": 32},
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert train_regressor(path, overrides=[], resume=None)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert "validation/gain/pairs" in lines[-1]
+    assert any("guidance_matching" in line for line in lines)
