@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ldrestore.blocks.layer_norm import LayerNorm2d
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.blocks.restormer import BiasFreeLayerNorm2d
-from ldrestore.blocks.transposed_attention import TransposedAttention
+from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
 
 
 def plain_layer_norm(self: LayerNorm2d, hidden_states: Tensor) -> Tensor:
@@ -37,10 +37,21 @@ def plain_bias_free_norm(self: BiasFreeLayerNorm2d, hidden_states: Tensor) -> Te
 
 
 def plain_attention(self: TransposedAttention, hidden_states: Tensor) -> Tensor:
+    """Transposed attention of a map to itself."""
+    return _attended(self, *self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1))
+
+
+def plain_cross_attention(self: TransposedCrossAttention, asking: Tensor, asked: Tensor) -> Tensor:
+    """Transposed attention of one map to another."""
+    return _attended(self, self.q_dwconv(self.q(asking)), *self.kv_dwconv(self.kv(asked)).chunk(2, dim=1))
+
+
+def _attended(
+    self: TransposedAttention | TransposedCrossAttention, query: Tensor, key: Tensor, value: Tensor
+) -> Tensor:
     """Eq. 1 of Restormer: unit queries and keys, their products, the softmax, the values, the projection."""
-    shape, num_heads = hidden_states.shape, len(self.temperature)
-    parts = self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1)
-    query, key, value = (part.reshape(shape[0], num_heads, -1, shape[2] * shape[3]) for part in parts)
+    shape, num_heads = query.shape, len(self.temperature)
+    query, key, value = (part.reshape(shape[0], num_heads, -1, shape[2] * shape[3]) for part in (query, key, value))
     query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
     attention = (query @ key.transpose(-2, -1) * self.temperature).softmax(dim=-1)
     return self.project_out((attention @ value).reshape(shape))
@@ -57,6 +68,7 @@ _PLAIN = {
     LayerNorm2d: plain_layer_norm,
     BiasFreeLayerNorm2d: plain_bias_free_norm,
     TransposedAttention: plain_attention,
+    TransposedCrossAttention: plain_cross_attention,
     NAFBlock: plain_naf_block,
 }
 

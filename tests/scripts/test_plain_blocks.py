@@ -12,7 +12,13 @@ TRANSFORMER = {"dim": 4, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1,
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("nafnet", U), ("instructir", U), ("restormer", TRANSFORMER), ("restormer_biasfree", TRANSFORMER)],
+    [
+        ("nafnet", U),
+        ("instructir", U),
+        ("restormer", TRANSFORMER),
+        ("restormer_biasfree", TRANSFORMER),
+        ("moce_ir", {**TRANSFORMER, "dim": 8, "num_dec_blocks": [1, 1, 1]}),
+    ],
 )
 def test_plain_blocks_give_the_same_pictures(name, options):
     torch.manual_seed(0)
