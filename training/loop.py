@@ -162,7 +162,7 @@ def create_accelerator(config: TrainingConfig) -> Accelerator:
 def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Accelerator) -> TrainingState:
     """Optimizer, averaged weights, and all of it as accelerate wants it."""
     if config.run.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+        lay_channels_last(network)
     network.train()
     ema = None if config.ema is None else Ema(network, decay=config.ema.decay)
     if ema is not None:
@@ -175,6 +175,13 @@ def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Acc
     )
     model, optimizer = accelerator.prepare(network, optimizer)
     return TrainingState(model=model, optimizer=optimizer, ema=ema)
+
+
+def lay_channels_last(network: nn.Module) -> None:
+    """Lay the weights of convolutions out with the channels innermost; `Module.to` stumbles over prompts of five axes."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def train_stage(run: TrainingRun) -> None:

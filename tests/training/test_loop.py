@@ -5,9 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_run import TinyConfig, TinyTask, run_tiny, tiny_config
+from torch import nn
 
 from ldrestore.config import load_config
 from ldrestore.errors import LDRestoreError, MissingExtraError
+from ldrestore.training.loop import lay_channels_last
 
 
 def metrics(folder):
@@ -83,3 +85,13 @@ def test_a_missing_tracker_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ldrestore\[train\]'"):
         run_tiny(tiny_config(tmp_path, "run.tracker=tensorboard"))
+
+
+def test_prompts_of_five_axes_stay_as_they_are_in_channels_last():
+    network = nn.Conv2d(4, 8, 3)
+    network.prompts = nn.Parameter(torch.randn(1, 2, 3, 4, 4))
+    expected = network(torch.ones(1, 4, 5, 5))
+    lay_channels_last(network)
+    assert network.weight.is_contiguous(memory_format=torch.channels_last)
+    assert network.prompts.is_contiguous()
+    torch.testing.assert_close(network(torch.ones(1, 4, 5, 5)), expected)
