@@ -178,7 +178,7 @@ def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Acc
 
 
 def lay_channels_last(network: nn.Module) -> None:
-    """Lay the weights of convolutions out with the channels innermost; `Module.to` stumbles over prompts of five axes."""
+    """Lay weights of four axes out with the channels innermost; `Module.to` stumbles over prompts of five."""
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
