@@ -16,6 +16,7 @@ LDRestoreError
 │   └── OutputExistsError            the target exists and overwriting was not asked for
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
 ```
@@ -114,6 +115,10 @@ class WeightsError(LDRestoreError):
 
 class WeightsUnavailableError(WeightsError):
     """A checkpoint cannot be found locally nor downloaded."""
+
+
+class ExportError(LDRestoreError):
+    """A network cannot be exported, computes something else when it is, or the file cannot be written."""
 
 
 class OutOfMemoryError(LDRestoreError, MemoryError):

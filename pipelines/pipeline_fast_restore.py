@@ -15,6 +15,7 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
+from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.tile_restoration import (
@@ -29,8 +30,9 @@ from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
-from ldrestore.weights import align_weights, check_fit, find_model_folder, hash_of_weights, read_json, read_shapes
+from ldrestore.weights import align_weights, check_fit, find_model_folder, read_json, read_shapes
 
 DEFAULT_MEMORY_GB = 4.0
 """Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
@@ -47,11 +49,12 @@ class FastRestorePipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "regressor"
 
-    def __init__(self, regressor: ModelMixin) -> None:
+    def __init__(self, regressor: ModelMixin | OnnxRegressor) -> None:
         """Wrap a network.
 
         Args:
-            regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry.
+            regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry, or an
+                exported network, with which the pipeline restores but cannot be saved.
         """
         super().__init__()
         self.register_modules(regressor=regressor)
@@ -86,6 +89,23 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         align_weights(pipeline.regressor)
         pipeline.regressor.eval()
+        return pipeline
+
+    @classmethod
+    def from_onnx(cls, path: str | Path) -> "FastRestorePipeline":
+        """Load a network that `ldrestore export` wrote; the file alone suffices.
+
+        Args:
+            path: The .onnx file.
+
+        Raises:
+            MissingExtraError: onnxruntime is not installed.
+            WeightsUnavailableError: nothing lies there.
+            WeightsError: the file is damaged, or no export of ours.
+        """
+        regressor = OnnxRegressor(path)
+        pipeline = cls(regressor)
+        pipeline.register_to_config(_name_or_path=regressor.facts.name)
         return pipeline
 
     @torch.no_grad()
@@ -197,8 +217,7 @@ class FastRestorePipeline(DiffusionPipeline):
         return {
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
-            "architecture": type(self.regressor).__name__,
-            "weights_sha256": hash_of_weights(self.regressor),
+            **identity_of(self.regressor),
         }
 
     def _record(
@@ -216,11 +235,7 @@ class FastRestorePipeline(DiffusionPipeline):
             model=model,
             options=options,
             tile_plan=plan.as_dict(),
-            runtime={
-                "device": self.device.type,
-                "dtype": str(self.dtype).removeprefix("torch."),
-                "threads": torch.get_num_threads(),
-            },
+            runtime=runtime_of(self.regressor),
             input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
             output_sha256=hash_of_pixels(result.pixels, result.alpha),
             degradations=estimate and {name: round(probability, 3) for name, probability in estimate.ranked()},
