@@ -45,8 +45,18 @@ class NumberFormat(StrEnum):
     FLOAT16 = "float16"
 
 
+class Engine(StrEnum):
+    """What computes."""
+
+    LOCAL = "local"
+    ONNX = "onnx"
+
+
 ModelOption = Annotated[
-    str, typer.Option(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+    str,
+    typer.Option(
+        metavar="MODEL", help="A name that `ldrestore models` lists, the folder of a model, or an exported .onnx file."
+    ),
 ]
 
 ScaleOption = Annotated[
@@ -96,6 +106,13 @@ DeviceOption = Annotated[
 
 DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the network; the 16-bit ones are for GPUs.")]
 
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        help="`local` computes with torch, `onnx` with onnxruntime on the CPU, exporting a model at its first use."
+    ),
+]
+
 RecordOption = Annotated[
     bool,
     typer.Option(
@@ -116,6 +133,7 @@ def restore_command(  # each parameter is an option
     self_ensemble: SelfEnsembleOption = False,
     device: DeviceOption = "auto",
     dtype: DtypeOption = NumberFormat.FLOAT32,
+    engine: EngineOption = Engine.LOCAL,
     picture_format: FormatOption = None,
     quality: QualityOption = 95,
     record: RecordOption = True,
@@ -145,7 +163,13 @@ def restore_command(  # each parameter is an option
         outcomes = planned(plan)
     else:
         work = _restoring(
-            _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet),
+            _load(
+                model,
+                device=device,
+                dtype=dtype,
+                engine=engine,
+                shows_progress=len(plan.jobs) == 1 and not quiet,
+            ),
             options,
             quality=quality,
             may_overwrite=overwrite,
@@ -193,7 +217,7 @@ def _parse_tile(text: str) -> int | str:
     return int(text)
 
 
-def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool) -> Any:
+def _load(model: str, *, device: str, dtype: NumberFormat, engine: Engine, shows_progress: bool) -> Any:
     """The pipeline that restores, its own progress bar over tiles shown or not."""
     import torch
     from diffusers.utils import logging
@@ -202,7 +226,7 @@ def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool)
 
     logging.disable_progress_bar()  # of the loading, which takes less time than reading about it
 
-    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
+    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value), engine=engine.value)
     restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
 
