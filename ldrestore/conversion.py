@@ -13,10 +13,7 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
-from ldrestore.weights import hash_of_file, load_strictly, read_checkpoint
-
-ORIGIN_FILE = "ldrestore.json"
-"""Beside the model: where the weights come from, and their licence."""
+from ldrestore.weights import ORIGIN_FILE, hash_of_file, load_strictly, read_checkpoint
 
 INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""

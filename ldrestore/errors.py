@@ -19,6 +19,7 @@ LDRestoreError
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
+├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
 ```
@@ -129,6 +130,10 @@ class OtherGuideError(EmbeddingCacheError, InputError):
 
 class MissingEmbeddingError(EmbeddingCacheError):
     """A cache holds no embedding of the picture that was asked for."""
+
+
+class ExportError(LDRestoreError):
+    """A network cannot be exported, computes something else when it is, or the file cannot be written."""
 
 
 class OutOfMemoryError(LDRestoreError, MemoryError):

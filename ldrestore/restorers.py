@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 PIPELINES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline"}
 """Class name in a folder's model_index.json to the class."""
-LOAD_OPTIONS = ("device", "dtype")
+ENGINES = ("local", "onnx")
+"""What computes: torch in this process, or onnxruntime."""
+LOAD_OPTIONS = ("device", "dtype", "engine")
 """Options of `restore` that choose how a model is loaded; the others go to the pipeline's call."""
 MAX_LOADED = 2
 """Models that `restore` keeps in memory."""
@@ -40,9 +42,9 @@ def restore(
 
     Args:
         image: A path, PIL, numpy, torch, a photo, or a list of them; see `ldrestore.images.inputs.to_photos`.
-        model: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub. The last two
-            models used stay in memory.
-        options: `device` and `dtype` as for `load_restorer`; the others as for the pipeline's call, e.g.
+        model: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository "owner/name" of
+            the Hub. The last two models used stay in memory.
+        options: `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call, e.g.
             `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
             self_ensemble, output_type.
 
@@ -57,43 +59,91 @@ def restore(
     for name in options:
         if name not in (*known, *LOAD_OPTIONS):
             raise UnknownNameError(f"option of {pipeline_class.__name__}", name, [*known, *LOAD_OPTIONS])
-    device = device_of(options.pop("device", "auto"))
-    dtype = _dtype_of(options.pop("dtype", None))
-    pipeline = _loaded(str(model), str(device), dtype, _stamp(location))
+    engine = _engine_of(options.pop("engine", "local"), model)
+    device, dtype = _place_of(options.pop("device", "auto"), options.pop("dtype", None), engine=engine)
+    pipeline = _loaded(str(model), str(device), dtype, engine, _stamp(location))
     return pipeline(image, **options)
 
 
 def load_restorer(
-    name_or_path: str | Path, *, device: "str | torch.device" = "auto", dtype: "str | torch.dtype | None" = None
+    name_or_path: str | Path,
+    *,
+    device: "str | torch.device" = "auto",
+    dtype: "str | torch.dtype | None" = None,
+    engine: str = "local",
 ) -> "DiffusionPipeline":
     """Load a model, ready to be called many times.
 
     Args:
-        name_or_path: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub.
+        name_or_path: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository
+            "owner/name" of the Hub.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or a device such as "cuda:1".
         dtype: Number format to compute in: a torch dtype or its name; None for float32.
+        engine: "local" computes with torch. "onnx" computes with onnxruntime, on the CPU in float32; a model's network
+            is exported at its first use, and kept in the user's cache. An .onnx file is always computed so.
 
     Returns:
         A pipeline of the model's track, e.g. `FastRestorePipeline`.
 
     Raises:
-        InputError: no such device or number format.
+        InputError: no such device, number format or engine.
         WeightsUnavailableError: no such model within reach.
         WeightsError: the model is damaged.
+        MissingExtraError: the engine's packages are not installed.
+        ExportError: the network cannot be exported.
     """
+    engine = _engine_of(engine, name_or_path)
     location, pipeline_class = _locate(name_or_path)
-    chosen_device, chosen_dtype = device_of(device), _dtype_of(dtype)
+    chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
+    if _is_exported(name_or_path):
+        return pipeline_class.from_onnx(location)
     pipeline = pipeline_class.from_pretrained(location, dtype=chosen_dtype)
+    if engine == "onnx":
+        from ldrestore.onnx_export import export_to_cache
+        from ldrestore.regressors.onnx_regressor import OnnxRegressor
+
+        licence = _licence_of(name_or_path, location)
+        path = export_to_cache(pipeline.regressor, name=pipeline.config["_name_or_path"], licence=licence)
+        pipeline.register_modules(regressor=OnnxRegressor(path))
     return pipeline.to(chosen_device)
+
+
+def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: bool = False) -> Path:
+    """Export a model's network to one .onnx file, which `restore` takes in place of the model.
+
+    Args:
+        name_or_path: A name of `list_models()`, the folder of a model, or a repository "owner/name" of the Hub.
+        out_path: The file, whose name ends in .onnx.
+        overwrite: Whether an existing file is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the file exists, its folder does not, its name ends otherwise, or the model is such a file itself.
+        WeightsError: the model is missing or damaged.
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        ExportError: the network cannot be exported, or the file cannot be written.
+    """
+    from ldrestore.onnx_export import check_target, export
+
+    if _is_exported(name_or_path):
+        raise InputError(f"{name_or_path} is an export already; name the model that it was made of")
+    check_target(Path(out_path), overwrite=overwrite)
+    pipeline = load_restorer(name_or_path, device="cpu")
+    location, _ = _locate(name_or_path)
+    licence = _licence_of(name_or_path, location)
+    name = pipeline.config["_name_or_path"]
+    return export(pipeline.regressor, out_path, name=name, licence=licence, overwrite=overwrite)
 
 
 _NOT_OPTIONS = frozenset({"self", "image", "return_dict"})
 
 
 @lru_cache(maxsize=MAX_LOADED)
-def _loaded(name: str, device: str, dtype: "torch.dtype", stamp: tuple[Any, ...]) -> "DiffusionPipeline":
+def _loaded(name: str, device: str, dtype: "torch.dtype", engine: str, stamp: tuple[Any, ...]) -> "DiffusionPipeline":
     """A loaded model, shared by calls; the stamp of its files makes a changed model another one."""
-    return load_restorer(name, device=device, dtype=dtype)
+    return load_restorer(name, device=device, dtype=dtype, engine=engine)
 
 
 def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
@@ -105,6 +155,8 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
     """
     from ldrestore.weights import find_model_folder, read_json
 
+    if _is_exported(name_or_path):
+        return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
     location = name_or_path
     if name_or_path in MODELS:
         location = Path(__file__).resolve().parent / MODELS.get(str(name_or_path)).location
@@ -125,9 +177,55 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
 
 
 def _stamp(location: str | Path) -> tuple[Any, ...]:
-    """Name, time and size of the weight files of a local folder; empty for a repository."""
-    files = sorted(Path(location).rglob("*.safetensors")) if Path(location).is_dir() else []
+    """Name, time and size of the weight files of a local folder, or of an exported file; empty for a repository."""
+    path = Path(location)
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+
+
+def _is_exported(name_or_path: str | Path) -> bool:
+    """Whether a model's name is that of an .onnx file, there or not."""
+    return Path(name_or_path).suffix == ".onnx" and not Path(name_or_path).is_dir()
+
+
+def _licence_of(name_or_path: str | Path, location: str | Path) -> str:
+    """Licence of a model's weights, as far as its record or its folder says."""
+    from ldrestore.weights import ORIGIN_FILE, find_model_folder, read_json
+
+    if name_or_path in MODELS:
+        return MODELS.get(str(name_or_path)).licence
+    origin = find_model_folder(location) / ORIGIN_FILE
+    return str(read_json(origin).get("weights_licence", "not stated")) if origin.is_file() else "not stated"
+
+
+def _engine_of(engine: str, model: str | Path) -> str:
+    """The engine that is meant; an exported file has but one.
+
+    Raises:
+        UnknownNameError: no such engine.
+    """
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", str(engine), ENGINES)
+    return "onnx" if _is_exported(model) else engine
+
+
+def _place_of(
+    device: "str | torch.device", dtype: "str | torch.dtype | None", *, engine: str
+) -> "tuple[torch.device, torch.dtype]":
+    """The device and the number format that are meant.
+
+    Raises:
+        InputError: no such device or format, or not with this engine.
+    """
+    if engine != "onnx":
+        return device_of(device), _dtype_of(dtype)
+    chosen_device, chosen_dtype = device_of("cpu" if device == "auto" else device), _dtype_of(dtype)
+    if (chosen_device.type, str(chosen_dtype)) != ("cpu", "torch.float32"):
+        raise InputError(
+            f"the engine onnx computes on the CPU in float32, got {chosen_device} and {chosen_dtype}; leave out device "
+            "and dtype, or use the engine local"
+        )
+    return chosen_device, chosen_dtype
 
 
 def device_of(device: "str | torch.device") -> "torch.device":

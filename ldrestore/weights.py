@@ -34,6 +34,9 @@ PREFIXES = ("module.", "net.")
 MODEL_FILES = ("*.json", "*.safetensors", "*.md")
 """What is fetched of a Hub repository; never code."""
 
+ORIGIN_FILE = "ldrestore.json"
+"""Beside a converted model: where the weights come from, and their licence."""
+
 ALIGNMENT = 64
 """Bytes; what torch's own allocations are aligned to."""
 

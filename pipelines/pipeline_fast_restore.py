@@ -15,6 +15,7 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
+from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.saved_folder import check_saved_pipeline
@@ -40,6 +41,7 @@ from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
 
@@ -59,11 +61,12 @@ class FastRestorePipeline(DiffusionPipeline):
     model_cpu_offload_seq = "instruction_head->regressor"
     _optional_components = ["instruction_head"]  # noqa: RUF012  a list in the base class too
 
-    def __init__(self, regressor: ModelMixin, instruction_head: InstructionHead | None = None) -> None:
+    def __init__(self, regressor: ModelMixin | OnnxRegressor, instruction_head: InstructionHead | None = None) -> None:
         """Wrap a network.
 
         Args:
-            regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry.
+            regressor: Takes lq (B, 3, H, W) in [0, 1] to the restored picture; a class of the regressor registry, or an
+                exported network, with which the pipeline restores but cannot be saved.
             instruction_head: Makes instructions to embeddings that steer the network, which must have been trained with
                 this very head: to another one it listens, and does something else.
 
@@ -107,6 +110,23 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         for part in parts:
             align_weights(part.eval())
+        return pipeline
+
+    @classmethod
+    def from_onnx(cls, path: str | Path) -> "FastRestorePipeline":
+        """Load a network that `ldrestore export` wrote; the file alone suffices.
+
+        Args:
+            path: The .onnx file.
+
+        Raises:
+            MissingExtraError: onnxruntime is not installed.
+            WeightsUnavailableError: nothing lies there.
+            WeightsError: the file is damaged, or no export of ours.
+        """
+        regressor = OnnxRegressor(path)
+        pipeline = cls(regressor)
+        pipeline.register_to_config(_name_or_path=regressor.facts.name)
         return pipeline
 
     @torch.no_grad()
@@ -181,7 +201,7 @@ class FastRestorePipeline(DiffusionPipeline):
                 model=model,
                 options=options,
                 tile_plan=plan.as_dict(),
-                runtime=self._runtime(),
+                runtime=runtime_of(self.regressor),
                 input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
                 output_sha256=hash_of_pixels(result.pixels, result.alpha),
                 degradations=estimate and {name: round(share, 3) for name, share in estimate.ranked()},
@@ -298,17 +318,8 @@ class FastRestorePipeline(DiffusionPipeline):
         return {
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
-            "architecture": type(self.regressor).__name__,
-            "weights_sha256": hash_of_weights(self.regressor),
+            **identity_of(self.regressor),
             "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
-        }
-
-    def _runtime(self) -> dict[str, Any]:
-        """Device, number type and threads, for the records."""
-        return {
-            "device": self.regressor.device.type,
-            "dtype": str(self.regressor.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
         }
 
 

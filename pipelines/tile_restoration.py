@@ -13,6 +13,7 @@ from ldrestore.errors import InputError, WeightsError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.tiles import fixed_plan, plan_tiles, restore_tiled, step_down, tile_starts
 from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def one_pass(
-    network: ModelMixin, lq: Tensor, *, device: torch.device, embedding: Tensor | None = None
+    network: ModelMixin | OnnxRegressor, lq: Tensor, *, device: torch.device, embedding: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """One forward pass, padded by reflection; the residual is taken in the network's precision, added in float32.
 
@@ -162,7 +163,9 @@ def mean_over_orientations(restore: Callable[[Tensor], Tensor], lq: Tensor) -> T
     return total / NUM_ORIENTATIONS
 
 
-def _residual(network: ModelMixin, rgb: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _residual(
+    network: ModelMixin | OnnxRegressor, rgb: Tensor, embedding: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """What the network changes, (1, 3, H, W) in its own type to float32, and its logits, if it estimates."""
     options = {} if embedding is None else {"embedding": embedding.to(rgb)}
     if record_of(network).gives_estimate:

@@ -21,7 +21,7 @@ LAYERS = (
     ("datasets",),
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
-    ("conversion", "pipelines"),
+    ("conversion", "onnx_export", "pipelines"),
     ("restorers",),
     ("evaluation",),
     ("training",),

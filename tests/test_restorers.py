@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ExportError, InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.restorers import list_models, load_restorer, restore
+from ldrestore.restorers import ENGINES, export_model, list_models, load_restorer, restore
 from tests.tiny_instructed import fill_cache, tiny_instructed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +107,46 @@ def test_unknown_devices_and_number_formats_are_refused(folder):
         load_restorer(folder, device="cuda:99")
     with pytest.raises(UnknownNameError, match="unknown dtype 'float8'"):
         load_restorer(folder, dtype="float8")
+
+
+def test_the_engine_onnx_exports_a_model_once(folder, picture, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    exported, expected = (restore(picture, model=folder, engine=engine, device="cpu") for engine in ENGINES[::-1])
+    difference = np.subtract(exported.images[0], expected.images[0], dtype=int)
+    assert np.abs(difference).max() <= 1
+    hashes = [output.records[0]["model"]["weights_sha256"] for output in (exported, expected)]
+    assert hashes[0] == hashes[1]
+    (file,) = (tmp_path / "cache" / "ldrestore" / "onnx").iterdir()
+    assert file.name.startswith("nafnet-")
+    before = file.stat().st_mtime_ns
+    again = load_restorer(folder, engine="onnx")(picture)
+    assert again.records == exported.records
+    assert file.stat().st_mtime_ns == before
+    from_file = restore(picture, model=file)
+    assert from_file.records == exported.records
+    save_model(folder, seed=1)
+    assert restore(picture, model=folder, engine="onnx").records != exported.records
+    assert len(list(file.parent.iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_made_names_the_way_out(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ExportError, match="set XDG_CACHE_HOME"):
+        load_restorer(folder, engine="onnx")
+
+
+def test_what_the_engine_onnx_cannot_do_is_refused_before_loading(folder, tmp_path):
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'onyx'; did you mean 'onnx'"):
+        load_restorer(folder, engine="onyx")
+    with pytest.raises(InputError, match="on the CPU in float32"):
+        load_restorer(folder, engine="onnx", dtype="bfloat16")
+    with pytest.raises(InputError, match="on the CPU in float32"):
+        restore(np.zeros((4, 4, 3)), model=tmp_path / "x.onnx", dtype="float16")
+    with pytest.raises(WeightsUnavailableError, match=r"no file at .*x\.onnx"):
+        load_restorer(tmp_path / "x.onnx")
+    with pytest.raises(InputError, match="an export already"):
+        export_model(tmp_path / "x.onnx", tmp_path / "y.onnx")
 
 
 @pytest.mark.e2e

@@ -1,6 +1,5 @@
 """`ldrestore info`: all that is known of one model."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -70,11 +69,11 @@ def _facts(model: str) -> dict[str, Any]:
         "architecture": architecture.name,
         "network": type(network).__name__,
         "network_options": {key: value for key, value in network.config.items() if not key.startswith("_")},
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": network.num_parameters(),
         "bytes_per_pixel": architecture.bytes_per_pixel,
         "instructions": _instructions(restorer.instruction_head),
         "source": architecture.source,
-        "provenance": _read_json(folder / "ldrestore.json"),
+        "provenance": _provenance(network, folder),
         "weights_sha256": _hashes(folder),
         "card": _read_text(folder / "README.md"),
     }
@@ -91,13 +90,28 @@ def _instructions(head: "InstructionHead | None") -> dict[str, Any] | None:
     }
 
 
+def _provenance(network: Any, folder: Path) -> Any:
+    """Where the weights come from: what an exported file tells of itself, or the folder's note; None without one."""
+    from ldrestore.regressors.onnx_regressor import OnnxRegressor
+
+    if isinstance(network, OnnxRegressor):
+        facts = network.facts
+        return {
+            "exported_from": facts.name,
+            "exported_weights_sha256": facts.weights_sha256,
+            "exported_with": f"ldrestore {facts.ldrestore}",
+            "weights_licence": facts.licence,
+        }
+    return _read_json(folder / "ldrestore.json")
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every weight file of a model folder, by its path inside it."""
-    hashes = {}
-    for path in sorted(folder.rglob("*.safetensors")):
-        with path.open("rb") as file:
-            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    """SHA-256 of every weight file of a model folder, by its path inside it; or of the one exported file."""
+    from ldrestore.weights import hash_of_file
+
+    if folder.is_file():
+        return {folder.name: hash_of_file(folder)}
+    return {path.relative_to(folder).as_posix(): hash_of_file(path) for path in sorted(folder.rglob("*.safetensors"))}
 
 
 def _read_json(path: Path) -> Any:

@@ -47,8 +47,18 @@ class NumberFormat(StrEnum):
     FLOAT16 = "float16"
 
 
+class Engine(StrEnum):
+    """What computes."""
+
+    LOCAL = "local"
+    ONNX = "onnx"
+
+
 ModelOption = Annotated[
-    str, typer.Option(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+    str,
+    typer.Option(
+        metavar="MODEL", help="A name that `ldrestore models` lists, the folder of a model, or an exported .onnx file."
+    ),
 ]
 
 InstructionOption = Annotated[
@@ -115,6 +125,13 @@ DeviceOption = Annotated[
 
 DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the network; the 16-bit ones are for GPUs.")]
 
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        help="`local` computes with torch, `onnx` with onnxruntime on the CPU, exporting a model at its first use."
+    ),
+]
+
 RecordOption = Annotated[
     bool,
     typer.Option(
@@ -137,6 +154,7 @@ def restore_command(  # each parameter is an option
     self_ensemble: SelfEnsembleOption = False,
     device: DeviceOption = "auto",
     dtype: DtypeOption = NumberFormat.FLOAT32,
+    engine: EngineOption = Engine.LOCAL,
     picture_format: FormatOption = None,
     quality: QualityOption = 95,
     record: RecordOption = True,
@@ -166,7 +184,8 @@ def restore_command(  # each parameter is an option
     if dry_run or not plan.jobs:
         outcomes = planned(plan)
     else:
-        restorer = _load(model, device=device, dtype=dtype, shows_progress=len(plan.jobs) == 1 and not quiet)
+        shows_progress = len(plan.jobs) == 1 and not quiet
+        restorer = _load(model, device=device, dtype=dtype, engine=engine, shows_progress=shows_progress)
         if instruction is not None:  # one that is not understood is a wrong call, not a failure of each picture
             restorer.understand(instruction)
         if embeddings is not None:
@@ -214,7 +233,7 @@ def _parse_tile(text: str) -> int | str:
     return int(text)
 
 
-def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool) -> Any:
+def _load(model: str, *, device: str, dtype: NumberFormat, engine: Engine, shows_progress: bool) -> Any:
     """The pipeline that restores, its own progress bar over tiles shown or not."""
     import torch
     from diffusers.utils import logging
@@ -223,7 +242,7 @@ def _load(model: str, *, device: str, dtype: NumberFormat, shows_progress: bool)
 
     logging.disable_progress_bar()  # of the loading, which takes less time than reading about it
 
-    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value))
+    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value), engine=engine.value)
     restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
 

@@ -8,6 +8,7 @@ from torch import nn
 from ldrestore.errors import UnknownNameError
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
 
 def list_regressors() -> dict[str, RegressorRecord]:
@@ -37,12 +38,16 @@ def create_regressor(name: str, **overrides: Any) -> nn.Module:
     return network_class(**{**record.options, **overrides})
 
 
-def record_of(network: nn.Module) -> RegressorRecord:
+def record_of(network: nn.Module | OnnxRegressor) -> RegressorRecord:
     """The record that describes a network: the variant with its very options, else one of its class.
+
+    An exported network carries its own.
 
     Raises:
         UnknownNameError: the class belongs to no registered regressor.
     """
+    if isinstance(network, OnnxRegressor):
+        return network.record
     target = f"{type(network).__module__}:{type(network).__name__}"
     same_class = [record for record in REGRESSORS if record.target == target]
     if not same_class:

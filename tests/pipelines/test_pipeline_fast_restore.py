@@ -291,7 +291,12 @@ def test_records_tell_input_weights_options_and_machine(pipeline, picture):
     first, again = pipeline(lq).records[0], pipeline(lq).records[0]
     assert first == again
     assert json.loads(json.dumps(first)) == first
-    assert first["runtime"] == {"device": "cpu", "dtype": "float32", "threads": torch.get_num_threads()}
+    assert first["runtime"] == {
+        "engine": "local",
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": torch.get_num_threads(),
+    }
     assert pipeline(lq, fidelity=0.5).records[0]["options"]["fidelity"] == 0.5
     with torch.no_grad():
         pipeline.regressor.intro.bias.add_(0.1)
