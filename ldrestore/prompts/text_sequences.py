@@ -43,6 +43,9 @@ class SpecialTokens:
 CLIP_TOKENS = SpecialTokens()
 """Of SD 2.1."""
 
+NEGLIGIBLE = torch.finfo(torch.float32).eps
+"""A share of this or less cannot be told from rounding, since shares sum to 1."""
+
 
 def text_conditioning(
     embeddings: Tensor,
@@ -83,7 +86,7 @@ def mixed_text(
 ) -> Tensor:
     """e_txt = sum_i p_i E_txt(words_i), Eq. 3. Sequences of all degradations go through the encoder as one batch.
 
-    Where nothing is trained, degradations whose p_i is 0 in the whole batch are left out.
+    Where nothing is trained, degradations whose p_i is lost in rounding in the whole batch are left out.
 
     Args:
         words: (B, N, K, D), learned words.
@@ -104,7 +107,7 @@ def mixed_text(
             f"{tuple(probabilities.shape)}"
         )
     if not torch.is_grad_enabled():
-        is_present = (probabilities != 0).any(dim=0)  # (N,)
+        is_present = ~(probabilities <= NEGLIGIBLE).all(dim=0)  # (N,); NaN counts as present, and is seen afterwards
         words, probabilities = words[:, is_present], probabilities[:, is_present]
     sequences = embed_sequences(words, text_encoder=text_encoder, tokens=tokens)  # (B, N, L, D)
     texts = encode_embeddings(text_encoder, sequences.flatten(0, 1)).unflatten(0, sequences.shape[:2])
@@ -139,7 +142,9 @@ def embed_sequences(words: Tensor, *, text_encoder: CLIPTextModel, tokens: Speci
         raise ConfigError(
             f"{tokens} lie outside a vocabulary of {table.num_embeddings}; take those of the encoder's tokenizer"
         )
-    numbers = torch.tensor([tokens.start, tokens.end, tokens.padding], device=table.weight.device)
+    # weights that accelerate off-loads one by one are on no device until they are called
+    device = words.device if table.weight.is_meta else table.weight.device
+    numbers = torch.tensor([tokens.start, tokens.end, tokens.padding], device=device)
     start, end, padding = table(numbers).to(words.device).split(1)  # (1, D) each
     ends = torch.cat([end, padding.expand(length - K - 2, -1)]).expand(*batch, -1, -1)  # (..., L - K - 1, D)
     return torch.cat([start.expand(*batch, -1, -1), words.to(start.dtype), ends], dim=-2)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from accelerate import cpu_offload
 from accelerate.hooks import ModelHook, add_hook_to_module
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -119,7 +120,7 @@ def test_gradients_reach_adapter_and_pool_and_nothing_else(encoder):
 
 
 def test_absent_degradations_are_not_encoded_where_nothing_is_trained(encoder, monkeypatch):
-    words, probabilities = torch.randn(2, 3, 5, 8), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.4, 0.6]])
+    words, probabilities = torch.randn(2, 3, 5, 8), torch.tensor([[1e-9, 1.0, 0.0], [0.0, 0.4, 0.6]])
     batches = []
     forward = encoder.encoder.forward
 
@@ -133,6 +134,12 @@ def test_absent_degradations_are_not_encoded_where_nothing_is_trained(encoder, m
         mixed = mixed_text(words, probabilities, text_encoder=encoder, tokens=TOKENS)
     assert batches == [6, 4]
     torch.testing.assert_close(mixed, trained.detach())
+
+
+def test_probabilities_that_are_no_numbers_are_not_hidden(encoder):
+    with torch.no_grad():
+        mixed = mixed_text(torch.randn(1, 2, 5, 8), torch.full((1, 2), torch.nan), text_encoder=encoder, tokens=TOKENS)
+    assert mixed.isnan().all()
 
 
 def test_learned_words_take_the_encoders_type(encoder):
@@ -154,6 +161,16 @@ def test_an_offloaded_encoder_is_fetched_as_if_it_were_called(encoder):
     add_hook_to_module(offloaded, Watched())
     encode_embeddings(offloaded, torch.randn(1, 12, 8))
     assert Watched.fetched == 1
+
+
+def test_an_encoder_whose_weights_are_offloaded_one_by_one_computes_the_same(encoder):
+    words, probabilities = torch.randn(1, 3, 5, 8), torch.tensor([[0.2, 0.3, 0.5]])
+    expected = mixed_text(words, probabilities, text_encoder=encoder, tokens=TOKENS)
+    offloaded = CLIPTextModel(encoder.config).eval()
+    offloaded.load_state_dict(encoder.state_dict())
+    cpu_offload(offloaded, execution_device=torch.device("cpu"))
+    assert offloaded.get_input_embeddings().weight.is_meta
+    assert torch.equal(mixed_text(words, probabilities, text_encoder=offloaded, tokens=TOKENS), expected)
 
 
 def test_the_special_tokens_are_the_tokenizers():
