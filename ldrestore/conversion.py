@@ -1,4 +1,4 @@
-"""Published checkpoints to folders that `from_pretrained` loads, of `FastRestorePipeline` or of `InstructionHead`."""
+"""Published checkpoints to folders that `from_pretrained` loads: pipelines, instruction heads, CLIP towers."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from ldrestore.errors import InputError, WeightsError
+from ldrestore.guides.clip_layout import tower_config, tower_weights
+from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
@@ -18,6 +20,12 @@ from ldrestore.weights import ORIGIN_FILE, hash_of_file, load_strictly, read_che
 INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""
 
+CLIP_TOWER = "clip_tower"
+"""Name under which `convert` takes a checkpoint of OpenCLIP, of whose vision tower it makes a `ClipTower`."""
+
+CLIP_SOURCE = "https://github.com/mlfoundations/open_clip"
+CLIP_LICENCE = "MIT for LAION's weights; of others, see their source"
+
 
 def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head: str | Path | None = None) -> Path:
     """Convert a published checkpoint.
@@ -26,7 +34,9 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
     such as "nafnet_sidd_w32", refuses another one; the architecture's own name, such as "nafnet", takes any.
 
     Args:
-        name: Registry name of the regressor, or "instructir_head" for the text head that InstructIR is published with.
+        name: Registry name of the regressor; "instructir_head" for the text head that InstructIR is published with; or
+            "clip_tower" for the vision transformer of an OpenCLIP with plain GELU, such as LAION's ViT-H/14. (OpenAI's
+            own weights, of quick GELU, are published in the layout of transformers and need no conversion.)
         checkpoint_path: The published file, pickle or safetensors.
         out_dir: Folder to write; must not exist, or be empty.
         head: The file of the instruction head that is published beside the checkpoint, so that the model follows
@@ -43,10 +53,11 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
             network's.
     """
     checkpoint, out_dir = Path(checkpoint_path), Path(out_dir)
-    if head is not None and (name == INSTRUCTION_HEAD or not REGRESSORS.get(name).takes_embedding):
+    converters = {INSTRUCTION_HEAD: _convert_instruction_head, CLIP_TOWER: _convert_clip_tower}
+    if head is not None and (name in converters or not REGRESSORS.get(name).takes_embedding):
         raise InputError(f"{name} takes no instruction head; leave the head out")
-    if name == INSTRUCTION_HEAD:
-        return _convert_instruction_head(checkpoint, out_dir)
+    if name in converters:
+        return converters[name](checkpoint, out_dir)
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline  # a sibling, used to write the folder
 
     record = REGRESSORS.get(name)
@@ -73,6 +84,26 @@ def _convert_instruction_head(checkpoint: Path, out_dir: Path) -> Path:
     _check_new(out_dir)
     _read_head(checkpoint).save_pretrained(out_dir)
     _write_origin(out_dir, checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
+    return out_dir
+
+
+def _convert_clip_tower(checkpoint: Path, out_dir: Path) -> Path:
+    """Convert the vision tower of OpenCLIP's checkpoint to a folder that `ClipTower.from_pretrained` loads.
+
+    Raises:
+        InputError: the folder is not empty.
+        WeightsUnavailableError: no such file.
+        WeightsError: the file is damaged, or holds no such tower.
+    """
+    from transformers import CLIPVisionModelWithProjection  # slow to import, and needed here alone
+
+    _check_new(out_dir)
+    weights = read_checkpoint(checkpoint)
+    model = CLIPVisionModelWithProjection(tower_config(weights, source=checkpoint.name))
+    load_strictly(model, tower_weights(weights, source=checkpoint.name), source=checkpoint.name)
+    with without_progress_bar():
+        model.eval().save_pretrained(out_dir)
+    _write_origin(out_dir, checkpoint, name=CLIP_TOWER, source=CLIP_SOURCE, licence=CLIP_LICENCE)
     return out_dir
 
 

@@ -1,6 +1,10 @@
 """The dataclasses that the stages hand on to each other."""
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FIRST_SET = (
     "gaussian_noise",
@@ -30,6 +34,19 @@ DOMAIN_SET = (
     "demosaic",
 )
 """The degradations of single domains: remote sensing, medicine, displays, water and raw sensors."""
+
+MPERCEIVER_SET = (
+    "haze",
+    "snow",
+    "gaussian_noise",
+    "rain",
+    "motion_blur",
+    "defocus_blur",
+    "real_noise",
+    "raindrop",
+    "low_light",
+)
+"""The nine degradations of MPerceiver, in its released order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +82,15 @@ class DegradationEstimate:
     def ranked(self) -> list[tuple[str, float]]:
         """Names and probabilities, the surest first."""
         return sorted(zip(self.names, self.probabilities, strict=True), key=lambda pair: -pair[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditioning:
+    """What steers the denoising: words for the U-Net's cross-attention, and how much of each degradation there is."""
+
+    prompt_embeds: "Tensor"
+    """(B, L, D), L = 77 and D = 1024 on SD 2.1; tokens as the text encoder puts them out."""
+    probabilities: "Tensor"
+    """(B, N), P, each row in [0, 1] and summing to 1."""
+    names: tuple[str, ...]
+    """The N degradations that the columns of P stand for."""

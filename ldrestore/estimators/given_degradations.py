@@ -1,0 +1,56 @@
+"""Degradations that a user names in place of a prediction: "rain=0.7,gaussian_noise=0.3"."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ldrestore.errors import InputError, UnknownNameError
+from ldrestore.structures import DegradationEstimate
+
+SUM_TOLERANCE = 1e-3
+"""By which given weights may miss 1."""
+
+
+def given_estimate(degradations: str | Mapping[str, float], names: Sequence[str]) -> DegradationEstimate:
+    """The probabilities P that a user gives.
+
+    Args:
+        degradations: Weights by name, which sum to 1; as text "rain=0.7,gaussian_noise=0.3", or "rain" alone.
+        names: The N degradations that the model knows.
+
+    Returns:
+        A value for each of `names`; 0 for those that were not given, the others scaled to sum to 1 exactly.
+
+    Raises:
+        UnknownNameError: the model does not know one; the closest ones are named.
+        InputError: a weight is no number in [0, 1], a name occurs twice, or the weights do not sum to 1 within 1e-3.
+    """
+    weights = _parse(degradations) if isinstance(degradations, str) else dict(degradations)
+    for name in weights:
+        if name not in names:
+            raise UnknownNameError("degradation", name, names)
+    is_valid = all(isinstance(weight, int | float) and 0 <= weight <= 1 for weight in weights.values())
+    total = math.fsum(weights.values()) if is_valid else math.nan
+    if not abs(total - 1) <= SUM_TOLERANCE:
+        raise InputError(
+            f"weights of degradations must lie in [0, 1] and sum to 1, got {weights}; "
+            'write for example "rain=0.7,gaussian_noise=0.3"'
+        )
+    return DegradationEstimate(tuple(names), tuple(weights.get(name, 0.0) / total for name in names))
+
+
+def _parse(text: str) -> dict[str, float]:
+    """Weights by name; a name without a weight has 1.
+
+    Raises:
+        InputError: a weight is no number, or a name occurs twice.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, separator, weight = (piece.strip() for piece in part.partition("="))
+        if name in weights:
+            raise InputError(f"degradation {name} is given twice in {text!r}; give it once")
+        try:
+            weights[name] = float(weight) if separator else 1.0
+        except ValueError:
+            raise InputError(f"the weight of {name} is no number: {weight!r}; write {name}=0.5 for one half") from None
+    return weights
