@@ -28,6 +28,14 @@ class PreparedPrompts(NamedTuple):
     """(N, M, heads, D)."""
 
 
+class AveragedProjection(nn.Linear):
+    """sum_i p_i (W x_i + b), from the average sum_i p_i x_i and the sum of the p_i."""
+
+    def forward(self, average: Tensor, total: Tensor) -> Tensor:
+        """(B, L, C) and (B, 1, 1) to (B, L, out_features)."""
+        return F.linear(average, self.weight) + total * self.bias
+
+
 class PromptCrossAttention(DispatchedAttention):
     """sum_i p_i MHCA(q, V_i, V_i): each position asks every degradation's prompts, and the answers are averaged by P.
 
@@ -49,7 +57,7 @@ class PromptCrossAttention(DispatchedAttention):
         self.to_q = nn.Linear(num_channels, inner, bias=False)
         self.to_k = nn.Linear(prompt_dim, inner, bias=False)
         self.to_v = nn.Linear(prompt_dim, inner, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(inner, num_channels)])
+        self.to_out = nn.ModuleList([AveragedProjection(inner, num_channels)])
 
     def prepare(self, prompts: Tensor) -> PreparedPrompts:
         """Keys and values of a pool: (N, M, prompt_dim), normalised."""
@@ -66,9 +74,7 @@ class PromptCrossAttention(DispatchedAttention):
         shares = probabilities.to(answers.dtype)
         answers = answers.reshape(N, B, -1).transpose(0, 1)  # (B, N, L * heads * D)
         mixed = (shares.unsqueeze(1) @ answers).view(B, L, -1)  # (B, L, heads * D)
-        projection = self.to_out[0]
-        bias = shares.sum(dim=1)[:, None, None] * projection.bias  # (B, 1, C): sum_i p_i b
-        return F.linear(mixed, projection.weight) + bias
+        return self.to_out[0](mixed, shares.sum(dim=1)[:, None, None])
 
 
 def add_prompts(

@@ -33,7 +33,7 @@ def cross_attention(attention, query, prompts):
             scores = torch.stack([q @ (attention.to_k.weight[rows] @ prompt) / math.sqrt(4) for prompt in prompts])
             values = torch.stack([attention.to_v.weight[rows] @ prompt for prompt in prompts])
             heads.append(scores.softmax(dim=0) @ values)
-        answers.append(attention.to_out[0](torch.cat(heads)))
+        answers.append(attention.to_out[0].weight @ torch.cat(heads) + attention.to_out[0].bias)
     return torch.stack(answers)
 
 
