@@ -285,6 +285,9 @@ def _draw_panels(
         for panel, (name, values) in zip(panels[len(pictures) :], maps.items(), strict=False):
             glow = panel.imshow(values, cmap=_GLOW, vmin=0, vmax=top, interpolation="nearest")
             panel.set_title(name)
+        if height > 2 * width:  # titles are wider than such pictures, and stay inside the panel
+            for panel in panels:
+                panel.set_adjustable("datalim")
         figure.colorbar(glow, ax=panels, fraction=0.03, pad=0.02, label=label, extend="max")
     return png.getvalue()
 
