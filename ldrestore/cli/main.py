@@ -15,8 +15,8 @@ from ldrestore import __version__
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
-from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
 from ldrestore.cli.explain import EXPLAIN_EXAMPLES, explain_command
+from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
