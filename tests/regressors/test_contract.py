@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ldrestore.errors import ShapeError, UnknownNameError
+from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
 
@@ -241,3 +241,19 @@ def test_unknown_names_and_options_are_refused():
         create_regressor("nafnett")
     with pytest.raises(UnknownNameError, match="unknown option of nafnet 'widht'; did you mean 'width'"):
         create_regressor("nafnet", widht=3)
+
+
+@pytest.mark.parametrize(
+    ("regressor", "options"),
+    [
+        ("nafnet", {"width": "wide"}),
+        ("moce_ir", {"expert": "cheap"}),
+        ("moce_ir", {"rank": 0}),
+        ("moce_ir", {"dim": 8, "heads": [1, 2, 3, 4], "num_blocks": 3}),
+        ("datprl_ir", {"top_k": 3}),
+        ("mmfe_ir", {"embedding_width": [2]}),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(regressor, options):
+    with pytest.raises(ConfigError, match=f"{regressor} cannot be built with .*; check types and sizes"):
+        create_regressor(regressor, **options)
