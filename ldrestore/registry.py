@@ -48,7 +48,8 @@ class RegressorRecord:
     shows_usage: bool = False
     """Whether `usage(lq, embedding)` tells how strongly each prompt or expert is used: name of the pool to (B, N)."""
     routes_to_one: bool = False
-    """Whether usage tells how probable each expert is, of which each picture takes the most probable one alone."""
+    """Whether usage tells how probable each expert is, of which each picture takes the most probable one alone: in
+    training those that none takes have no gradient."""
     shows_expert_maps: bool = False
     """Whether `expert_maps(lq, embedding)` tells where each expert changes the picture: (B, N, H, W)."""
     is_one_layout: bool = True

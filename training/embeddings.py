@@ -11,6 +11,7 @@ from ldrestore.datasets.domains import MultiDomainDataset
 from ldrestore.datasets.paired import PairedDataset
 from ldrestore.datasets.pictures import Key, index_of
 from ldrestore.datasets.synthetic import SyntheticDataset
+from ldrestore.errors import MissingEmbeddingError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.images.files import read_photo
 
@@ -45,12 +46,15 @@ class EmbeddingSource:
         """The embedding of a picture, float32.
 
         Raises:
-            EmbeddingCacheError: the cache does not know the picture.
+            EmbeddingCacheError: the cache does not know the picture; the message names the file.
             ImageFileError: the file cannot be read.
         """
         if path not in self._keys:
             self._keys[path] = picture_key(read_photo(path))
-        return self._cache.get(self._keys[path])
+        try:
+            return self._cache.get(self._keys[path])
+        except MissingEmbeddingError as error:
+            raise MissingEmbeddingError(f"{path}: {error}") from error
 
 
 class EmbeddedDataset(Dataset[dict[str, Any]]):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
-from accelerate.utils import DistributedType, GradientAccumulationPlugin, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin, set_seed
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -93,7 +93,14 @@ class TrainingRun:
         return self.state.step >= self.num_steps
 
 
-def train(config: TrainingConfig, *, task: Task, network: nn.Module, checkpoint: Path | None = None) -> bool:
+def train(
+    config: TrainingConfig,
+    *,
+    task: Task,
+    network: nn.Module,
+    checkpoint: Path | None = None,
+    skips_weights: bool = False,
+) -> bool:
     """Train a network from the start or from a checkpoint, to the end of the last stage or until a signal comes.
 
     Args:
@@ -101,6 +108,7 @@ def train(config: TrainingConfig, *, task: Task, network: nn.Module, checkpoint:
         task: Data, loss, validation, export.
         network: The network with its initial weights; trained in place.
         checkpoint: Folder to resume from; None to start at step 0.
+        skips_weights: Whether a forward pass may leave trainable weights out, as those of experts that no picture takes.
 
     Returns:
         Whether all steps are done; False where SIGTERM or SIGINT stopped the run, which then can be resumed.
@@ -110,7 +118,7 @@ def train(config: TrainingConfig, *, task: Task, network: nn.Module, checkpoint:
         LDRestoreError: training diverged.
         MissingExtraError: the tracker is not installed.
     """
-    accelerator = create_accelerator(config)
+    accelerator = create_accelerator(config, skips_weights=skips_weights)
     set_seed(config.run.seed + accelerator.process_index)
     state = create_state(config, network=network, accelerator=accelerator)
     if checkpoint is not None:
@@ -128,8 +136,13 @@ def train(config: TrainingConfig, *, task: Task, network: nn.Module, checkpoint:
     return run.is_finished
 
 
-def create_accelerator(config: TrainingConfig) -> Accelerator:
+def create_accelerator(config: TrainingConfig, *, skips_weights: bool = False) -> Accelerator:
     """Set accelerate up for a run; how many processes there are, and DeepSpeed or FSDP, comes from its launcher.
+
+    Args:
+        config: The shared sections of the trainer's config.
+        skips_weights: Whether several processes look in each step for trainable weights that got no gradient; where
+            there are none, this costs time for nothing.
 
     Raises:
         ConfigError: averaged weights were asked for where each process holds only a part of the weights.
@@ -145,6 +158,7 @@ def create_accelerator(config: TrainingConfig) -> Accelerator:
         gradient_accumulation_plugin=accumulation,
         log_with=None if run.tracker == "none" else run.tracker,
         project_dir=str(run.output_dir),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=skips_weights)],
     )
     deepspeed = accelerator.state.deepspeed_plugin if _uses_deepspeed(accelerator) else None
     is_sharded = accelerator.distributed_type == DistributedType.FSDP or (deepspeed and deepspeed.zero_stage == 3)

@@ -43,7 +43,8 @@ class RegressorLossConfig:
     estimate_weight: float = 0.0
     """Factor of the cross-entropy of the degradation estimate, for networks that give one."""
     auxiliary: Mapping[str, float] = field(default_factory=dict)
-    """Factors of the network's own losses by name, see `RegressorRecord.auxiliary_losses`; those not named are off."""
+    """Factors of the network's own losses by name, see `RegressorRecord.auxiliary_losses`; those that are not named, or
+    null, are off."""
     reduction: Literal["mean", "relative"] = "mean"
     """How the pictures' losses become one number: their mean, or "relative", the mean of their logarithms."""
     relative_floor: float = RELATIVE_FLOOR
@@ -59,8 +60,10 @@ class RegressorLossConfig:
             )
         if self.relative_floor <= 0:
             raise ConfigError(f"loss.relative_floor must be positive, got {self.relative_floor}")
-        for name, weight in self.auxiliary.items():
-            if not isinstance(weight, (int, float)) or weight <= 0:
+        given = {name: weight for name, weight in self.auxiliary.items() if weight is not None}
+        object.__setattr__(self, "auxiliary", given)  # null takes away what a file gives
+        for name, weight in given.items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight <= 0:
                 raise ConfigError(
                     f"loss.auxiliary.{name} must be a positive number, got {weight!r}; leave it out for 0"
                 )
@@ -136,5 +139,9 @@ class RegressorTrainingConfig:
             raise ConfigError(
                 f"instructions: {self.network.name} takes none, or embeddings are given too; leave one out"
             )
+        if "alignment" in self.loss.auxiliary and self.embeddings is None:
+            raise ConfigError("loss.auxiliary.alignment has nothing to align to without embeddings; leave it out")
+        if self.instructions is not None and self.loss.auxiliary:
+            raise ConfigError("instructions: the network's own losses are not computed beside them; leave one out")
         if self.embeddings is not None and not (record.takes_embedding or record.aligns_to_embedding):
             raise ConfigError(f"embeddings: {self.network.name} takes none; leave the section out")

@@ -13,7 +13,7 @@ from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.factory import create_regressor, embedding_shape_of
 from ldrestore.training.config import StageConfig
 from ldrestore.training.embeddings import EmbeddedDataset, EmbeddingSource
 from ldrestore.training.instructions import InstructedDataset, Instructions, class_loss
@@ -134,7 +134,7 @@ class RegressorTask:
         def restore(lq: Tensor, pair: ValidationPair) -> Tensor:
             if self.instructions is not None:
                 return network(lq, sentence=self.instructions.sentence_of(pair.recipe)[None].to(lq))
-            if self.embeddings is not None and REGRESSORS.get(self.config.network.name).takes_embedding:
+            if self.embeddings is not None and embedding_shape_of(network) is not None:
                 return network(lq, embedding=self.embeddings.of_file(pair.source)[None].to(lq))
             return network(lq)
 

@@ -10,7 +10,7 @@ from torch import nn
 from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.factory import create_regressor, embedding_shape_of
 from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.embeddings import EmbeddingSource
 from ldrestore.training.instructions import InstructedRegressor, Instructions
@@ -37,17 +37,34 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
     """
     config = load_config(RegressorTrainingConfig, path, overrides)
     checkpoint = find_checkpoint(config.run, resume)
+    network, task = create_network_and_task(config, is_new=checkpoint is None)
+    logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
+    skips_weights = REGRESSORS.get(config.network.name).routes_to_one
+    return train(config, task=task, network=network, checkpoint=checkpoint, skips_weights=skips_weights)
+
+
+def create_network_and_task(config: RegressorTrainingConfig, *, is_new: bool) -> tuple[nn.Module, RegressorTask]:
+    """What a run trains, and what the loop needs to train it.
+
+    Args:
+        config: What the run depends on.
+        is_new: Whether it begins, and not goes on from a checkpoint, which has all weights.
+
+    Returns:
+        The network with its initial weights, and with the head that reads its instructions if there are some; and its
+        task.
+
+    Raises:
+        LDRestoreError: network, losses, instructions or embeddings do not go together, or a file is missing.
+    """
     torch.manual_seed(config.run.seed)
     network = create_regressor(config.network.name, **config.network.options)
-    logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
-    if config.init_from is not None and checkpoint is None:
+    if config.init_from is not None and is_new:
         load_initial_weights(network, config.init_from)
     if REGRESSORS.get(config.network.name).gives_estimate and config.loss.estimate_weight == 0:
         network.estimator.requires_grad_(False)  # several processes refuse trainable weights without a gradient
     instructions, embeddings = None, None
-    is_told = config.instructions is not None or config.embeddings is not None
-    if is_told and network.embedding_shape is None:
-        raise ConfigError(f"{config.network.name} with these options takes no embedding; leave the section out")
+    check_told(config, network)
     if config.instructions is not None:
         instructions = Instructions(config.instructions)
         network = InstructedRegressor(network, instructions.create_head(txtdim=network.embedding_shape[0]))
@@ -55,8 +72,30 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
         embeddings = EmbeddingSource(config.embeddings, shape=network.embedding_shape)
     if config.network.train_only:
         freeze_all_but(network, config.network.train_only)
-    task = RegressorTask(config, instructions=instructions, embeddings=embeddings)
-    return train(config, task=task, network=network, checkpoint=checkpoint)
+    return network, RegressorTask(config, instructions=instructions, embeddings=embeddings)
+
+
+def check_told(config: RegressorTrainingConfig, network: nn.Module) -> None:
+    """Refuse a network that is told nothing and should be, or something that it cannot take.
+
+    Args:
+        config: What the run depends on.
+        network: As its options made it.
+
+    Raises:
+        ConfigError: instructions or embeddings are missing, too many, or of another shape.
+    """
+    name, shape = config.network.name, getattr(network, "embedding_shape", None)
+    is_told = config.instructions is not None or config.embeddings is not None
+    if is_told and shape is None:
+        raise ConfigError(f"{name} with these options takes no embedding; leave instructions and embeddings out")
+    if not is_told and embedding_shape_of(network) is not None:
+        raise ConfigError(
+            f"{name} with these options is steered by an embedding: give instructions or embeddings, or options "
+            "that leave it out"
+        )
+    if config.instructions is not None and shape is not None and len(shape) > 1:
+        raise ConfigError(f"{name} takes the embeddings of a guide, {shape}, not instructions; give embeddings")
 
 
 def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """Embeddings of a guide in training."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +9,16 @@ import torch
 import yaml
 from skimage import data, io
 
+from ldrestore.config import build
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.errors import EmbeddingCacheError, OtherGuideError
 from ldrestore.guides.embedding_cache import EmbeddingWriter, picture_key
 from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.images.files import read_photo
+from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.embeddings import EmbeddedDataset, EmbeddingsConfig, EmbeddingSource
+from ldrestore.training.regressor_config import RegressorTrainingConfig
+from ldrestore.training.regressor_task import RegressorTask
 from ldrestore.training.train_regressor import train_regressor
 
 WIDTH = 5
@@ -54,7 +59,7 @@ def test_another_shape_and_unknown_pictures_are_refused(pairs, cache):
     with pytest.raises(OtherGuideError, match=r"\(3, 5\)"):
         EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH + 1))
     source = EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH))
-    with pytest.raises(EmbeddingCacheError, match="ldrestore guide"):
+    with pytest.raises(EmbeddingCacheError, match=r"gt/cat\.png: .*ldrestore guide"):
         source.of_file(pairs.gt_folder / "cat.png")
 
 
@@ -76,3 +81,25 @@ def test_a_guided_network_is_trained_and_validated_from_the_cache(pairs, cache, 
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert "validation/gain/pairs" in lines[-1]
     assert any("guidance_matching" in line for line in lines)
+
+
+def test_text_in_place_of_the_domain_pool_is_heard_in_validation_too(pairs, tmp_path):
+    config = build(
+        RegressorTrainingConfig,
+        {
+            "run": {"output_dir": str(tmp_path / "run")},
+            "network": {"name": "datprl_ir", "options": {"domain_source": "text", "prompt_dim": 8}},
+            "data": {"lq_folder": str(pairs.lq_folder), "gt_folder": str(pairs.gt_folder)},
+            "stages": [{"patch_size": 16, "batch_size": 2, "steps": 2}],
+            "validation": {"pairs": {"lq_folder": str(pairs.lq_folder), "gt_folder": str(pairs.gt_folder)}},
+            "embeddings": {"cache": "unread"},
+        },
+    )
+    options = {"dim": 4, "num_blocks": [1] * 4, "dec_blk_nums": [1] * 3, "heads": [1, 1, 2, 4]}
+    network = create_regressor("datprl_ir", **options, **config.network.options)
+    heard = []
+    network.register_forward_pre_hook(lambda _, args, told: heard.append(told["embedding"].shape), with_kwargs=True)
+    source = SimpleNamespace(of_file=lambda path: torch.ones(8))
+    with torch.no_grad():
+        RegressorTask(config, embeddings=source).validate(network)
+    assert heard == [(1, 8)] * 2

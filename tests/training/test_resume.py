@@ -2,6 +2,7 @@ import pytest
 from run_files import assert_equal_to_the_bit, final_state, metrics
 from safetensors.torch import load_file
 from tiny_run import TinyTask, run_tiny, tiny_config
+from tiny_systems import train_tiny, write_inputs
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -31,3 +32,13 @@ def test_averaged_weights_are_exported(tmp_path):
     run_tiny(tiny_config(tmp_path))
     exported = load_file(tmp_path / "export/weights.safetensors")
     assert_equal_to_the_bit(exported, final_state(tmp_path)["ema"])
+
+
+@pytest.mark.parametrize("system", ["instructir", "moce_ir", "datprl_ir", "mmfe_ir"])
+def test_each_system_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path, system):
+    write_inputs(tmp_path)
+    assert train_tiny(system, tmp_path, output_dir=tmp_path / "straight", overrides=[])
+    half = str(tmp_path / "straight/checkpoints/step_00000002")
+    assert train_tiny(system, tmp_path, output_dir=tmp_path / "resumed", overrides=[], resume=half)
+    assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
+    assert metrics(tmp_path / "resumed") == metrics(tmp_path / "straight")[2:]

@@ -258,6 +258,36 @@ def test_what_a_network_does_not_know_is_refused(config_file, override, message)
         train_regressor(config_file, overrides=[override], resume=None)
 
 
+@pytest.mark.parametrize(
+    ("network", "override", "message"),
+    [
+        ("mmfe_ir", "ema=null", "mmfe_ir with these options is steered by an embedding: give instructions"),
+        ("instructir", "ema=null", "is steered by an embedding"),
+        ("mmfe_ir", "instructions={}", r"takes the embeddings of a guide, \(3, 2048\), not instructions"),
+        ("datprl_ir", "loss.auxiliary.alignment=1", "nothing to align to without embeddings"),
+        ("moce_ir", "loss.auxiliary={balance: yes}", "must be a positive number, got True"),
+    ],
+)
+def test_a_network_is_told_what_it_needs_and_no_more(config_file, network, override, message):
+    overrides = [f"network={{name: {network}, options: {{num_blocks: [1, 1, 1, 1]}}}}", override]
+    if network == "instructir":
+        overrides[0] = f"network={{name: {network}}}"
+    with pytest.raises(ConfigError, match=message):
+        train_regressor(config_file, overrides=overrides, resume=None)
+
+
+def test_instructions_and_losses_of_the_networks_own_exclude_each_other(config_file):
+    overrides = ["network={name: datprl_ir_text}", "instructions={}", "loss.auxiliary={diversity: 1}"]
+    with pytest.raises(ConfigError, match="own losses are not computed beside them"):
+        train_regressor(config_file, overrides=overrides, resume=None)
+
+
+def test_null_takes_a_loss_of_the_networks_own_away(config_file):
+    values = yaml.safe_load(config_file.read_text()) | {"network": {"name": "moce_ir"}}
+    config = build(RegressorTrainingConfig, values | {"loss": {"auxiliary": {"balance": None}}})
+    assert config.loss.auxiliary == {}
+
+
 def test_the_floor_of_relative_losses_is_the_configs(config_file):
     loss = {"l1_weight": 0.0, "fourier_weight": 0.0, "squared_weight": 1.0, "reduction": "relative"}
     values = yaml.safe_load(config_file.read_text()) | {"loss": {**loss, "relative_floor": 1e-4}}

@@ -6,16 +6,17 @@ import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
 from tiny_run import run_tiny, tiny_config
+from tiny_systems import SYSTEMS, train_tiny, write_inputs
 
 from ldrestore.errors import ConfigError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-def launch(*arguments: str | Path) -> None:
-    """Run tiny_run.py in two processes on the CPU."""
+def launch(*arguments: str | Path, script: str = "tiny_run.py") -> None:
+    """Run a script of this folder in two processes on the CPU."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(Path(__file__).with_name("tiny_run.py")), *map(str, arguments)]
+    command += [str(Path(__file__).with_name(script)), *map(str, arguments)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert outcome.returncode == 0, outcome.stderr
 
@@ -43,3 +44,15 @@ def test_two_processes_resume_to_the_bit_after_one_was_asked_to_stop(tmp_path):
     assert len(state["processes"]) == 2
     assert_equal_to_the_bit(state, final_state(tmp_path / "straight"))
     assert metrics(tmp_path / "broken") == metrics(tmp_path / "straight")
+
+
+def test_each_system_trains_in_two_processes_as_in_one(tmp_path):
+    write_inputs(tmp_path)
+    launch(tmp_path, script="tiny_systems.py")
+    overrides = ["stages=[{patch_size: 16, batch_size: 4, steps: 4}]"]
+    for system in SYSTEMS:
+        final_state(tmp_path / "two" / system)
+    for system in ("nafnet", "promptir", "restormer"):  # without noise and losses that look at a whole batch
+        assert train_tiny(system, tmp_path, output_dir=tmp_path / "one" / system, overrides=overrides)
+        two, one = final_state(tmp_path / "two" / system), final_state(tmp_path / "one" / system)
+        torch.testing.assert_close(two["model"], one["model"], rtol=1e-3, atol=1e-4)
