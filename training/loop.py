@@ -108,7 +108,7 @@ def train(
         task: Data, loss, validation, export.
         network: The network with its initial weights; trained in place.
         checkpoint: Folder to resume from; None to start at step 0.
-        skips_weights: Whether a forward pass may leave trainable weights out, as those of experts that no picture takes.
+        skips_weights: Whether a forward pass may leave trainable weights out, as those of experts nobody took.
 
     Returns:
         Whether all steps are done; False where SIGTERM or SIGINT stopped the run, which then can be resumed.
