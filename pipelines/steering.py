@@ -123,7 +123,12 @@ def _read_embedding(given: Any, *, shape: tuple[int, ...]) -> Tensor:
     """
     if not isinstance(given, (Tensor, np.ndarray)):
         raise InputError(f"an embedding must be a tensor or an array of shape {shape}, got {type(given).__name__}")
-    values = torch.as_tensor(given)
+    try:
+        values = torch.as_tensor(given)
+    except TypeError as error:
+        raise InputError(f"an embedding must hold floating-point numbers, got an array of {given.dtype}") from error
+    if not values.is_floating_point():
+        raise InputError(f"an embedding must hold floating-point numbers, got {values.dtype}")
     if values.shape not in (shape, (1, *shape)):
         raise ShapeError(
             f"expected an embedding of shape {shape} for each picture, got {tuple(values.shape)}; "

@@ -312,6 +312,8 @@ def test_another_encoder_is_refused_and_the_own_one_may_lie_anywhere(instructed,
         (torch.full((6,), torch.nan), InputError, "infinite or undefined"),
         ([torch.zeros(6)] * 2, InputError, "one embedding for each of the 1 pictures, got 2"),
         ("cache.safetensors", InputError, "must be a tensor or an array"),
+        (np.array(["words"] * 6), InputError, "must hold floating-point numbers, got an array of <U5"),
+        (torch.zeros(6, dtype=torch.int64), InputError, r"must hold floating-point numbers, got torch\.int64"),
         (lambda photo: "nothing", InputError, "must be a tensor or an array"),
     ],
 )
