@@ -64,7 +64,9 @@ class WindowAttention(nn.Module):
         batch, height, width, channels = projected.shape
         grid = (height // size[0], width // size[1])
         windows = projected.view(batch, grid[0], size[0], grid[1], size[1], 3, self.num_heads, -1)
-        query, key, value = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(1, 3).flatten(3, 4)  # (windows, heads, L, d)
+        query, key, value = (
+            windows.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(1, 3).flatten(3, 4)
+        )  # (windows, heads, L, d)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias(*size).to(query.dtype)[None])
         mixed = mixed.view(batch, *grid, self.num_heads, *size, -1).permute(0, 1, 4, 2, 5, 3, 6)
         return mixed.reshape(batch, height, width, channels // 3)
