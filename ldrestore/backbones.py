@@ -247,6 +247,7 @@ def create_unet(sizes: UnetSizes, *, latent_channels: int, text_width: int) -> "
         attention_head_dim=sizes.num_heads,  # diffusers takes the number of heads under this name
         norm_num_groups=sizes.num_groups,
         use_linear_projection=True,
+        sample_size=64,  # of pictures that diffusers' own pipelines make unasked; smaller ones they call outdated
     )
 
 
@@ -267,6 +268,7 @@ def create_scheduler() -> "DDIMScheduler":
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,  # unread with this spacing; diffusers' pipelines warn of anything else
     )
 
 
