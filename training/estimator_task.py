@@ -16,9 +16,9 @@ from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.config import StageConfig
 from ldrestore.training.estimator_config import EstimatorTrainingConfig, EstimatorValidationConfig
 from ldrestore.training.loading import Batch
+from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.training_data import create_dataset
 from ldrestore.training.validation import ValidationConfig, ValidationPair, create_pairs
-from ldrestore.weights import load_strictly
 
 LabelledPairs = list[tuple[float, ValidationPair]]
 """Degraded pictures, each with its severity; what was done is the pair's recipe."""
@@ -79,8 +79,7 @@ class EstimatorTask:
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the predictor's folder, as pipelines have it."""
-        predictor = DegradationPredictor.from_config(self.predictor.config)
-        load_strictly(predictor, weights, source="the predictor in training")
+        predictor = rebuilt(self.predictor, weights, source="the predictor in training")
         predictor.save_pretrained(folder / "predictor")
 
 

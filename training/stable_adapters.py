@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import ConfigMixin, ModelMixin
 from torch import Tensor, nn
 
 from ldrestore.adapters.injection import InjectionLayers
@@ -17,7 +15,7 @@ from ldrestore.prompts.text_sequences import embed_sequences, encode_embeddings,
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.training.frozen_base import FrozenBase
 from ldrestore.training.frozen_rows import freeze_rows
-from ldrestore.weights import load_strictly
+from ldrestore.training.rebuilding import rebuilt
 
 logger = logging.getLogger(__name__)
 
@@ -157,12 +155,8 @@ def save_parts(network: StableAdapters, weights: Mapping[str, Tensor], folder: P
         folder: Exists.
     """
     for name, part in network.parts.items():
-        with torch.device("meta"):
-            copy: ModelMixin | ConfigMixin = type(part).from_config(part.config)
-        copy.to_empty(device="cpu")
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        load_strictly(copy, own, source=f"{name} in training")
-        copy.save_pretrained(folder / name)
+        rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)
 
 
 def _pooled(parts: Mapping[str, nn.Module]) -> list[Any]:

@@ -25,9 +25,9 @@ from ldrestore.training.diffusion_loss import (
     prediction_target,
 )
 from ldrestore.training.loading import Batch
+from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.shown_pictures import show_pictures
 from ldrestore.training.validation import CLEAN, ValidationPair, create_pairs
-from ldrestore.weights import load_strictly
 
 
 class UnetTask:
@@ -128,13 +128,11 @@ class UnetTask:
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the whole base, which diffusers' own pipelines load too."""
-        unet = UNet2DConditionModel.from_config(self.network.config)
-        load_strictly(unet, weights, source="the U-Net in training")
         StableDiffusionPipeline(
             vae=self.vae.cpu(),
             text_encoder=self.text_encoder.cpu(),
             tokenizer=self.tokenizer,
-            unet=unet,
+            unet=rebuilt(self.network, weights, source="the U-Net in training"),
             scheduler=self.scheduler,
             safety_checker=None,
             feature_extractor=None,

@@ -15,9 +15,9 @@ from ldrestore.training.backbone_config import BackboneTrainingConfig
 from ldrestore.training.config import StageConfig
 from ldrestore.training.loading import Batch
 from ldrestore.training.losses import l1_loss
+from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.shown_pictures import show_pictures
 from ldrestore.training.validation import ValidationPair, create_pairs, psnr_8bit
-from ldrestore.weights import load_strictly
 
 NUM_MEASURED = 32
 """Pictures over which the spread of the latents is measured."""
@@ -110,9 +110,9 @@ class VaeTask:
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the autoencoder's folder; its `scaling_factor` brings the latents to unit variance."""
-        vae = AutoencoderKL.from_config(self.network.vae.config)
-        load_strictly(vae, {key.removeprefix("vae."): value for key, value in weights.items()}, source="the vae")
-        vae.register_to_config(scaling_factor=1 / self._spread_of_latents(vae.eval()))
+        own = {key.removeprefix("vae."): value for key, value in weights.items()}
+        vae = rebuilt(self.network.vae, own, source="the autoencoder in training")
+        vae.register_to_config(scaling_factor=1 / self._spread_of_latents(vae))
         vae.save_pretrained(folder / "vae")
 
     @torch.no_grad()
