@@ -87,13 +87,13 @@ def _states_of(config: TrainingConfig, *, task: "Task", network: nn.Module, side
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    item = task.dataset(StageConfig(patch_size=side, batch_size=1, steps=1))[(0, 0)]
     dtype = {"bf16": torch.bfloat16, "fp16": torch.bfloat16}.get(config.run.mixed_precision)
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
         torch.autocast("cpu", dtype=dtype, enabled=dtype is not None),
     ):
+        item = task.dataset(StageConfig(patch_size=side, batch_size=1, steps=1))[(0, 0)]
         task.loss(network, default_collate([item]))
     return sum(kept.values())
 

@@ -16,6 +16,5 @@ def test_captions_say_what_is_wrong_and_how_much():
 
 def test_the_corpus_has_all_words():
     words = set(" ".join(caption_corpus(NAMES)).split())
-    assert (
-        set(["a", "clean", "photo", "with", "light", "moderate", "strong", "rain", "gaussian", "noise", "and"]) == words
-    )
+    listed = {"a", "clean", "photo", "with", "light", "moderate", "strong", "rain", "gaussian", "noise", "and"}
+    assert listed == words

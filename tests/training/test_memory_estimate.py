@@ -51,10 +51,8 @@ def test_states_grow_with_pixels_and_pictures(tmp_path, caplog):
 
 
 def test_weights_count_with_gradients_moments_and_average(tmp_path):
-    network = nn.Sequential(Scale(), nn.Identity())
-    network.add_module("unused", nn.Linear(10, 10))
-    network.unused.requires_grad_(False)
-    network.forward = network[0]
+    network = Scale()
+    network.add_module("unused", nn.Linear(10, 10).requires_grad_(False))
     found = estimate(tmp_path, network, frozen=[nn.Linear(4, 4, dtype=torch.bfloat16)])
     assert found.trained == 4 * 4 * 1 + 4 * 111
     assert found.frozen == 4 * 110 + 2 * 20
