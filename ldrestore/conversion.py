@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from ldrestore.errors import InputError, WeightsError
+from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.registry import RegressorRecord, resolve
@@ -15,7 +16,7 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
-from ldrestore.weights import ORIGIN_FILE, hash_of_file, load_strictly, read_checkpoint
+from ldrestore.weights import ORIGIN_FILE, check_fit, hash_of_file, load_strictly, read_checkpoint
 
 INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""
@@ -63,8 +64,7 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
     record = REGRESSORS.get(name)
     _check_new(out_dir)
     weights = read_checkpoint(checkpoint)
-    options = _layout_of(record, weights, source=checkpoint.name)
-    network = create_regressor(name, **options)
+    network = _network_of(record, weights, source=checkpoint.name)
     load_strictly(network, weights, source=checkpoint.name)
     instruction_head = None if head is None else _read_head(Path(head))
     FastRestorePipeline(network.eval(), instruction_head).save_pretrained(out_dir)
@@ -152,11 +152,30 @@ def _write_origin(
     (out_dir / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
+def _network_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
+    """The network of a checkpoint's layout, with random weights.
+
+    It is held against the checkpoint before any memory is taken for it: a damaged shape may call for any size.
+
+    Raises:
+        WeightsError: the checkpoint is of another architecture or layout, or incomplete.
+    """
+    options = _layout_of(record, weights, source=source)
+    try:
+        with torch.device("meta"):
+            outline = create_regressor(record.name, **options)
+    except ConfigError as error:
+        raise WeightsError(f"{source} is no whole checkpoint of {record.name}: {error}") from error
+    check_fit(outline, {key: tensor.shape for key, tensor in weights.items()}, source=source)
+    return create_regressor(record.name, **options)
+
+
 def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> dict[str, Any]:
     """Constructor arguments that a checkpoint's shapes call for.
 
     Raises:
-        WeightsError: the checkpoint is of another architecture, or of another layout than the name stands for.
+        WeightsError: the checkpoint is of another architecture, or of another layout than the name stands for, or
+            lacks what tells its layout.
     """
     missing = [key for key in record.signature_keys if key not in weights]
     if missing:
@@ -165,7 +184,13 @@ def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source
             f"{', '.join(list(weights)[:3])}"
         )
     module = record.target.partition(":")[0]
-    options = resolve(f"{module}:options_of_checkpoint")(weights)
+    try:
+        options = resolve(f"{module}:options_of_checkpoint")(weights)
+    except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{source} is no whole checkpoint of {record.name}: keys or axes that tell its layout are missing "
+            f"({error}); download it again"
+        ) from error
     wrong = {key: value for key, value in record.options.items() if options.get(key, value) != value}
     if record.is_one_layout and wrong:
         same_class = (other for other in REGRESSORS if other.target == record.target)

@@ -47,6 +47,10 @@ class RegressorRecord:
     """Losses of its own: forward takes `return_auxiliary` and then returns (restored, name to scalar)."""
     shows_usage: bool = False
     """Whether `usage(lq, embedding)` tells how strongly each prompt or expert is used: name of the pool to (B, N)."""
+    routes_to_one: bool = False
+    """Whether usage tells how probable each expert is, of which each picture takes the most probable one alone."""
+    shows_expert_maps: bool = False
+    """Whether `expert_maps(lq, embedding)` tells where each expert changes the picture: (B, N, H, W)."""
     is_one_layout: bool = True
     """Whether the name stands for these very options; False for an architecture's own name."""
     signature_keys: tuple[str, ...]

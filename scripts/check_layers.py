@@ -22,7 +22,7 @@ LAYERS = (
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
     ("conversion", "onnx_export", "pipelines"),
-    ("restorers",),
+    ("restorers", "explanations"),
     ("evaluation",),
     ("training",),
     ("serving", "cli"),

@@ -6,10 +6,12 @@ import torch
 from ldrestore.conversion import convert
 from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.weights import hash_of_file
+from tests.regressors.test_contract import TINY as TINY_OPTIONS
 from tests.tiny_instructed import tiny_network
 
 TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1, 2], "dec_blk_nums": [2, 1]}
@@ -71,6 +73,26 @@ def test_a_foreign_or_incomplete_checkpoint_is_refused_and_nothing_written(publi
         convert("nafnet", tmp_path / "cut.pth", tmp_path / "out")
     with pytest.raises(WeightsUnavailableError):
         convert("nafnet", tmp_path / "absent.pth", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _cut(weights, signature):
+    """What is left of a checkpoint: the keys by which it is told, half of it, scalars, vectors."""
+    told = {key: weights[key] for key in signature}
+    yield told
+    yield dict(list(weights.items())[: len(weights) // 2]) | told
+    yield weights | {key: value.new_zeros(()) for key, value in told.items()}
+    yield {key: value.flatten() for key, value in weights.items()}
+
+
+@pytest.mark.parametrize("name", ["nafnet", "restormer", "promptir", "instructir", "moce_ir", "datprl_ir", "mmfe_ir"])
+def test_damaged_checkpoints_of_each_architecture_are_refused_with_a_word(name, tmp_path):
+    record = REGRESSORS.get(name)
+    weights = create_regressor(name, **TINY_OPTIONS[record.target]).state_dict()
+    for damaged in _cut(weights, record.signature_keys):
+        torch.save(damaged, tmp_path / "damaged.pth")
+        with pytest.raises(WeightsError, match=r"damaged\.pth (is no whole checkpoint|is no checkpoint|does not fit)"):
+            convert(name, tmp_path / "damaged.pth", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

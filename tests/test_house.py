@@ -53,7 +53,7 @@ def modules():
     return read_modules()
 
 
-DISTRIBUTIONS = {"open_clip": "open_clip_torch"}
+DISTRIBUTIONS = {"open_clip": "open_clip_torch", "sklearn": "scikit-learn"}
 """Packages named otherwise than what is installed for them, for where they are not."""
 
 

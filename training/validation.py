@@ -1,7 +1,7 @@
 """PSNR of a network on degraded pictures, the same ones at each validation: made from clean ones, or pairs of files."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.pictures import generator_of, list_pictures, read_rgb, to_tensor
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
-from ldrestore.errors import ConfigError
+from ldrestore.errors import ConfigError, UnknownNameError
 
 CLEAN = "clean"
 """Name of the recipe that leaves a picture as it is."""
@@ -25,6 +25,8 @@ class ValidationConfig:
     """Clean pictures, not among those of training; read from sub-folders too. Null where `pairs` are given."""
     recipes: tuple[str, ...] = ()
     """Recipes, e.g. "gaussian_noise(sigma_255=25)"; "clean" measures how well an intact picture comes back."""
+    recipe_folders: Mapping[str, Path] = field(default_factory=dict)
+    """Recipe to a folder of its own, for domains whose clean pictures are not those of `folder`."""
     pairs: PairedDataConfig | None = None
     """Degraded files and their clean partners, not among those of training."""
     severity: float = 0.5
@@ -40,6 +42,9 @@ class ValidationConfig:
         """Check the ranges."""
         if (self.folder is None) != (not self.recipes) or (self.folder is None) == (self.pairs is None):
             raise ConfigError("validation: give a folder with at least one of recipes, or pairs, and not both")
+        for recipe in self.recipe_folders:
+            if recipe not in self.recipes:
+                raise UnknownNameError("recipe of validation.recipe_folders", recipe, self.recipes)
         if self.num_pictures < 1 or self.crop_size < 1 or not 0 <= self.severity <= 1:
             raise ConfigError(
                 "validation: expected num_pictures >= 1, crop_size >= 1, 0 <= severity <= 1, got "
@@ -72,9 +77,10 @@ def create_pairs(config: ValidationConfig) -> list[ValidationPair]:
         return _read_pairs(config, config.pairs)
     assert config.folder is not None
     pairs = []
-    for index, path in enumerate(list_pictures([config.folder])[: config.num_pictures]):
-        gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
-        for recipe in config.recipes:
+    for recipe in config.recipes:
+        folder = config.recipe_folders.get(recipe, config.folder)
+        for index, path in enumerate(list_pictures([Path(folder)])[: config.num_pictures]):
+            gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
             lq = gt
             if recipe != CLEAN:
                 generator = generator_of(config.seed, index)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ldrestore.blocks.restormer import ChannelNorm
 from ldrestore.errors import ConfigError
 
-RoutingNoise = Literal["off", "training", "released"]
+RoutingNoise = Literal["never", "training", "released"]
 """When noise is added to the router's logits: never, in training mode alone, or always, as the release does."""
 
 

@@ -6,13 +6,14 @@ is one channel over all positions.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def attention_map(query: Tensor, key: Tensor, temperature: Tensor) -> Tensor:
     """How much each channel takes of each other one, within its head.
 
     The unit length of queries and keys over the positions is applied to the small map instead of to the features, which
-    is the same and spares two passes over them.
+    is the same and spares two passes over them; but not in float16, whose range the products of a large picture leave.
 
     Args:
         query: (B, C, H, W).
@@ -23,6 +24,10 @@ def attention_map(query: Tensor, key: Tensor, temperature: Tensor) -> Tensor:
         (B, heads, C / heads, C / heads); each row sums to 1.
     """
     queries, keys = (_per_head(features, len(temperature)) for features in (query, key))  # (B, N, heads, c)
+    if query.dtype == torch.float16:
+        smallest = torch.finfo(torch.float16).tiny
+        queries, keys = (F.normalize(features, dim=1, eps=smallest) for features in (queries, keys))
+        return (torch.einsum("bnhc,bnhd->bhcd", queries, keys) * temperature).softmax(dim=-1)
     products = torch.einsum("bnhc,bnhd->bhcd", queries, keys)
     lengths = [torch.linalg.vector_norm(features, dim=1).clamp_min(1e-12) for features in (queries, keys)]  # (B, h, c)
     cosines = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))

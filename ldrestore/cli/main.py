@@ -15,6 +15,7 @@ from ldrestore import __version__
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
+from ldrestore.cli.explain import EXPLAIN_EXAMPLES, explain_command
 from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
@@ -89,6 +90,7 @@ app.command("train", epilog=TRAIN_EXAMPLES)(train_command)
 app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
 app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
 app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
+app.command("explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
 app.command("models", epilog=MODELS_EXAMPLES)(models_command)
 app.command("info", epilog=INFO_EXAMPLES)(info_command)
 

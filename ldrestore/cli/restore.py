@@ -189,7 +189,7 @@ def restore_command(  # each parameter is an option
         if instruction is not None:  # one that is not understood is a wrong call, not a failure of each picture
             restorer.understand(instruction)
         if embeddings is not None:
-            options["embedding"] = _embedding_of(restorer, embeddings)
+            options["embedding"] = embedding_of(restorer, embeddings)
         work = _restoring(restorer, options, quality=quality, may_overwrite=overwrite, has_record=record)
         outcomes = run_plan(plan, work, label="restoring", is_quiet=quiet or len(plan.jobs) == 1)
     raise typer.Exit(report(outcomes, plan, command="restore", as_json=as_json, is_quiet=quiet))
@@ -247,7 +247,7 @@ def _load(model: str, *, device: str, dtype: NumberFormat, engine: Engine, shows
     return restorer
 
 
-def _embedding_of(restorer: Any, path: Path) -> Callable[[Any], Any]:
+def embedding_of(restorer: Any, path: Path) -> Callable[[Any], Any]:
     """What the cache holds of a photo.
 
     Raises:

@@ -81,6 +81,7 @@ REGRESSORS.register(
         source=f"{_NAFNET_SOURCE}; prompts after DATPRL-IR",
         licence="Apache-2.0",
         gives_estimate=True,
+        shows_usage=True,
         signature_keys=("body.intro.weight", "pool.keys", "pool.values", "estimator.weight"),
     )
 )
@@ -128,6 +129,7 @@ REGRESSORS.register(
         tasks=("gaussian_noise", "rain", "haze"),
         source="Potlapalli et al. 2023, PromptIR, https://arxiv.org/abs/2306.13090",
         licence="Academic Public License (non-commercial)",
+        shows_usage=True,
         is_one_layout=False,
         signature_keys=("patch_embed.proj.weight", "prompt1.prompt_param", "noise_level3.attn.temperature"),
     )
@@ -167,6 +169,7 @@ REGRESSORS.register(
         takes_embedding=True,
         auxiliary_losses=("guidance_matching",),
         shows_usage=True,
+        shows_expert_maps=True,
         is_one_layout=False,
         signature_keys=("patch_embed.proj.weight", "fusions.encoder_4.q.weight", "mofe.encoder_4.router.weight"),
     )
@@ -251,6 +254,7 @@ def _register_moce_ir(name: str, *, dim: int, bytes_per_pixel: int, parameters: 
             licence="Apache-2.0",
             auxiliary_losses=("balance",),
             shows_usage=True,
+            routes_to_one=True,
             is_one_layout=name != "moce_ir",
             signature_keys=(
                 "patch_embed.proj.weight",

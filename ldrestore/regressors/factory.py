@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ldrestore.errors import UnknownNameError
+from ldrestore.errors import ConfigError, LDRestoreError, UnknownNameError
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -28,6 +28,7 @@ def create_regressor(name: str, **overrides: Any) -> nn.Module:
 
     Raises:
         UnknownNameError: no such regressor, or no such constructor argument.
+        ConfigError: an argument of a wrong type, or one that builds nothing.
     """
     record = REGRESSORS.get(name)
     network_class = resolve(record.target)
@@ -35,7 +36,13 @@ def create_regressor(name: str, **overrides: Any) -> nn.Module:
     for key in overrides:
         if key not in known:
             raise UnknownNameError(f"option of {name}", key, known)
-    return network_class(**{**record.options, **overrides})
+    options = {**record.options, **overrides}
+    try:
+        return network_class(**options)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, LDRestoreError):
+            raise
+        raise ConfigError(f"{name} cannot be built with {options} ({error}); check types and sizes") from error
 
 
 def record_of(network: nn.Module | OnnxRegressor) -> RegressorRecord:

@@ -117,7 +117,7 @@ class MMFEIR(ModelMixin, ConfigMixin):
         self._add_guidance({f"encoder_{level}": widths[level - 1] for level in (1, 2, 3, 4)}, encoder_embedding)
         decoder_widths = {"decoder_4": 8 * dim, "decoder_3": 4 * dim, "decoder_2": 2 * dim, "decoder_1": 2 * dim}
         self._add_guidance(decoder_widths, decoder_embedding)
-        if guide == "prompt_encoder":
+        if guide == "prompt_encoder" and self._is_guided:  # one that nothing listens to would get no gradient
             self.prompt_encoder = PromptEncoder(dim, num_embeddings=_NUM_EMBEDDINGS, embedding_width=embedding_width)
         self.size_multiple = SIZE_MULTIPLE
 
@@ -203,8 +203,14 @@ class MMFEIR(ModelMixin, ConfigMixin):
 
     @property
     def embedding_shape(self) -> tuple[int, ...] | None:
-        """Shape of one picture's embedding: E_Image, E_Joint and E_Answer; None with an encoder of its own."""
-        return None if self.config["guide"] == "prompt_encoder" else (_NUM_EMBEDDINGS, self.config["embedding_width"])
+        """Shape of one picture's embedding: E_Image, E_Joint and E_Answer; None where no guide outside is heard."""
+        is_told = self._is_guided and self.config["guide"] == "embedding"
+        return (_NUM_EMBEDDINGS, self.config["embedding_width"]) if is_told else None
+
+    @property
+    def _is_guided(self) -> bool:
+        """Whether there is a fusion block or a mixture; the guide is nothing to a plain Restormer."""
+        return bool(self.fusions) or bool(self.mofe)
 
     def forward(
         self, lq: Tensor, embedding: Tensor | None = None, *, return_auxiliary: bool = False
@@ -308,7 +314,8 @@ class MMFEIR(ModelMixin, ConfigMixin):
         if self.config["guide"] == "prompt_encoder":
             if embedding is not None:
                 raise InputError("this network has its own prompt encoder and takes no embedding; leave it out")
-            return self.prompt_encoder(lq)
+            if self._is_guided:
+                return self.prompt_encoder(lq)
         batch, expected = lq.shape[0], (_NUM_EMBEDDINGS, self.config["embedding_width"])
         if embedding is None:
             return lq.new_zeros(batch, *expected)

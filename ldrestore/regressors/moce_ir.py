@@ -179,8 +179,8 @@ class MoCEIR(ModelMixin, ConfigMixin):
             rank: The base by which the experts' ranks grow, see `ExpertLayer`.
             with_complexity: Whether the auxiliary loss prefers cheap experts, as in the paper, or asks for even use of
                 all; the published training command leaves it off.
-            routing_noise: "training" adds noise to the choice in training mode, "off" never, and "released" always, as
-                the release does: results then differ from call to call.
+            routing_noise: "training" adds noise to the choice in training mode, "never" never, and "released" always,
+                as the release does: results then differ from call to call.
             expert: Index of the expert that all pictures take in all blocks, 0 the cheapest; None to let the routers
                 choose.
 

@@ -12,6 +12,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ldrestore.blocks.observation import observed
 from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
 from ldrestore.errors import ConfigError
 from ldrestore.regressors.nafnet import NAFNet
@@ -102,6 +103,23 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
 
         restored = self.body(lq, condition)
         return (restored, self.estimator(queries[0])) if return_estimate else restored
+
+    @torch.no_grad()
+    def usage(self, lq: Tensor) -> dict[str, Tensor]:
+        """How strongly each prompt of the pool is used, from one forward pass.
+
+        Args:
+            lq: See `forward`.
+
+        Returns:
+            "task" to (B, N): the softmax weights, zero for those that a picture has not chosen; each row sums to 1.
+
+        Raises:
+            ShapeError: not four axes, or not three channels.
+        """
+        with observed({"task": self.pool}) as outputs:
+            self(lq)
+        return {name: weights for name, (_, weights) in outputs.items()}
 
 
 def statistics_of(features: Sequence[Tensor]) -> Tensor:

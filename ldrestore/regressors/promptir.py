@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.observation import observed
 from ldrestore.blocks.restormer import Downsample, NormKind, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
@@ -193,6 +194,24 @@ class PromptIR(ModelMixin, ConfigMixin):
         decoded = self.decoder_level1(torch.cat([self.up2_1(prompted), level1], dim=1))  # (B, 2C, H, W)
         restored = self.output(self.refinement(decoded)) + padded
         return crop_to(restored, *lq.shape[-2:])
+
+    @torch.no_grad()
+    def usage(self, lq: Tensor) -> dict[str, Tensor]:
+        """How strongly each prompt is used, the softmax weights of Eq. 2, from one forward pass.
+
+        Args:
+            lq: See `forward`.
+
+        Returns:
+            "prompt3", "prompt2" and "prompt1", coarsest first, as they enter, to (B, N); each row sums to 1.
+
+        Raises:
+            ShapeError: not four axes, or not three channels.
+        """
+        choices = {name: getattr(self, name).linear_layer for name in ("prompt3", "prompt2", "prompt1")}
+        with observed(choices) as logits:
+            self(lq)
+        return {name: values.softmax(dim=-1) for name, values in logits.items()}
 
 
 def _with_prompt(features: Tensor, prompt: PromptGeneration) -> Tensor:

@@ -76,7 +76,7 @@ def test_ranks_and_windows_grow_with_the_expert_and_costs_are_its_parameters():
 def layer_that_tells_pictures_apart():
     """A layer, and four pictures that choose the experts 2, 0, 2 and 3."""
     torch.manual_seed(0)
-    layer, choices = ExpertLayer(8, frequency_dim=4, noise="off"), [2, 0, 2, 3]
+    layer, choices = ExpertLayer(8, frequency_dim=4, noise="never"), [2, 0, 2, 3]
     with torch.no_grad():
         layer.routing.freq_gate.weight.copy_(20 * torch.eye(4))
     return layer, choices, (torch.randn(4, 8, 6, 5), torch.randn(4, 8, 6, 5), torch.eye(4)[choices])
@@ -131,7 +131,7 @@ def test_scores_are_linear_in_mean_features_and_frequencies():
 
 @pytest.mark.parametrize(
     ("noise", "training", "is_noisy"),
-    [("off", True, False), ("training", True, True), ("training", False, False), ("released", False, True)],
+    [("never", True, False), ("training", True, True), ("training", False, False), ("released", False, True)],
 )
 def test_noise_comes_when_asked_for(noise, training, is_noisy):
     routing = router(noise=noise).train(training)(torch.zeros(4000, 6, 1, 1), torch.zeros(4000, 3))
@@ -184,7 +184,7 @@ def test_the_balance_teaches_the_router():
 def test_what_cannot_route_is_refused():
     with pytest.raises(ConfigError, match=r"expert must lie in \[0, 2\] or be None, got 3"):
         router(expert=3)
-    with pytest.raises(ConfigError, match="routing_noise must be one of off, training, released, got 'on'"):
+    with pytest.raises(ConfigError, match="routing_noise must be one of never, training, released, got 'on'"):
         router(noise="on")
     with pytest.raises(ConfigError, match="at least 2 experts"):
         ExpertLayer(8, frequency_dim=4, num_experts=1)

@@ -72,3 +72,17 @@ def test_cross_attention_asks_with_the_direction_of_the_features_alone():
     )
     torch.testing.assert_close(attention(0.3 * asking, asked), attention(asking, asked))
     assert not torch.allclose(attention(asking, 0.3 * asked), attention(asking, asked))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_large_pictures_stay_within_the_range_of_half_precision(dtype):
+    torch.manual_seed(0)
+    query, key, temperature = (
+        20 * torch.randn(1, 4, 48, 48) + 9,
+        20 * torch.randn(1, 4, 48, 48) + 9,
+        torch.ones(2, 1, 1),
+    )
+    query[:, 0] = 0
+    attention = attention_map(query.to(dtype), key.to(dtype), temperature.to(dtype))
+    assert attention.dtype == dtype
+    torch.testing.assert_close(attention.float(), attention_map(query, key, temperature), rtol=0, atol=5e-3)

@@ -11,7 +11,7 @@ from ldrestore import __version__
 from ldrestore.cli.main import main
 from ldrestore.errors import InputError
 
-COMMANDS = ("restore", "degrade", "train", "convert", "export", "models", "info")
+COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "models", "info")
 
 
 def test_version_is_told(call):

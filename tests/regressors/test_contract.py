@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ldrestore.errors import ShapeError, UnknownNameError
+from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
 
@@ -178,6 +178,34 @@ def test_an_estimate_falls_out_of_the_same_pass(estimating):
     assert logits.shape == (2, len(network.config["degradations"]))
 
 
+@pytest.mark.parametrize("showing", [record.name for record in REGRESSORS if record.shows_usage])
+def test_usage_is_a_row_for_each_picture_whatever_its_company(showing):
+    record, network, lq = REGRESSORS.get(showing), tiny(showing), torch.rand(2, 3, 17, 20)
+    options = [{}, {}, {}]
+    if record.takes_embedding:
+        embedding = torch.randn(2, *network.embedding_shape)
+        options = [{"embedding": told} for told in (embedding, embedding[:1], embedding[1:])]
+    both = network.usage(lq, **options[0])
+    singles = [network.usage(lq[i : i + 1], **options[i + 1]) for i in range(2)]
+    assert both and all(list(single) == list(both) for single in singles)
+    for name, weights in both.items():
+        assert weights.ndim == 2 and len(weights) == 2 and weights.isfinite().all()
+        assert not weights.requires_grad and weights.min() >= 0 and weights.max() <= 1
+        torch.testing.assert_close(weights, torch.cat([single[name] for single in singles]))
+        if not record.shows_expert_maps:  # those of a softmax; a sigmoid weighs each expert by itself
+            torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize("showing", [record.name for record in REGRESSORS if record.shows_expert_maps])
+def test_expert_maps_are_one_of_the_pictures_size_for_each_expert(showing):
+    network, lq = tiny(showing), torch.rand(2, 3, 17, 20)
+    embedding = torch.randn(2, *network.embedding_shape)
+    maps = network.expert_maps(lq, embedding)
+    num_experts = {weights.shape[1] for weights in network.usage(lq, embedding).values()}
+    assert maps.shape == (2, *num_experts, 17, 20)
+    assert maps.isfinite().all() and maps.min() >= 0
+
+
 def test_wrong_shapes_are_refused(name):
     with pytest.raises(ShapeError, match=r"expected lq of shape \(B, 3, H, W\), got \(3, 8, 8\)"):
         tiny(name)(torch.rand(3, 8, 8))
@@ -213,3 +241,19 @@ def test_unknown_names_and_options_are_refused():
         create_regressor("nafnett")
     with pytest.raises(UnknownNameError, match="unknown option of nafnet 'widht'; did you mean 'width'"):
         create_regressor("nafnet", widht=3)
+
+
+@pytest.mark.parametrize(
+    ("regressor", "options"),
+    [
+        ("nafnet", {"width": "wide"}),
+        ("moce_ir", {"expert": "cheap"}),
+        ("moce_ir", {"rank": 0}),
+        ("moce_ir", {"dim": 8, "heads": [1, 2, 3, 4], "num_blocks": 3}),
+        ("datprl_ir", {"top_k": 3}),
+        ("mmfe_ir", {"embedding_width": [2]}),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(regressor, options):
+    with pytest.raises(ConfigError, match=f"{regressor} cannot be built with .*; check types and sizes"):
+        create_regressor(regressor, **options)

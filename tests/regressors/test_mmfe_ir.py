@@ -170,6 +170,14 @@ def test_a_prompt_encoder_needs_no_guide():
         network(lq, torch.randn(2, 3, 6))
 
 
+@pytest.mark.parametrize("guide", ["embedding", "prompt_encoder"])
+def test_without_guidance_there_is_no_guide(guide):
+    network, lq = tiny(**NOTHING, guide=guide), torch.rand(1, 3, 9, 8)
+    assert network.embedding_shape is None
+    network(lq).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 def test_embeddings_of_another_guide_are_refused():
     network, lq = tiny(), torch.rand(2, 3, 8, 8)
     with pytest.raises(ShapeError, match=r"expected embeddings 6 wide, got 9.*cache.*another guide"):

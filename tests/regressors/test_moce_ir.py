@@ -116,7 +116,7 @@ def test_noise_is_off_at_inference_unless_released():
     assert all((first[name] - second[name]).abs().sum() > 0 for name in BLOCKS)
     quiet.train()
     assert all((quiet.usage(lq)[name] - first[name]).abs().sum() > 0 for name in BLOCKS)
-    off = tiny(routing_noise="off").train()
+    off = tiny(routing_noise="never").train()
     assert torch.equal(off(lq), off(lq))
 
 

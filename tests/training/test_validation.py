@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from skimage import data, io
 
 from ldrestore.datasets.paired import PairedDataConfig
-from ldrestore.errors import ConfigError
+from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.training.validation import ValidationConfig, create_pairs, psnr_8bit, validate_pairs
 
 
@@ -48,6 +49,16 @@ def test_the_gain_is_that_over_the_input(config):
     assert metrics["gain/clean"] == 0.0
     assert metrics["gain/gaussian_noise(sigma_255=25)"] == pytest.approx(79.7, abs=1.0)
     assert metrics["gain"] == pytest.approx(metrics["gain/gaussian_noise(sigma_255=25)"] / 2)
+
+
+def test_a_recipe_may_have_pictures_of_its_own(config, tmp_path):
+    (tmp_path / "slices").mkdir()
+    io.imsave(tmp_path / "slices/camera.png", data.camera())
+    folders = {"clean": tmp_path / "slices"}
+    pairs = create_pairs(dataclasses.replace(config, recipe_folders=folders, num_pictures=1))
+    assert [pair.source.name for pair in pairs] == ["cat.png", "camera.png"]
+    with pytest.raises(UnknownNameError, match=r"recipe of validation\.recipe_folders 'rainn'"):
+        dataclasses.replace(config, recipe_folders={"rainn": tmp_path})
 
 
 def test_pairs_of_files_are_validated_as_they_are(tmp_path):

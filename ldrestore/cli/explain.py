@@ -1,0 +1,262 @@
+"""`ldrestore explain`: what a model does with a picture, or uses over a folder, and how instructions lie."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ldrestore.cli.batch import run_plan
+from ldrestore.cli.console import print_json, say
+from ldrestore.cli.jobs import Job, Outcome, Plan, Status, plan_pictures
+from ldrestore.cli.options import JsonOption, QuietOption, RecursiveOption
+from ldrestore.cli.restore import DeviceOption, EmbeddingsOption, InstructionOption, embedding_of
+from ldrestore.errors import InputError
+
+if TYPE_CHECKING:
+    from ldrestore.explanations.explanation import Usage
+    from ldrestore.images.photo import Photo
+
+EXPLAIN_EXAMPLES = """\b
+Examples:
+  ldrestore explain photo.jpg --out why/
+  ldrestore explain rainy.png --gt clean.png --model moce_ir --out why/
+  ldrestore explain photos/ --recursive --model moce_ir --out routing/
+  ldrestore explain --instructions --out sentences/
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+DEFAULT_MODEL = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finding:
+    """What there is to write, and what failed on the way."""
+
+    document: Mapping[str, Any]
+    page: str
+    figures: Mapping[str, bytes]
+    failed: tuple[Outcome, ...] = ()
+
+
+def explain_command(  # each parameter is an option
+    source: Annotated[
+        str | None, typer.Argument(metavar="[IN]", help="A picture, or a folder of pictures.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A name that `ldrestore models` lists, or the folder of a model; without it the default, and with "
+            "--instructions the packaged encoder and head.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the explanation; without it explained-NAME where you are."),
+    ] = None,
+    gt: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the picture should look like, of its size: for maps of the errors."),
+    ] = None,
+    instruction: InstructionOption = None,
+    embeddings: EmbeddingsOption = None,
+    instructions: Annotated[
+        bool,
+        typer.Option("--instructions", help="Explain no picture, but how instructions lie before and after the head."),
+    ] = False,
+    device: DeviceOption = "auto",
+    recursive: RecursiveOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier explanation in DIR.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what a model does with a picture, in figures and numbers.
+
+    Of a picture: the degradations that the model sees, which prompts or experts it uses and how strongly, where each
+    expert works, and what is changed. Of a folder: what is used over all pictures, for models that route the share of
+    the pictures that each expert gets. DIR receives figures, explanation.md, which shows them, and explanation.json.
+    """
+    _check_call(source, gt=gt, is_about_instructions=instructions, has_steering=bool(instruction or embeddings))
+    folder = out or Path(f"explained-{'instructions' if source is None else Path(source).resolve().stem}")
+    _check_place(folder, may_overwrite=overwrite, is_about_instructions=instructions)
+    if source is None:
+        finding = _explain_instructions(model, device=device)
+    else:
+        plan = plan_pictures(source, str(folder), is_recursive=recursive)
+        pipeline = _load(model or DEFAULT_MODEL, device=device)
+        embed = None if embeddings is None else embedding_of(pipeline, embeddings)
+        if Path(source).is_dir():
+            finding = _explain_folder(pipeline, plan, instruction=instruction, embed=embed, is_quiet=quiet)
+        else:
+            finding = _explain_picture(pipeline, plan.jobs[0], gt=gt, instruction=instruction, embed=embed)
+    _write(finding, folder, may_overwrite=overwrite, as_json=as_json, is_quiet=quiet)
+    raise typer.Exit(1 if finding.failed else 0)
+
+
+def _check_call(source: str | None, *, gt: Path | None, is_about_instructions: bool, has_steering: bool) -> None:
+    """Refuse words that do not go together.
+
+    Raises:
+        InputError: a picture and --instructions, or neither; options of a picture without one; no file at --gt.
+    """
+    if is_about_instructions == (source is not None):
+        raise InputError("give a picture or a folder to explain, or --instructions without one")
+    if is_about_instructions and (gt is not None or has_steering):
+        raise InputError("--gt, --instruction and --embeddings are about pictures; leave them out with --instructions")
+    if gt is not None and source is not None and Path(source).is_dir():
+        raise InputError("--gt goes with one picture, and IN is a folder; name the picture")
+    if gt is not None and not gt.is_file():
+        raise InputError(f"no picture at {gt}; --gt takes what the picture should look like")
+
+
+def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bool) -> None:
+    """Refuse, before a model is loaded, what would fail after it.
+
+    Raises:
+        InputError: DIR is a file.
+        OutputExistsError: an explanation lies there.
+        MissingExtraError: a package that draws is not installed.
+    """
+    from ldrestore.explanations.figures import check_drawing
+    from ldrestore.explanations.saved_explanation import check_folder
+    from ldrestore.explanations.sentence_map import check_mapping
+
+    check_folder(folder, overwrite=may_overwrite)
+    check_drawing()
+    if is_about_instructions:
+        check_mapping()
+
+
+def _load(model: str, *, device: str) -> Any:
+    """The pipeline of a model, without progress bars."""
+    from diffusers.utils import logging
+
+    from ldrestore.restorers import load_restorer
+
+    logging.disable_progress_bar()
+    pipeline = load_restorer(model, device=device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _explain_picture(
+    pipeline: Any, job: Job, *, gt: Path | None, instruction: str | None, embed: "Callable[[Photo], Any] | None"
+) -> _Finding:
+    """One picture: restored, and looked at on the way.
+
+    Raises:
+        InputError: an instruction that the model does not take, or a ground truth of another size.
+        ImageFileError: a picture cannot be read.
+    """
+    from ldrestore.explanations.explanation import explain
+    from ldrestore.explanations.figures import figures_of_explanation
+    from ldrestore.explanations.pages import document_of_explanation, page_of_explanation
+    from ldrestore.images.files import read_photo
+
+    photo = read_photo(job.source)
+    found = explain(pipeline, photo, gt=gt, instruction=instruction, embedding=embed and embed(photo))
+    return _Finding(
+        document=document_of_explanation(found, name=job.name),
+        page=page_of_explanation(found, name=job.name),
+        figures=figures_of_explanation(found),
+    )
+
+
+def _explain_folder(
+    pipeline: Any,
+    plan: Plan,
+    *,
+    instruction: str | None,
+    embed: "Callable[[Photo], Any] | None",
+    is_quiet: bool,
+) -> _Finding:
+    """All pictures of a folder: what is used, and nothing is restored.
+
+    Raises:
+        InputError: the model has neither prompts nor experts, takes no instructions, or there are no pictures.
+        Exit: no picture could be looked at; each has been named with its reason.
+    """
+    from ldrestore.explanations.explanation import check_usage, describe_model, seen_part, usage_of
+    from ldrestore.explanations.figures import figures_of_report
+    from ldrestore.explanations.pages import document_of_report, page_of_report
+    from ldrestore.explanations.usage_report import report_usage
+    from ldrestore.images.files import read_photo
+
+    check_usage(pipeline.regressor)
+    understood = None if instruction is None else pipeline.understand(instruction)
+    usages: dict[str, Usage] = {}
+    cut: list[str] = []
+
+    def look_at(job: Job) -> None:
+        photo = read_photo(job.source)
+        usages[job.name] = usage_of(pipeline, photo, instruction=understood, embedding=embed and embed(photo))
+        if not seen_part(photo).is_whole:
+            cut.append(job.name)
+
+    if not plan.jobs and not plan.settled:
+        hint = "; look into its sub-folders with --recursive" if plan.ignored_folders else ""
+        raise InputError(f"no pictures found in IN{hint}")
+    outcomes = run_plan(plan, look_at, label="explaining", is_quiet=is_quiet)
+    if not usages:
+        say("nothing is written: no picture could be looked at")
+        raise typer.Exit(1)
+    report = report_usage(describe_model(pipeline.regressor), usages, num_cut=len(cut))
+    return _Finding(
+        document=document_of_report(report),
+        page=page_of_report(report),
+        figures=figures_of_report(report),
+        failed=tuple(outcome for outcome in outcomes if outcome.status is Status.FAILED),
+    )
+
+
+def _explain_instructions(model: str | None, *, device: str) -> _Finding:
+    """The held-out instructions, before and after a head.
+
+    Raises:
+        InputError: the model takes no instructions, or there is no such device.
+        WeightsError: the encoder cannot be had, or is another one.
+        MissingExtraError: it comes with a package that is not installed.
+    """
+    from ldrestore.assets.sentences import HELD_OUT_FILE, read_sentences
+    from ldrestore.explanations.figures import figures_of_sentences
+    from ldrestore.explanations.pages import document_of_sentences, page_of_sentences
+    from ldrestore.explanations.sentence_map import map_sentences
+    from ldrestore.pipelines.steering import why_no_instruction
+    from ldrestore.regressors.instruction_encoder import load_encoder_of, load_packaged_instructions
+    from ldrestore.restorers import device_of
+
+    if model is None:
+        packaged = load_packaged_instructions()
+        encoder, head = packaged.encoder, packaged.head.to(device_of(device))
+    else:
+        pipeline = _load(model, device=device)
+        head = pipeline.instruction_head
+        if head is None:
+            raise InputError(why_no_instruction(pipeline.regressor))
+        encoder = load_encoder_of(head)
+    found = map_sentences(encoder, head, read_sentences(HELD_OUT_FILE))
+    return _Finding(
+        document=document_of_sentences(found), page=page_of_sentences(found), figures=figures_of_sentences(found)
+    )
+
+
+def _write(finding: _Finding, folder: Path, *, may_overwrite: bool, as_json: bool, is_quiet: bool) -> None:
+    """Write the explanation and tell where it lies.
+
+    Raises:
+        ImageFileError: it cannot be written.
+    """
+    from ldrestore.explanations.saved_explanation import PAGE, write_explanation
+
+    files = write_explanation(
+        folder, document=finding.document, page=finding.page, figures=finding.figures, overwrite=may_overwrite
+    )
+    if as_json:
+        failed = [{"input": str(outcome.job.source), "reason": outcome.reason} for outcome in finding.failed]
+        written = {"folder": str(folder), "files": files, "failed": failed}
+        print_json({"command": "explain", **written, "explanation": finding.document})
+    elif not is_quiet:
+        say(f"wrote {', '.join(files)}")
+        print(folder / PAGE)

@@ -1,0 +1,358 @@
+"""diffusers' `AutoencoderKL` with details carried from its encoder to its decoder, MPerceiver, Sec. 3.3 and Fig. 4.
+
+Both halves are walked block by block, as their own `forward` does, since the features are taken and added between the
+residual blocks of a resolution and its resampling. Nothing is attached to the autoencoder: it can be saved, off-loaded,
+sliced and checkpointed as always, and without a module, or with a new one, its output is the same to the bit.
+
+Pictures are in [0, 1] here and latents scaled, as everywhere in this library.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import Tensor, nn
+
+from ldrestore.errors import InputError, ShapeError
+from ldrestore.images.tensor_tiles import blend_tiles
+from ldrestore.refiners.drm import DetailRefinementModule
+from ldrestore.refiners.shared_statistics import measured_statistics, shared_statistics, spread_cells
+from ldrestore.structures import TilePlan
+
+Cells = slice | Tensor
+"""Rows or columns of latents: neighbours, or (L,) int64, any."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """What the autoencoder's encoder makes of a degraded picture."""
+
+    latents: Tensor
+    """(B, 4, h, w), scaled; the mode of the posterior, so that the same picture gives the same latents."""
+    features: tuple[Tensor, ...]
+    """(B, C, H / 2^k, W / 2^k) for level k, the full resolution first: the states after the residual blocks there."""
+
+
+@torch.no_grad()
+def encode_picture(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
+    """Encode pictures, and keep the encoder's features at each resolution. The encoder is frozen: no gradients.
+
+    Args:
+        vae: The autoencoder; with slicing enabled, pictures go through it one at a time.
+        lq: (B, 3, H, W), in [0, 1]; H and W are multiples of the autoencoder's factor.
+
+    Raises:
+        InputError: an autoencoder of other blocks than Stable Diffusion's.
+        ShapeError: a size that is no multiple.
+    """
+    _check_blocks(vae)
+    _check_size(lq, downsampling_of(vae))
+    encoded = [_encode(vae, part) for part in (lq.split(1) if vae.use_slicing else [lq])]
+    if len(encoded) == 1:
+        return encoded[0]
+    features = zip(*(part.features for part in encoded), strict=True)
+    return EncodedPicture(torch.cat([part.latents for part in encoded]), tuple(map(torch.cat, features)))
+
+
+@torch.no_grad()
+def encode_tiled(vae: AutoencoderKL, lq: Tensor, plan: TilePlan) -> Tensor:
+    """Encode pictures tile by tile; features are not kept, since those of the full resolution would fill the memory.
+
+    The tiles of a picture share the statistics of its normalisations, see `shared_statistics`.
+
+    Args:
+        vae: The autoencoder.
+        lq: (B, 3, H, W), in [0, 1]; H and W are multiples of the autoencoder's factor.
+        plan: Side and overlap of the tiles, in pixels; side 0 encodes the whole at once.
+
+    Returns:
+        (B, 4, h, w), the latents of `encode_picture`, apart from what a tile does not see.
+
+    Raises:
+        InputError: an autoencoder of other blocks than Stable Diffusion's, or tiles that it does not divide.
+        ShapeError: a size that is no multiple.
+    """
+    factor = downsampling_of(vae)
+    _check_size(lq, factor)
+
+    def encoded(picture: Tensor) -> Tensor:
+        size = (lq.shape[-2] // factor, lq.shape[-1] // factor)
+        return _compute_tiled(
+            lambda rows, columns: encode_picture(vae, _take(picture, rows, columns, factor)).latents,
+            size=size,
+            tiles=_latent_tiles(vae, plan, size),
+            scale=1,
+        )
+
+    return torch.cat([encoded(picture) for picture in lq.split(1)])
+
+
+def decode_refined(
+    vae: AutoencoderKL,
+    latents: Tensor,
+    *,
+    drm: DetailRefinementModule | None,
+    features: Sequence[Tensor] = (),
+    probabilities: Tensor | None = None,
+) -> Tensor:
+    """Decode latents, refined at each resolution.
+
+    Where the autoencoder's gradient checkpointing is on, what the module adds is computed again in the backward pass
+    too, from the same features.
+
+    Args:
+        vae: The autoencoder; with slicing enabled, pictures go through it one at a time.
+        latents: (B, 4, h, w), scaled.
+        drm: The module; None decodes as the autoencoder alone does.
+        features: Those of `encode_picture`, of the degraded pictures; not needed without a module.
+        probabilities: (B, N), P; not needed without a module.
+
+    Returns:
+        (B, 3, H, W), about [0, 1], not clipped; of the autoencoder's type.
+
+    Raises:
+        InputError: an autoencoder of other blocks than Stable Diffusion's, or a module without P.
+        ShapeError: features that do not fit the decoder's.
+    """
+    _check_blocks(vae)
+    if drm is not None:
+        _check_conditions(vae, drm, latents, features=features, probabilities=probabilities)
+    if not vae.use_slicing or len(latents) == 1:
+        return _decode(vae, latents, drm, features, probabilities)
+    pictures = [
+        _decode(
+            vae,
+            latents[index : index + 1],
+            drm,
+            [feature[index : index + 1] for feature in features],
+            None if probabilities is None else probabilities[index : index + 1],
+        )
+        for index in range(len(latents))
+    ]
+    return torch.cat(pictures)
+
+
+@torch.no_grad()
+def decode_refined_tiled(
+    vae: AutoencoderKL,
+    latents: Tensor,
+    *,
+    drm: DetailRefinementModule | None,
+    lq: Tensor,
+    probabilities: Tensor | None,
+    plan: TilePlan,
+) -> Tensor:
+    """Decode latents tile by tile; each tile's part of the degraded picture is encoded when its turn comes.
+
+    So memory holds the features of one tile of one picture only. The tiles of a picture share the statistics of its
+    normalisations, see `shared_statistics`; attention in the middle sees one tile, as do windows at a tile's border.
+    Not for training.
+
+    Args:
+        vae: The autoencoder.
+        latents: (B, 4, h, w), scaled.
+        drm: The module; None decodes as the autoencoder alone does.
+        lq: (B, 3, H, W), in [0, 1], the degraded pictures.
+        probabilities: (B, N), P; not needed without a module.
+        plan: Side and overlap of the tiles, in pixels; side 0 decodes the whole at once.
+
+    Returns:
+        (B, 3, H, W), as `decode_refined` of the whole, apart from what a tile does not see.
+
+    Raises:
+        InputError: as `decode_refined`, or tiles that the autoencoder does not divide.
+        ShapeError: latents and picture differ in size.
+    """
+    factor = downsampling_of(vae)
+    if (latents.shape[-2] * factor, latents.shape[-1] * factor) != lq.shape[-2:]:
+        raise ShapeError(
+            f"expected a picture of {factor} times the latents' size, got {tuple(lq.shape)} and {tuple(latents.shape)}"
+        )
+
+    def decoded(index: int) -> Tensor:
+        one = slice(index, index + 1)
+
+        def decode_tile(rows: Cells, columns: Cells) -> Tensor:
+            pixels = _take(lq[one], rows, columns, factor)
+            features = () if drm is None else encode_picture(vae, pixels).features
+            shares = None if probabilities is None else probabilities[one]
+            cells = _take(latents[one], rows, columns)
+            return decode_refined(vae, cells, drm=drm, features=features, probabilities=shares)
+
+        size = latents.shape[-2:]
+        return _compute_tiled(decode_tile, size=size, tiles=_latent_tiles(vae, plan, size), scale=factor)
+
+    return torch.cat([decoded(index) for index in range(len(latents))])
+
+
+def downsampling_of(vae: AutoencoderKL) -> int:
+    """Pixels along a latent's side."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+def plan_of(vae: AutoencoderKL) -> TilePlan:
+    """The tiles that `vae.enable_tiling()` asks for, in pixels; the whole at once where it is off."""
+    if not vae.use_tiling:
+        return TilePlan(tile=0, overlap=0, memory_bytes=None)
+    overlap = int(vae.tile_latent_min_size * vae.tile_overlap_factor) * downsampling_of(vae)
+    return TilePlan(tile=vae.tile_latent_min_size * downsampling_of(vae), overlap=overlap, memory_bytes=None)
+
+
+@apply_forward_hook
+def _encode(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
+    """`AutoencoderKL.encode`, which keeps the states before each downsampling; off-loading brings the weights in."""
+    encoder, features = vae.encoder, []
+    hidden_states = encoder.conv_in(lq.to(vae.dtype) * 2 - 1)
+    for block in encoder.down_blocks:
+        for resnet in block.resnets:
+            hidden_states = resnet(hidden_states, temb=None)
+        features.append(hidden_states)
+        hidden_states = _resample(block.downsamplers, hidden_states)
+    hidden_states = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(hidden_states))))
+    moments = hidden_states if vae.quant_conv is None else vae.quant_conv(hidden_states)
+    mode = moments.chunk(2, dim=1)[0]
+    return EncodedPicture(mode * vae.config.scaling_factor, tuple(features))
+
+
+@apply_forward_hook
+def _decode(
+    vae: AutoencoderKL,
+    latents: Tensor,
+    drm: DetailRefinementModule | None,
+    features: Sequence[Tensor],
+    probabilities: Tensor | None,
+) -> Tensor:
+    """`AutoencoderKL.decode`, refined before each upsampling; off-loading brings the weights in."""
+    decoder = vae.decoder
+    latents = latents.to(vae.dtype) / vae.config.scaling_factor
+    if vae.post_quant_conv is not None:
+        latents = vae.post_quant_conv(latents)
+    hidden_states = _run(decoder, decoder.mid_block, decoder.conv_in(latents))
+    for index, block in enumerate(decoder.up_blocks):
+        level = len(decoder.up_blocks) - 1 - index
+        conditions = () if drm is None else (features[level], probabilities)
+        stage = partial(_decode_level, block, None if drm is None else partial(drm, level=level))
+        hidden_states = _run(decoder, stage, hidden_states, *conditions)
+    hidden_states = decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(hidden_states)))
+    return hidden_states / 2 + 0.5
+
+
+def _decode_level(block: nn.Module, refine: partial | None, hidden_states: Tensor, *conditions: Tensor) -> Tensor:
+    """One resolution of the decoder: residual blocks, refinement, upsampling."""
+    for resnet in block.resnets:
+        hidden_states = resnet(hidden_states, temb=None)
+    if refine is not None:
+        hidden_states = refine(hidden_states, *conditions)
+    return _resample(block.upsamplers, hidden_states)
+
+
+def _resample(resamplers: nn.ModuleList | None, hidden_states: Tensor) -> Tensor:
+    """To the next resolution; the last one has no resampler."""
+    for resampler in resamplers or ():
+        hidden_states = resampler(hidden_states)
+    return hidden_states
+
+
+def _run(decoder: nn.Module, stage: nn.Module | partial, *inputs: Tensor) -> Tensor:
+    """A stage of the decoder, checkpointed as `vae.enable_gradient_checkpointing` asks for."""
+    if torch.is_grad_enabled() and decoder.gradient_checkpointing:
+        return decoder._gradient_checkpointing_func(stage, *inputs)
+    return stage(*inputs)
+
+
+def _compute_tiled(
+    compute: Callable[[Cells, Cells], Tensor], *, size: tuple[int, int], tiles: tuple[int, int], scale: int
+) -> Tensor:
+    """A map of one picture tile by tile, with shared statistics; at once where it is one tile."""
+    tile, overlap = tiles
+    if max(size) <= tile:
+        return compute(slice(0, size[0]), slice(0, size[1]))
+    with measured_statistics() as statistics:
+        compute(*(spread_cells(side, tile) for side in size))
+
+    def compute_alike(rows: slice, columns: slice) -> Tensor:
+        with shared_statistics(statistics):
+            return compute(rows, columns)
+
+    return blend_tiles(compute_alike, size=size, tile=tile, overlap=overlap, scale=scale)
+
+
+def _take(x: Tensor, rows: Cells, columns: Cells, scale: int = 1) -> Tensor:
+    """Some cells of a map, of `scale` pixels a side."""
+    for axis, cells in ((2, rows), (3, columns)):
+        if isinstance(cells, slice):
+            x = x.narrow(axis, cells.start * scale, (cells.stop - cells.start) * scale)
+        else:
+            pixels = (cells[:, None] * scale + torch.arange(scale)).flatten()
+            x = x.index_select(axis, pixels.to(x.device))
+    return x
+
+
+def _latent_tiles(vae: AutoencoderKL, plan: TilePlan, size: tuple[int, int]) -> tuple[int, int]:
+    """Side and overlap of a plan in latents, for a map of this size.
+
+    Raises:
+        InputError: a latent would be cut.
+    """
+    factor = downsampling_of(vae)
+    if not plan.tile:
+        return max(size), 0
+    if plan.tile % factor:
+        raise InputError(f"tiles must be multiples of {factor} pixels for this autoencoder, got {plan.tile}")
+    return plan.tile // factor, -(-plan.overlap // factor)
+
+
+def _check_size(lq: Tensor, factor: int) -> None:
+    """Refuse pictures that the autoencoder would cut.
+
+    Raises:
+        ShapeError: a side is no multiple of the factor.
+    """
+    if lq.shape[-2] % factor or lq.shape[-1] % factor:
+        raise ShapeError(
+            f"height and width must be multiples of {factor}, got {lq.shape[-2]} and {lq.shape[-1]}; "
+            "pad with images.padding.pad_to_multiple"
+        )
+
+
+def _check_blocks(vae: AutoencoderKL) -> None:
+    """Refuse an autoencoder that the walk does not know.
+
+    Raises:
+        InputError: it has other blocks than Stable Diffusion's.
+    """
+    kinds = {*vae.config.down_block_types, *vae.config.up_block_types}
+    if kinds != {"DownEncoderBlock2D", "UpDecoderBlock2D"}:
+        raise InputError(
+            "expected an AutoencoderKL of DownEncoderBlock2D and UpDecoderBlock2D, as Stable Diffusion's, "
+            f"got {', '.join(sorted(kinds))}"
+        )
+
+
+def _check_conditions(
+    vae: AutoencoderKL,
+    drm: DetailRefinementModule,
+    latents: Tensor,
+    *,
+    features: Sequence[Tensor],
+    probabilities: Tensor | None,
+) -> None:
+    """Refuse what the module cannot work with.
+
+    Raises:
+        InputError: no P, or a module of another autoencoder.
+        ShapeError: not one feature map for each resolution, or P of another shape.
+    """
+    widths = [list(config["block_out_channels"]) for config in (drm.config, vae.config)]
+    if widths[0] != widths[1]:
+        raise InputError(f"the refinement module is made for an autoencoder of widths {widths[0]}, got {widths[1]}")
+    if probabilities is None:
+        raise InputError("the refinement module needs the probabilities of the degradations, got None")
+    expected = (len(latents), len(drm.names))
+    if probabilities.shape != expected:
+        raise ShapeError(f"expected probabilities of shape (B, N) = {expected}, got {tuple(probabilities.shape)}")
+    if len(features) != len(widths[1]):
+        raise ShapeError(f"expected features at {len(widths[1])} resolutions, got {len(features)}")
