@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ldrestore.images.inputs import ImageInput
     from ldrestore.pipelines.pipeline_output import RestoreOutput
 
-PIPELINES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline"}
+PIPELINES = {
+    "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline",
+    "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore:StableRestorePipeline",
+}
 """Class name in a folder's model_index.json to the class."""
 ENGINES = ("local", "onnx")
 """What computes: torch in this process, or onnxruntime."""

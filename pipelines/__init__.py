@@ -2,5 +2,6 @@
 
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_output import RestoreOutput
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 
-__all__ = ["FastRestorePipeline", "RestoreOutput"]
+__all__ = ["FastRestorePipeline", "RestoreOutput", "StableRestorePipeline"]

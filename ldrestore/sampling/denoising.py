@@ -41,7 +41,8 @@ def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, 
         several for a step.
 
     Raises:
-        InputError: an option out of range, or more steps than the scheduler was trained with.
+        InputError: an option out of range, more steps than the scheduler was trained with, or a part of a schedule
+            that works as a whole only.
     """
     most = scheduler.config.num_train_timesteps
     is_number = isinstance(num_inference_steps, int) and not isinstance(num_inference_steps, bool)
@@ -49,6 +50,8 @@ def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, 
         raise InputError(f"num_inference_steps must be a whole number in [1, {most}], got {num_inference_steps!r}")
     if not 0 <= strength <= 1:
         raise InputError(f"strength must lie in [0, 1], got {strength}")
+    if strength < 1 and scheduler.config.get("skip_prk_steps") is False:
+        raise InputError("PNDM goes through a part of its schedule only with skip_prk_steps=True; set it, as SD does")
     scheduler.set_timesteps(num_inference_steps, device=device)
     num_skipped = num_inference_steps - min(int(num_inference_steps * strength), num_inference_steps)
     begin = num_skipped * getattr(scheduler, "order", 1)
