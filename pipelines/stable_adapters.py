@@ -172,10 +172,10 @@ def names_of_base(pointer: Mapping[str, Any]) -> list[str]:
 
 def _pointer(parts: Mapping[str, Any], name: str | None) -> dict[str, Any]:
     """Where the base is, and what its U-Net predicts."""
-    name = name or parts["unet"].config.get("_name_or_path") or None
+    name = name or _public_name(parts["unet"].config.get("_name_or_path"))
     record = find_base(name) if name else None
     mirrors = [] if record is None else [one for one in (record.repository, *record.mirrors) if one != name]
-    tower = getattr(parts["image_encoder"].config, "_name_or_path", None) or None
+    tower = _public_name(getattr(parts["image_encoder"].config, "_name_or_path", None))
     return {
         "name": name,
         "mirrors": mirrors,
@@ -183,6 +183,11 @@ def _pointer(parts: Mapping[str, Any], name: str | None) -> dict[str, Any]:
         "prediction_type": parts["scheduler"].config.prediction_type,
         "image_encoder": tower,
     }
+
+
+def _public_name(name: str | None) -> str | None:
+    """A name that tells nothing of this disk: of a path, the last part."""
+    return (Path(name).name if Path(name).is_absolute() or Path(name).exists() else name) if name else None
 
 
 def _identity(network: nn.Module) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def test_the_plan_follows_from_size_and_budget(stable, picture):
     lq = picture(136, 136, 3)
     options = {"strength": 0.0, "refine": False}
     assert stable(lq, **options).records[0]["tile_plan"]["tile"] == 0
-    assert stable(lq, memory_gb=0.0045, **options).records[0]["tile_plan"]["tile"] == 128
+    assert stable(lq, memory_gb=0.0037, **options).records[0]["tile_plan"]["tile"] == 128
 
 
 def test_running_out_of_memory_starts_again_with_smaller_tiles(stable, picture, caplog):
