@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
-from ldrestore.backbones import find_base
+from ldrestore.bases import find_base
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
 from ldrestore.pipelines.stable_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
@@ -123,7 +123,7 @@ def load_base(
     Nothing is asked of the network where the base is a folder or a file.
 
     Args:
-        name_or_path: A folder of diffusers, a Hub repository "owner/name" or the short name of `backbones.BASES`; or a
+        name_or_path: A folder of diffusers, a Hub repository "owner/name" or the short name of `bases.BASES`; or a
             single file, safetensors or ckpt, in the layout of the original Stable Diffusion, which has no tokenizer.
         dtype: Number format of the weights.
         prediction_type: What the U-Net predicts; None for what the base's scheduler says. A single file needs it.

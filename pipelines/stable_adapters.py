@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ldrestore import __version__
-from ldrestore.backbones import find_base
+from ldrestore.bases import find_base
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.saved_folder import NO_PART, check_part
 from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ldrestore.errors import InputError, LDRestoreError
-from ldrestore.training.train_regressor import train_regressor
+from ldrestore.training.trainers import train_by_config
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config.
     """
-    parser = argparse.ArgumentParser(prog="python -m ldrestore.training", description="Train a regressor.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ldrestore.training",
+        description="Train what a config says: a regressor, or parts of the stable track.",
+    )
     parser.add_argument("config", type=Path, help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that win over the file's")
     parser.add_argument(
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
     try:
-        is_finished = train_regressor(options.config, overrides=options.overrides, resume=options.resume)
+        is_finished = train_by_config(options.config, overrides=options.overrides, resume=options.resume)
     except InputError as error:
         logger.error("%s", error)
         return 2

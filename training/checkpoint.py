@@ -43,6 +43,8 @@ FREE_TO_CHANGE = frozenset(
     )
 )
 """Keys of the config that change no result, and may differ when a run resumes."""
+DEFAULTS = {"trainer": "regressor"}
+"""Keys that older checkpoints lack, and what holds for these."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -171,7 +173,7 @@ def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:
     Raises:
         ConfigError: keys beyond `FREE_TO_CHANGE` differ; the message names them.
     """
-    saved, current = _flat(saved), _flat(current)
+    saved, current = DEFAULTS | _flat(saved), DEFAULTS | _flat(current)
     different = [
         f"{key} ({saved.get(key, 'missing')} -> {current.get(key, 'missing')})"
         for key in sorted(saved.keys() | current.keys())

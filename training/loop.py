@@ -24,6 +24,7 @@ from ldrestore.errors import ConfigError, MissingExtraError
 from ldrestore.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ldrestore.training.config import StageConfig, TrainingConfig, num_steps, stage_at
 from ldrestore.training.ema import Ema
+from ldrestore.training.frozen_rows import parameter_groups
 from ldrestore.training.journal import Journal, Stopwatch
 from ldrestore.training.loading import Batch, create_loader, to_device
 from ldrestore.training.provenance import write_provenance
@@ -168,10 +169,9 @@ def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Acc
     if ema is not None:
         ema.network.to(accelerator.device)
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        parameter_groups(network, weight_decay=config.optimizer.weight_decay),
         lr=config.optimizer.learning_rate,
         betas=config.optimizer.betas,
-        weight_decay=config.optimizer.weight_decay,
     )
     model, optimizer = accelerator.prepare(network, optimizer)
     return TrainingState(model=model, optimizer=optimizer, ema=ema)

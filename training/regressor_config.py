@@ -70,6 +70,8 @@ class RegressorLossConfig:
 class RegressorTrainingConfig:
     """Everything that a run of this trainer depends on."""
 
+    trainer: Literal["regressor"] = "regressor"
+    """Which trainer this is."""
     run: RunConfig
     """Where and how the run happens."""
     network: NetworkConfig

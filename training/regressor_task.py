@@ -7,9 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
-from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.catalog import REGRESSORS
@@ -20,6 +17,7 @@ from ldrestore.training.instructions import InstructedDataset, Instructions, cla
 from ldrestore.training.loading import Batch
 from ldrestore.training.losses import estimate_loss, fourier_l1_loss, l1_loss, relative, squared_loss
 from ldrestore.training.regressor_config import RegressorTrainingConfig
+from ldrestore.training.training_data import create_dataset
 from ldrestore.training.validation import ValidationPair, create_pairs, validate_pairs
 
 
@@ -46,13 +44,7 @@ class RegressorTask:
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size, with the sentences or embeddings that belong to them."""
         data, seed = self.config.data, self.config.run.seed
-        dataset: SyntheticDataset | MultiDomainDataset | PairedDataset
-        if isinstance(data, PairedDataConfig):
-            dataset = PairedDataset(data, patch_size=stage.patch_size, seed=seed)
-        elif isinstance(data, MultiDomainDataConfig):
-            dataset = MultiDomainDataset(data, patch_size=stage.patch_size, seed=seed)
-        else:
-            dataset = SyntheticDataset(data, patch_size=stage.patch_size, seed=seed)
+        dataset = create_dataset(data, patch_size=stage.patch_size, seed=seed)
         if self.instructions is not None:
             return InstructedDataset(dataset, self.instructions, seed=seed)
         if self.embeddings is not None:

@@ -20,7 +20,7 @@ InjectionKind = Literal["residual", "released"]
 """How features enter, see `InjectionLayer`."""
 
 HIDDEN_CHANNELS = 128
-"""Channels between the features and gamma and beta, as released."""
+"""Default of the channels between the features and gamma and beta, as released."""
 
 NUM_MIDDLE_LAYERS = 2
 """Residual blocks in the middle of every U-Net of this family."""
@@ -45,21 +45,30 @@ class InjectionLayer(nn.Module):
     `param_free_norm`.
     """
 
-    def __init__(self, num_channels: int, *, feature_channels: int, num_groups: int, injection: InjectionKind) -> None:
+    def __init__(
+        self,
+        num_channels: int,
+        *,
+        feature_channels: int,
+        hidden_channels: int = HIDDEN_CHANNELS,
+        num_groups: int,
+        injection: InjectionKind,
+    ) -> None:
         """Build it.
 
         Args:
             num_channels: C of the residual block.
             feature_channels: Channels of the features.
+            hidden_channels: Channels between the features and gamma and beta.
             num_groups: Groups of the normalisation; divides C.
             injection: See the class.
         """
         super().__init__()
         self.is_residual = injection == "residual"
         self.param_free_norm = FullPrecisionGroupNorm(num_groups, num_channels)
-        self.mlp_shared = nn.Sequential(nn.Conv2d(feature_channels, HIDDEN_CHANNELS, 3, padding=1), nn.ReLU())
-        self.mlp_gamma = nn.Conv2d(HIDDEN_CHANNELS, num_channels, 3, padding=1)
-        self.mlp_beta = nn.Conv2d(HIDDEN_CHANNELS, num_channels, 3, padding=1)
+        self.mlp_shared = nn.Sequential(nn.Conv2d(feature_channels, hidden_channels, 3, padding=1), nn.ReLU())
+        self.mlp_gamma = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
+        self.mlp_beta = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
         if self.is_residual:
             for layer in (self.mlp_gamma, self.mlp_beta):
                 nn.init.zeros_(layer.weight)
@@ -83,7 +92,7 @@ class InjectionLayer(nn.Module):
                 f"features of shape {tuple(features.shape)} do not lie over states of shape "
                 f"{tuple(hidden_states.shape)}; make them from latents of the same batch, height and width"
             )
-        hidden = self.mlp_shared(features.to(self.mlp_gamma.weight.dtype))  # (B, 128, H, W)
+        hidden = self.mlp_shared(features.to(self.mlp_gamma.weight.dtype))  # (B, hidden_channels, H, W)
         gamma, beta = self.mlp_gamma(hidden), self.mlp_beta(hidden)  # (B, C, H, W) each
         normed = self.param_free_norm(hidden_states)
         start = hidden_states.float() if self.is_residual else normed
@@ -105,6 +114,7 @@ class InjectionLayers(ModelMixin, ConfigMixin):
         feature_channels: int = 512,
         num_groups: int = 32,
         injection: InjectionKind = "residual",
+        hidden_channels: int = HIDDEN_CHANNELS,
     ) -> None:
         """Build the layers.
 
@@ -114,6 +124,7 @@ class InjectionLayers(ModelMixin, ConfigMixin):
             feature_channels: Channels of the features.
             num_groups: Groups of the normalisations.
             injection: See `InjectionLayer`.
+            hidden_channels: Channels between the features and gamma and beta.
 
         Raises:
             ConfigError: no such injection, or channels that the groups do not divide.
@@ -133,6 +144,7 @@ class InjectionLayers(ModelMixin, ConfigMixin):
         """So many layers for each width."""
         options = {
             "feature_channels": self.config["feature_channels"],
+            "hidden_channels": self.config["hidden_channels"],
             "num_groups": self.config["num_groups"],
             "injection": self.config["injection"],
         }
@@ -147,13 +159,19 @@ class InjectionLayers(ModelMixin, ConfigMixin):
 
     @classmethod
     def for_unet(
-        cls, unet: UNet2DConditionModel, *, feature_channels: int = 512, injection: InjectionKind = "residual"
+        cls,
+        unet: UNet2DConditionModel,
+        *,
+        feature_channels: int = 512,
+        hidden_channels: int = HIDDEN_CHANNELS,
+        injection: InjectionKind = "residual",
     ) -> "InjectionLayers":
         """New layers that fit a U-Net.
 
         Args:
             unet: Its configuration gives the sizes.
             feature_channels: Channels of the features.
+            hidden_channels: Channels between the features and gamma and beta.
             injection: See `InjectionLayer`.
 
         Raises:
@@ -169,6 +187,7 @@ class InjectionLayers(ModelMixin, ConfigMixin):
             block_out_channels=tuple(unet.config["block_out_channels"]),
             layers_per_block=numbers.pop(),
             feature_channels=feature_channels,
+            hidden_channels=hidden_channels,
             num_groups=unet.config["norm_num_groups"],
             injection=injection,
         )
@@ -187,6 +206,7 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         ),
         "layers_per_block": count_modules(weights, "down_blocks.0."),
         "feature_channels": weights["down_blocks.0.0.mlp_shared.0.weight"].shape[1],
+        "hidden_channels": weights["down_blocks.0.0.mlp_shared.0.weight"].shape[0],
     }
 
 

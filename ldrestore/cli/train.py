@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ Examples:
   ldrestore train configs/blind_small_cpu.yaml
   ldrestore train configs/blind_small_cpu.yaml run.output_dir=runs/second run.seed=1
   ldrestore train configs/blind_small_cpu.yaml --resume auto
+  ldrestore train configs/stable/tiny_vae_cpu.yaml --resume auto
   ldrestore train configs/blind_small_cpu.yaml --accelerate-config configs/accelerate/multi_gpu.yaml
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -56,10 +58,9 @@ def _check_config(config: str, overrides: list[str]) -> None:
     Raises:
         ConfigError: the file is missing, or a value is unknown or out of range.
     """
-    from ldrestore.config import load_config
-    from ldrestore.training.regressor_config import RegressorTrainingConfig
+    from ldrestore.training.trainers import load_training_config
 
-    load_config(RegressorTrainingConfig, config, overrides)
+    load_training_config(Path(config), overrides)
 
 
 def _run(command: list[str]) -> int:

@@ -145,23 +145,27 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
     """Degraded and clean crops; each item is a pure function of (seed, epoch, index).
 
     `dataset[(epoch, index)]` gives "lq" and "gt", both (3, P, P) float32 in [0, 1] with lq rounded to 8 bits as a
-    stored picture is; "degradations", (N,) float32 in [0, 1], how far each of `list_degradations()` is there; and
-    "name", the file name of the clean picture.
+    stored picture is; "degradations", (N,) float32 in [0, 1], how far each of `list_degradations()` is there;
+    "name", the file name of the clean picture; and if asked for "severities", (N,) float32 in [0, 1].
     """
 
-    def __init__(self, config: SyntheticDataConfig, *, patch_size: int, seed: int) -> None:
+    def __init__(
+        self, config: SyntheticDataConfig, *, patch_size: int, seed: int, tells_severities: bool = False
+    ) -> None:
         """List the pictures and parse the recipes.
 
         Args:
             config: Folders and mixture.
             patch_size: Side P of the crops in pixels.
             seed: Start of all random numbers.
+            tells_severities: Whether items say how strong each degradation is.
 
         Raises:
             ConfigError: a folder is missing or empty.
             InputError: a recipe cannot be parsed.
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
+        self.tells_severities = tells_severities
         self.paths = list_pictures(config.folders)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
         random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
@@ -195,12 +199,15 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         lq = _applied(lq, steps[num_before:], severity=severity, generator=generator)
         lq = np.rint(lq * 255.0) / 255.0
         inner = slice(MARGIN, -MARGIN)
-        return {
+        item = {
             "lq": to_tensor(lq[inner, inner]),
             "gt": to_tensor(gt[inner, inner]),
             "degradations": torch.from_numpy(labels_of(recipe, severity=severity)),
             "name": self.paths[index].name,
         }
+        if self.tells_severities:
+            item["severities"] = torch.from_numpy(severities_of(recipe, severity=severity))
+        return item
 
     def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float]:
         """What is done to one picture and how strongly; None for nothing."""
@@ -258,15 +265,28 @@ def labels_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
     Returns:
         (N,) float32 in [0, 1]; a step with physical parameters counts as wholly there.
     """
+    return np.minimum(severities_of(recipe, severity=severity) / np.float32(FULL_LABEL_SEVERITY), np.float32(1.0))
+
+
+def severities_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
+    """How strong each degradation of `list_degradations()` is.
+
+    Args:
+        recipe: What was done; None for nothing.
+        severity: In [0, 1], for the steps that do not set their own.
+
+    Returns:
+        (N,) float32 in [0, 1], 0 for what is not there; a step with physical parameters counts as 1.
+    """
     names = list_degradations()
-    labels = np.zeros(len(names), np.float32)
+    severities = np.zeros(len(names), np.float32)
     for step in recipe.steps if recipe is not None else ():
         fixed = dict(step.parameters)
         is_physical = bool(fixed.keys() - {"severity"})
         own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
         index = names.index(step.name)
-        labels[index] = max(labels[index], min(1.0, own_severity / FULL_LABEL_SEVERITY))
-    return labels
+        severities[index] = max(severities[index], own_severity)
+    return severities
 
 
 def _applied(

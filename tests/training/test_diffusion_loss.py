@@ -1,0 +1,73 @@
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from ldrestore.backbones import VaeSizes, create_scheduler, create_vae
+from ldrestore.errors import ConfigError
+from ldrestore.training.diffusion_loss import (
+    diffusion_loss,
+    draw_timesteps,
+    encoded,
+    min_snr_weights,
+    prediction_target,
+)
+
+TIMESTEPS = torch.tensor([0, 500, 999])
+
+
+def test_the_target_is_the_one_of_the_schedulers_config():
+    latents, noise = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    assert torch.equal(prediction_target(DDIMScheduler(), latents, noise, TIMESTEPS), noise)
+    scheduler = create_scheduler()
+    alpha_bar = scheduler.alphas_cumprod[TIMESTEPS].view(3, 1, 1, 1)
+    expected = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
+    torch.testing.assert_close(prediction_target(scheduler, latents, noise, TIMESTEPS), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prediction_type": "sample"}, "must be epsilon or v_prediction, got 'sample'"),
+        ({"rescale_betas_zero_snr": True}, "set prediction_type to v_prediction"),
+    ],
+)
+def test_targets_that_cannot_be_learnt_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        prediction_target(DDIMScheduler(**options), *[torch.zeros(3, 4, 2, 2)] * 2, TIMESTEPS)
+
+
+def test_weights_are_those_of_min_snr():
+    scheduler = DDIMScheduler()
+    for timestep, weight in zip(TIMESTEPS, min_snr_weights(scheduler, TIMESTEPS, gamma=5.0), strict=True):
+        alpha_bar = scheduler.alphas_cumprod[timestep].item()
+        snr = alpha_bar / (1 - alpha_bar)
+        assert weight.item() == pytest.approx(min(snr, 5) / snr, rel=1e-5)
+
+
+def test_the_step_of_pure_noise_counts_in_full():
+    weights = min_snr_weights(create_scheduler(), TIMESTEPS, gamma=5.0)
+    assert weights[-1] == 1 and 0 < weights[0] < 0.01
+
+
+def test_losses_are_means_of_each_picture():
+    prediction, target = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    expected = torch.stack([((prediction[i] - target[i]) ** 2).mean() for i in range(2)])
+    torch.testing.assert_close(diffusion_loss(prediction, target), expected)
+    weights = torch.tensor([0.5, 2.0])
+    torch.testing.assert_close(diffusion_loss(prediction, target, weights), weights * expected)
+
+
+def test_timesteps_cover_the_whole_schedule():
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw_timesteps(20000, scheduler=DDIMScheduler(), device=torch.device("cpu"), generator=generator)
+    assert drawn.min() == 0 and drawn.max() == 999 and abs(drawn.float().mean() - 499.5) < 10
+
+
+def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():
+    vae = create_vae(VaeSizes(widths=(8, 8), num_groups=4))
+    vae.register_to_config(scaling_factor=0.5)
+    picture = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        mode = vae.encode(picture * 2 - 1).latent_dist.mode()
+    torch.testing.assert_close(encoded(vae, picture, is_sampled=False), 0.5 * mode)
+    assert not torch.equal(encoded(vae, picture, is_sampled=True), 0.5 * mode)

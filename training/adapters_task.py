@@ -1,0 +1,109 @@
+"""What the loop needs to train stage 1: pairs, the latent diffusion loss, validation and export."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.training.adapters_config import AdaptersTrainingConfig
+from ldrestore.training.config import StageConfig
+from ldrestore.training.denoising_validation import validate_denoising
+from ldrestore.training.diffusion_loss import (
+    diffusion_loss,
+    draw_timesteps,
+    encoded,
+    min_snr_weights,
+    prediction_target,
+)
+from ldrestore.training.loading import Batch
+from ldrestore.training.stable_adapters import StableAdapters, save_parts
+from ldrestore.training.training_data import create_dataset
+from ldrestore.training.validation import ValidationPair, create_pairs
+
+Steering = tuple[Tensor, Tensor, Tensor]
+"""What is known of damaged pictures: their latents, CLIP's embedding of each, and P."""
+
+
+class AdaptersTask:
+    """The task that the loop trains."""
+
+    def __init__(
+        self, config: AdaptersTrainingConfig, *, network: StableAdapters, predictor: DegradationPredictor
+    ) -> None:
+        """Keep what is needed; pictures are read when they are.
+
+        Args:
+            config: What the run depends on.
+            network: The one that is trained.
+            predictor: Frozen here.
+        """
+        self.config, self.network, self.base = config, network, network.base
+        self.predictor = predictor.requires_grad_(False).eval()
+        self._pairs: list[ValidationPair] | None = None
+
+    def dataset(self, stage: StageConfig) -> Dataset[Any]:
+        """Pairs of the stage's patch size."""
+        return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 1, on latents of gt that are drawn from the posterior, as the base was trained.
+
+        Args:
+            model: Takes noised latents and what `StableAdapters` takes beside them.
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
+
+        Returns:
+            The mean, weighted by timestep where the config asks for it; and the plain mean as "squared".
+        """
+        steering = self._steering(batch["lq"])
+        latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
+        scheduler, device = self.base.scheduler, latents.device
+        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None)
+        noise = torch.randn_like(latents)
+        prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, *steering)
+        errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
+        gamma = self.config.loss.min_snr_gamma
+        if gamma is None:
+            return errors.mean(), {"squared": errors.mean()}
+        weighted = errors * min_snr_weights(scheduler, timesteps, gamma=gamma)
+        return weighted.mean(), {"squared": errors.mean()}
+
+    @torch.no_grad()
+    def _steering(self, lq: Tensor) -> Steering:
+        """What frozen networks say of damaged pictures; the latents are the mode of the posterior."""
+        self.base.to(lq.device)
+        self.predictor.to(lq.device)
+        embeddings = self.base.tower(lq, view=self.config.base.view)  # (B, K, D)
+        lq_latents = encoded(self.base.vae, lq, is_sampled=False)
+        return lq_latents, embeddings.mean(dim=1), self.predictor.probabilities(embeddings)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The loss for each recipe of the validation config, without weights."""
+        if self.config.validation is None:
+            return {}
+        if self._pairs is None:
+            self._pairs = create_pairs(self.config.validation)
+        device = next(network.parameters()).device
+
+        def latents_of(pair: ValidationPair) -> Tensor:
+            self.base.to(device)
+            return encoded(self.base.vae, _picture(pair.gt, device), is_sampled=False)
+
+        def predict(pair: ValidationPair, noised: Tensor, timesteps: Tensor) -> Tensor:
+            steering = self._steering(_picture(pair.lq, device))
+            return network(noised, timesteps, *(known.expand(len(noised), *known.shape[1:]) for known in steering))
+
+        return validate_denoising(latents_of, predict, self._pairs, scheduler=self.base.scheduler)
+
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write a folder for each part, the predictor's too; the base is not copied."""
+        save_parts(self.network, weights, folder)
+        self.predictor.save_pretrained(folder / "predictor")
+
+
+def _picture(pixels: Tensor, device: torch.device) -> Tensor:
+    """(3, H, W) uint8 to (1, 3, H, W) in [0, 1]."""
+    return pixels.to(device).float().div(255.0).unsqueeze(0)

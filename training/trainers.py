@@ -1,0 +1,106 @@
+"""Which trainer a config is for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ldrestore.config import load_config, set_override
+from ldrestore.errors import ConfigError, UnknownNameError
+
+DEFAULT_TRAINER = "regressor"
+"""Of configs that name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerRecord:
+    """Where a trainer is; read when it is used."""
+
+    function: str
+    """"module:function", which takes the path of a config, overrides and what to resume from."""
+    config_class: str
+    """"module:class" of its config."""
+
+
+def _record(name: str, config_class: str) -> TrainerRecord:
+    """The record of a trainer in the places where all of them are."""
+    return TrainerRecord(
+        f"ldrestore.training.train_{name}:train_{name}", f"ldrestore.training.{name}_config:{config_class}"
+    )
+
+
+TRAINERS = {
+    "regressor": _record("regressor", "RegressorTrainingConfig"),
+    "backbone": _record("backbone", "BackboneTrainingConfig"),
+    "estimator": _record("estimator", "EstimatorTrainingConfig"),
+    "adapters": _record("adapters", "AdaptersTrainingConfig"),
+}
+"""All trainers, by the name that stands under `trainer` in a config."""
+
+
+def find_trainer(path: Path, overrides: list[str]) -> TrainerRecord:
+    """The trainer that a config names under `trainer`.
+
+    Args:
+        path: YAML file.
+        overrides: "key=value" strings, which win over the file.
+
+    Raises:
+        ConfigError: the file is missing or damaged.
+        UnknownNameError: there is no such trainer.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration file at {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping at the top, got {type(values).__name__}")
+    for override in overrides:
+        if override.startswith("trainer="):
+            set_override(values, override)
+    name = values.get("trainer", DEFAULT_TRAINER)
+    if name not in TRAINERS:
+        raise UnknownNameError("trainer", str(name), TRAINERS)
+    return TRAINERS[name]
+
+
+def load_training_config(path: Path, overrides: list[str]) -> Any:
+    """The config of whatever trainer it names, checked.
+
+    Args:
+        path: YAML file.
+        overrides: "section.key=value" strings, which win over the file.
+
+    Raises:
+        InputError: the file is missing, or a value is unknown or out of range.
+    """
+    return load_config(_resolve(find_trainer(path, overrides).config_class), path, overrides)
+
+
+def train_by_config(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+    """Run the trainer that a config names.
+
+    Args:
+        path: YAML file.
+        overrides: "section.key=value" strings, which win over the file.
+        resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+
+    Returns:
+        Whether the run is finished; False where a signal stopped it.
+
+    Raises:
+        LDRestoreError: the config is wrong, a file is missing, or training diverged.
+    """
+    function: Callable[..., bool] = _resolve(find_trainer(path, overrides).function)
+    return function(path, overrides=overrides, resume=resume)
+
+
+def _resolve(target: str) -> Any:
+    """What "module:name" names."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

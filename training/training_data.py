@@ -1,0 +1,46 @@
+"""The data sets that configs name."""
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
+from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
+from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
+from ldrestore.degradations.recipes import parse_recipe
+
+PairDataConfig = SyntheticDataConfig | MultiDomainDataConfig | PairedDataConfig
+"""Clean folders with a mixture of degradations, several domains of such, or folders of pairs."""
+
+
+def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> Dataset[Any]:
+    """Pairs of lq and gt.
+
+    Args:
+        data: What to take them from.
+        patch_size: Side of the crops in pixels.
+        seed: Start of all random numbers.
+
+    Raises:
+        ConfigError: a folder is missing or empty, or a picture has no partner.
+        InputError: a recipe cannot be parsed.
+    """
+    if isinstance(data, PairedDataConfig):
+        return PairedDataset(data, patch_size=patch_size, seed=seed)
+    if isinstance(data, MultiDomainDataConfig):
+        return MultiDomainDataset(data, patch_size=patch_size, seed=seed)
+    return SyntheticDataset(data, patch_size=patch_size, seed=seed)
+
+
+def trained_names(data: PairDataConfig) -> set[str]:
+    """Names of all degradations that can occur in the pictures of a config.
+
+    Raises:
+        InputError: a recipe cannot be parsed.
+    """
+    if isinstance(data, MultiDomainDataConfig):
+        return set().union(*(trained_names(domain.data) for domain in data.domains))
+    if isinstance(data, PairedDataConfig):
+        return set(data.degradations)
+    names = {step.name for share in data.mixture for step in parse_recipe(share.recipe).steps}
+    return names | set(data.random_mixture.names if data.random_mixture is not None else ())
