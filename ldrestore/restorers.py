@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ldrestore.images.inputs import ImageInput
     from ldrestore.pipelines.pipeline_output import RestoreOutput
 
-PIPELINES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline"}
+PIPELINES = {
+    "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline",
+    "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore:StableRestorePipeline",
+}
 """Class name in a folder's model_index.json to the class."""
 ENGINES = ("local", "onnx")
 """What computes: torch in this process, or onnxruntime."""
@@ -97,6 +100,8 @@ def load_restorer(
     chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
     if _is_exported(name_or_path):
         return pipeline_class.from_onnx(location)
+    if engine == "onnx":
+        _check_exportable(pipeline_class)
     pipeline = pipeline_class.from_pretrained(location, dtype=chosen_dtype)
     if engine == "onnx":
         from ldrestore.onnx_export import export_to_cache
@@ -130,8 +135,9 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")
     check_target(Path(out_path), overwrite=overwrite)
+    location, pipeline_class = _locate(name_or_path)
+    _check_exportable(pipeline_class)
     pipeline = load_restorer(name_or_path, device="cpu")
-    location, _ = _locate(name_or_path)
     licence = _licence_of(name_or_path, location)
     name = pipeline.config["_name_or_path"]
     return export(pipeline.regressor, out_path, name=name, licence=licence, overwrite=overwrite)
@@ -186,6 +192,19 @@ def _stamp(location: str | Path) -> tuple[Any, ...]:
 def _is_exported(name_or_path: str | Path) -> bool:
     """Whether a model's name is that of an .onnx file, there or not."""
     return Path(name_or_path).suffix == ".onnx" and not Path(name_or_path).is_dir()
+
+
+def _check_exportable(pipeline_class: Any) -> None:
+    """Refuse to export a pipeline of many networks.
+
+    Raises:
+        InputError: it is not of the fast track.
+    """
+    if pipeline_class.__name__ != "FastRestorePipeline":
+        raise InputError(
+            f"only models of the fast track can be exported to ONNX, this one is a {pipeline_class.__name__}; use the "
+            "engine local"
+        )
 
 
 def _licence_of(name_or_path: str | Path, location: str | Path) -> str:

@@ -13,6 +13,7 @@ from ldrestore.errors import InputError
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
+from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.network_identity import identity_of, runtime_of
@@ -44,12 +45,6 @@ from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
-
-DEFAULT_MEMORY_GB = 4.0
-"""Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
-
-MAX_SCALE = 8
-"""Largest factor of enlargement."""
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -150,7 +145,7 @@ class FastRestorePipeline(DiffusionPipeline):
         Args:
             image: One or many: path, PIL, numpy (H, W[, C]) of uint8, uint16 or float in [0, 1], torch (C, H, W) or
                 (B, C, H, W) in [0, 1].
-            scale: Enlarge each side this many times, bicubically, before restoring; 1 to `MAX_SCALE`.
+            scale: Enlarge each side this many times, bicubically, before restoring; 1 to 8.
             fidelity: In [0, 1]; 0 is the network's result, 1 the input itself.
             instruction: What to do, for all pictures, in plain English, such as "remove the noise"; for models with an
                 instruction head. None for the head's neutral instruction, or, where it has none, for no embedding.
@@ -177,7 +172,7 @@ class FastRestorePipeline(DiffusionPipeline):
             MissingExtraError: that encoder comes with a package that is not installed.
             OutOfMemoryError: not even the smallest tile fits.
         """
-        _check_options(scale=scale, fidelity=fidelity)
+        check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
         photos = to_photos(image)
         masks = read_masks(protect, photos)
@@ -266,7 +261,7 @@ class FastRestorePipeline(DiffusionPipeline):
 
     def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float) -> TilePlan:
         """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
-        resident = sum(_bytes_of(held) for held in (photo, large)) + (0 if large is photo else _bytes_of(large))
+        resident = sum(bytes_of(held) for held in (photo, large)) + (0 if large is photo else bytes_of(large))
         return make_plan(
             large.height,
             large.width,
@@ -321,20 +316,3 @@ class FastRestorePipeline(DiffusionPipeline):
             **identity_of(self.regressor),
             "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
         }
-
-
-def _bytes_of(photo: Photo) -> int:
-    """What a photo's pixels and alpha take of memory, in bytes."""
-    return photo.pixels.nbytes + (0 if photo.alpha is None else photo.alpha.nbytes)
-
-
-def _check_options(*, scale: int, fidelity: float) -> None:
-    """Refuse options out of range.
-
-    Raises:
-        InputError: one is.
-    """
-    if not isinstance(scale, int) or not 1 <= scale <= MAX_SCALE:
-        raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {scale}")
-    if not 0 <= fidelity <= 1:
-        raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")

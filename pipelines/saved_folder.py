@@ -1,7 +1,7 @@
 """What is checked of a saved pipeline before anything of it is loaded."""
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from ldrestore.errors import WeightsError
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.weights import check_fit, read_json, read_shapes
+
+NO_PART = (None, [None, None])
+"""What an index says of a part that is left out; the first is from before there was such a part."""
 
 HEAD_TARGET = "ldrestore.regressors.instruction_head:InstructionHead"
 """The one class of instruction heads."""
@@ -29,26 +32,42 @@ def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:
         WeightsUnavailableError: there are no safetensors weights.
         WeightsError: another pipeline, an unknown network, or a config or weights that are not the network's.
     """
+    index = read_index(folder, pipeline_name=pipeline_name)
+    check_part(folder, index, "regressor", targets={record.target for record in REGRESSORS})
+    if index.get("instruction_head") not in NO_PART:
+        check_part(folder, index, "instruction_head", targets={HEAD_TARGET})
+
+
+def read_index(folder: Path, *, pipeline_name: str) -> dict[str, Any]:
+    """Which class each part of a saved pipeline is of, by the part's name.
+
+    Args:
+        folder: Has a model_index.json.
+        pipeline_name: The class that the pipeline must be of.
+
+    Raises:
+        WeightsError: the file is damaged, or another pipeline's.
+    """
     index = read_json(folder / "model_index.json")
     if index.get("_class_name") != pipeline_name:
         raise WeightsError(f"{folder} holds a {index.get('_class_name')}, expected a {pipeline_name}")
-    _check_part(folder, index, "regressor", targets={record.target for record in REGRESSORS})
-    if index.get("instruction_head") not in (None, [None, None]):  # the first from before there were heads
-        _check_part(folder, index, "instruction_head", targets={HEAD_TARGET})
+    return index
 
 
-def _check_part(folder: Path, index: dict[str, Any], name: str, *, targets: Collection[str]) -> None:
-    """Check one part, whose class must be one of `targets`.
+def check_part(folder: Path, index: Mapping[str, Any], name: str, *, targets: Collection[str]) -> None:
+    """Hold config and weights of one part against its class, which is imported.
+
+    Args:
+        folder: Has a folder of the part's name.
+        index: Module and class of each part, as `model_index.json` has them.
+        name: Of the part.
+        targets: The classes that it may be of, each as "module:class".
 
     Raises:
         WeightsUnavailableError: there are no safetensors weights.
         WeightsError: another class, or a config or weights that are not that class's.
     """
-    component = index.get(name)
-    target = ":".join(map(str, component)) if isinstance(component, list) else str(component)
-    if target not in targets:
-        raise WeightsError(f"{folder} needs the network {target}, unknown to this version; upgrade ldrestore")
-    network_class = resolve(target)
+    network_class = resolve(check_target(folder, index, name, targets=targets))
     config = read_json(folder / name / "config.json")
     known = inspect.signature(network_class.__init__).parameters
     unknown = sorted(key for key in config if not key.startswith("_") and key not in known)
@@ -60,3 +79,22 @@ def _check_part(folder: Path, index: dict[str, Any], name: str, *, targets: Coll
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder}: its config builds no {network_class.__name__} ({error})") from error
     check_fit(network, read_shapes(folder / name), source=str(folder / name))
+
+
+def check_target(folder: Path, index: Mapping[str, Any], name: str, *, targets: Collection[str]) -> str:
+    """The class of a part as "module:class".
+
+    Args:
+        folder: Of the pipeline.
+        index: Module and class of each part.
+        name: Of the part.
+        targets: The classes that it may be of.
+
+    Raises:
+        WeightsError: it is of another.
+    """
+    component = index.get(name)
+    target = ":".join(map(str, component)) if isinstance(component, list) else str(component)
+    if target not in targets:
+        raise WeightsError(f"{folder} needs the network {target}, unknown to this version; upgrade ldrestore")
+    return target

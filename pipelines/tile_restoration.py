@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
 
 logger = logging.getLogger(__name__)
+
+Computed = TypeVar("Computed")
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
@@ -83,10 +86,34 @@ def restore_pixels(
     Raises:
         OutOfMemoryError: even the smallest tiles need too much.
     """
-    height, width = pixels.shape[:2]
+    return with_smaller_tiles(
+        lambda present: restore_tiled(pixels, restore_tile, present),
+        plan,
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+    )
+
+
+def with_smaller_tiles(
+    compute: Callable[[TilePlan], Computed], plan: TilePlan, *, height: int, width: int
+) -> tuple[Computed, TilePlan]:
+    """Compute with a plan, and again with smaller tiles where memory runs out.
+
+    Args:
+        compute: Starts anew at each call.
+        plan: The tiles to begin with.
+        height: Rows of the picture.
+        width: Its columns.
+
+    Returns:
+        What `compute` gives, and the plan that it was given.
+
+    Raises:
+        OutOfMemoryError: even the smallest tiles need too much.
+    """
     while True:
         try:
-            return restore_tiled(pixels, restore_tile, plan), plan
+            return compute(plan), plan
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

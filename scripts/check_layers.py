@@ -15,7 +15,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures"),
-    ("registry", "config", "weights", "backbones", "records", "images"),
+    ("registry", "config", "weights", "bases", "backbones", "records", "images"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),

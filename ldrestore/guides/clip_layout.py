@@ -1,4 +1,4 @@
-"""The vision tower of OpenCLIP's checkpoints in the layout of transformers."""
+"""Both halves of OpenCLIP's checkpoints in the layout of transformers."""
 
 import math
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from ldrestore.weights import count_modules
 PREFIX = "visual."
 """Before the keys of the tower in a checkpoint of OpenCLIP."""
 
+TEXT_PREFIX = "cond_stage_model.model."
+"""Before the keys of OpenCLIP's text half in a file of the original Stable Diffusion 2."""
+
 NUM_HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 """Width to heads of the published towers (B, L, H, g, bigG), which no weight tells."""
 
@@ -24,6 +27,13 @@ _OUTSIDE = {
     "ln_post.weight": "post_layernorm.weight",
     "ln_post.bias": "post_layernorm.bias",
 }
+_TEXT_OUTSIDE = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+_TEXT_UNUSED = frozenset({"text_projection", "logit_scale", "attn_mask"})
 _INSIDE = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -90,22 +100,57 @@ def tower_weights(weights: Mapping[str, Tensor], *, source: str) -> dict[str, Te
     return converted
 
 
+def text_weights(weights: Mapping[str, Tensor], *, num_layers: int, source: str) -> dict[str, Tensor]:
+    """The text half inside a file of the original Stable Diffusion 2, under the keys of `CLIPTextModel`.
+
+    Args:
+        weights: The whole file, key to tensor.
+        num_layers: Layers that are used, from the first; Stable Diffusion 2 leaves out the last.
+        source: Where the weights come from, for messages.
+
+    Raises:
+        WeightsError: it has a weight that transformers' has no place for.
+    """
+    converted: dict[str, Tensor] = {}
+    for key, tensor in weights.items():
+        name = key.removeprefix(TEXT_PREFIX)
+        if not key.startswith(TEXT_PREFIX) or name in _TEXT_UNUSED:
+            continue
+        if name in _TEXT_OUTSIDE:
+            converted[_TEXT_OUTSIDE[name]] = tensor
+            continue
+        layer = _renamed_layer(name, tensor)
+        if layer is None:
+            raise WeightsError(f"{source}: the text encoder has {key}, which OpenCLIP's has not")
+        if int(name.split(".")[2]) < num_layers:
+            converted |= layer
+    return converted
+
+
 def _renamed(key: str, tensor: Tensor, *, source: str) -> dict[str, Tensor]:
-    """One weight of the transformer under its new name; three for the joint projection of q, k and v.
+    """One weight of the tower under its new name; three for the joint projection of q, k and v.
 
     Raises:
         WeightsError: it has no place.
     """
     if key in _OUTSIDE:
         return {f"vision_model.{_OUTSIDE[key]}": tensor}
+    layer = _renamed_layer(key, tensor)
+    if layer is None:
+        raise WeightsError(f"{source}: the vision tower has {PREFIX}{key}, which a plain vision transformer has not")
+    return {f"vision_model.{name}": value for name, value in layer.items()}
+
+
+def _renamed_layer(key: str, tensor: Tensor) -> dict[str, Tensor] | None:
+    """One weight of a transformer's layer under its new name, three for a joint projection; None if it is not one."""
     prefix, _, rest = key.partition("transformer.resblocks.")
     number, _, name = rest.partition(".")
     module, _, kind = name.rpartition(".")
-    layer = f"vision_model.encoder.layers.{number}"
+    layer = f"encoder.layers.{number}"
     if not prefix and name in {"attn.in_proj_weight", "attn.in_proj_bias"}:
         kind = name.removeprefix("attn.in_proj_")
         parts = zip("qkv", tensor.chunk(3), strict=True)
         return {f"{layer}.self_attn.{letter}_proj.{kind}": part.contiguous() for letter, part in parts}
     if not prefix and module in _INSIDE:
         return {f"{layer}.{_INSIDE[module]}.{kind}": tensor}
-    raise WeightsError(f"{source}: the vision tower has {PREFIX}{key}, which a plain vision transformer has not")
+    return None

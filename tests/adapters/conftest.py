@@ -1,10 +1,10 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
+from tests.recorded_backend import recorded_backend  # noqa: F401  a fixture
 
 
 def tiny_unet(**options):
@@ -77,26 +77,3 @@ def features_like(latents, *, seed=5):
     """Two features for latents of (B, 4, 7, 5)."""
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.randn(len(latents), 8, *size, generator=generator) for size in ((7, 5), (4, 3)))
-
-
-class RecordedBackend:
-    """Another backend of diffusers than the default, which counts its calls."""
-
-    name = "_native_math"
-
-    def __init__(self):
-        self.calls = 0
-        self.attention = _AttentionBackendRegistry._backends[AttentionBackendName(self.name)]
-
-    def __call__(self, *args, **options):
-        self.calls += 1
-        return self.attention(*args, **options)
-
-
-@pytest.fixture
-def recorded_backend(monkeypatch):
-    """That backend; afterwards diffusers' process-wide choice, which `set_attention_backend` changes, is undone."""
-    backend = RecordedBackend()
-    monkeypatch.setitem(_AttentionBackendRegistry._backends, AttentionBackendName(backend.name), backend)
-    monkeypatch.setattr(_AttentionBackendRegistry, "_active_backend", _AttentionBackendRegistry._active_backend)
-    return backend

@@ -1,0 +1,6 @@
+"""From noise to denoised latents: timesteps, the noise of a picture, and the one loop."""
+
+from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
+from ldrestore.sampling.picture_noise import draw_noise, generator_of, run_seed_of
+
+__all__ = ["denoise", "draw_noise", "generator_of", "run_seed_of", "set_timesteps", "starting_latents"]

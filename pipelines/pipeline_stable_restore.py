@@ -1,0 +1,457 @@
+"""The stable track: pictures through Stable Diffusion 2.1, steered by what is wrong with them.
+
+MPerceiver, Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, Generalizability and Fidelity for
+All-in-One Image Restoration" (https://arxiv.org/abs/2312.02918).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from torch import Generator, Tensor, nn
+from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
+
+from ldrestore.adapters.attachment import Attachment, attach
+from ldrestore.adapters.injection import InjectionLayers
+from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
+from ldrestore.images.inputs import ImageInput, to_photos
+from ldrestore.images.photo import Photo
+from ldrestore.pipelines.base_model import BaseSizes, load_first_base
+from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of
+from ldrestore.pipelines.enlargement import enlarge
+from ldrestore.pipelines.finite_numbers import again_in_float32
+from ldrestore.pipelines.freed_memory import keeping_freed_memory
+from ldrestore.pipelines.latent_restoration import (
+    BYTES_BESIDE_TILES,
+    ColourFix,
+    LatentModels,
+    bytes_per_pixel,
+    lq_of,
+    to_pixels,
+)
+from ldrestore.pipelines.network_identity import runtime_of
+from ldrestore.pipelines.picture_conditioning import Degradations, condition, read_degradations
+from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
+from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.stable_adapters import check_base, load_parts, names_of_base, read_pointer, write_adapters
+from ldrestore.pipelines.stable_drawing import StableOptions, draw
+from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
+from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
+from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.tile_restoration import make_plan, with_smaller_tiles
+from ldrestore.prompts.cm_adapter import CMAdapter
+from ldrestore.prompts.textual_prompts import TextualPromptPool
+from ldrestore.records import hash_of_pixels
+from ldrestore.refiners.drm import DetailRefinementModule
+from ldrestore.refiners.refined_decoder import downsampling_of
+from ldrestore.sampling.denoising import check_scheduler
+from ldrestore.sampling.picture_noise import run_seed_of
+from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
+from ldrestore.weights import find_model_folder, read_json
+
+StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
+"""Of diffusers: pipeline, number of the step, timestep and {"latents": ...} to the same, changed or not."""
+
+
+class StableRestorePipeline(DiffusionPipeline):
+    """Restores pictures of any size, depth and number with a latent diffusion model as prior.
+
+    Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it. The injection layers are
+    attached to the U-Net at the first picture, after LoRA layers, and stay so until `detach`.
+    """
+
+    model_cpu_offload_seq = "image_encoder->predictor->cm_adapter->textual_prompts->text_encoder->unet->vae"
+    _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
+    _exclude_from_cpu_offload = ["ir_adapter", "injection", "drm"]  # noqa: RUF012  they work inside the others
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        image_encoder: CLIPVisionModelWithProjection,
+        scheduler: Any,
+        predictor: DegradationPredictor,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        cm_adapter: CMAdapter | None = None,
+        textual_prompts: TextualPromptPool | None = None,
+        ir_adapter: IRAdapter | None = None,
+        injection: InjectionLayers | None = None,
+        drm: DetailRefinementModule | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            vae: Of the base.
+            unet: Of the base.
+            text_encoder: Of the base.
+            image_encoder: CLIP's vision tower; `view` in its config says what it is shown, see `ClipTower`.
+            scheduler: Any of diffusers'; its prediction type must be the U-Net's.
+            predictor: Tells what is wrong with a picture.
+            tokenizer: Of the base; says which tokens stand around the words. None for CLIP's own.
+            cm_adapter: Makes words of the picture; None leaves the text empty.
+            textual_prompts: Stand beside them.
+            ir_adapter: Makes features of the damaged picture; None leaves them out.
+            injection: Lets them into the U-Net.
+            drm: Refines the decoder; None decodes as the autoencoder alone does.
+
+        Raises:
+            WeightsError: a part is missing, or two do not belong together.
+            ConfigError: the scheduler is for other models.
+        """
+        super().__init__()
+        parts = {
+            "vae": vae,
+            "unet": unet,
+            "text_encoder": text_encoder,
+            "image_encoder": image_encoder,
+            "scheduler": scheduler,
+            "predictor": predictor,
+            "tokenizer": tokenizer,
+            "cm_adapter": cm_adapter,
+            "textual_prompts": textual_prompts,
+            "ir_adapter": ir_adapter,
+            "injection": injection,
+            "drm": drm,
+        }
+        check_parts(parts)
+        check_scheduler(scheduler)
+        self.register_modules(**parts)
+        self._attachment: Attachment | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> "StableRestorePipeline":
+        """Load a whole saved pipeline from a folder or the Hub.
+
+        Args:
+            pretrained_model_name_or_path: The folder, or a Hub repository "owner/name".
+            dtype: Number format of the networks; None for float32.
+            revision: Branch, tag or commit of the repository.
+            local_files_only: Whether only the cache of the Hub is looked into.
+
+        Raises:
+            WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+            WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
+        """
+        folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
+        check_stable_pipeline(folder, pipeline_name=cls.__name__)
+        dtype = dtype or torch.float32
+        loaded = load_transformers_parts(folder, dtype=dtype)
+        base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
+        pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
+        is_local = Path(pretrained_model_name_or_path).is_dir()
+        name = folder.resolve().name if is_local else str(pretrained_model_name_or_path)
+        make_ready(pipeline.components, name=name)
+        pipeline.register_to_config(_name_or_path=name)
+        pipeline.unet.register_to_config(_name_or_path=base_name or name)
+        return pipeline
+
+    @classmethod
+    def from_base(
+        cls,
+        base: str | Path | None,
+        adapters: str | Path,
+        *,
+        image_encoder: str | Path | None = None,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        sizes: BaseSizes | None = None,
+    ) -> "StableRestorePipeline":
+        """Put adapters upon the base that they were trained upon.
+
+        Args:
+            base: A folder of diffusers, a Hub repository, or a single file; see `load_base`. None for where the
+                adapters say it is, and its mirrors.
+            adapters: Folder or Hub repository of what `save_adapters` wrote.
+            image_encoder: Folder or repository of CLIP's vision tower; None for the adapters' own.
+            dtype: Number format of the networks; None for float32.
+            revision: Branch, tag or commit of the adapters' repository.
+            local_files_only: Whether only the cache of the Hub is looked into.
+            sizes: Of a base in a single file that is none of Stable Diffusion 2.1.
+
+        Raises:
+            WeightsUnavailableError: something is not there, or cannot be fetched.
+            WeightsError: something is damaged, the base is of the wrong kind, or the adapters are another base's.
+        """
+        dtype = dtype or torch.float32
+        folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
+        where = [str(base)] if base is not None else names_of_base(pointer)
+        parts = load_first_base(
+            where,
+            dtype=dtype,
+            prediction_type=pointer["base"]["prediction_type"],
+            local_files_only=local_files_only,
+            sizes=sizes,
+        )
+        tower = image_encoder or pointer["base"]["image_encoder"] or DEFAULT_TOWER
+        parts["image_encoder"] = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
+        check_base(parts, pointer)
+        pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})
+        pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
+        return pipeline
+
+    def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
+        """Write our parts and the scheduler, with a pointer to the base and to CLIP's tower, which are not copied.
+
+        Args:
+            folder: New, or empty.
+            base: Where the base is: a Hub repository, so that others find it. None for where it was loaded from.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: the folder is not empty.
+        """
+        return write_adapters(folder, self.components, base=base)
+
+    def load_adapters(
+        self, adapters: str | Path, *, revision: str | None = None, local_files_only: bool = False
+    ) -> None:
+        """Take our parts and the scheduler from another checkpoint; the base stays.
+
+        Args:
+            adapters: Folder or Hub repository of what `save_adapters` wrote.
+            revision: Branch, tag or commit of the repository.
+            local_files_only: Whether only the cache of the Hub is looked into.
+
+        Raises:
+            WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+            WeightsError: they are damaged, or another base's.
+        """
+        folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
+        check_base(self.components, pointer)
+        parts = load_parts(folder, pointer, dtype=self.unet.dtype)
+        check_parts({**self.components, **parts})
+        self.detach()
+        device = self._execution_device
+        for part in parts.values():
+            if isinstance(part, nn.Module):
+                part.to(device)
+        self.register_modules(**parts)
+
+    @property
+    def view(self) -> TowerView:
+        """What CLIP's tower is shown."""
+        return getattr(self.image_encoder.config, "view", "native")
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: ImageInput | Iterable[ImageInput],
+        *,
+        degradations: Degradations | Sequence[Degradations | None] | None = None,
+        num_inference_steps: int = 50,
+        strength: float = 1.0,
+        seed: int | None = None,
+        generator: Generator | None = None,
+        refine: bool = True,
+        scale: int = 1,
+        fidelity: float = 0.0,
+        protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        tile: int | str = "auto",
+        memory_gb: float = DEFAULT_MEMORY_GB,
+        self_ensemble: bool = False,
+        colour_fix: ColourFix = "off",
+        output_type: OutputType = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> RestoreOutput | tuple[list[Any], list[Photo]]:
+        """Restore pictures, each by itself: neither order nor company changes a result.
+
+        Args:
+            image: One or many: path, PIL, numpy (H, W[, C]) of uint8, uint16 or float in [0, 1], torch (C, H, W) or
+                (B, C, H, W) in [0, 1].
+            degradations: What is wrong, in place of a prediction: weights by name that sum to 1, or text such as
+                "rain=0.7,gaussian_noise=0.3"; for all pictures, or a list with one or None for each.
+            num_inference_steps: Steps of the whole schedule.
+            strength: In [0, 1], which part of it is gone through: 1 starts from pure noise, less from the damaged
+                picture's latents with noise upon them, 0 changes no latents.
+            seed: Of the run, 0 where it is left out; each picture's own follows from it and from its pixels.
+            generator: Draws the seed of the run, in place of `seed`.
+            refine: Whether the decoder is refined, if the model has what it takes.
+            scale: Enlarge each side this many times, bicubically, before restoring; 1 to 8.
+            fidelity: In [0, 1]; 0 is the model's result, 1 the input itself.
+            protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
+                or None for each input.
+            tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
+                picture whole.
+            memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
+            self_ensemble: Average over the eight flips and quarter turns, each with noise of its own.
+            colour_fix: Take tones from the input: "wavelet" its low frequencies, "adain" its mean and contrast; "off"
+                for pictures whose light or colour is what is wrong.
+            output_type: Kind of `.images`: "pil" 8-bit, "np" float32 (H, W, C), "pt" float32 (C, H, W), or "photo".
+            return_dict: Whether to return a `RestoreOutput`; otherwise the tuple (images, photos).
+            callback_on_step_end: See `StepCallback`; what it changes is not in the record.
+
+        Returns:
+            Pictures of the inputs' size times `scale`, and what the model believes to be wrong with each. Alpha is kept
+            as it is, and enlarged like the colours.
+
+        Raises:
+            InputError: an option out of range, no picture, or an unknown degradation.
+            ImageFileError: a path cannot be read.
+            WeightsError: a model gives infinite or undefined numbers in float32 too.
+            OutOfMemoryError: not even the smallest tile fits.
+        """
+        check_output_type(output_type)
+        options = StableOptions(
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            seed=run_seed_of(seed, generator),
+            refine=refine and self.drm is not None,
+            scale=scale,
+            fidelity=fidelity,
+            self_ensemble=self_ensemble,
+            colour_fix=colour_fix,
+        )
+        options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range right away
+        photos = to_photos(image)
+        masks = read_masks(protect, photos)
+        given = read_degradations(degradations, names=self.predictor.names, num_pictures=len(photos))
+        model, runtime = describe_pipeline(self), runtime_of(self.unet)
+        seen = self._look_at(photos, given, scale=scale)
+        self._attach()
+        restored, records = [], []
+        for photo, mask, said, (conditioning, estimate) in zip(photos, masks, given, seen, strict=True):
+            large = enlarge(photo, scale)
+            plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb, is_refined=options.refine)
+            content = hash_of_pixels(photo.pixels, photo.alpha)
+            pixels, plan = self._restore(
+                large.pixels, plan, conditioning, options=options, content=content, callback=callback_on_step_end
+            )
+            result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
+            restored.append(result)
+            told = {"given": said, "mask": mask, "plan": plan, "estimate": estimate}
+            records.append(record_of_picture(content, result, model=model, runtime=runtime, options=options, **told))
+        self.maybe_free_model_hooks()
+        output = RestoreOutput(
+            images=[as_output_type(photo, output_type) for photo in restored],
+            photos=restored,
+            degradations=[estimate for _, estimate in seen],
+            records=records,
+        )
+        return output if return_dict else (output.images, output.photos)
+
+    def detach(self) -> None:
+        """Take the injection layers off the U-Net, which is as it was found then; the next picture attaches them."""
+        if self._attachment is not None:
+            self._attachment.detach()
+            self._attachment = None
+
+    def set_attention_backend(self, backend: str) -> None:
+        """Let the U-Net and our own parts attend with another of diffusers' backends.
+
+        Args:
+            backend: Its name for diffusers, such as "native", "flash" or "xformers".
+
+        Raises:
+            ValueError: diffusers knows no such backend.
+        """
+        self._attach()
+        for part in (self.unet, self.cm_adapter, self.ir_adapter, self.drm):
+            if part is not None:
+                part.set_attention_backend(backend)
+
+    def _attach(self) -> None:
+        """Connect the injection layers with the U-Net, once; again where one of them was replaced."""
+        unet = getattr(self.unet, "_orig_mod", self.unet)  # inside a compiled one
+        injection = getattr(self.injection, "_orig_mod", self.injection)
+        attached = self._attachment
+        if attached is not None and (attached.unet is not unet or attached.injection is not injection):
+            self.detach()
+        if self._attachment is None and injection is not None:
+            self._attachment = attach(unet, injection)
+
+    def _look_at(
+        self, photos: Sequence[Photo], given: Sequence[DegradationEstimate | None], *, scale: int
+    ) -> list[tuple[Conditioning, DegradationEstimate]]:
+        """What steers each picture, for all pictures before the first is restored: CLIP's tower has done its part then.
+
+        Raises:
+            UndefinedNumbersError: a model gives infinite or undefined numbers in float32 too.
+        """
+        seen = []
+        for photo, said in zip(photos, given, strict=True):
+            lq = lq_of(enlarge(photo, scale).pixels, multiple=1, device=self._execution_device)
+
+            def compute(lq: Tensor = lq, said: DegradationEstimate | None = said) -> Any:
+                return condition(lq, said, parts=self.components, view=self.view)
+
+            seen.append(again_in_float32(compute, self._networks()))
+        for hook in getattr(self, "_all_hooks", ()):
+            if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
+                hook.offload()
+        return seen
+
+    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float, is_refined: bool) -> TilePlan:
+        """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
+        resident = bytes_of(photo) + bytes_of(large) + (0 if large is photo else bytes_of(large))
+        return make_plan(
+            large.height,
+            large.width,
+            tile=tile,
+            memory_gb=memory_gb,
+            bytes_per_pixel=bytes_per_pixel(self.vae, self.drm if is_refined else None),
+            resident_bytes=resident + BYTES_BESIDE_TILES * large.height * large.width,
+        )
+
+    def _restore(
+        self,
+        pixels: np.ndarray,
+        plan: TilePlan,
+        conditioning: Conditioning,
+        *,
+        options: StableOptions,
+        content: str,
+        callback: StepCallback | None,
+    ) -> tuple[np.ndarray, TilePlan]:
+        """Restore (H, W, C), with smaller tiles where memory runs out; returns the plan that it allowed, too."""
+        lq = lq_of(pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
+        models = LatentModels(
+            vae=self.vae,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            ir_adapter=self.ir_adapter,
+            attachment=self._attachment,
+            drm=self.drm if options.refine else None,
+        )
+
+        def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
+            return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
+
+        def compute(present: TilePlan) -> np.ndarray:
+            restored = again_in_float32(
+                lambda: draw(
+                    lq,
+                    conditioning,
+                    models=models,
+                    options=options,
+                    content=content,
+                    plan=present,
+                    progress_bar=self.progress_bar,
+                    on_step_end=None if callback is None else on_step_end,
+                ),
+                self._networks(),
+            )
+            return to_pixels(restored, lq, pixels, fidelity=options.fidelity, colour_fix=options.colour_fix)
+
+        with keeping_freed_memory():
+            return with_smaller_tiles(compute, plan, height=pixels.shape[0], width=pixels.shape[1])
+
+    def _networks(self) -> list[nn.Module]:
+        """All parts with weights."""
+        return [part for part in self.components.values() if isinstance(part, nn.Module)]

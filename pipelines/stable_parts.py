@@ -1,0 +1,133 @@
+"""The parts of the stable track's pipeline: which there are, and whether they belong together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffusers import UNet2DConditionModel
+
+from ldrestore.errors import WeightsError
+
+BASE_PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+"""What a Stable Diffusion 2.1 is made of."""
+
+OUR_PARTS = {
+    "predictor": "ldrestore.estimators.degradation_predictor:DegradationPredictor",
+    "cm_adapter": "ldrestore.prompts.cm_adapter:CMAdapter",
+    "textual_prompts": "ldrestore.prompts.textual_prompts:TextualPromptPool",
+    "ir_adapter": "ldrestore.adapters.ir_adapter:IRAdapter",
+    "injection": "ldrestore.adapters.injection:InjectionLayers",
+    "drm": "ldrestore.refiners.drm:DetailRefinementModule",
+}
+"""What is trained upon it, and the one class of each."""
+
+OPTIONAL_PARTS = ("tokenizer", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm")
+"""What may be left out; the paper's ablations do."""
+
+NEEDED_PARTS = ("vae", "unet", "text_encoder", "image_encoder", "scheduler", "predictor")
+
+SDXL_WIDTH = 2048
+"""Cross-attention width of SDXL; 768 is Stable Diffusion 1, 1024 is 2."""
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Refuse parts that do not make a pipeline.
+
+    Args:
+        parts: By name, as the pipeline's constructor calls them.
+
+    Raises:
+        WeightsError: one is missing, the base is of another kind, or widths, scales or degradations do not fit.
+    """
+    missing = [name for name in NEEDED_PARTS if parts.get(name) is None]
+    if missing:
+        raise WeightsError(f"a StableRestorePipeline needs {', '.join(missing)}; give all of {', '.join(NEEDED_PARTS)}")
+    check_unet_config(parts["unet"].config)
+    if (parts.get("ir_adapter") is None) != (parts.get("injection") is None):
+        raise WeightsError("ir_adapter and injection work together only; give both, or leave out both")
+    if parts.get("textual_prompts") is not None and parts.get("cm_adapter") is None:
+        raise WeightsError("textual_prompts stand beside the words of a cm_adapter; give it too, or leave out both")
+    _check_names(parts)
+    _check_widths(parts)
+
+
+def check_unet_config(config: Mapping[str, Any]) -> None:
+    """Refuse the U-Net of another kind of base.
+
+    Args:
+        config: Of the U-Net.
+
+    Raises:
+        WeightsError: it is SDXL's, or it takes other channels than latents.
+    """
+    width = config.get("cross_attention_dim")
+    if config.get("addition_embed_type") == "text_time" or width == SDXL_WIDTH:
+        raise WeightsError("the base is an SDXL, expected a Stable Diffusion 2.1; name one, such as 2.1-base")
+    if config.get("in_channels") != config.get("out_channels"):
+        raise WeightsError(
+            f"the base's U-Net takes {config.get('in_channels')} channels and gives {config.get('out_channels')}, as "
+            "those for inpainting and depth do; name a plain Stable Diffusion 2.1"
+        )
+
+
+def _check_names(parts: Mapping[str, Any]) -> None:
+    """Refuse parts that know different degradations.
+
+    Raises:
+        WeightsError: they do.
+    """
+    expected = list(parts["predictor"].config["degradations"])
+    for name in ("cm_adapter", "textual_prompts", "ir_adapter", "drm"):
+        part = parts.get(name)
+        if part is not None and list(part.config["degradations"]) != expected:
+            raise WeightsError(
+                f"{name} knows {', '.join(part.config['degradations'])}, the predictor {', '.join(expected)}; "
+                "take all parts from one model"
+            )
+
+
+def _check_widths(parts: Mapping[str, Any]) -> None:
+    """Refuse parts whose sizes do not fit.
+
+    Raises:
+        WeightsError: two do not.
+    """
+    unet, vae = parts["unet"], parts["vae"]
+    text_dim, image_dim = parts["text_encoder"].config.hidden_size, parts["image_encoder"].config.projection_dim
+    pairs = [
+        ("text_encoder", text_dim, "unet", _text_width(unet)),
+        ("vae", vae.config.latent_channels, "unet", unet.config.in_channels),
+        ("predictor", parts["predictor"].config["embedding_dim"], "image_encoder", image_dim),
+    ]
+    if parts.get("cm_adapter") is not None:
+        config = parts["cm_adapter"].config
+        pairs += [
+            ("cm_adapter", config["embedding_dim"], "image_encoder", image_dim),
+            ("cm_adapter", config["text_dim"], "text_encoder", text_dim),
+        ]
+    if parts.get("ir_adapter") is not None:
+        config = parts["ir_adapter"].config
+        pairs += [
+            ("ir_adapter", config["in_channels"], "unet", unet.config.in_channels),
+            ("ir_adapter", config["out_channels"], "injection", parts["injection"].config["feature_channels"]),
+            ("ir_adapter", len(config["channels"]), "injection", parts["injection"].num_levels),
+            ("injection", list(parts["injection"].config["block_out_channels"]), "unet", _widths(unet)),
+        ]
+    if parts.get("drm") is not None:
+        pairs.append(("drm", list(parts["drm"].config["block_out_channels"]), "vae", _widths(vae)))
+    for name, size, other, needed in pairs:
+        if size != needed:
+            raise WeightsError(
+                f"{name} and {other} do not fit: {size} and {needed}; the adapters are another base's, or the parts "
+                "are of different models"
+            )
+
+
+def _text_width(unet: UNet2DConditionModel) -> int:
+    """Width of the tokens that the U-Net attends to."""
+    width = unet.config.cross_attention_dim
+    return width if isinstance(width, int) else width[0]
+
+
+def _widths(network: Any) -> list[int]:
+    """Channels of the scales."""
+    return list(network.config.block_out_channels)

