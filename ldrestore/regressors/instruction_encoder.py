@@ -9,6 +9,7 @@ from torch import Tensor
 from ldrestore.errors import InputError, WeightsUnavailableError
 from ldrestore.guides.sentence_encoder import PACKAGED_ENCODER, SentenceEncoder, load_packaged_encoder
 from ldrestore.regressors.instruction_head import InstructionHead, load_instruction_head
+from ldrestore.regressors.instruction_language import is_foreign
 
 MIN_CONFIDENCE = 0.5
 """A class must be likelier than all others together."""
@@ -121,7 +122,7 @@ def check_text(text: str) -> None:
         text: What a user wrote.
 
     Raises:
-        InputError: no letter, too long, or largely in other letters than English has.
+        InputError: no letter, too long, or in another language, as far as letters and words tell.
     """
     letters = [character for character in text if character.isalpha()] if isinstance(text, str) else []
     if not letters:
@@ -129,5 +130,5 @@ def check_text(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"the instruction has {len(text)} characters, at most {MAX_CHARACTERS} are read; {_ADVICE}")
     foreign = sum(not character.isascii() for character in letters)
-    if foreign > MAX_FOREIGN_SHARE * len(letters):
+    if foreign > MAX_FOREIGN_SHARE * len(letters) or is_foreign(text):
         raise InputError(f"the instruction {text!r:.80} is not in English, the one language understood; {_ADVICE}")
