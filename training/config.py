@@ -34,6 +34,8 @@ class RunConfig:
     """Forward passes a process makes for one optimizer step."""
     channels_last: bool = False
     """Whether weights and pictures lie in memory with the channels innermost: faster convolutions on most devices."""
+    compile: bool = False
+    """Whether torch.compile makes the network's passes: faster after minutes of compiling, never equal to the bit."""
     num_workers: int = 2
     """Processes that load pictures for each training process; 0 loads in the training process. Results stay equal."""
     log_every: int = 50

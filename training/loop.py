@@ -187,6 +187,8 @@ def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Acc
         lr=config.optimizer.learning_rate,
         betas=config.optimizer.betas,
     )
+    if config.run.compile:
+        network.compile()  # in place: names of the weights stay, and the average's copy is left as it is
     model, optimizer = accelerator.prepare(network, optimizer)
     return TrainingState(model=model, optimizer=optimizer, ema=ema)
 
