@@ -93,6 +93,8 @@ class AdaptersTrainingConfig:
     """Moving average of the weights; null for none."""
     validation: ValidationConfig | None = None
     """What is validated; null for nothing."""
+    sampling_steps: int | None = 8
+    """Steps in which validation restores its pictures, to tell their PSNR; null leaves it at the loss."""
     init_from: Path | None = None
     """Adapters to start from. Degradations that the predictor knows beyond theirs are added as new rows; the old rows
     are then trained no more."""
@@ -105,5 +107,7 @@ class AdaptersTrainingConfig:
             raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
         if not self.parts or len(set(self.parts)) != len(self.parts):
             raise ConfigError(f"parts must be one or more different names, got {list(self.parts)}")
+        if self.sampling_steps is not None and self.sampling_steps < 1:
+            raise ConfigError(f"sampling_steps must be at least 1, got {self.sampling_steps}; null samples nothing")
         if not self.train_shared and self.init_from is None:
             raise ConfigError("train_shared: false needs init_from, whose weights stay as they are")

@@ -1,5 +1,6 @@
 """What the loop needs to train stage 1: pairs, the latent diffusion loss, validation and export."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
 from ldrestore.training.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.config import StageConfig
 from ldrestore.training.denoising_validation import validate_denoising
@@ -19,10 +22,11 @@ from ldrestore.training.diffusion_loss import (
     prediction_target,
 )
 from ldrestore.training.loading import Batch
+from ldrestore.training.short_sampling import sample_latents, validation_noise
 from ldrestore.training.stable_adapters import StableAdapters, save_parts
 from ldrestore.training.steering import Steering, as_picture, steering_of
 from ldrestore.training.training_data import create_dataset
-from ldrestore.training.validation import ValidationPair, create_pairs
+from ldrestore.training.validation import ValidationPair, create_pairs, validate_pairs
 
 
 class AdaptersTask:
@@ -74,7 +78,7 @@ class AdaptersTask:
         return steering_of(lq, base=self.base, predictor=self.predictor, view=self.config.base.view)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """The loss for each recipe of the validation config, without weights."""
+        """The loss for each recipe of the validation config, without weights, and the PSNR of short samples."""
         if self.config.validation is None:
             return {}
         if self._pairs is None:
@@ -88,7 +92,24 @@ class AdaptersTask:
         def predict(pair: ValidationPair, noised: Tensor, timesteps: Tensor) -> Tensor:
             return network(noised, timesteps, self._steering(as_picture(pair.lq, device)).expand(len(noised)))
 
-        return validate_denoising(latents_of, predict, self._pairs, scheduler=self.base.scheduler)
+        losses = validate_denoising(latents_of, predict, self._pairs, scheduler=self.base.scheduler)
+        return losses | self._validate_samples(network, self._pairs, device=device)
+
+    def _validate_samples(self, network: Any, pairs: list[ValidationPair], *, device: torch.device) -> dict[str, float]:
+        """PSNR of what the adapters restore and the autoencoder decodes, see `validate_pairs`."""
+        steps = self.config.sampling_steps
+        if steps is None:
+            return {}
+        numbers = {id(pair): number for number, pair in enumerate(pairs)}
+        scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
+
+        def restore(lq: Tensor, pair: ValidationPair) -> Tensor:
+            steering = self._steering(pad_to_multiple(lq, downsampling_of(self.base.vae)))
+            noise = validation_noise(steering.lq_latents, numbers[id(pair)])
+            latents = sample_latents(network, steering, noise, scheduler=scheduler, num_inference_steps=steps)
+            return crop_to(decode_refined(self.base.vae, latents, drm=None), *lq.shape[-2:])
+
+        return validate_pairs(restore, pairs, device=device)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a folder for each part, the predictor's too; the base is not copied."""

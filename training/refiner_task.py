@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.refiners.refined_decoder import decode_refined, encode_picture
-from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
+from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of, encode_picture
 from ldrestore.training.config import StageConfig, num_steps
 from ldrestore.training.diffusion_loss import encoded
 from ldrestore.training.judged_decoder import JudgedDecoder
@@ -19,6 +19,7 @@ from ldrestore.training.loading import Batch
 from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.refiner_losses import PerceptualLoss, discriminator_loss, refiner_losses
+from ldrestore.training.short_sampling import sample_latents, validation_noise
 from ldrestore.training.stable_adapters import StableAdapters
 from ldrestore.training.steering import Steering, as_picture, steering_of
 from ldrestore.training.training_data import create_dataset
@@ -127,21 +128,15 @@ class RefinerTask:
         return torch.cat(parts)
 
     def _sampled(self, steering: Steering, noise: Tensor, *, num_inference_steps: int) -> Tensor:
-        """Latents that the adapters restore, from pure noise; the text is read once."""
+        """Latents that the adapters restore from noise."""
         assert self.adapters is not None
-        adapters = self.adapters.to(noise.device)
-        prompt_embeds = adapters.text(steering)
-        timesteps = set_timesteps(
-            self.scheduler, num_inference_steps=num_inference_steps, strength=1.0, device=noise.device
+        return sample_latents(
+            self.adapters.to(noise.device),
+            steering,
+            noise,
+            scheduler=self.scheduler,
+            num_inference_steps=num_inference_steps,
         )
-        start = starting_latents(
-            self.scheduler, lq_latents=steering.lq_latents, noise=noise, timesteps=timesteps, strength=1.0
-        )
-
-        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-            return adapters.predict(latents, timestep.expand(len(latents)), steering, prompt_embeds=prompt_embeds)
-
-        return denoise(start, timesteps, scheduler=self.scheduler, predict=predict)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """PSNR of pictures that are restored with the longest schedule, by recipe: refined, and as "unrefined/..." not.
@@ -156,11 +151,15 @@ class RefinerTask:
         device = next(network.parameters()).device
 
         def restore(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
-            steering = self._steering(lq)
+            padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
+            steering = self._steering(padded)
             latents = self._validation_latents(numbers[id(pair)], pair, steering)
-            if not is_refined:
-                return decode_refined(self.base.vae, latents, drm=None)
-            return network(latents, encode_picture(self.base.vae, lq).features, steering.probabilities).restored
+            if is_refined:
+                features = encode_picture(self.base.vae, padded).features
+                restored = network(latents, features, steering.probabilities).restored
+            else:
+                restored = decode_refined(self.base.vae, latents, drm=None)
+            return crop_to(restored, *lq.shape[-2:])
 
         refined = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=True), self._pairs, device=device)
         plain = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=False), self._pairs, device=device)
@@ -171,11 +170,11 @@ class RefinerTask:
         if number not in self._latents:
             device = steering.lq_latents.device
             if self.adapters is None:
-                latents = encoded(self.base.vae, as_picture(pair.gt, device), is_sampled=False)
+                gt = pad_to_multiple(as_picture(pair.gt, device), downsampling_of(self.base.vae))
+                latents = encoded(self.base.vae, gt, is_sampled=False)
             else:
-                noise = torch.randn(steering.lq_latents.shape, generator=Generator().manual_seed(number))
-                steps = self.config.latents.max_steps
-                latents = self._sampled(steering, noise.to(device), num_inference_steps=steps)
+                noise = validation_noise(steering.lq_latents, number)
+                latents = self._sampled(steering, noise, num_inference_steps=self.config.latents.max_steps)
             self._latents[number] = latents
         return self._latents[number]
 

@@ -144,7 +144,8 @@ def adapters_config(root, pictures, base, predictor, **extra):
         "base": {"path": str(base)},
         "predictor": str(predictor),
         "sizes": ADAPTER_SIZES,
-        "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 16},
+        "sampling_steps": 2,
+        "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 17},
     }
     return write(root / "adapters.yaml", values | extra)
 
@@ -160,7 +161,7 @@ def refiner_config(root, pictures, base, *, adapters, **extra):
         "latents": {"min_steps": 1, "max_steps": 2},
         "loss": {"perceptual": 0.0},
         "judge": {"base_channels": 4, "num_layers": 2},
-        "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 32},
+        "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 33},
     }
     plain = {name: str(value) if name == "predictor" else value for name, value in extra.items()}
     return write(root / "refiner.yaml", values | plain)
