@@ -49,8 +49,8 @@ class ClipSizes:
     """Attention heads of the text encoder."""
     vocabulary: int = 1024
     """Tokens, at least 514."""
-    max_tokens: int = 77
-    """Length of a text with start and end."""
+    max_tokens: int = 24
+    """Length of a text with start and end; learned words of two pools, and captions, take less."""
     vision_width: int = 96
     """Width of the vision tower."""
     vision_layers: int = 4
