@@ -10,8 +10,8 @@ r"""Measure what few-shot adaptation gains and costs, and what the model does un
         --model "new rows alone"=runs/stable/tiny_adapters_few_shot_cpu_rows/export --out docs/stable
 
 A model is NAME=EXPORT of a run of stage 1, with its predictor, and after a comma the folder of a DRM that knows the
-same degradations. UNDERWATER has real pairs in `lq` and `gt`. Writes adaptation.json, row by row, adaptation.md, and a strip
-of the first model's pictures, underwater.jpg. Interrupted, it goes on where it stopped; rows of other weights are
+same degradations. UNDERWATER has real pairs in `lq` and `gt`. Writes adaptation.json, row by row, adaptation.md, and a
+strip of the first model's pictures, underwater.jpg. Interrupted, it goes on where it stopped; rows of other weights are
 measured anew, those of other pictures or settings only with `--fresh`.
 
 Protocol "uint8", see `stable_exports`; nobody tells the model what is wrong. One sample is drawn a picture, and decoded
