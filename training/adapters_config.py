@@ -37,7 +37,7 @@ class AdapterSizes:
     num_groups: int = 32
     """Groups of the IR-Adapter's normalisations."""
     num_prompts: int = 24
-    """Visual prompts a degradation and scale."""
+    """Visual prompts a degradation and scale; 0 for an IR-Adapter without pools, an ablation of the paper."""
     prompt_dim: int = 512
     """Their width."""
     num_prompt_heads: int = 8

@@ -109,6 +109,9 @@ class StableAdapters(nn.Module):
         Args:
             names: Of the new degradations; none changes nothing.
             train_shared: Whether what all degradations share is trained on.
+
+        Raises:
+            ConfigError: nothing is left to train.
         """
         if not names:
             return
@@ -121,10 +124,12 @@ class StableAdapters(nn.Module):
             for index, attention in enumerate(self.part("cm_adapter").attns):
                 attention.requires_grad_(index >= num_old)
         for name, key, dim in (("textual_prompts", "tp", 0), ("ir_adapter", "visual_prompt", 1)):
-            if self.part(name) is not None:
-                pool = getattr(self.part(name), key).requires_grad_(True)
-                freeze_rows(pool, num_old, dim=dim)
+            pool = getattr(self.part(name), key, None)  # none where the part is missing, or has no prompts
+            if pool is not None:
+                freeze_rows(pool.requires_grad_(True), num_old, dim=dim)
         self.names = (*self.names, *names)
+        if not any(weight.requires_grad for weight in self.parameters()):
+            raise ConfigError("train_shared: false leaves nothing to train: no part has something for each degradation")
 
 
 def load_parts(folder: Path) -> dict[str, nn.Module]:

@@ -102,7 +102,8 @@ class IRAdapter(ModelMixin, ConfigMixin):
     """Half a U-Net on the latent of the damaged picture, whose scales are modulated by visual prompts.
 
     f^1 to f^3 are the states just before each downsampling, f^4 is the middle block's output; each goes through Eq. 4
-    with the probabilities P of the degradations.
+    with the probabilities P of the degradations. Without prompts, "w/o VP Pool" of the paper's Table 9, nothing is left
+    in Eq. 4 that could be asked, so that the attention goes with the pool: f <- RB(f), the same whatever P is.
     """
 
     @register_to_config
@@ -133,18 +134,20 @@ class IRAdapter(ModelMixin, ConfigMixin):
                 middle always has one.
             num_heads: Heads of the self-attentions.
             out_channels: Channels of every feature that is handed on.
-            num_prompts: M, prompts a degradation and scale.
+            num_prompts: M, prompts a degradation and scale; 0 leaves out the pools and the attention to them.
             prompt_dim: Width of the prompts.
             num_prompt_heads: Heads of the attention to the prompts.
             prompt_head_dim: Width of such a head.
             num_groups: Groups of all group normalisations; divides `channels` and `out_channels`.
 
         Raises:
-            ConfigError: sizes that do not divide, names twice or none.
+            ConfigError: sizes that do not divide or are negative, names twice or none.
         """
         super().__init__()
         _check_degradations(degradations)
         _check_sizes(channels, out_channels, num_heads=num_heads, num_groups=num_groups)
+        if num_prompts < 0:
+            raise ConfigError(f"num_prompts must be at least 0, got {num_prompts}; 0 is for no pools")
         self.temb_dim = 4 * channels[0]
         self.time_embed = nn.Sequential(
             nn.Linear(channels[0], self.temb_dim), nn.SiLU(), nn.Linear(self.temb_dim, self.temb_dim)
@@ -171,12 +174,14 @@ class IRAdapter(ModelMixin, ConfigMixin):
         return nn.ModuleList(blocks)
 
     def _add_modulators(self) -> None:
-        """Pools, norms, attentions and residual blocks of Eq. 4, for each scale."""
-        config, channels = self.config, self.config["channels"]
-        prompt_dim, out_channels = config["prompt_dim"], config["out_channels"]
+        """Pools, norms, attentions and residual blocks of Eq. 4, for each scale; without prompts the last alone."""
+        config, channels, prompt_dim = self.config, self.config["channels"], self.config["prompt_dim"]
+        self.fea_tran = nn.ModuleList(self._block(wide, config["out_channels"]) for wide in channels)
+        if not self.has_prompts:
+            self.register_parameter("visual_prompt", None)
+            return
         shape = (len(channels), len(config["degradations"]), 1, config["num_prompts"], prompt_dim)
         self.visual_prompt = nn.Parameter(draw_prompts(*shape))
-        self.fea_tran = nn.ModuleList(self._block(wide, out_channels) for wide in channels)
         self.prompt_attns = nn.ModuleList(
             PromptCrossAttention(
                 wide,
@@ -188,6 +193,11 @@ class IRAdapter(ModelMixin, ConfigMixin):
         )
         self.norm1 = nn.ModuleList(nn.LayerNorm(wide) for wide in channels)
         self.norm2 = nn.ModuleList(nn.LayerNorm(prompt_dim) for _ in channels)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether there are pools."""
+        return self.config["num_prompts"] > 0
 
     def _block(self, num_channels: int, out_channels: int) -> TimedResidualBlock:
         """A residual block that knows the timestep."""
@@ -203,7 +213,12 @@ class IRAdapter(ModelMixin, ConfigMixin):
 
     @apply_forward_hook  # off-loaded weights come for this as they do for a forward pass
     def prepare(self) -> tuple[PreparedPrompts, ...]:
-        """Keys and values of the pools, finest scale first; they depend on neither picture nor timestep."""
+        """Keys and values of the pools, finest scale first; they depend on neither picture nor timestep.
+
+        Without pools there are none.
+        """
+        if not self.has_prompts:
+            return ()
         scales = zip(self.visual_prompt.squeeze(2), self.norm2, self.prompt_attns, strict=True)
         return tuple(attention.prepare(norm(pool)) for pool, norm, attention in scales)
 
@@ -220,7 +235,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
         Args:
             lq_latents: (B, 4, H, W), latents of the damaged picture, of any height and width.
             timestep: One for all, or (B,), in training steps.
-            probabilities: (B, N), P; sums to 1 for each picture.
+            probabilities: (B, N), P; sums to 1 for each picture; without pools it is not looked at.
             prompts: What `prepare` gave, so that it is computed once a picture; the same to the bit without.
 
         Returns:
@@ -234,8 +249,10 @@ class IRAdapter(ModelMixin, ConfigMixin):
             raise ShapeError(f"expected lq_latents of shape {expected}, got {tuple(lq_latents.shape)}")
         timesteps = torch.as_tensor(timestep, device=lq_latents.device).expand(len(lq_latents))  # (B,)
         temb = self.embed_time(timesteps)
-        prompts = self.prepare() if prompts is None else prompts
         scales = self._scales(lq_latents.contiguous(memory_format=torch.channels_last), temb)
+        if not self.has_prompts:
+            return tuple(block(features, temb) for features, block in zip(scales, self.fea_tran, strict=True))
+        prompts = self.prepare() if prompts is None else prompts
         modulators = zip(scales, self.norm1, self.prompt_attns, prompts, self.fea_tran, strict=True)
         return tuple(
             block(add_prompts(features, probabilities, norm=norm, attention=attention, prompts=scale_prompts), temb)
@@ -271,7 +288,8 @@ class IRAdapter(ModelMixin, ConfigMixin):
         """
         degradations = (*self.config["degradations"], *names)
         _check_degradations(degradations)
-        self.visual_prompt = grow_pool(self.visual_prompt, num_new=len(names), dim=1, generator=generator)
+        if self.has_prompts:
+            self.visual_prompt = grow_pool(self.visual_prompt, num_new=len(names), dim=1, generator=generator)
         self.register_to_config(degradations=degradations)
 
 

@@ -128,6 +128,8 @@ class SyntheticDataConfig:
     """Mixtures drawn at random, besides the named recipes; null for none."""
     resample: ResampleConfig | None = None
     """Resizing after the damage; null for none."""
+    max_pictures: int | None = None
+    """Take only so many pictures, spread evenly over the list, as for few-shot adaptation; null for all."""
     in_memory: bool = False
     """Whether all pictures are decoded once and kept, 3 bytes a pixel."""
 
@@ -139,6 +141,8 @@ class SyntheticDataConfig:
             raise ConfigError(f"min_scale must lie in (0, 1], got {self.min_scale}")
         if self.clean_weight < 0:
             raise ConfigError(f"clean_weight must not be negative, got {self.clean_weight}")
+        if self.max_pictures is not None and self.max_pictures < 1:
+            raise ConfigError(f"max_pictures must be at least 1, got {self.max_pictures}; write null for all")
 
 
 class SyntheticDataset(Dataset[dict[str, Any]]):
@@ -166,7 +170,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
         self.tells_severities = tells_severities
-        self.paths = list_pictures(config.folders)
+        self.paths = spread(list_pictures(config.folders), config.max_pictures)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
         random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
         weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
@@ -237,6 +241,13 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         if source_side != side:
             crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
         return turned(crop, int(generator.integers(8)))
+
+
+def spread(paths: list[Path], max_pictures: int | None) -> list[Path]:
+    """At most so many of the paths, at equal distances; all of them for None."""
+    if max_pictures is None or len(paths) <= max_pictures:
+        return paths
+    return [paths[index * len(paths) // max_pictures] for index in range(max_pictures)]
 
 
 def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) -> Recipe:

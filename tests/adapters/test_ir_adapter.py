@@ -205,3 +205,44 @@ def test_sizes_and_names_that_make_no_adapter_are_refused(options, message):
 def test_a_degradation_is_added_once(ir_adapter):
     with pytest.raises(ConfigError, match="got rain twice"):
         ir_adapter.add_degradations(["rain"])
+
+
+@pytest.fixture
+def without_pools(ir_adapter):
+    torch.manual_seed(5)
+    return randomize(IRAdapter(**{**ir_adapter.config, "num_prompts": 0}))
+
+
+def test_without_pools_the_residual_blocks_of_equation_4_are_left(without_pools):
+    latents, timestep = torch.randn(2, 4, 6, 5), torch.tensor([500, 20])
+    temb = without_pools.embed_time(timestep)
+    states = without_pools._scales(latents, temb)
+    features = without_pools(latents, timestep, torch.rand(2, 3))
+    for found, state, block in zip(features, states, without_pools.fea_tran, strict=True):
+        torch.testing.assert_close(found, block(state, temb))
+    other = without_pools(latents, timestep, torch.rand(2, 3), prompts=without_pools.prepare())
+    assert all(torch.equal(found, again) for found, again in zip(features, other, strict=True))
+
+
+def test_an_adapter_without_pools_is_one_with_less(without_pools, ir_adapter, tmp_path):
+    left_out = ("visual_prompt", "prompt_attns.", "norm1.", "norm2.")
+    kept = {key for key in ir_adapter.state_dict() if not key.startswith(left_out)}
+    assert without_pools.state_dict().keys() == kept
+    without_pools.save_pretrained(tmp_path)
+    loaded = IRAdapter.from_pretrained(tmp_path)
+    assert loaded.config["num_prompts"] == 0
+    assert loaded.state_dict().keys() == kept
+    assert all(torch.equal(value, without_pools.state_dict()[key]) for key, value in loaded.state_dict().items())
+    loaded.add_degradations(["jpeg"])
+    assert list(loaded.config["degradations"])[-1] == "jpeg" and loaded.state_dict().keys() == kept
+
+
+def test_gradients_reach_every_parameter_without_pools(without_pools):
+    features = without_pools(torch.randn(1, 4, 6, 6), 5, torch.tensor([[0.2, 0.3, 0.5]]))
+    sum(feature.square().sum() for feature in features).backward()
+    assert [name for name, parameter in without_pools.named_parameters() if not parameter.grad.abs().sum() > 0] == []
+
+
+def test_less_than_no_prompts_are_refused():
+    with pytest.raises(ConfigError, match="num_prompts must be at least 0, got -1"):
+        IRAdapter(num_prompts=-1)

@@ -11,6 +11,7 @@ from ldrestore.datasets.synthetic import (
     SyntheticDataset,
     draw_mixture,
     labels_of,
+    spread,
 )
 from ldrestore.degradations.recipes import in_physical_order, list_degradations, parse_recipe
 from ldrestore.errors import ConfigError, UnknownNameError
@@ -161,3 +162,14 @@ def test_a_step_after_the_file_stays_after_it(clean_folder):
 def test_wrong_mixtures_and_scales_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_few_pictures_are_taken_from_all_over_the_list(clean_folder):
+    data = dataset(clean_folder, max_pictures=2, in_memory=True)
+    assert [path.name for path in data.paths] == ["a.png", "b.png"] and len(data) == 2
+    assert [data.source_path(index) for index in range(2)] == data.paths
+    assert data[1]["name"] == "b.png"
+    assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert len(dataset(clean_folder, max_pictures=9)) == len(dataset(clean_folder)) == 3
+    with pytest.raises(ConfigError, match="max_pictures must be at least 1, got 0"):
+        dataset(clean_folder, max_pictures=0)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import ldrestore
+from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.base_model import BaseSizes, load_base
@@ -66,6 +67,19 @@ def test_left_out_parts_stay_out(picture, tmp_path):
     loaded = StableRestorePipeline.from_pretrained(tmp_path / "model")
     assert loaded.drm is None and loaded.textual_prompts is None
     assert loaded.components["tokenizer"] is None and loaded.ir_adapter is not None
+
+
+def test_an_ir_adapter_without_pools_makes_a_pipeline(stable, picture, tmp_path):
+    plain = randomize(IRAdapter(**{**stable.ir_adapter.config, "num_prompts": 0}))
+    pipeline = tiny_stable(ir_adapter=plain)
+    with without_progress_bar():
+        pipeline.save_pretrained(tmp_path / "model")
+    loaded = StableRestorePipeline.from_pretrained(tmp_path / "model")
+    assert not loaded.ir_adapter.has_prompts
+    assert np.array_equal(result(loaded, picture), result(pipeline, picture))
+    folder = pipeline.save_adapters(tmp_path / "adapters", base="somebody/base")
+    stable.load_adapters(folder)
+    assert np.array_equal(result(stable, picture), result(pipeline, picture))
 
 
 def test_a_damaged_pipeline_is_refused(saved):

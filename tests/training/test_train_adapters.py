@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
-from stable_runs import NAMES, adapters_config, last_metrics, save_base, save_pictures
+from stable_runs import ADAPTER_SIZES, NAMES, adapters_config, last_metrics, save_base, save_pictures
 
 from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
@@ -179,6 +179,14 @@ def test_ablations_train_what_is_left(run, parts):
     before = copy.deepcopy(network.state_dict())
     step(network, task)
     assert any(not torch.equal(weight, before[key]) for key, weight in network.state_dict().items())
+
+
+def test_an_ir_adapter_without_pools_is_trained(run):
+    _, network, task = run(sizes={**ADAPTER_SIZES, "num_prompts": 0})
+    assert not any("visual_prompt" in name for name, _ in network.named_parameters())
+    before = copy.deepcopy(network.state_dict())
+    step(network, task, num=3)
+    assert [key for key, weight in network.state_dict().items() if torch.equal(weight, before[key])] == []
 
 
 def test_gradient_checkpointing_changes_no_gradient(run):
