@@ -97,7 +97,7 @@ def _read_text(path: Path) -> str | None:
 def _text(value: Any) -> str:
     """A fact as a person reads it."""
     if isinstance(value, dict):
-        return "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+        return "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items() if inner is not None)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return f"{value:,}" if type(value) is int else str(value)

@@ -40,13 +40,11 @@ def models_command(as_json: ListJsonOption = False) -> None:
         print_json({"models": [asdict(record) for record in MODELS], "architectures": architectures})
         raise typer.Exit()
     print_table(
-        ("model", "track", "parameters", "licence", "summary", "for"),
+        ("model", "kind", "summary", "for"),
         [
             (
                 record.name,
-                record.track,
-                f"{record.parameters / 1e6:.2f} M",
-                record.licence,
+                f"{record.track} track\n{record.parameters / 1e6:.2f} M\n{record.licence}",
                 record.summary,
                 ", ".join(record.tasks),
             )
