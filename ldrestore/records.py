@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def make_record(
     output_sha256: str,
     degradations: Mapping[str, float] | None = None,
     understood: Mapping[str, Any] | None = None,
+    more_packages: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The record of one result.
 
@@ -48,13 +49,14 @@ def make_record(
         output_sha256: Hash of the pixels that went out.
         degradations: What the model saw, name to probability; None from models that estimate nothing.
         understood: What an instruction was taken for; None without one.
+        more_packages: Those that computed beside `RECORDED_PACKAGES`.
 
     Returns:
         Plain values, ready for JSON.
     """
     return {
         "ldrestore": __version__,
-        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "packages": {name: version(name) for name in (*RECORDED_PACKAGES, *more_packages)},
         "model": dict(model),
         "options": dict(options),
         "tile_plan": dict(tile_plan),

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ldrestore.assets.catalog import MODELS
+from ldrestore.assets.catalog import MODELS, embedded_folder
 from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.registry import ModelRecord, resolve
 
@@ -102,7 +102,7 @@ def load_restorer(
         return pipeline_class.from_onnx(location)
     if engine == "onnx":
         _check_exportable(pipeline_class)
-    pipeline = pipeline_class.from_pretrained(location, dtype=chosen_dtype)
+    pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype)
     if engine == "onnx":
         from ldrestore.onnx_export import export_to_cache
         from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -163,11 +163,7 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
 
     if _is_exported(name_or_path):
         return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
-    location = name_or_path
-    if name_or_path in MODELS:
-        location = Path(__file__).resolve().parent / MODELS.get(str(name_or_path)).location
-        if not location.is_dir():
-            raise WeightsUnavailableError(f"the weights of {name_or_path!r} are missing from {location}; reinstall")
+    location = embedded_folder(name_or_path) or name_or_path
     try:
         folder = find_model_folder(location)
     except WeightsUnavailableError as error:

@@ -19,7 +19,7 @@ from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
-from ldrestore.pipelines.saved_folder import check_saved_pipeline
+from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
@@ -44,7 +44,7 @@ from ldrestore.regressors.instruction_encoder import Instruction, InstructionEnc
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
-from ldrestore.weights import align_weights, find_model_folder, hash_of_weights
+from ldrestore.weights import align_weights, hash_of_weights
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -83,10 +83,10 @@ class FastRestorePipeline(DiffusionPipeline):
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> "FastRestorePipeline":
-        """Load a saved pipeline from a folder or the Hub.
+        """Load a saved pipeline: an embedded one, or from a folder or the Hub.
 
         Args:
-            pretrained_model_name_or_path: The folder, or a Hub repository "owner/name".
+            pretrained_model_name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name".
             dtype: Number format of the network; None for float32.
             revision: Branch, tag or commit of the repository.
             local_files_only: Whether only the cache of the Hub is looked into.
@@ -95,11 +95,11 @@ class FastRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, or its weights are not exactly those of its network.
         """
-        folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
+        folder, name = find_saved_pipeline(
+            pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
+        )
         check_saved_pipeline(folder, pipeline_name=cls.__name__)
         pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
-        is_local = Path(pretrained_model_name_or_path).is_dir()
-        name = folder.resolve().name if is_local else str(pretrained_model_name_or_path)
         parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
         for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)

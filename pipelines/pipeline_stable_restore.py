@@ -38,6 +38,7 @@ from ldrestore.pipelines.network_identity import runtime_of
 from ldrestore.pipelines.picture_conditioning import Degradations, condition, read_degradations
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.saved_folder import find_saved_pipeline
 from ldrestore.pipelines.stable_adapters import check_base, load_parts, names_of_base, read_pointer, write_adapters
 from ldrestore.pipelines.stable_drawing import StableOptions, draw
 from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
@@ -52,7 +53,7 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.denoising import check_scheduler
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
-from ldrestore.weights import find_model_folder, read_json
+from ldrestore.weights import read_json
 
 StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 """Of diffusers: pipeline, number of the step, timestep and {"latents": ...} to the same, changed or not."""
@@ -133,10 +134,10 @@ class StableRestorePipeline(DiffusionPipeline):
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> "StableRestorePipeline":
-        """Load a whole saved pipeline from a folder or the Hub.
+        """Load a whole saved pipeline: an embedded one, or from a folder or the Hub.
 
         Args:
-            pretrained_model_name_or_path: The folder, or a Hub repository "owner/name".
+            pretrained_model_name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name".
             dtype: Number format of the networks; None for float32.
             revision: Branch, tag or commit of the repository.
             local_files_only: Whether only the cache of the Hub is looked into.
@@ -145,14 +146,14 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        folder = find_model_folder(pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only)
+        folder, name = find_saved_pipeline(
+            pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
+        )
         check_stable_pipeline(folder, pipeline_name=cls.__name__)
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, dtype=dtype)
         base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
         pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
-        is_local = Path(pretrained_model_name_or_path).is_dir()
-        name = folder.resolve().name if is_local else str(pretrained_model_name_or_path)
         make_ready(pipeline.components, name=name)
         pipeline.register_to_config(_name_or_path=name)
         pipeline.unet.register_to_config(_name_or_path=base_name or name)

@@ -7,16 +7,35 @@ from typing import Any
 
 import torch
 
+from ldrestore.assets.catalog import embedded_folder
 from ldrestore.errors import WeightsError
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.weights import check_fit, read_json, read_shapes
+from ldrestore.weights import check_fit, find_model_folder, read_json, read_shapes
 
 NO_PART = (None, [None, None])
 """What an index says of a part that is left out; the first is from before there was such a part."""
 
 HEAD_TARGET = "ldrestore.regressors.instruction_head:InstructionHead"
 """The one class of instruction heads."""
+
+
+def find_saved_pipeline(name_or_path: str | Path, *, revision: str | None, local_files_only: bool) -> tuple[Path, str]:
+    """The folder of a saved pipeline, and the name that it goes by, which tells nothing of this disk.
+
+    Args:
+        name_or_path: A name of `list_models()`, which wins over a folder called so; a folder; or a Hub repository
+            "owner/name".
+        revision: Branch, tag or commit of the repository.
+        local_files_only: Whether only the cache of the Hub is looked into.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+    """
+    embedded = embedded_folder(name_or_path)
+    folder = find_model_folder(embedded or name_or_path, revision=revision, local_files_only=local_files_only)
+    is_named = embedded is not None or not Path(name_or_path).is_dir()
+    return folder, str(name_or_path) if is_named else folder.resolve().name
 
 
 def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:

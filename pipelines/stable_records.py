@@ -15,6 +15,9 @@ from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.structures import DegradationEstimate, TilePlan
 
+MORE_PACKAGES = ("transformers",)
+"""Packages that compute in this track alone: text encoder and vision tower are theirs."""
+
 
 def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
     """Class, name, weights, scheduler and view, as plain values."""
@@ -70,4 +73,5 @@ def record_of_picture(
         input_sha256=content,
         output_sha256=hash_of_pixels(result.pixels, result.alpha),
         degradations={name: round(share, 3) for name, share in estimate.ranked()},
+        more_packages=MORE_PACKAGES,
     )

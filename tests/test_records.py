@@ -1,4 +1,5 @@
 import json
+from importlib.metadata import version
 
 import numpy as np
 
@@ -24,6 +25,12 @@ def test_a_record_says_what_decides_the_pixels():
     assert {"torch", "numpy", "diffusers"} <= made["packages"].keys()
     assert made["model"]["weights_sha256"] == "ab"
     assert (made["input_sha256"], made["output_sha256"]) == ("12", "34")
+
+
+def test_further_packages_are_recorded_where_they_computed():
+    assert "transformers" not in record()["packages"]
+    packages = record(more_packages=("transformers",))["packages"]
+    assert packages["transformers"] == version("transformers") and "torch" in packages
 
 
 def test_equal_runs_give_equal_records():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ldrestore.errors import WeightsUnavailableError
 from ldrestore.registry import ModelRecord, Registry
 from ldrestore.structures import FIRST_SET
 
@@ -23,3 +24,23 @@ MODELS.register(
 def folder_of(record: ModelRecord) -> Path:
     """Where embedded weights lie."""
     return Path(__file__).resolve().parent.parent / record.location
+
+
+def embedded_folder(name_or_path: str | Path) -> Path | None:
+    """Folder of the embedded weights that a name stands for.
+
+    Args:
+        name_or_path: A name of `MODELS`; a path is no name, even where a folder is called like one.
+
+    Returns:
+        The folder; None for anything but a name.
+
+    Raises:
+        WeightsUnavailableError: the installation lacks it.
+    """
+    if name_or_path not in MODELS:
+        return None
+    folder = folder_of(MODELS.get(str(name_or_path)))
+    if not folder.is_dir():
+        raise WeightsUnavailableError(f"the weights of {str(name_or_path)!r} are missing from {folder}; reinstall")
+    return folder

@@ -3,16 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ldrestore.cli.console import print_json, print_table
 from ldrestore.cli.options import ListJsonOption
+from ldrestore.cli.pipeline_facts import facts_of_pipeline
 from ldrestore.errors import WeightsError
-
-if TYPE_CHECKING:
-    from ldrestore.regressors.instruction_head import InstructionHead
 
 INFO_EXAMPLES = """\b
 Examples:
@@ -30,8 +28,8 @@ def info_command(
 ) -> None:
     """Tell all that is known of one model.
 
-    What it is for, its licence, its size, the instructions that it takes, the hashes of its weights, its model card.
-    The model is loaded, so that a damaged one is found out.
+    What it is for, its licence, its size, the instructions or the degradations that it takes, its base, the hashes of
+    its weights, its model card. The model is loaded, so that a damaged one is found out.
     """
     facts = _facts(model)
     if as_json:
@@ -45,7 +43,7 @@ def info_command(
 
 
 def _facts(model: str) -> dict[str, Any]:
-    """What is known of a model: its record, what its folder says, what its network is.
+    """What is known of a model: its record, what its folder says, what its pipeline is.
 
     Raises:
         UnknownNameError: neither a model's name nor a folder.
@@ -53,56 +51,21 @@ def _facts(model: str) -> dict[str, Any]:
     """
     from diffusers.utils import logging
 
-    from ldrestore.assets.catalog import MODELS
-    from ldrestore.regressors.factory import record_of
+    from ldrestore.assets.catalog import MODELS, embedded_folder
     from ldrestore.restorers import load_restorer
+    from ldrestore.weights import ORIGIN_FILE
 
     logging.disable_progress_bar()
-    restorer = load_restorer(model, device="cpu")
-    network = restorer.regressor
-    architecture = record_of(network)
-    registered = asdict(MODELS.get(model)) if model in MODELS else {}
-    folder = Path(__file__).resolve().parent.parent / registered["location"] if registered else Path(model)
+    told = facts_of_pipeline(load_restorer(model, device="cpu"))
+    folder = embedded_folder(model) or Path(model)
     return {
-        **registered,
+        **(asdict(MODELS.get(model)) if model in MODELS else {}),
         "name": model,
-        "architecture": architecture.name,
-        "network": type(network).__name__,
-        "network_options": {key: value for key, value in network.config.items() if not key.startswith("_")},
-        "parameters": network.num_parameters(),
-        "bytes_per_pixel": architecture.bytes_per_pixel,
-        "instructions": _instructions(restorer.instruction_head),
-        "source": architecture.source,
-        "provenance": _provenance(network, folder),
+        **told,
+        "provenance": told["provenance"] or _read_json(folder / ORIGIN_FILE),
         "weights_sha256": _hashes(folder),
         "card": _read_text(folder / "README.md"),
     }
-
-
-def _instructions(head: "InstructionHead | None") -> dict[str, Any] | None:
-    """What a model's instructions may ask for, who reads them, and what stands for none; None where it takes none."""
-    if head is None:
-        return None
-    return {
-        "classes": list(head.config["classes"]),
-        "sentence_encoder": str(head.encoder_identity),
-        "neutral": head.config["neutral_text"],
-    }
-
-
-def _provenance(network: Any, folder: Path) -> Any:
-    """Where the weights come from: what an exported file tells of itself, or the folder's note; None without one."""
-    from ldrestore.regressors.onnx_regressor import OnnxRegressor
-
-    if isinstance(network, OnnxRegressor):
-        facts = network.facts
-        return {
-            "exported_from": facts.name,
-            "exported_weights_sha256": facts.weights_sha256,
-            "exported_with": f"ldrestore {facts.ldrestore}",
-            "weights_licence": facts.licence,
-        }
-    return _read_json(folder / "ldrestore.json")
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -134,7 +97,7 @@ def _read_text(path: Path) -> str | None:
 def _text(value: Any) -> str:
     """A fact as a person reads it."""
     if isinstance(value, dict):
-        return "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+        return "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items() if inner is not None)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return f"{value:,}" if type(value) is int else str(value)

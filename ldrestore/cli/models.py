@@ -18,8 +18,9 @@ Examples:
 def models_command(as_json: ListJsonOption = False) -> None:
     """List models and architectures.
 
-    Models are ready to use with `ldrestore restore --model NAME`; architectures can be trained, and published
-    checkpoints of them converted. Operations are multiplications with addition for 256 x 256 pixels.
+    Models are ready to use with `ldrestore restore --model NAME`; those of the fast track restore in one pass, those of
+    the stable track sample. Architectures can be trained, and published checkpoints of them converted. Operations are
+    multiplications with addition for 256 x 256 pixels.
     """
     from ldrestore.assets.catalog import MODELS
     from ldrestore.regressors.catalog import REGRESSORS
@@ -39,12 +40,11 @@ def models_command(as_json: ListJsonOption = False) -> None:
         print_json({"models": [asdict(record) for record in MODELS], "architectures": architectures})
         raise typer.Exit()
     print_table(
-        ("model", "parameters", "licence", "summary", "for"),
+        ("model", "kind", "summary", "for"),
         [
             (
                 record.name,
-                f"{record.parameters / 1e6:.2f} M",
-                record.licence,
+                f"{record.track} track\n{record.parameters / 1e6:.2f} M\n{record.licence}",
                 record.summary,
                 ", ".join(record.tasks),
             )

@@ -23,6 +23,7 @@ from ldrestore.cli.options import (
     QuietOption,
     RecursiveOption,
 )
+from ldrestore.cli.sampling_options import NOT_SAID, SamplingOptions, check_sampling, check_taken, takes_sampling
 from ldrestore.errors import InputError, OutputExistsError
 
 RESTORE_EXAMPLES = """\b
@@ -34,6 +35,8 @@ Examples:
   ldrestore restore huge.png out.png --memory 2
   ldrestore restore photo.jpg better.jpg --protect face_mask.png
   ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
+  ldrestore restore photo.jpg better.jpg --model stable/ --steps 20 --seed 1
+  ldrestore restore photo.jpg better.jpg --model stable/ --degradation "rain=0.7,gaussian_noise=0.3"
   ldrestore restore raw/ out/ --format png --json > report.json
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -140,12 +143,14 @@ RecordOption = Annotated[
 ]
 
 
+@takes_sampling
 def restore_command(  # each parameter is an option
     source: InArgument,
     target: OutArgument,
     model: ModelOption = "default",
     instruction: InstructionOption = None,
     embeddings: EmbeddingsOption = None,
+    sampling: SamplingOptions = NOT_SAID,
     scale: ScaleOption = 1,
     fidelity: FidelityOption = 0.0,
     protect: ProtectOption = None,
@@ -171,7 +176,6 @@ def restore_command(  # each parameter is an option
     reason while the others are done. Orientation, colour profile, metadata, transparency and 16 bits are kept.
     """
     options: dict[str, Any] = {
-        "instruction": instruction,
         "scale": scale,
         "fidelity": fidelity,
         "protect": _checked_mask(protect),
@@ -180,12 +184,17 @@ def restore_command(  # each parameter is an option
     }
     if memory is not None:
         options["memory_gb"] = _checked_memory(memory)
+    if instruction is not None:
+        options["instruction"] = instruction
+    options |= sampling.given()
     plan = plan_jobs(source, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
     if dry_run or not plan.jobs:
         outcomes = planned(plan)
     else:
         shows_progress = len(plan.jobs) == 1 and not quiet
         restorer = _load(model, device=device, dtype=dtype, engine=engine, shows_progress=shows_progress)
+        check_taken(restorer, [*options, *(["embedding"] if embeddings is not None else [])])
+        check_sampling(restorer, options)
         if instruction is not None:  # one that is not understood is a wrong call, not a failure of each picture
             restorer.understand(instruction)
         if embeddings is not None:

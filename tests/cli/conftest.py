@@ -54,6 +54,18 @@ def instructed_model(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def stable_model(tmp_path_factory):
+    """Folder of a real, tiny stable pipeline, which knows rain, haze and jpeg."""
+    from ldrestore.guides.loading_quietly import without_progress_bar
+    from tests.tiny_stable import tiny_stable
+
+    folder = tmp_path_factory.mktemp("models") / "tiny_stable"
+    with without_progress_bar():
+        tiny_stable().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a real, tiny fast pipeline."""
     import torch

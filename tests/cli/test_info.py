@@ -1,5 +1,7 @@
 import json
 
+from tests.embedded_models import embed_folder
+
 
 def test_facts_of_a_model_folder_are_told(call, tiny_model):
     result = call("info", tiny_model, "--json")
@@ -25,6 +27,30 @@ def test_what_a_models_instructions_may_ask_for_is_told(call, instructed_model):
     assert facts["instructions"]["neutral"] == "please restore"
     assert len(facts["weights_sha256"]) == 2
     assert "low_light" in call("info", instructed_model).stdout
+
+
+def test_a_stable_model_tells_degradations_base_steps_and_size(call, stable_model):
+    result = call("info", stable_model, "--json")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert facts["track"] == "stable"
+    assert facts["degradations"] == ["rain", "haze", "jpeg"]
+    assert facts["base"] == {"name": "tiny_stable", "licence": None, "prediction_type": "epsilon"}
+    assert facts["sampling"].items() >= {"steps": 50, "scheduler": "DDIMScheduler", "refines": True}.items()
+    assert facts["parts"]["vae"].startswith("AutoencoderKL, ")
+    assert facts["parameters"] > 1000 and facts["bytes_per_pixel"] > 0
+    assert len(facts["weights_sha256"]) == len(facts["parts"]) == 10
+    shown = call("info", stable_model).stdout
+    assert "rain, haze, jpeg" in shown and "steps: 50" in shown and f"{facts['parameters']:,}" in shown
+
+
+def test_facts_of_an_embedded_stable_model_come_with_its_record(call, stable_model, monkeypatch):
+    embed_folder(monkeypatch, stable_model, name="tiny-stable", summary="samples a little")
+    facts = json.loads(call("info", "tiny-stable", "--json").stdout)
+    assert facts["base"]["name"] == facts["name"] == "tiny-stable"
+    assert facts["licence"] == "Apache-2.0" and len(facts["weights_sha256"]) == 10
+    listed = call("models").stdout
+    assert "tiny-stable" in listed and "stable" in listed and "fast" in listed
 
 
 def test_a_model_nobody_knows_is_an_error(call, tmp_path):

@@ -13,6 +13,8 @@ from ldrestore.images.padding import pad_to_multiple
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.restorers import load_restorer
+from tests.embedded_models import embed_folder
 from tests.pipelines.conftest import randomised
 
 
@@ -148,6 +150,17 @@ def test_an_unknown_network_or_option_is_refused(pipeline, tmp_path):
         FastRestorePipeline.from_pretrained(tmp_path / "model")
     with pytest.raises(WeightsUnavailableError):
         FastRestorePipeline.from_pretrained(tmp_path / "absent")
+
+
+def test_a_name_stands_for_the_embedded_model(pipeline, picture, tmp_path, monkeypatch):
+    pipeline.save_pretrained(tmp_path / "tiny_fast")
+    embed_folder(monkeypatch, tmp_path / "tiny_fast", name="tiny-fast", track="fast")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lq = picture(5, 5, 3)
+    for loaded in (FastRestorePipeline.from_pretrained("tiny-fast"), load_restorer("tiny-fast", device="cpu")):
+        record = loaded(lq).records[0]
+        assert record["model"]["name"] == "tiny-fast"
+        assert record["output_sha256"] == pipeline(lq).records[0]["output_sha256"]
 
 
 def test_a_filled_cache_of_the_hub_works_offline(pipeline, picture, tmp_path, monkeypatch):

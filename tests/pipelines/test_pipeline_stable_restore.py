@@ -240,6 +240,15 @@ def test_records_tell_weights_options_and_machine(stable, picture):
     assert changed["output_sha256"] != first["output_sha256"]
 
 
+def test_a_record_replays(stable, picture):
+    lq = picture(8, 8, 3)
+    told = {"degradations": "rain=0.7,haze=0.3", "seed": 4, "strength": 0.5, "refine": False, "colour_fix": "adain"}
+    first = stable(lq, num_inference_steps=4, **told)
+    assert first.records[0]["packages"].keys() >= {"torch", "diffusers", "transformers"}
+    asked = {key: value for key, value in first.records[0]["options"].items() if not key.endswith("_sha256")}
+    assert stable(lq, **asked).records == first.records
+
+
 def test_output_types(stable, picture):
     lq = picture(6, 5, 4)
     images, photos = stable(lq, output_type="pt", return_dict=False, **STEPS)

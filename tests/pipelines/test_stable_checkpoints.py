@@ -12,8 +12,10 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.base_model import BaseSizes, load_base
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.restorers import load_restorer
+from tests.embedded_models import embed_folder
 from tests.original_layout import original_layout
 from tests.tiny_stable import randomize, tiny_adapters, tiny_base, tiny_stable, tiny_tower
 
@@ -58,6 +60,15 @@ def test_a_saved_pipeline_restores_to_the_bit(stable, saved, picture):
         assert isinstance(loaded, ldrestore.StableRestorePipeline)
         assert np.array_equal(result(loaded, picture), result(stable, picture))
         assert loaded.config["_name_or_path"] == "model"
+
+
+def test_a_name_stands_for_the_embedded_model(stable, saved, picture, monkeypatch):
+    embed_folder(monkeypatch, saved, name="tiny-stable")
+    for loaded in (StableRestorePipeline.from_pretrained("tiny-stable"), load_restorer("tiny-stable", device="cpu")):
+        assert np.array_equal(result(loaded, picture), result(stable, picture))
+        assert loaded.config["_name_or_path"] == loaded.vae.config["_name_or_path"] == "tiny-stable"
+    with pytest.raises(WeightsError, match="holds a StableRestorePipeline, expected a FastRestorePipeline"):
+        FastRestorePipeline.from_pretrained("tiny-stable")
 
 
 def test_left_out_parts_stay_out(picture, tmp_path):
