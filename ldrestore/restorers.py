@@ -143,6 +143,9 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
     return export(pipeline.regressor, out_path, name=name, licence=licence, overwrite=overwrite)
 
 
+ADAPTERS_FILE = "adapters.json"
+"""In a folder of adapters alone, which name their base."""
+
 _NOT_OPTIONS = frozenset({"self", "image", "return_dict"})
 
 
@@ -164,6 +167,8 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
     if _is_exported(name_or_path):
         return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
     location = embedded_folder(name_or_path) or name_or_path
+    if (Path(location) / ADAPTERS_FILE).is_file():
+        return location, resolve(PIPELINES["StableRestorePipeline"])
     try:
         folder = find_model_folder(location)
     except WeightsUnavailableError as error:

@@ -21,7 +21,7 @@ from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.base_model import BaseSizes, load_first_base
+from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.finite_numbers import again_in_float32
@@ -39,8 +39,16 @@ from ldrestore.pipelines.picture_conditioning import Degradations, condition, re
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.saved_folder import find_saved_pipeline
-from ldrestore.pipelines.stable_adapters import check_base, load_parts, names_of_base, read_pointer, write_adapters
+from ldrestore.pipelines.stable_adapters import (
+    ADAPTERS_FILE,
+    check_base,
+    load_parts,
+    names_of_base,
+    read_pointer,
+    write_adapters,
+)
 from ldrestore.pipelines.stable_drawing import StableOptions, draw
+from ldrestore.pipelines.stable_exports import load_exports, tower_of_base
 from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
 from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
@@ -136,6 +144,8 @@ class StableRestorePipeline(DiffusionPipeline):
     ) -> "StableRestorePipeline":
         """Load a whole saved pipeline: an embedded one, or from a folder or the Hub.
 
+        A folder of adapters alone is put upon the base that it names, as `from_base` does.
+
         Args:
             pretrained_model_name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name".
             dtype: Number format of the networks; None for float32.
@@ -146,6 +156,8 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
+        if (Path(pretrained_model_name_or_path) / ADAPTERS_FILE).is_file():
+            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, local_files_only=local_files_only)
         folder, name = find_saved_pipeline(
             pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
         )
@@ -203,6 +215,35 @@ class StableRestorePipeline(DiffusionPipeline):
         pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})
         pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
         return pipeline
+
+    @classmethod
+    def from_exports(
+        cls,
+        base: str | Path,
+        *exports: str | Path,
+        image_encoder: str | Path | None = None,
+        dtype: torch.dtype | None = None,
+        local_files_only: bool = False,
+    ) -> "StableRestorePipeline":
+        """Put what training runs exported upon the base that they were trained upon.
+
+        Args:
+            base: A folder of diffusers, a Hub repository, or a single file; see `load_base`.
+            exports: Of the runs of stage 1 and stage 2; where two hold the same part, the later one counts. Parts that
+                none holds are left out, but for the predictor, which must be there.
+            image_encoder: Folder or repository of CLIP's vision tower; None for the base's own, or the default one.
+            dtype: Number format of the networks; None for float32.
+            local_files_only: Whether only the cache of the Hub is looked into.
+
+        Raises:
+            WeightsUnavailableError: something is not there, or cannot be fetched.
+            WeightsError: something is damaged, or parts do not belong together.
+        """
+        dtype = dtype or torch.float32
+        parts = load_base(base, dtype=dtype, local_files_only=local_files_only)
+        tower = image_encoder or tower_of_base(base) or DEFAULT_TOWER
+        parts["image_encoder"] = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
+        return cls(**{**parts, **load_exports(exports, dtype=dtype)})
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
         """Write our parts and the scheduler, with a pointer to the base and to CLIP's tower, which are not copied.

@@ -11,11 +11,11 @@ from torch import nn
 from ldrestore import __version__
 from ldrestore.bases import find_base
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
-from ldrestore.pipelines.saved_folder import NO_PART, check_part
+from ldrestore.pipelines.saved_folder import NO_PART, check_target
+from ldrestore.pipelines.stable_exports import load_part
 from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready
 from ldrestore.pipelines.stable_parts import OUR_PARTS
 from ldrestore.pipelines.weight_hashes import cached_hash
-from ldrestore.registry import resolve
 from ldrestore.weights import find_folder, read_json
 
 ADAPTERS_FILE = "adapters.json"
@@ -122,8 +122,8 @@ def load_parts(folder: Path, pointer: Mapping[str, Any], *, dtype: torch.dtype) 
             continue
         if not (folder / name).is_dir():
             raise WeightsError(f"{folder} lacks its {name}; fetch the adapters again")
-        check_part(folder, index, name, targets={target})
-        parts[name] = resolve(target).from_pretrained(folder / name, use_safetensors=True, torch_dtype=dtype)
+        check_target(folder, index, name, targets={target})
+        parts[name] = load_part(folder, name, dtype=dtype)
     make_ready(parts, name=folder.resolve().name)
     scheduler_class = getattr(diffusers, check_scheduler_entry(folder, pointer["scheduler"]))
     if not (folder / "scheduler" / "scheduler_config.json").is_file():

@@ -14,7 +14,6 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +21,9 @@ from torch import Tensor, nn
 from ldrestore import __version__
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.pipelines.base_model import load_base
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.saved_folder import check_part
-from ldrestore.pipelines.stable_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
+from ldrestore.pipelines.stable_folder import TRANSFORMERS_PARTS, make_ready
 from ldrestore.pipelines.stable_parts import OUR_PARTS
-from ldrestore.registry import resolve
 from ldrestore.weights import ORIGIN_FILE, hash_of_file
 
 NAME = "ldrestore-tiny-stable"
@@ -57,20 +53,14 @@ def assemble(base: Path, adapters: Path, refiner: Path | None) -> StableRestoreP
     Raises:
         WeightsError: a part is missing or damaged, or two do not belong together.
     """
-    places = {name: adapters for name in OUR_PARTS if name != REFINER}
-    places |= {} if refiner is None else {REFINER: refiner}
-    missing = [str(folder / name) for name, folder in places.items() if not (folder / name).is_dir()]
+    pipeline = StableRestorePipeline.from_exports(
+        base, adapters, *(() if refiner is None else (refiner,)), local_files_only=True
+    )
+    expected = [name for name in OUR_PARTS if name != REFINER or refiner is not None]
+    missing = [name for name in expected if pipeline.components[name] is None]
     if missing:
         raise WeightsError(f"there is no {', no '.join(missing)}; name the folders that the runs exported")
-    parts: dict[str, Any] = load_base(base, local_files_only=True)
-    tower = TRANSFORMERS_PARTS["image_encoder"]
-    parts["image_encoder"] = load_transformers_part(base / "image_encoder", tower, dtype=torch.float32)
-    for name, folder in places.items():
-        target = OUR_PARTS[name]
-        check_part(folder, {name: target.split(":")}, name, targets={target})
-        parts[name] = resolve(target).from_pretrained(folder / name, local_files_only=True, use_safetensors=True)
-    make_ready(parts, name=NAME)
-    pipeline = StableRestorePipeline(**parts)
+    make_ready(pipeline.components, name=NAME)
     pipeline.register_to_config(_name_or_path=NAME)
     return pipeline
 

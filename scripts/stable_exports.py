@@ -17,15 +17,13 @@ import torch
 from measurement_file import MeasurementFile, Row, as_row
 from picture_pairs import SEVERITY, Pair, degraded, psnr
 
-from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.images.files import read_photo
-from ldrestore.pipelines.base_model import load_base
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.pipelines.stable_exports import load_part
+from ldrestore.pipelines.stable_parts import check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.records import RECORDED_PACKAGES
-from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.training.stable_adapters import PART_CLASSES, load_parts
-from ldrestore.training.train_estimator import load_predictor
+from ldrestore.training.stable_adapters import PART_CLASSES
 from ldrestore.weights import hash_of_file
 
 Distance = Callable[[list[np.ndarray], np.ndarray], list[float]]
@@ -56,28 +54,20 @@ def assemble(
         base: Folder in the layout of diffusers with the vision tower in `image_encoder`: the export of a run of the
             U-Net, or a whole saved pipeline, of which only the base is taken.
         export: Of a run of stage 1, with its predictor; or of the predictor alone, with `leaves_out_parts`.
-        drm: Folder of the module, or one that has a folder `drm`; None for no refinement.
+        drm: What has the module in its folder `drm`; None for no refinement.
         device: Where everything computes.
         leaves_out_parts: Whether stage 1 is left out: the bare prior.
 
     Raises:
         WeightsError: something is missing or damaged, or parts do not belong together.
     """
-    parts = load_base(base, local_files_only=True)
-    parts["image_encoder"] = ClipTower.from_pretrained(base / "image_encoder", local_files_only=True).model
-    parts["predictor"] = load_predictor(export).eval()
-    trained = {} if leaves_out_parts else load_parts(export)
-    parts.update({name: trained[name].eval() if name in trained else None for name in PART_CLASSES})
-    parts["drm"] = None if drm is None else load_drm(drm)
-    pipeline = StableRestorePipeline(**parts).to(device)
+    pipeline = StableRestorePipeline.from_exports(base, export, local_files_only=True)
+    refiner = None if drm is None else load_part(drm, "drm", dtype=torch.float32).eval()
+    left_out = dict.fromkeys(PART_CLASSES) if leaves_out_parts else {}
+    pipeline.register_modules(drm=refiner, **left_out)
+    check_parts(pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def load_drm(folder: Path) -> DetailRefinementModule:
-    """The module from its folder, or from that of an export or pipeline."""
-    inner = folder / "drm"
-    return DetailRefinementModule.from_pretrained(inner if inner.is_dir() else folder, local_files_only=True).eval()
+    return pipeline.to(device)
 
 
 def decoded(pipeline: StableRestorePipeline, lq: np.ndarray, sampling: Sampling) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from ldrestore import __version__
+from ldrestore.cli.assemble import ASSEMBLE_EXAMPLES, assemble_command
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
@@ -87,6 +88,7 @@ def configure(
 app.command("restore", epilog=RESTORE_EXAMPLES)(restore_command)
 app.command("degrade", epilog=DEGRADE_EXAMPLES)(degrade_command)
 app.command("train", epilog=TRAIN_EXAMPLES)(train_command)
+app.command("assemble", epilog=ASSEMBLE_EXAMPLES)(assemble_command)
 app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
 app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
 app.command("export", epilog=EXPORT_EXAMPLES)(export_command)

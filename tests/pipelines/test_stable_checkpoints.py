@@ -53,6 +53,50 @@ def result(pipeline, picture):
     return pipeline(picture(9, 7, 3, dtype=np.float32), output_type="np", **STEPS).images[0]
 
 
+def test_exports_of_training_make_the_pipeline(stable, tmp_path, picture):
+    base = save_base(tmp_path, tiny_base())
+    for name in ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection"):
+        getattr(stable, name).save_pretrained(tmp_path / "stage1" / name)
+    stable.drm.save_pretrained(tmp_path / "stage2/drm")
+    options = {"image_encoder": tmp_path / "tower"}
+    made = StableRestorePipeline.from_exports(base, tmp_path / "stage1", tmp_path / "stage2", **options)
+    np.testing.assert_array_equal(result(made, picture), result(stable, picture))
+    unrefined = StableRestorePipeline.from_exports(base, tmp_path / "stage1", **options)
+    assert unrefined.drm is None
+    torch.manual_seed(9)
+    randomize(type(stable.predictor)(stable.predictor.names, embedding_dim=6, hidden_dim=8)).save_pretrained(
+        tmp_path / "later/predictor"
+    )
+    later = StableRestorePipeline.from_exports(base, tmp_path / "stage1", tmp_path / "later", **options)
+    assert not torch.equal(later.predictor.fc1.weight, stable.predictor.fc1.weight)
+
+
+def test_a_base_that_brings_its_tower_needs_no_other(stable, tmp_path):
+    base = save_base(tmp_path, {**tiny_base(), "image_encoder": tiny_tower()})
+    stable.predictor.save_pretrained(tmp_path / "stage1/predictor")
+    assert StableRestorePipeline.from_exports(base, tmp_path / "stage1").cm_adapter is None
+
+
+def test_exports_that_make_no_pipeline_are_refused(stable, tmp_path):
+    base = save_base(tmp_path, {**tiny_base(), "image_encoder": tiny_tower()})
+    with pytest.raises(WeightsUnavailableError, match="holds none of predictor"):
+        StableRestorePipeline.from_exports(base, tmp_path)
+    stable.drm.save_pretrained(tmp_path / "stage2/drm")
+    with pytest.raises(WeightsError, match="needs predictor"):
+        StableRestorePipeline.from_exports(base, tmp_path / "stage2")
+
+
+def test_a_folder_of_adapters_is_loaded_with_the_base_that_it_names(stable, tmp_path, picture, monkeypatch):
+    parts = {**tiny_base(), "image_encoder": tiny_tower()}
+    save_base(tmp_path, parts)
+    stable.unet.register_to_config(_name_or_path="base")
+    stable.image_encoder.config._name_or_path = stable.image_encoder.name_or_path = "tower"
+    adapters = stable.save_adapters(tmp_path / "adapters")
+    monkeypatch.chdir(tmp_path)
+    loaded = load_restorer(adapters, device="cpu")
+    np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
+
+
 def test_a_saved_pipeline_restores_to_the_bit(stable, saved, picture):
     index = json.loads((saved / "model_index.json").read_text(encoding="utf-8"))
     assert index["drm"] == ["ldrestore.refiners.drm", "DetailRefinementModule"]

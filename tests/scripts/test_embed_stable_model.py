@@ -127,6 +127,6 @@ def test_weights_beyond_float16_and_missing_parts_are_refused(exports, tmp_path)
     parts["drm"].save_pretrained(tmp_path / "refiner" / "drm")
     with pytest.raises(ValueError, match="a weight of drm does not fit into float16"):
         embed(base, adapters, tmp_path / "refiner", tmp_path / "tiny_stable")
-    with pytest.raises(WeightsError, match=r"no .*predictor, no .*cm_adapter"):
+    with pytest.raises(WeightsError, match="needs predictor"):
         embed(base, refiner, None, tmp_path / "tiny_stable")
     assert not (tmp_path / "tiny_stable").exists()

@@ -9,7 +9,7 @@ import pytest
 from measure_adaptation import REAL, ModelPlace, measure, place_of, report, save_strip
 from measurement_file import MeasurementFile
 from PIL import Image
-from stable_exports import assemble, decoded, header_of, load_drm
+from stable_exports import assemble, decoded, header_of
 
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.images.inputs import to_photo
@@ -75,7 +75,6 @@ def test_a_sample_is_decoded_twice(model, scene):
     options = {"num_inference_steps": 3, "seed": 2, "tile": "off"}
     assert np.array_equal(found["plain"], pipeline(lq, refine=False, **options).photos[0].pixels)
     assert np.array_equal(found["refined"], pipeline(lq, **options).photos[0].pixels)
-    assert load_drm(model / "drm").config == load_drm(model).config
 
 
 def test_models_are_named_with_their_places():

@@ -1,0 +1,45 @@
+from ldrestore.guides.loading_quietly import without_progress_bar
+from tests.tiny_stable import tiny_base, tiny_stable, tiny_tower
+
+
+def save_exports(root):
+    """A base with its tower, and what both stages exported."""
+    stable = tiny_stable()
+    with without_progress_bar():
+        for name, part in {**tiny_base(), "image_encoder": tiny_tower()}.items():
+            part.save_pretrained(root / "base" / name)
+    for name in ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection"):
+        getattr(stable, name).save_pretrained(root / "stage1" / name)
+    stable.drm.save_pretrained(root / "stage2/drm")
+    return root / "base", root / "stage1", root / "stage2"
+
+
+def test_exports_become_a_model_that_restores(call, folder, tmp_path):
+    result = call("assemble", *save_exports(tmp_path), "--out", tmp_path / "model")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'model'}\n"
+    words = ("--model", tmp_path / "model", "--device", "cpu", "--steps", "1")
+    assert call("restore", folder / "a.png", tmp_path / "x.png", *words).exit_code == 0
+
+
+def test_adapters_alone_leave_the_base_where_it_is(call, tmp_path):
+    result = call("assemble", *save_exports(tmp_path), "--out", tmp_path / "adapters", "--adapters-only")
+    assert result.exit_code == 0, result.stderr
+    names = {path.name for path in (tmp_path / "adapters").iterdir()}
+    assert "adapters.json" in names and not names & {"unet", "vae", "text_encoder"}
+
+
+def test_nothing_is_overwritten(call, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/notes.txt").write_text("mine")
+    result = call("assemble", *save_exports(tmp_path), "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "is not empty" in result.stderr
+
+
+def test_parts_that_are_missing_are_named(call, tmp_path):
+    base, _, stage2 = save_exports(tmp_path)
+    result = call("assemble", base, stage2, "--out", tmp_path / "model")
+    assert result.exit_code == 1
+    assert "needs predictor" in result.stderr
+    assert not (tmp_path / "model").exists()
