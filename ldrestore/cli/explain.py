@@ -119,9 +119,9 @@ def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bo
         OutputExistsError: an explanation lies there.
         MissingExtraError: a package that draws is not installed.
     """
-    from ldrestore.explanations.figures import check_drawing
+    from ldrestore.explanations.drawing import check_drawing
+    from ldrestore.explanations.point_map import check_mapping
     from ldrestore.explanations.saved_explanation import check_folder
-    from ldrestore.explanations.sentence_map import check_mapping
 
     check_folder(folder, overwrite=may_overwrite)
     check_drawing()
