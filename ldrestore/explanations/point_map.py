@@ -14,7 +14,7 @@ MAX_PERPLEXITY = 30.0
 """How many neighbours a point has, about; the default of van der Maaten and Hinton 2008, less for few points."""
 
 MAX_EXACT_POINTS = 2000
-"""More are laid out by the approximation of Barnes and Hut, van der Maaten 2014, which takes n log n and not n² time."""
+"""More are laid out by the approximation of Barnes and Hut, van der Maaten 2014, in n log n and not n² time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
