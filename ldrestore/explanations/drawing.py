@@ -88,13 +88,21 @@ def draw_ranking(ranked: Sequence[tuple[str, float]], *, title: str) -> bytes:
     return png.getvalue()
 
 
-def draw_table(rows: Mapping[str, np.ndarray], *, title: str, unit: str, is_framed: bool = False) -> bytes:
+def draw_table(
+    rows: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    unit: str,
+    columns: Sequence[str] = (),
+    is_framed: bool = False,
+) -> bytes:
     """Rows of coloured cells with their values.
 
     Args:
         rows: Name to (N,), in [0, 1].
         title: Of the figure.
-        unit: What the columns are; they are numbered.
+        unit: What the columns are.
+        columns: Their N names, written upright; without any they are numbered.
         is_framed: Whether the highest of each row is framed.
 
     Returns:
@@ -105,11 +113,14 @@ def draw_table(rows: Mapping[str, np.ndarray], *, title: str, unit: str, is_fram
     """
     values = np.stack(list(rows.values()))  # (rows, N)
     num_rows, num_columns = values.shape
-    with blank_figure(min(WIDTH, 2.6 + 0.75 * num_columns), 1.1 + 0.32 * num_rows) as (figure, png):
+    height = 1.1 + 0.32 * num_rows + 0.07 * max(map(len, columns), default=0)
+    with blank_figure(min(WIDTH, 2.6 + 0.75 * num_columns), height) as (figure, png):
         axes = figure.subplots()
         cells = axes.imshow(values, cmap=_FILL, vmin=0, vmax=1, aspect="auto")
         axes.set(title=title, xlabel=unit, xticks=range(num_columns), yticks=range(num_rows))
         axes.set_yticklabels(rows)
+        if columns:
+            axes.set_xticklabels(columns, rotation=90)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         for row, column in np.ndindex(values.shape):
@@ -182,6 +193,37 @@ def style_of(index: int) -> tuple[str, str]:
     """Colour and shape of the points of a class; the first 49 classes have different ones."""
     row, column = divmod(index, len(_CLASS_COLOURS))
     return _CLASS_COLOURS[column], _CLASS_MARKERS[(column + row) % len(_CLASS_MARKERS)]
+
+
+def draw_strip(pictures: Mapping[str, np.ndarray], *, columns: int, title: str) -> bytes:
+    """Pictures in rows of panels.
+
+    Args:
+        pictures: Title to (h, w, 3) uint8, of one size; at least one.
+        columns: Panels a row.
+        title: Of the figure.
+
+    Returns:
+        PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    height, width = next(iter(pictures.values())).shape[:2]
+    columns = min(columns, len(pictures))
+    num_rows = -(-len(pictures) // columns)
+    panel_height = WIDTH / columns * min(max(height / width, 0.35), 2.0)
+    with blank_figure(WIDTH, 0.4 + num_rows * (panel_height + 0.4)) as (figure, png):
+        panels = list(figure.subplots(num_rows, columns, squeeze=False).flat)
+        for panel in panels:
+            panel.axis("off")
+        for panel, (name, pixels) in zip(panels, pictures.items(), strict=False):
+            panel.imshow(pixels, interpolation="nearest")
+            panel.set_title(name)
+            if height > 2 * width:  # titles are wider than such pictures, and stay inside the panel
+                panel.set_adjustable("datalim")
+        figure.suptitle(title, fontsize=10)
+    return png.getvalue()
 
 
 def scatter_classes(
