@@ -97,7 +97,10 @@ def explain_command(  # each parameter is an option
             check_unsteered(instruction=instruction, embeddings=embeddings)
             finding = explain_stably(pipeline, plan, gt=gt, words=words, is_folder=is_folder, is_quiet=quiet)
         else:
-            steering = {"instruction": instruction, "embed": embeddings and embedding_of(pipeline, embeddings)}
+            steering: dict[str, Any] = {
+                "instruction": instruction,
+                "embed": embeddings and embedding_of(pipeline, embeddings),
+            }
             if is_folder:
                 finding = _explain_folder(pipeline, plan, is_quiet=quiet, **steering)
             else:

@@ -1,5 +1,6 @@
 """Figures of what models of the stable track do: probabilities, sampling, prompts and texts, as PNG in memory."""
 
+import math
 from collections.abc import Mapping
 
 from ldrestore.explanations.drawing import (
@@ -20,7 +21,7 @@ from ldrestore.images.photo import Photo
 
 MAX_TABLE_PICTURES = 30
 """Of more pictures the mean probabilities are drawn."""
-STRIP_COLUMNS, MAP_COLUMNS = 4, 4
+MAP_COLUMNS = 4
 MAX_NAME = 32
 """Letters of a picture's name in a figure."""
 
@@ -102,7 +103,8 @@ def _draw_sampling(explanation: StableExplanation) -> bytes:
     """The strip of the sampling."""
     pictures = {title: drawn(photo.pixels, is_picture=True) for title, photo in strip_of(explanation).items()}
     title = "the sampling: what the model takes the picture for, $x_0$, on the way"
-    return draw_strip(pictures, columns=STRIP_COLUMNS, title=title)
+    count = len(pictures)
+    return draw_strip(pictures, columns=count if count <= MAP_COLUMNS else math.ceil(count / 2), title=title)
 
 
 def _figures_of_prompts(prompts: PromptMaps) -> dict[str, bytes]:
