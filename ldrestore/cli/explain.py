@@ -97,14 +97,9 @@ def explain_command(  # each parameter is an option
             check_unsteered(instruction=instruction, embeddings=embeddings)
             finding = explain_stably(pipeline, plan, gt=gt, words=words, is_folder=is_folder, is_quiet=quiet)
         else:
-            steering: dict[str, Any] = {
-                "instruction": instruction,
-                "embed": embeddings and embedding_of(pipeline, embeddings),
-            }
-            if is_folder:
-                finding = _explain_folder(pipeline, plan, is_quiet=quiet, **steering)
-            else:
-                finding = _explain_picture(pipeline, plan.jobs[0], gt=gt, **steering)
+            embed = None if embeddings is None else embedding_of(pipeline, embeddings)
+            steering: dict[str, Any] = {"instruction": instruction, "embed": embed}
+            finding = _explain_fast(pipeline, plan, steering, gt=gt, is_folder=is_folder, is_quiet=quiet)
     _write(finding, folder, may_overwrite=overwrite, as_json=as_json, is_quiet=quiet)
     raise typer.Exit(1 if finding.failed else 0)
 
@@ -156,6 +151,20 @@ def _load(model: str, *, device: str) -> Any:
     pipeline = load_restorer(model, device=device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _explain_fast(
+    pipeline: Any, plan: Plan, steering: dict[str, Any], *, gt: Path | None, is_folder: bool, is_quiet: bool
+) -> Finding:
+    """One picture, or all of a folder, with a model of the fast track.
+
+    Raises:
+        InputError: as for either.
+        ImageFileError: the one picture cannot be read.
+    """
+    if is_folder:
+        return _explain_folder(pipeline, plan, is_quiet=is_quiet, **steering)
+    return _explain_picture(pipeline, plan.jobs[0], gt=gt, **steering)
 
 
 def _explain_picture(
