@@ -1,15 +1,23 @@
 """`ldrestore explain`: what a model does with a picture, or uses over a folder, and how instructions lie."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ldrestore.cli.batch import run_plan
 from ldrestore.cli.console import print_json, say
-from ldrestore.cli.jobs import Job, Outcome, Plan, Status, plan_pictures
+from ldrestore.cli.explain_stable import (
+    STABLE_PIPELINE,
+    DegradationOption,
+    SamplingWords,
+    SeedOption,
+    StepsOption,
+    check_unsteered,
+    explain_stably,
+)
+from ldrestore.cli.findings import Finding, look_at_all
+from ldrestore.cli.jobs import Job, Plan, plan_pictures
 from ldrestore.cli.options import JsonOption, QuietOption, RecursiveOption
 from ldrestore.cli.restore import DeviceOption, EmbeddingsOption, InstructionOption, embedding_of
 from ldrestore.errors import InputError
@@ -23,21 +31,12 @@ Examples:
   ldrestore explain photo.jpg --out why/
   ldrestore explain rainy.png --gt clean.png --model moce_ir --out why/
   ldrestore explain photos/ --recursive --model moce_ir --out routing/
+  ldrestore explain rainy.png --model my_mperceiver/ --steps 20 --seed 1 --out sampling/
   ldrestore explain --instructions --out sentences/
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
 DEFAULT_MODEL = "default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Finding:
-    """What there is to write, and what failed on the way."""
-
-    document: Mapping[str, Any]
-    page: str
-    figures: Mapping[str, bytes]
-    failed: tuple[Outcome, ...] = ()
 
 
 def explain_command(  # each parameter is an option
@@ -62,6 +61,9 @@ def explain_command(  # each parameter is an option
     ] = None,
     instruction: InstructionOption = None,
     embeddings: EmbeddingsOption = None,
+    degradation: DegradationOption = None,
+    steps: StepsOption = None,
+    seed: SeedOption = None,
     instructions: Annotated[
         bool,
         typer.Option("--instructions", help="Explain no picture, but how instructions lie before and after the head."),
@@ -76,9 +78,12 @@ def explain_command(  # each parameter is an option
 
     Of a picture: the degradations that the model sees, which prompts or experts it uses and how strongly, where each
     expert works, and what is changed. Of a folder: what is used over all pictures, for models that route the share of
-    the pictures that each expert gets. DIR receives figures, explanation.md, which shows them, and explanation.json.
+    the pictures that each expert gets. Of models of the stable track also the way through the sampling, and t-SNE of
+    their prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
     """
-    _check_call(source, gt=gt, is_about_instructions=instructions, has_steering=bool(instruction or embeddings))
+    words = SamplingWords(degradation=degradation, steps=steps, seed=seed)
+    has_options = bool(instruction or embeddings or words.given())
+    _check_call(source, gt=gt, is_about_instructions=instructions, has_options=has_options)
     folder = out or Path(f"explained-{'instructions' if source is None else Path(source).resolve().stem}")
     _check_place(folder, may_overwrite=overwrite, is_about_instructions=instructions)
     if source is None:
@@ -86,16 +91,20 @@ def explain_command(  # each parameter is an option
     else:
         plan = plan_pictures(source, str(folder), is_recursive=recursive)
         pipeline = _load(model or DEFAULT_MODEL, device=device)
-        embed = None if embeddings is None else embedding_of(pipeline, embeddings)
-        if Path(source).is_dir():
-            finding = _explain_folder(pipeline, plan, instruction=instruction, embed=embed, is_quiet=quiet)
+        is_folder = Path(source).is_dir()
+        words.check(pipeline, is_folder=is_folder)
+        if type(pipeline).__name__ == STABLE_PIPELINE:
+            check_unsteered(instruction=instruction, embeddings=embeddings)
+            finding = explain_stably(pipeline, plan, gt=gt, words=words, is_folder=is_folder, is_quiet=quiet)
         else:
-            finding = _explain_picture(pipeline, plan.jobs[0], gt=gt, instruction=instruction, embed=embed)
+            embed = None if embeddings is None else embedding_of(pipeline, embeddings)
+            steering: dict[str, Any] = {"instruction": instruction, "embed": embed}
+            finding = _explain_fast(pipeline, plan, steering, gt=gt, is_folder=is_folder, is_quiet=quiet)
     _write(finding, folder, may_overwrite=overwrite, as_json=as_json, is_quiet=quiet)
     raise typer.Exit(1 if finding.failed else 0)
 
 
-def _check_call(source: str | None, *, gt: Path | None, is_about_instructions: bool, has_steering: bool) -> None:
+def _check_call(source: str | None, *, gt: Path | None, is_about_instructions: bool, has_options: bool) -> None:
     """Refuse words that do not go together.
 
     Raises:
@@ -103,8 +112,11 @@ def _check_call(source: str | None, *, gt: Path | None, is_about_instructions: b
     """
     if is_about_instructions == (source is not None):
         raise InputError("give a picture or a folder to explain, or --instructions without one")
-    if is_about_instructions and (gt is not None or has_steering):
-        raise InputError("--gt, --instruction and --embeddings are about pictures; leave them out with --instructions")
+    if is_about_instructions and (gt is not None or has_options):
+        raise InputError(
+            "--gt, --instruction, --embeddings, --degradation, --steps and --seed are about pictures; leave them out "
+            "with --instructions"
+        )
     if gt is not None and source is not None and Path(source).is_dir():
         raise InputError("--gt goes with one picture, and IN is a folder; name the picture")
     if gt is not None and not gt.is_file():
@@ -119,9 +131,9 @@ def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bo
         OutputExistsError: an explanation lies there.
         MissingExtraError: a package that draws is not installed.
     """
-    from ldrestore.explanations.figures import check_drawing
+    from ldrestore.explanations.drawing import check_drawing
+    from ldrestore.explanations.point_map import check_mapping
     from ldrestore.explanations.saved_explanation import check_folder
-    from ldrestore.explanations.sentence_map import check_mapping
 
     check_folder(folder, overwrite=may_overwrite)
     check_drawing()
@@ -141,9 +153,23 @@ def _load(model: str, *, device: str) -> Any:
     return pipeline
 
 
+def _explain_fast(
+    pipeline: Any, plan: Plan, steering: dict[str, Any], *, gt: Path | None, is_folder: bool, is_quiet: bool
+) -> Finding:
+    """One picture, or all of a folder, with a model of the fast track.
+
+    Raises:
+        InputError: as for either.
+        ImageFileError: the one picture cannot be read.
+    """
+    if is_folder:
+        return _explain_folder(pipeline, plan, is_quiet=is_quiet, **steering)
+    return _explain_picture(pipeline, plan.jobs[0], gt=gt, **steering)
+
+
 def _explain_picture(
     pipeline: Any, job: Job, *, gt: Path | None, instruction: str | None, embed: "Callable[[Photo], Any] | None"
-) -> _Finding:
+) -> Finding:
     """One picture: restored, and looked at on the way.
 
     Raises:
@@ -157,7 +183,7 @@ def _explain_picture(
 
     photo = read_photo(job.source)
     found = explain(pipeline, photo, gt=gt, instruction=instruction, embedding=embed and embed(photo))
-    return _Finding(
+    return Finding(
         document=document_of_explanation(found, name=job.name),
         page=page_of_explanation(found, name=job.name),
         figures=figures_of_explanation(found),
@@ -171,7 +197,7 @@ def _explain_folder(
     instruction: str | None,
     embed: "Callable[[Photo], Any] | None",
     is_quiet: bool,
-) -> _Finding:
+) -> Finding:
     """All pictures of a folder: what is used, and nothing is restored.
 
     Raises:
@@ -195,23 +221,17 @@ def _explain_folder(
         if not seen_part(photo).is_whole:
             cut.append(job.name)
 
-    if not plan.jobs and not plan.settled:
-        hint = "; look into its sub-folders with --recursive" if plan.ignored_folders else ""
-        raise InputError(f"no pictures found in IN{hint}")
-    outcomes = run_plan(plan, look_at, label="explaining", is_quiet=is_quiet)
-    if not usages:
-        say("nothing is written: no picture could be looked at")
-        raise typer.Exit(1)
+    failed = look_at_all(plan, look_at, is_quiet=is_quiet)
     report = report_usage(describe_model(pipeline.regressor), usages, num_cut=len(cut))
-    return _Finding(
+    return Finding(
         document=document_of_report(report),
         page=page_of_report(report),
         figures=figures_of_report(report),
-        failed=tuple(outcome for outcome in outcomes if outcome.status is Status.FAILED),
+        failed=failed,
     )
 
 
-def _explain_instructions(model: str | None, *, device: str) -> _Finding:
+def _explain_instructions(model: str | None, *, device: str) -> Finding:
     """The held-out instructions, before and after a head.
 
     Raises:
@@ -237,12 +257,12 @@ def _explain_instructions(model: str | None, *, device: str) -> _Finding:
             raise InputError(why_no_instruction(pipeline.regressor))
         encoder = load_encoder_of(head)
     found = map_sentences(encoder, head, read_sentences(HELD_OUT_FILE))
-    return _Finding(
+    return Finding(
         document=document_of_sentences(found), page=page_of_sentences(found), figures=figures_of_sentences(found)
     )
 
 
-def _write(finding: _Finding, folder: Path, *, may_overwrite: bool, as_json: bool, is_quiet: bool) -> None:
+def _write(finding: Finding, folder: Path, *, may_overwrite: bool, as_json: bool, is_quiet: bool) -> None:
     """Write the explanation and tell where it lies.
 
     Raises:

@@ -172,7 +172,7 @@ def explain(
         expert_maps=_expert_maps(pipeline.regressor, lq, steering) if usage else None,
         estimate=output.degradations[0],
         instruction=understood,
-        differences=_differences(picture, restored, truth),
+        differences=differences_of(picture, restored, truth),
     )
 
 
@@ -265,17 +265,30 @@ def difference_of(first: Photo, second: Photo) -> Difference:
     return Difference(magnitude=magnitude, psnr=psnr)
 
 
+def differences_of(
+    picture: Photo, restored: Photo, gt: Photo | None, *, between: Mapping[str, Photo] | None = None
+) -> dict[str, Difference]:
+    """What a model changed, and what was and is wrong.
+
+    Args:
+        picture: The input.
+        restored: The result.
+        gt: The ground truth, where there is one.
+        between: Name to other results, which are compared with the ground truth only.
+
+    Returns:
+        "restored - input", and with a ground truth also "input - gt", each of `between` and "restored - gt".
+    """
+    differences = {"restored - input": difference_of(restored, picture)}
+    if gt is not None:
+        compared = {"input": picture, **(between or {}), "restored": restored}
+        differences |= {f"{name} - gt": difference_of(one, gt) for name, one in compared.items()}
+    return differences
+
+
 def _values(pixels: np.ndarray, photo: Photo) -> np.ndarray:
     """Pixels of a photo as float32 in [0, 1]."""
     return pixels.astype(np.float32) / np.float32(photo.max_value)
-
-
-def _differences(picture: Photo, restored: Photo, gt: Photo | None) -> dict[str, Difference]:
-    """What the model changed, and what was and is wrong."""
-    differences = {"restored - input": difference_of(restored, picture)}
-    if gt is not None:
-        differences |= {"input - gt": difference_of(picture, gt), "restored - gt": difference_of(restored, gt)}
-    return differences
 
 
 def _steering(

@@ -1,19 +1,17 @@
 """Explanations as plain values for JSON, and as a short page in Markdown that shows the figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ldrestore import __version__
 from ldrestore.explanations.explanation import MAX_SEEN, Explanation, SeenPart
+from ldrestore.explanations.page_parts import code, entries, rounded, rounded_all, table_of
 from ldrestore.explanations.sentence_map import SentenceMap
 from ldrestore.explanations.usage_report import UsageReport
 from ldrestore.records import hash_of_pixels
 
 MIN_LISTED = 0.05
 """Degradations below this probability are left out of the page's table; the JSON file has all."""
-
-_DIGITS = 6
 
 
 def document_of_explanation(explanation: Explanation, *, name: str) -> dict[str, Any]:
@@ -39,27 +37,27 @@ def document_of_explanation(explanation: Explanation, *, name: str) -> dict[str,
         },
         "seen": asdict(explanation.seen),
         "is_told": explanation.is_told,
-        "usage": _entries(explanation.usage),
-        "routing": [{**asdict(route), "probability": _rounded(route.probability)} for route in explanation.routing],
+        "usage": entries(explanation.usage),
+        "routing": [{**asdict(route), "probability": rounded(route.probability)} for route in explanation.routing],
         "expert_maps": None,
         "estimate": None,
         "instruction": None,
         "differences": {
-            key: {"mean": _rounded(difference.mean), "psnr": _rounded(difference.psnr)}
+            key: {"mean": rounded(difference.mean), "psnr": rounded(difference.psnr)}
             for key, difference in explanation.differences.items()
         },
         "record": dict(explanation.record),
     }
     if explanation.expert_maps is not None:
         document["expert_maps"] = [
-            {"expert": index, "mean": _rounded(one.mean()), "max": _rounded(one.max())}
+            {"expert": index, "mean": rounded(one.mean()), "max": rounded(one.max())}
             for index, one in enumerate(explanation.expert_maps)
         ]
     if explanation.estimate is not None:
-        document["estimate"] = {key: _rounded(value) for key, value in explanation.estimate.ranked()}
+        document["estimate"] = {key: rounded(value) for key, value in explanation.estimate.ranked()}
     if explanation.instruction is not None:
         told = explanation.instruction
-        likely = {key: _rounded(value) for key, value in told.probabilities.items()}
+        likely = {key: rounded(value) for key, value in told.probabilities.items()}
         document["instruction"] = {"text": told.text, "asked_for": told.asked_for, "probabilities": likely}
     return document
 
@@ -72,11 +70,9 @@ def document_of_report(report: UsageReport) -> dict[str, Any]:
         "model": asdict(report.model),
         "pictures": list(report.pictures),
         "num_cut": report.num_cut,
-        "mean_usage": _entries(report.mean()),
-        "shares": _entries(report.shares(), key="shares"),
-        "usage": [
-            {"name": name, "weights": [_rounded_all(row) for row in rows]} for name, rows in report.usage.items()
-        ],
+        "mean_usage": entries(report.mean()),
+        "shares": entries(report.shares(), key="shares"),
+        "usage": [{"name": name, "weights": [rounded_all(row) for row in rows]} for name, rows in report.usage.items()],
     }
 
 
@@ -88,15 +84,15 @@ def document_of_sentences(found: SentenceMap) -> dict[str, Any]:
         "kind": "instructions",
         "encoder": found.encoder,
         "classes": list(found.classes),
-        "accuracy": _rounded(found.accuracy),
-        "silhouette": {"before": _rounded(found.silhouette_before), "after": _rounded(found.silhouette_after)},
+        "accuracy": rounded(found.accuracy),
+        "silhouette": {"before": rounded(found.silhouette_before), "after": rounded(found.silhouette_after)},
         "sentences": [
             {
                 "text": sentence.text,
                 "class": sentence.class_name,
                 "predicted": predicted,
-                "before": _rounded_all(before),
-                "after": _rounded_all(after),
+                "before": rounded_all(before),
+                "after": rounded_all(after),
             }
             for sentence, predicted, before, after in rows
         ],
@@ -112,9 +108,9 @@ def page_of_explanation(explanation: Explanation, *, name: str) -> str:
     """
     picture, model = explanation.picture, explanation.model
     lines = [
-        f"# What {model.architecture} does with {_code(name)}",
+        f"# What {model.architecture} does with {code(name)}",
         "",
-        f"{picture.width} × {picture.height} pixels; weights {_code(model.weights_sha256[:12])}. All numbers are in "
+        f"{picture.width} × {picture.height} pixels; weights {code(model.weights_sha256[:12])}. All numbers are in "
         "[explanation.json](explanation.json).",
         *_section_of_estimate(explanation),
         *_section_of_instruction(explanation),
@@ -131,7 +127,7 @@ def page_of_report(report: UsageReport) -> str:
     lines = [
         f"# What {model.architecture} uses over {len(report.pictures)} pictures",
         "",
-        f"Weights {_code(model.weights_sha256[:12])}. Nothing was restored. Every picture counts the same, and all "
+        f"Weights {code(model.weights_sha256[:12])}. Nothing was restored. Every picture counts the same, and all "
         "numbers are in [explanation.json](explanation.json).",
     ]
     if report.num_cut:
@@ -141,7 +137,7 @@ def page_of_report(report: UsageReport) -> str:
         count = len(next(iter(shares.values())))
         rows = [(block, *(f"{share:.0%}" for share in row)) for block, row in shares.items()]
         lines += ["", "## Routing", "", "The share of the pictures that each expert gets, block by block.", ""]
-        lines += _table(("block", *(f"expert {index}" for index in range(count))), rows)
+        lines += table_of(("block", *(f"expert {index}" for index in range(count))), rows)
         lines += ["", "![share of the pictures of each expert](routing.png)"]
     lines += ["", f"## {_title(unit)}", "", f"The mean over the pictures; the {unit}s are counted from 0.", ""]
     lines += [f"![usage of the {unit}s](usage.png)"]
@@ -159,12 +155,12 @@ def page_of_sentences(found: SentenceMap) -> str:
     lines = [
         f"# How {len(found.sentences)} instructions lie before and after the head",
         "",
-        f"Encoder {_code(found.encoder)}. The sentences are held out: the library's own head was not trained on them. "
+        f"Encoder {code(found.encoder)}. The sentences are held out: the library's own head was not trained on them. "
         "t-SNE keeps neighbours and not distances; the numbers below are taken before it.",
         "",
         "![t-SNE of the instructions](instructions.png)",
         "",
-        *_table(
+        *table_of(
             ("", "silhouette of the classes"),
             [(name, "none" if value is None else f"{value:.3f}") for name, value in apart],
         ),
@@ -172,7 +168,7 @@ def page_of_sentences(found: SentenceMap) -> str:
     if found.accuracy is not None:
         lines += ["", f"The head takes {found.accuracy:.1%} of the sentences that ask for something for their class."]
     if missed:
-        lines += ["", *_table(("taken for another class", "is", "taken for"), missed)]
+        lines += ["", *table_of(("taken for another class", "is", "taken for"), missed)]
     return "\n".join(lines) + "\n"
 
 
@@ -181,7 +177,7 @@ def _section_of_estimate(explanation: Explanation) -> list[str]:
     if explanation.estimate is None:
         return []
     listed = [(name, f"{share:.2f}") for name, share in explanation.estimate.ranked() if share >= MIN_LISTED]
-    table = _table(("degradation", "probability"), listed) if listed else ["None is likelier than 5 %."]
+    table = table_of(("degradation", "probability"), listed) if listed else ["None is likelier than 5 %."]
     return ["", "## What it sees", "", *table, "", "![degradation estimate](estimate.png)"]
 
 
@@ -191,7 +187,7 @@ def _section_of_instruction(explanation: Explanation) -> list[str]:
     if told is None:
         return []
     asked_for, probability = told.asked_for, told.probabilities[told.asked_for]
-    what = f"{_code(told.text)} is taken for {asked_for.replace('_', ' ')} ({probability:.0%})."
+    what = f"{code(told.text)} is taken for {asked_for.replace('_', ' ')} ({probability:.0%})."
     return ["", "## Instruction", "", what, "", "![classes of the instruction](instruction.png)"]
 
 
@@ -206,7 +202,7 @@ def _section_of_usage(explanation: Explanation) -> list[str]:
     if model.routes_to_one:
         rows = [(route.block, str(route.expert), f"{route.probability:.2f}") for route in explanation.routing]
         lines += ["", "Each block gives the picture to its most probable expert, counted from 0, the cheapest.", ""]
-        lines += _table(("block", "expert", "probability"), rows)
+        lines += table_of(("block", "expert", "probability"), rows)
     return [*lines, "", f"![usage of the {model.unit}s](usage.png)"]
 
 
@@ -225,7 +221,7 @@ def _section_of_differences(explanation: Explanation) -> list[str]:
         (key, f"{255 * difference.mean:.2f}", f"{difference.psnr:.2f}" if key.endswith("gt") else "")
         for key, difference in explanation.differences.items()
     ]
-    table = _table(("difference", "mean of absolute values, of 255", "PSNR, dB"), rows)
+    table = table_of(("difference", "mean of absolute values, of 255", "PSNR, dB"), rows)
     return ["", "## What it changes", "", *table, "", "![differences](differences.png)"]
 
 
@@ -242,29 +238,3 @@ def _told_of(seen: SeenPart, subject: str) -> str:
 def _title(unit: str | None) -> str:
     """Heading of a section about prompts or experts."""
     return f"{str(unit).capitalize()}s"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table in Markdown."""
-    cells = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-
-
-def _code(text: str) -> str:
-    """Text set as it is, whatever signs of Markdown it holds; line breaks become spaces."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
-
-
-def _entries(rows: Mapping[str, Iterable[float]], key: str = "weights") -> list[dict[str, Any]]:
-    """Name to row as a list, so that sorted keys do not lose the order of the forward pass."""
-    return [{"name": name, key: _rounded_all(row)} for name, row in rows.items()]
-
-
-def _rounded_all(values: Iterable[float]) -> list[float | None]:
-    """A row of numbers as JSON has them."""
-    return [_rounded(value) for value in values]
-
-
-def _rounded(value: float | None) -> float | None:
-    """A number as JSON has it."""
-    return None if value is None else round(float(value), _DIGITS)

@@ -20,7 +20,10 @@ FILES = (
     "instruction.png",
     "instructions.png",
     "routing.png",
+    "sampling.png",
+    "text_embeddings.png",
     "usage.png",
+    "visual_prompts.png",
 )
 """All names that an explanation may have in its folder; other files there are nobody's business."""
 

@@ -7,15 +7,13 @@ import numpy as np
 import torch
 
 from ldrestore.assets.sentences import OUTSIDE, LabelledSentence
-from ldrestore.errors import InputError, MissingExtraError
+from ldrestore.errors import InputError
+from ldrestore.explanations.point_map import flattened, silhouette_of
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.regressors.instruction_head import InstructionHead
 
 MIN_SENTENCES = 4
 """Fewer make no map."""
-
-MAX_PERPLEXITY = 30.0
-"""How many neighbours a point has, about; the default of van der Maaten and Hinton 2008, less for few points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,50 +69,14 @@ def map_sentences(
     classes = tuple(head.config["classes"])
     before, after = vectors.float().cpu().numpy(), embeddings.float().cpu().numpy()
     labels = np.array([sentence.class_name for sentence in sentences])
+    is_inside = labels != OUTSIDE
     return SentenceMap(
         encoder=str(head.encoder_identity),
         classes=classes,
         sentences=tuple(sentences),
         predicted=tuple(classes[index] for index in logits.argmax(dim=1).tolist()),
-        before=_flattened(before),
-        after=_flattened(after),
-        silhouette_before=_silhouette(before, labels),
-        silhouette_after=_silhouette(after, labels),
+        before=flattened(before),
+        after=flattened(after),
+        silhouette_before=silhouette_of(before[is_inside], labels[is_inside]),
+        silhouette_after=silhouette_of(after[is_inside], labels[is_inside]),
     )
-
-
-def check_mapping() -> None:
-    """Tell before long work that scikit-learn is missing.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import sklearn.manifold  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "explain", "to lay instructions out by t-SNE") from None
-
-
-def _flattened(vectors: np.ndarray) -> np.ndarray:
-    """t-SNE, van der Maaten and Hinton 2008: (S, D) to (S, 2), the same in every run.
-
-    Raises:
-        MissingExtraError: scikit-learn is not installed.
-    """
-    check_mapping()
-    from sklearn.manifold import TSNE
-
-    perplexity = min(MAX_PERPLEXITY, (len(vectors) - 1) / 3)
-    flatten = TSNE(perplexity=perplexity, init="pca", method="exact", random_state=0)
-    return flatten.fit_transform(vectors)
-
-
-def _silhouette(vectors: np.ndarray, labels: np.ndarray) -> float | None:
-    """Mean silhouette by cosine, Rousseeuw 1987, of the sentences that are not outside; None where there is none."""
-    from sklearn.metrics import silhouette_score
-
-    is_inside = labels != OUTSIDE
-    num_classes, num_sentences = len(set(labels[is_inside])), int(is_inside.sum())
-    if not 2 <= num_classes < num_sentences:
-        return None
-    return float(silhouette_score(vectors[is_inside], labels[is_inside], metric="cosine"))

@@ -201,3 +201,72 @@ def test_experts_that_were_left_out_of_a_mixture_are_not_reported(call, folder, 
     FastRestorePipeline(create_regressor("mmfe_ir", **options).eval()).save_pretrained(tmp_path / "model")
     result = call("explain", folder, "--model", tmp_path / "model", "--out", tmp_path / "why", *CPU)
     assert result.exit_code == 2 and "built without prompts and experts" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def stable_model(tmp_path_factory):
+    """Folder of a tiny model of the stable track."""
+    from tests.tiny_stable import tiny_stable
+
+    folder = tmp_path_factory.mktemp("stable")
+    tiny_stable().save_pretrained(folder)
+    return folder
+
+
+def test_a_model_of_the_stable_track_is_explained(call, picture, stable_model, tmp_path):
+    source, gt = picture(tmp_path / "a.png"), picture(tmp_path / "gt.png", seed=1)
+    words = ("--model", stable_model, "--steps", 2, "--seed", 1, "--degradation", "rain=0.7,haze=0.3", *CPU)
+    result = call("explain", source, "--gt", gt, "--out", tmp_path / "why", *words)
+    assert result.exit_code == 0, result.stderr
+    assert names(tmp_path / "why") == [
+        "differences.png",
+        "estimate.png",
+        "explanation.json",
+        "explanation.md",
+        "sampling.png",
+        "text_embeddings.png",
+        "visual_prompts.png",
+    ]
+    written = document(tmp_path / "why")
+    assert written["estimate"] == {"rain": 0.7, "haze": 0.3, "jpeg": 0.0} and written["is_given"] is True
+    assert written["record"]["options"]["num_inference_steps"] == 2 and written["record"]["options"]["seed"] == 1
+    assert str(tmp_path) not in (tmp_path / "why" / "explanation.json").read_text(encoding="utf-8")
+
+
+def test_a_model_of_the_stable_track_says_what_it_sees_in_a_folder(call, folder, stable_model, tmp_path):
+    (folder / "b.jpg").write_bytes(b"")
+    result = call("explain", folder, "-r", "--model", stable_model, "--out", tmp_path / "why", *CPU)
+    assert result.exit_code == 1 and "the file is empty" in result.stderr
+    expected = ["estimate.png", "explanation.json", "explanation.md", "text_embeddings.png", "visual_prompts.png"]
+    assert names(tmp_path / "why") == expected
+    assert [one["name"] for one in document(tmp_path / "why")["pictures"]] == ["a.png", "sub/c.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("a.png", "--degradation", "rian"), "did you mean 'rain'"),
+        (("a.png", "--steps", "1001"), r"[1, 1000]"),
+        (("a.png", "--instruction", "remove the rain"), "say what is wrong with --degradation"),
+        (("in", "--seed", "1"), "--seed: of a folder nothing is restored"),
+        (("a.png", "--gt", "small.png", "--steps", "1"), "the ground truth must have the picture's size"),
+    ],
+)
+def test_a_wrong_call_of_the_stable_track_writes_nothing(
+    call, picture, stable_model, tmp_path, monkeypatch, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "small.png", height=8, width=9)
+    picture(tmp_path / "in" / "b.png")
+    result = call("explain", *words, "--model", stable_model, "--out", "why", *CPU)
+    assert result.exit_code == 2 and message in result.stderr
+    assert not (tmp_path / "why").exists()
+
+
+def test_options_of_the_sampling_are_refused_where_nothing_is_sampled(call, picture, model_of, tmp_path):
+    words = ("--model", model_of("nafnet"), "--out", tmp_path / "why", *CPU)
+    result = call("explain", picture(tmp_path / "a.png"), "--steps", 3, "--seed", 1, *words)
+    assert result.exit_code == 2 and "--steps, --seed: for models of the stable track" in result.stderr
+    result = call("explain", "--instructions", "--steps", 3)
+    assert result.exit_code == 2 and "leave them out with --instructions" in result.stderr

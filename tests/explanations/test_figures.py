@@ -9,8 +9,9 @@ from PIL import Image
 
 from ldrestore.assets.sentences import OUTSIDE, LabelledSentence
 from ldrestore.errors import MissingExtraError
+from ldrestore.explanations.drawing import MAX_DRAWN
 from ldrestore.explanations.explanation import describe_model, explain
-from ldrestore.explanations.figures import MAX_DRAWN, figures_of_explanation, figures_of_report, figures_of_sentences
+from ldrestore.explanations.figures import figures_of_explanation, figures_of_report, figures_of_sentences
 from ldrestore.explanations.saved_explanation import FILES
 from ldrestore.explanations.sentence_map import SentenceMap
 from ldrestore.explanations.usage_report import report_usage
