@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ldrestore.adapters.injection import InjectionLayers
@@ -40,17 +41,18 @@ NAMES_OF_WIDTHS = ("full", "small")
 """Stable Diffusion 2.1 with the released sizes of the adapters; something near the embedded prior, to try a script."""
 
 
-def build_parts(widths: str) -> dict[str, Any]:
-    """All parts of the pipeline by name, with random weights in float32, ready to compute.
+def build_parts(widths: str, *, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """All parts of the pipeline by name, with random weights, ready to compute.
 
     Args:
         widths: One of `NAMES_OF_WIDTHS`.
+        dtype: Number format of the weights.
     """
     torch.manual_seed(0)
     parts = _full_parts() if widths == "full" else _small_parts()
-    networks = [part for part in parts.values() if isinstance(part, torch.nn.Module)]
-    for network in networks:
-        network.eval().requires_grad_(False)
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
     return parts
 
 
@@ -58,20 +60,20 @@ def count_parameters(widths: str) -> dict[str, int]:
     """Parameters of each part; no memory is taken for them."""
     with torch.device("meta"):
         parts = build_parts(widths)
-    networks = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+    networks = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
     return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in networks.items()}
 
 
 def build_restorer(widths: str, *, dtype: torch.dtype) -> StableRestorePipeline:
     """Our pipeline, quiet."""
-    pipeline = StableRestorePipeline(**build_parts(widths)).to(dtype)
+    pipeline = StableRestorePipeline(**build_parts(widths, dtype=dtype))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def build_img2img(widths: str, *, dtype: torch.dtype) -> StableDiffusionImg2ImgPipeline:
     """The img2img of diffusers on the same base, quiet; texts are given as embeddings, so it has no text encoder."""
-    parts = build_parts(widths)
+    parts = build_parts(widths, dtype=dtype)
     pipeline = StableDiffusionImg2ImgPipeline(
         vae=parts["vae"],
         text_encoder=None,
@@ -81,7 +83,7 @@ def build_img2img(widths: str, *, dtype: torch.dtype) -> StableDiffusionImg2ImgP
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).to(dtype)
+    )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
