@@ -61,8 +61,20 @@ def top1(rows: Rows) -> Mean | None:
     measured = rows.get("estimate", {})
     if any(name not in measured for name in FIRST_SET):
         return None
-    shares = [row["per_picture"]["top1"] for row in measured.values()]
-    of_pictures = [sum(values) / len(values) for values in zip(*shares, strict=True)]
+    return mean_over_rows([values_by_name(row, "top1") for row in measured.values()])
+
+
+def values_by_name(row: dict[str, Any], metric: str) -> dict[str, float]:
+    """The values of a metric by the names of their pictures."""
+    return dict(zip(row["names"], row["per_picture"][metric], strict=True))
+
+
+def mean_over_rows(values: list[dict[str, float]]) -> Mean | None:
+    """The mean over rows and pictures, its interval over pictures; of those that are in every row. None without any."""
+    names = [name for name in values[0] if all(name in others for others in values)] if values else []
+    if not names:
+        return None
+    of_pictures = [sum(row[name] for row in values) / len(values) for name in names]
     return (sum(of_pictures) / len(of_pictures), *interval(of_pictures))
 
 
@@ -70,13 +82,13 @@ def _noise(rows: Rows) -> Iterator[Verdict]:
     """Gaussian noise: decibels, and CBM3D on the same pictures."""
     for sigma, bound in ((15, 32.8), (25, 30.3), (50, 27.2)):
         recipe = f"gaussian_noise(sigma_255={sigma})"
-        ours = _mean(rows, "degradations", recipe, "restored_psnr")
-        same, theirs = (_mean(rows, "cbm3d", recipe, metric) for metric in ("restored_psnr", "cbm3d_psnr"))
+        ours = mean_of(rows, "degradations", recipe, "restored_psnr")
+        same, theirs = (mean_of(rows, "cbm3d", recipe, metric) for metric in ("restored_psnr", "cbm3d_psnr"))
         is_compared = same is not None and theirs is not None
         beside = f"; {same[0]:.2f} against CBM3D's {theirs[0]:.2f} on the same few pictures" if is_compared else ""
         yield Verdict(
             what=recipe,
-            measured=NOT_MEASURED if ours is None else f"{_written(ours)} dB{beside}",
+            measured=NOT_MEASURED if ours is None else f"{written(ours)} dB{beside}",
             gate=f"≥ {bound} dB",
             is_gate_met=None if ours is None else ours[0] >= bound,
             target="above CBM3D told σ",
@@ -100,14 +112,14 @@ _GAINS: dict[str, tuple[float, float, tuple[str, ...]]] = {
 def _gains(rows: Rows) -> Iterator[Verdict]:
     """Other degradations: decibels over the input, and above the classical peers."""
     for recipe, (bound, hoped, peers) in _GAINS.items():
-        gain, ours = (_mean(rows, "degradations", recipe, metric) for metric in ("gain_psnr", "restored_psnr"))
-        theirs = {peer: _mean(rows, "degradations", recipe, f"{peer}_psnr") for peer in peers}
+        gain, ours = (mean_of(rows, "degradations", recipe, metric) for metric in ("gain_psnr", "restored_psnr"))
+        theirs = {peer: mean_of(rows, "degradations", recipe, f"{peer}_psnr") for peer in peers}
         is_measured = gain is not None and ours is not None and None not in theirs.values()
         beside = "".join(f"; {name_of(peer)} {value[0]:.2f} dB" for peer, value in theirs.items() if is_measured)
         is_above = is_measured and all(ours[0] > value[0] for value in theirs.values())
         yield Verdict(
             what=recipe,
-            measured=f"{_written(gain, sign='+')} to {ours[0]:.2f} dB{beside}" if is_measured else NOT_MEASURED,
+            measured=f"{written(gain, sign='+')} to {ours[0]:.2f} dB{beside}" if is_measured else NOT_MEASURED,
             gate=f"≥ +{bound:g} dB" + "".join(f", above {name_of(peer)}" for peer in peers),
             is_gate_met=gain[0] >= bound and is_above if is_measured else None,
             target=f"≥ +{hoped:g} dB",
@@ -124,11 +136,11 @@ def _mixtures(rows: Rows) -> Iterator[Verdict]:
     """Mixtures: above the input in PSNR and nearer in ST-LPIPS."""
     for name in judged_mixtures():
         metrics = ("gain_psnr", "input_stlpips", "restored_stlpips")
-        gain, before, after = (_mean(rows, "mixtures", name, metric) for metric in metrics)
+        gain, before, after = (mean_of(rows, "mixtures", name, metric) for metric in metrics)
         is_measured = gain is not None and before is not None and after is not None
         yield Verdict(
             what=name,
-            measured=f"{_written(gain, sign='+')} dB; ST-LPIPS {before[0]:.3f} to {after[0]:.3f}"
+            measured=f"{written(gain, sign='+')} dB; ST-LPIPS {before[0]:.3f} to {after[0]:.3f}"
             if is_measured
             else NOT_MEASURED,
             gate="> input in both",
@@ -146,11 +158,11 @@ def _real(rows: Rows) -> Iterator[Verdict]:
         "rain100h": ("≥ 17 dB", lambda _, restored: restored >= 17),
     }
     for name, (target, is_met) in targets.items():
-        gain, restored = (_mean(rows, "real", name, metric) for metric in ("gain_psnr", "restored_psnr"))
+        gain, restored = (mean_of(rows, "real", name, metric) for metric in ("gain_psnr", "restored_psnr"))
         is_measured = gain is not None and restored is not None
         yield Verdict(
             what=name,
-            measured=f"{_written(gain, sign='+')} to {restored[0]:.2f} dB" if is_measured else NOT_MEASURED,
+            measured=f"{written(gain, sign='+')} to {restored[0]:.2f} dB" if is_measured else NOT_MEASURED,
             gate="not below input",
             is_gate_met=gain[0] >= 0 if is_measured else None,
             target=target,
@@ -160,14 +172,14 @@ def _real(rows: Rows) -> Iterator[Verdict]:
 
 def _clean(rows: Rows) -> Iterator[Verdict]:
     """Clean pictures come back."""
-    yield _bounded("clean", _mean(rows, "clean", "clean", "restored_psnr"), gate=38, target=42, unit="dB")
+    yield bounded("clean", mean_of(rows, "clean", "clean", "restored_psnr"), gate=38, target=42, unit="dB")
 
 
 def _estimate(rows: Rows) -> Iterator[Verdict]:
     """The degradation estimate."""
     share = top1(rows)
     percent = None if share is None else tuple(100 * value for value in share)
-    yield _bounded("top-1 degradation at severity 0.4 and above", percent, gate=85, target=95, unit="%")
+    yield bounded("top-1 degradation at severity 0.4 and above", percent, gate=85, target=95, unit="%")
 
 
 def _speed(rows: Rows) -> Iterator[Verdict]:
@@ -184,11 +196,11 @@ def _speed(rows: Rows) -> Iterator[Verdict]:
     )
 
 
-def _bounded(what: str, value: Mean | None, *, gate: float, target: float, unit: str) -> Verdict:
+def bounded(what: str, value: Mean | None, *, gate: float, target: float, unit: str) -> Verdict:
     """A value that must reach two lower bounds."""
     return Verdict(
         what=what,
-        measured=NOT_MEASURED if value is None else f"{_written(value)} {unit}",
+        measured=NOT_MEASURED if value is None else f"{written(value)} {unit}",
         gate=f"≥ {gate:g} {unit}",
         is_gate_met=None if value is None else value[0] >= gate,
         target=f"≥ {target:g} {unit}",
@@ -196,13 +208,13 @@ def _bounded(what: str, value: Mean | None, *, gate: float, target: float, unit:
     )
 
 
-def _mean(rows: Rows, section: str, name: str, metric: str) -> Mean | None:
+def mean_of(rows: Rows, section: str, name: str, metric: str) -> Mean | None:
     """The mean of a metric and its interval; None if it was not measured."""
     means = rows.get(section, {}).get(name, {}).get("means", {})
     return tuple(means[metric]) if metric in means else None
 
 
-def _written(mean: Mean, *, sign: str = "") -> str:
+def written(mean: Mean, *, sign: str = "") -> str:
     """A mean and its interval."""
     return f"{mean[0]:{sign}.2f} [{mean[1]:{sign}.2f}, {mean[2]:{sign}.2f}]"
 

@@ -94,6 +94,20 @@ def as_row(names: list[str], per_picture: dict[str, list[float]], *, digits: int
     }
 
 
+def extended(row: Row | None, name: str, values: dict[str, float], *, digits: int = 3) -> Row:
+    """A row with one more picture.
+
+    Args:
+        row: The row so far; None for a new one.
+        name: Of the picture.
+        values: Of each metric.
+        digits: After the point.
+    """
+    known = row or {"names": [], "per_picture": {}}
+    of_pictures = {metric: [*known["per_picture"].get(metric, []), value] for metric, value in values.items()}
+    return as_row([*known["names"], name], of_pictures, digits=digits)
+
+
 def interval(values: list[float], *, draws: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     generator = np.random.default_rng(0)

@@ -13,7 +13,7 @@ bits; PSNR over RGB. In brackets the 95 % bootstrap interval of a mean over pict
 
 def summary(document: dict[str, Any]) -> str:
     """What a reader of the README needs: degradations, verdicts, speed and memory."""
-    return _joined(_origin(document), _degradations(document), _real(document), _verdicts(document), _cost(document))
+    return joined(_origin(document), _degradations(document), _real(document), _verdicts(document), _cost(document))
 
 
 def all_tables(document: dict[str, Any], *, heading: str = "###") -> str:
@@ -27,7 +27,7 @@ def all_tables(document: dict[str, Any], *, heading: str = "###") -> str:
         "Degradation estimate": _estimate(document),
         "Time and memory": _cost(document),
     }
-    return _joined(_origin(document), *(f"{heading} {title}\n\n{part}" for title, part in parts.items() if part))
+    return joined(_origin(document), *(f"{heading} {title}\n\n{part}" for title, part in parts.items() if part))
 
 
 def table_of_verdicts(verdicts: list[Verdict]) -> str:
@@ -38,19 +38,23 @@ def table_of_verdicts(verdicts: list[Verdict]) -> str:
         f"{words[item.is_target_met]} |"
         for item in verdicts
     ]
-    return _table(("what", "measured", "gate", "", "target", ""), lines)
+    return markdown_table(("what", "measured", "gate", "", "target", ""), lines)
 
 
 def table_of_confusions(document: dict[str, Any]) -> str:
     """Which degradation was taken for which, over all severities, in percent; empty if it was not measured."""
-    rows = document["rows"].get("estimate", {})
+    return confusions_of(document["rows"].get("estimate", {}))
+
+
+def confusions_of(rows: dict[str, Row]) -> str:
+    """The table of rows that hold what was "predicted" at each severity, names or counts of them; empty without any."""
     counts = {name: sum((Counter(seen) for seen in row["predicted"].values()), Counter()) for name, row in rows.items()}
     named = [*counts, *sorted({other for seen in counts.values() for other in seen} - counts.keys())]
     lines = []
     for name, seen in counts.items():
         shares = (100 * seen[other] / seen.total() for other in named)
         lines.append(f"| {name} | " + " | ".join(f"{share:.0f}" if share else "" for share in shares) + " |")
-    return _table(("true \\ estimated", *named), lines) if lines else ""
+    return markdown_table(("true \\ estimated", *named), lines) if lines else ""
 
 
 def _origin(document: dict[str, Any]) -> str:
@@ -76,7 +80,7 @@ def _degradations(document: dict[str, Any]) -> str:
     rows = {**document["rows"].get("degradations", {}), **document["rows"].get("clean", {})}
     lines = [f"| {name} | {_psnr_cells(row)} | {_peers(row) or '–'} |" for name, row in rows.items()]
     columns = ("degradation", "input dB", "restored dB", "worst picture's gain", "classical peers, dB")
-    return _table(columns, lines) if lines else ""
+    return markdown_table(columns, lines) if lines else ""
 
 
 def _real(document: dict[str, Any]) -> str:
@@ -87,32 +91,33 @@ def _real(document: dict[str, Any]) -> str:
         for name, row in rows.items()
     ]
     columns = ("real pairs", "input dB", "restored dB", "worst picture's gain", "classical peers, dB")
-    return _table(columns, lines) if lines else ""
+    return markdown_table(columns, lines) if lines else ""
 
 
 def _mixtures(document: dict[str, Any]) -> str:
     """Mixtures, with the perceptual distance."""
     lines = [
-        f"| {name} | {_psnr_cells(row)} | {_value(row, 'input_stlpips', digits=3)} | "
-        f"**{_value(row, 'restored_stlpips', digits=3)}** |"
+        f"| {name} | {_psnr_cells(row)} | {mean_and_interval(row, 'input_stlpips', digits=3)} | "
+        f"**{mean_and_interval(row, 'restored_stlpips', digits=3)}** |"
         for name, row in document["rows"].get("mixtures", {}).items()
     ]
     columns = ("mixture", "input dB", "restored dB", "worst picture's gain", "input ST-LPIPS", "restored ST-LPIPS")
-    return _table(columns, lines) if lines else ""
+    return markdown_table(columns, lines) if lines else ""
 
 
 def _cbm3d(document: dict[str, Any]) -> str:
     """Ours and CBM3D on the same pictures."""
     rows = document["rows"].get("cbm3d", {})
     lines = [
-        f"| {name} | {len(row['names'])} | **{_value(row, 'restored_psnr')}** | {_value(row, 'cbm3d_psnr')} |"
+        f"| {name} | {len(row['names'])} | **{mean_and_interval(row, 'restored_psnr')}** | "
+        f"{mean_and_interval(row, 'cbm3d_psnr')} |"
         for name, row in rows.items()
     ]
     note = (
         "CBM3D is told σ and comes from its authors' package bm3d, whose licence allows non-commercial use alone; its "
         "results are stored in `docs/default_model/cbm3d.json`."
     )
-    table = _table(("degradation", "pictures", "restored dB, untold", "CBM3D dB, told σ"), lines)
+    table = markdown_table(("degradation", "pictures", "restored dB, untold", "CBM3D dB, told σ"), lines)
     return f"{note}\n\n{table}" if lines else ""
 
 
@@ -135,7 +140,8 @@ def _estimate(document: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | " + " | ".join(f"{hit:.0f}" for hit in hits) + f" | {mean:.1f} [{low:.1f}, {high:.1f}] |"
         )
-    return f"{line}\n\n{_table(('degradation', *(f'% at {severity}' for severity in severities), '% in all'), lines)}"
+    columns = ("degradation", *(f"% at {severity}" for severity in severities), "% in all")
+    return f"{line}\n\n{markdown_table(columns, lines)}"
 
 
 def _cost(document: dict[str, Any]) -> str:
@@ -159,27 +165,27 @@ def _cost(document: dict[str, Any]) -> str:
 def _psnr_cells(row: Row) -> str:
     """Input, restored, worst gain."""
     _, gain = worst_gain(row)
-    return f"{_value(row, 'input_psnr')} | **{_value(row, 'restored_psnr')}** | {gain:+.2f}"
+    return f"{mean_and_interval(row, 'input_psnr')} | **{mean_and_interval(row, 'restored_psnr')}** | {gain:+.2f}"
 
 
 def _peers(row: Row) -> str:
     """The classical restorers of a row."""
     others = [metric.removesuffix("_psnr") for metric in row["means"] if metric.endswith("_psnr")]
     peers = [peer for peer in others if peer not in ("input", "restored", "gain")]
-    return "; ".join(f"{name_of(peer)} {_value(row, f'{peer}_psnr')}" for peer in peers)
+    return "; ".join(f"{name_of(peer)} {mean_and_interval(row, f'{peer}_psnr')}" for peer in peers)
 
 
-def _value(row: Row, metric: str, *, digits: int = 2) -> str:
+def mean_and_interval(row: Row, metric: str, *, digits: int = 2) -> str:
     """A mean and its interval."""
     mean, low, high = row["means"][metric]
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def _table(columns: tuple[str, ...], lines: list[str]) -> str:
+def markdown_table(columns: tuple[str, ...], lines: list[str]) -> str:
     """A Markdown table."""
     return "\n".join([f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *lines])
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
     """Paragraphs that are not empty."""
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -38,6 +38,13 @@ def list_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_image_path(path))
 
 
+def centre_of(picture: np.ndarray, side: int) -> np.ndarray:
+    """The square at the centre of (H, W, 3), or the whole of a shorter axis."""
+    height, width = picture.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+
+
 def degraded(gt: np.ndarray, recipe: str, name: str) -> np.ndarray:
     """A clean (H, W, 3) uint8 picture, degraded and rounded to 8 bits; seeded by the file's name and the recipe."""
     generator = np.random.default_rng(zlib.crc32(f"{name}/{recipe}".encode()))

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from measurement_file import MeasurementFile, as_row, interval, worst_gain
+from measurement_file import MeasurementFile, as_row, extended, interval, worst_gain
 
 HEADER = {"protocol": "uint8", "model": {"file_sha256": "1"}, "pictures": ["a.png"]}
 
@@ -72,3 +72,11 @@ def test_a_row_tells_its_worst_picture():
     row = as_row(["a", "b", "c"], {"input_psnr": [20.0, 30.0, 10.0], "restored_psnr": [25.0, 29.5, 30.0]})
     assert worst_gain(row) == ("b", -0.5)
     assert row["means"]["input_psnr"][0] == 20.0
+
+
+def test_a_row_grows_by_a_picture():
+    one = extended(None, "a", {"psnr": 20.0, "distance": 0.5})
+    assert one == as_row(["a"], {"psnr": [20.0], "distance": [0.5]})
+    assert extended(one, "b", {"psnr": 30.0, "distance": 0.1}) == as_row(
+        ["a", "b"], {"psnr": [20.0, 30.0], "distance": [0.5, 0.1]}
+    )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from picture_pairs import degraded, list_paths, psnr, real_pairs, synthetic_pairs
+from picture_pairs import centre_of, degraded, list_paths, psnr, real_pairs, synthetic_pairs
 
 from ldrestore.images.inputs import to_photo
 
@@ -38,3 +38,9 @@ def test_real_pairs_keep_their_pixels_and_match_by_stem(tmp_path, scene):
     assert np.array_equal(pairs[1].gt, scene // 2)
     assert np.array_equal(pairs[1].lq, scene // 2 + 3)
     assert [pair.name for pair in real_pairs(tmp_path, limit=1)] == ["1"]
+
+
+def test_the_centre_is_cut_where_there_is_more(scene):
+    assert np.array_equal(centre_of(scene, 32), scene[20:52, 32:64])
+    assert centre_of(scene, 80).shape == (72, 80, 3)
+    assert np.array_equal(centre_of(scene, 500), scene)

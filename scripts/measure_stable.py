@@ -1,0 +1,347 @@
+"""Measure a model of the stable track: the autoencoder's ceiling, predictor, restoration, prior, DRM and solvers.
+
+    python scripts/measure_stable.py ldrestore-tiny-stable --val KODAK24_FOLDER --out docs/stable/measurements.json
+
+writes the JSON picture by picture and, at the end, the tables beside it (.md). Interrupted, it goes on where it
+stopped, and a larger `--num-pictures` adds pictures to what is there. `--only` names sections; "prior" and "solvers"
+are held against "restoration", which tells what the DRM adds, too. `--fresh` measures the named sections anew, and
+drops all rows of other weights, pictures or settings, which it otherwise refuses to do.
+
+Protocol "uint8": the square at the centre of a clean 8-bit picture is degraded, clipped and rounded to 8 bits, restored
+without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture with a data range of 255.
+The degradation's draws depend on file name and recipe alone, those of the sampling on seed and pixels. One sample is
+drawn a picture, and decoded without the DRM and with it. Needs the extra `metrics` (ST-LPIPS).
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from measurement_file import MeasurementFile, extended
+from measurement_tables import table_of_verdicts
+from perceptual_distance import ShiftTolerantDistance
+from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
+from stable_gates import judge_stable
+from stable_tables import stable_report
+
+from ldrestore.guides.clip_tower import ClipTower
+from ldrestore.images.files import read_photo
+from ldrestore.pipelines.latent_restoration import lq_of
+from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.records import RECORDED_PACKAGES
+from ldrestore.restorers import load_restorer
+from ldrestore.structures import MPERCEIVER_SET
+from ldrestore.weights import hash_of_file
+
+SEVERITIES = (0.4, 0.7, 1.0)
+"""At which the predictor is tested."""
+SOLVER_STEPS = 15
+"""Of DPM-Solver++."""
+DIGITS = 4
+"""After the point, of all values that are kept."""
+INTACT = "clean"
+"""The recipe that leaves a picture as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What is measured, on what, and where the rows go."""
+
+    pipeline: Any
+    """A `StableRestorePipeline`."""
+    paths: list[Path]
+    """Clean pictures."""
+    file: MeasurementFile
+    """The rows."""
+    crop: int
+    """Side in pixels of the square at the centre."""
+    severity: float
+    """Of what is restored."""
+    steps: int
+    """Of the model's own scheduler."""
+    seed: int
+    """Of the sampling."""
+    degradations: Sequence[str] = MPERCEIVER_SET
+    """Those that are measured."""
+    device: str = "cpu"
+    """Where the perceptual distance is computed."""
+    known_pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
+    """Pairs by file and recipe, made once for all sections."""
+
+    def pair(self, path: Path, recipe: str) -> Pair:
+        """A picture, and itself degraded; with the recipe "clean" twice itself."""
+        key = (path.name, recipe)
+        if key not in self.known_pairs:
+            gt = centre_of(read_photo(path).pixels, self.crop)
+            lq = gt if recipe == INTACT else degraded(gt, recipe, path.name)
+            self.known_pairs[key] = Pair(path.name, lq, gt)
+        return self.known_pairs[key]
+
+    def restore(self, lq: np.ndarray, **options: Any) -> np.ndarray:
+        """A picture restored, (H, W, 3) uint8, without tiles.
+
+        Args:
+            lq: (H, W, 3) uint8.
+            options: Of the pipeline's call, beside seed and tiles.
+        """
+        return self.pipeline(lq, seed=self.seed, tile="off", output_type="photo", **options).photos[0].pixels
+
+    def restore_both(self, lq: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One sample, decoded without and with the DRM; the same twice for a model that has none.
+
+        Args:
+            lq: (H, W, 3) uint8.
+        """
+        kept: dict[str, Any] = {}
+
+        def keep(pipeline: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            kept.update(values)
+            return values
+
+        def take(pipeline: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            return kept
+
+        plain = self.restore(lq, num_inference_steps=self.steps, refine=False, callback_on_step_end=keep)
+        if self.pipeline.drm is None:
+            return plain, plain
+        # the second call takes one step, whose outcome the kept sample replaces
+        return plain, self.restore(lq, num_inference_steps=1, callback_on_step_end=take)
+
+
+def recipe_of(degradation: str, severity: float) -> str:
+    """A degradation at a severity."""
+    return f"{degradation}(severity={severity:g})"
+
+
+def measure_ceiling(bench: Bench) -> None:
+    """One row: clean pictures through the autoencoder alone."""
+
+    def round_trip(pair: Pair) -> dict[str, float]:
+        return {"psnr": psnr(bench.restore(pair.lq, strength=0.0, refine=False), pair.gt)}
+
+    measure_row(bench, "ceiling", "round_trip", recipe=INTACT, measure=round_trip)
+
+
+def measure_predictor(bench: Bench) -> None:
+    """One row a degradation: how often its name is the surest one, and which one is, at each severity."""
+    for degradation in bench.degradations:
+        for path in missing(bench, "predictor", degradation):
+            pairs = {severity: bench.pair(path, recipe_of(degradation, severity)) for severity in SEVERITIES}
+            named = {f"{severity:g}": surest_name(bench.pipeline, pair.lq) for severity, pair in pairs.items()}
+            old = bench.file.row("predictor", degradation)
+            share = sum(name == degradation for name in named.values()) / len(named)
+            row = extended(old, path.name, {"top1": share}, digits=DIGITS)
+            seen = old["predicted"] if old else {severity: [] for severity in named}
+            row["predicted"] = {severity: [*seen[severity], name] for severity, name in named.items()}
+            bench.file.add("predictor", degradation, row)
+            print("predictor", degradation, path.name, named, flush=True)
+
+
+def surest_name(pipeline: Any, lq: np.ndarray) -> str:
+    """The degradation that the predictor finds most probable.
+
+    Args:
+        pipeline: Has the predictor and CLIP's tower.
+        lq: (H, W, 3) uint8.
+    """
+    picture = lq_of(lq, multiple=1, device=pipeline._execution_device)
+    embeddings = ClipTower(pipeline.image_encoder)(picture, view=pipeline.view)
+    return pipeline.predictor.estimate(embeddings.to(pipeline.predictor.dtype))[0].ranked()[0][0]
+
+
+def measure_restoration(bench: Bench) -> None:
+    """One row a degradation: degraded, restored without the DRM, and restored."""
+    distance = ShiftTolerantDistance(bench.device)
+
+    def restore(pair: Pair) -> dict[str, float]:
+        pictures = {"input": pair.lq, **dict(zip(("plain", "restored"), bench.restore_both(pair.lq), strict=True))}
+        distances = distance(list(pictures.values()), pair.gt)
+        return {
+            **{f"{name}_psnr": psnr(picture, pair.gt) for name, picture in pictures.items()},
+            **{f"{name}_stlpips": value for name, value in zip(pictures, distances, strict=True)},
+        }
+
+    measure_degradations(bench, "restoration", restore)
+
+
+def measure_prior(bench: Bench) -> None:
+    """One row a degradation: the degraded picture's own latents in place of sampled ones, decoded with the same DRM."""
+
+    def restore(pair: Pair) -> dict[str, float]:
+        return {"unsampled_psnr": psnr(bench.restore(pair.lq, strength=0.0), pair.gt)}
+
+    measure_degradations(bench, "prior", restore)
+
+
+def measure_solvers(bench: Bench) -> None:
+    """One row a degradation: DPM-Solver++ in few steps, without the DRM."""
+
+    def restore(pair: Pair) -> dict[str, float]:
+        with dpm_solver(bench.pipeline):
+            restored = bench.restore(pair.lq, num_inference_steps=SOLVER_STEPS, refine=False)
+        return {"solver_psnr": psnr(restored, pair.gt)}
+
+    measure_degradations(bench, "solvers", restore)
+
+
+@contextmanager
+def dpm_solver(pipeline: Any) -> Iterator[None]:
+    """Let the pipeline sample with DPM-Solver++ on its own scheduler's schedule, inside."""
+    own = pipeline.scheduler
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(own.config)
+    try:
+        yield
+    finally:
+        pipeline.scheduler = own
+
+
+def measure_clean(bench: Bench) -> None:
+    """One row: clean pictures are to come back as they are."""
+
+    def restore(pair: Pair) -> dict[str, float]:
+        plain, restored = bench.restore_both(pair.lq)
+        return {"plain_psnr": psnr(plain, pair.gt), "restored_psnr": psnr(restored, pair.gt)}
+
+    measure_row(bench, "clean", INTACT, recipe=INTACT, measure=restore)
+
+
+def measure_degradations(bench: Bench, section: str, measure: Callable[[Pair], dict[str, float]]) -> None:
+    """One row a degradation, at the bench's severity."""
+    for degradation in bench.degradations:
+        recipe = recipe_of(degradation, bench.severity)
+        measure_row(bench, section, degradation, recipe=recipe, measure=measure)
+
+
+def measure_row(
+    bench: Bench, section: str, name: str, *, recipe: str, measure: Callable[[Pair], dict[str, float]]
+) -> None:
+    """Measure the pictures that a row lacks, and keep each."""
+    for path in missing(bench, section, name):
+        values = measure(bench.pair(path, recipe))
+        row = extended(bench.file.row(section, name), path.name, values, digits=DIGITS)
+        bench.file.add(section, name, row)
+        print(section, name, path.name, {key: round(value, 3) for key, value in values.items()}, flush=True)
+
+
+def missing(bench: Bench, section: str, name: str) -> list[Path]:
+    """The pictures that a row lacks."""
+    row = bench.file.row(section, name)
+    return [path for path in bench.paths if row is None or path.name not in row["names"]]
+
+
+SECTIONS: dict[str, Callable[[Bench], None]] = {
+    "ceiling": measure_ceiling,
+    "predictor": measure_predictor,
+    "restoration": measure_restoration,
+    "prior": measure_prior,
+    "solvers": measure_solvers,
+    "clean": measure_clean,
+}
+"""In the order in which they are measured."""
+
+
+def header_of(pipeline: Any, paths: list[Path], *, settings: dict[str, Any]) -> dict[str, Any]:
+    """What all rows share: protocol, model, settings and pictures."""
+    described = describe_pipeline(pipeline)
+    networks = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    device = pipeline._execution_device
+    return {
+        "protocol": "uint8",
+        "model": {
+            **{key: described[key] for key in ("name", "weights_sha256", "scheduler", "scheduler_sha256", "view")},
+            "prediction_type": pipeline.scheduler.config.prediction_type,
+            "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+            "parts": {name: sum(value.numel() for value in part.parameters()) for name, part in networks.items()},
+        },
+        "settings": {**settings, "severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS},
+        "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
+        "environment": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU",
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        },
+    }
+
+
+def open_bench(arguments: argparse.Namespace) -> Bench:
+    """Load the model and the rows that are stored.
+
+    Raises:
+        ValueError: the model is of another track, there are no pictures, or the rows are of others.
+    """
+    pipeline = load_restorer(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    if type(pipeline).__name__ != "StableRestorePipeline":
+        raise ValueError(f"{arguments.model} is a {type(pipeline).__name__}; name a model of the stable track")
+    pipeline.set_progress_bar_config(disable=True)
+    paths = list_paths(arguments.val)
+    if not paths:
+        raise ValueError(f"{arguments.val} holds no pictures; name a folder of clean ones")
+    settings = {name: getattr(arguments, name) for name in ("crop", "severity", "steps", "seed")}
+    header = header_of(pipeline, paths, settings=settings)
+    return Bench(
+        pipeline=pipeline,
+        paths=paths[: arguments.num_pictures],
+        file=MeasurementFile(arguments.out, header, may_drop=arguments.fresh),
+        degradations=arguments.degradations,
+        device=str(pipeline._execution_device),
+        **settings,
+    )
+
+
+def write_tables(file: MeasurementFile) -> None:
+    """The tables beside the file of measurements."""
+    settings = file.header["settings"]
+    options = " ".join(f"--{name} {settings[name]:g}" for name in ("crop", "severity", "steps", "seed"))
+    command = f"python scripts/measure_stable.py {file.header['model']['name']} --val PICTURES --out JSON {options}"
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    file.path.with_suffix(".md").write_text(stable_report(file.document(), command=command), encoding="utf-8")
+
+
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; None for the process's own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="name, or folder of StableRestorePipeline.save_pretrained")
+    parser.add_argument("--val", type=Path, required=True, help="folder of clean pictures, e.g. Kodak24")
+    parser.add_argument("--out", type=Path, required=True, help="the .json file; the tables are written beside it")
+    parser.add_argument("--num-pictures", type=int, help="only the first so many pictures")
+    parser.add_argument("--crop", type=int, default=256, help="side of the square at the centre, in pixels")
+    parser.add_argument("--steps", type=int, default=50, help="of the model's own scheduler")
+    parser.add_argument("--severity", type=float, default=SEVERITY, help="of what is restored")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
+    parser.add_argument("--degradations", nargs="+", default=list(MPERCEIVER_SET), metavar="NAME")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure")
+    parser.add_argument("--fresh", action="store_true", help="measure these sections anew")
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    """Parse the command line, measure what is not stored, write the tables, print the verdicts."""
+    arguments = parse_arguments()
+    try:
+        bench = open_bench(arguments)
+    except ValueError as error:
+        sys.exit(str(error))
+    for section in [section for section in SECTIONS if section in arguments.only]:
+        if arguments.fresh:
+            bench.file.forget(section)
+        SECTIONS[section](bench)
+    write_tables(bench.file)
+    print(table_of_verdicts(judge_stable(bench.file.document())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Measure the peak memory of one pipeline with random weights beyond those weights, in a process of its own.
+
+    python scripts/measure_stable_memory.py restorer --widths full --side 256
+    python scripts/measure_stable_memory.py img2img --widths full --side 256
+
+prints JSON. "restorer" is our pipeline without the DRM, "refined" the same with it, "img2img" diffusers' on the same
+base without classifier-free guidance, a text of 77 tokens given as embeddings. None cuts the picture into tiles.
+
+On the CPU: largest resident memory during the call, above the resident memory before it, which holds libraries and
+weights; after a small picture, which pays for what is set up once. Linux only. With CUDA: model off-loading is on, and
+the peak is what torch has allocated, less the weights that are on the GPU at that time.
+"""
+
+import argparse
+import ctypes
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_widths import NAMES_OF_WIDTHS, build_img2img, build_restorer
+from torch import nn
+
+KINDS = ("restorer", "refined", "img2img")
+"""What can be measured."""
+NUM_STEPS = 2
+"""All steps need the same memory."""
+WARM_UP_SIDE = 64
+"""Of the small picture, in pixels."""
+DTYPES = ("float32", "bfloat16", "float16")
+NUM_TOKENS = 77
+
+
+def caller_of(kind: str, pipeline: Any) -> Callable[[np.ndarray], Any]:
+    """What is measured, as a function of a picture (H, W, 3) uint8.
+
+    Args:
+        kind: One of `KINDS`.
+        pipeline: The one it needs.
+    """
+    if kind != "img2img":
+        options = {"num_inference_steps": NUM_STEPS, "tile": "off", "output_type": "photo"}
+        return partial(pipeline, refine=kind == "refined", **options)
+    width = pipeline.unet.config.cross_attention_dim
+
+    def redraw(picture: np.ndarray) -> Any:
+        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        prompt_embeds = torch.zeros(1, NUM_TOKENS, width, dtype=pipeline.unet.dtype)
+        options = {"num_inference_steps": NUM_STEPS, "strength": 1.0, "guidance_scale": 1.0, "output_type": "np"}
+        return pipeline(image=image, prompt_embeds=prompt_embeds.to(pipeline._execution_device), **options)
+
+    return redraw
+
+
+def picture_of(side: int) -> np.ndarray:
+    """A square of noise, (side, side, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def growth_on_cpu(call: Callable[[np.ndarray], Any], *, side: int) -> dict[str, float]:
+    """Peak resident memory above the memory before, in 10^9 bytes."""
+    call(picture_of(WARM_UP_SIDE))
+    picture = picture_of(side)
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak so far, proc(5)
+    before = _status("VmRSS")
+    call(picture)
+    return {"beyond_weights": round((_status("VmHWM") - before) / 1e9, 4), "idle": round(before / 1e9, 3)}
+
+
+def growth_on_gpu(call: Callable[[np.ndarray], Any], pipeline: Any, *, side: int) -> dict[str, float]:
+    """Peak allocation with model off-loading, and its largest excess over the weights on the GPU, in 10^9 bytes."""
+    pipeline.enable_model_cpu_offload()
+    call(picture_of(WARM_UP_SIDE))
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    device = pipeline._execution_device
+    meter = WeightsAside(
+        parts, peak=partial(torch.cuda.max_memory_allocated, device), reset=partial(_reset_peak, device)
+    )
+    call(picture_of(side))
+    meter.read()
+    return {"beyond_weights": round(meter.beyond / 1e9, 4), "peak": round(meter.most / 1e9, 3)}
+
+
+class WeightsAside:
+    """The peak of a device's memory beyond the weights that are there, while parts come and go.
+
+    Between two moves of a part the weights on the device are the same; each such stretch has its own peak.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], *, peak: Callable[[], int], reset: Callable[[], None]) -> None:
+        """Begin, and follow the parts for good.
+
+        Args:
+            parts: Whose `to` is called for each move.
+            peak: Largest allocation in bytes since the last reset.
+            reset: Forgets it.
+        """
+        self.parts, self.peak, self.reset = parts, peak, reset
+        self.beyond = self.most = 0
+        for part in parts:
+            part.to = partial(self._move, part.to)
+        reset()
+
+    def read(self) -> None:
+        """Take the peak of the stretch that ends here."""
+        most = self.peak()
+        self.most = max(self.most, most)
+        self.beyond = max(self.beyond, most - self._present())
+
+    def _move(self, to: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """One part goes to another place: a stretch ends, another begins."""
+        self.read()
+        moved = to(*arguments, **options)
+        self.reset()
+        return moved
+
+    def _present(self) -> int:
+        """Bytes of the weights on the device."""
+        tensors = (tensor for part in self.parts for tensor in (*part.parameters(), *part.buffers()))
+        return sum(tensor.nbytes for tensor in tensors if tensor.device.type != "cpu")
+
+
+def measure_in_process(kind: str, *, widths: str, side: int, device: str, dtype: str) -> dict[str, float]:
+    """One kind in a fresh process, whose memory nothing else has touched.
+
+    Raises:
+        CalledProcessError: the process failed.
+    """
+    options = ["--widths", widths, "--side", str(side), "--device", device, "--dtype", dtype]
+    command = [sys.executable, __file__, kind, *options]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def _reset_peak(device: torch.device) -> None:
+    """After what is under way."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+
+
+def _status(field: str) -> int:
+    """A size in bytes of this process, proc(5)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def main() -> None:
+    """Parse the command line, build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--widths", choices=NAMES_OF_WIDTHS, default="full")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    arguments = parser.parse_args()
+    build = build_img2img if arguments.kind == "img2img" else build_restorer
+    pipeline = build(arguments.widths, dtype=getattr(torch, arguments.dtype))
+    call = caller_of(arguments.kind, pipeline)
+    if arguments.device == "cuda":
+        row = growth_on_gpu(call, pipeline, side=arguments.side)
+    else:
+        row = growth_on_cpu(call, side=arguments.side)
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()

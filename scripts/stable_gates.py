@@ -1,0 +1,146 @@
+"""What a model of the stable track is held to, over the nine degradations of MPerceiver.
+
+Means are judged, not their intervals. Rows of different sections are held against each other picture by picture.
+"""
+
+from typing import Any
+
+from gates import NOT_MEASURED, Mean, Rows, Verdict, bounded, mean_over_rows, values_by_name, written
+
+from ldrestore.structures import MPERCEIVER_SET
+
+NO_BOUND = "–"
+LEAST_LOSS = 0.5
+"""Decibels that a degradation must lose without the sampled latents."""
+WITHIN = 0.3
+"""Decibels that the two solvers may differ by."""
+
+Differences = dict[str, dict[str, float]]
+"""Decibels by degradation and picture."""
+
+
+def judge_stable(document: dict[str, Any]) -> list[Verdict]:
+    """All verdicts on a document of measurements, in the order of the tables."""
+    rows = document["rows"]
+    losses, gains, gaps = losses_without_sampling(rows), gains_of_refiner(document), gaps_of_solvers(rows)
+    return [_predictor(rows), _restoration(rows), _prior(losses), _refiner(gains), _solvers(gaps)]
+
+
+def accuracy(rows: Rows) -> Mean | None:
+    """Share of pictures whose surest degradation is right, over the nine; None unless all were measured."""
+    measured = rows.get("predictor", {})
+    if not set(MPERCEIVER_SET) <= measured.keys():
+        return None
+    return mean_over_rows([values_by_name(measured[name], "top1") for name in MPERCEIVER_SET])
+
+
+def is_better(row: dict[str, Any]) -> bool:
+    """Whether the restored pictures of a row are better than the degraded ones, in PSNR and in ST-LPIPS."""
+    means = {metric: values[0] for metric, values in row["means"].items()}
+    return means["restored_psnr"] > means["input_psnr"] and means["restored_stlpips"] < means["input_stlpips"]
+
+
+def losses_without_sampling(rows: Rows) -> Differences:
+    """What is lost where the latents of the degraded picture take the place of the sampled ones."""
+    return _differences(rows, ("restoration", "restored_psnr"), ("prior", "unsampled_psnr"))
+
+
+def gains_of_refiner(document: dict[str, Any]) -> Differences:
+    """What the refined decoder adds to the same samples; empty for a model without one."""
+    if "drm" not in document["model"]["parts"]:
+        return {}
+    return _differences(document["rows"], ("restoration", "restored_psnr"), ("restoration", "plain_psnr"))
+
+
+def gaps_of_solvers(rows: Rows) -> Differences:
+    """DPM-Solver++ less the model's own scheduler."""
+    return _differences(rows, ("solvers", "solver_psnr"), ("restoration", "plain_psnr"))
+
+
+def mean(values: dict[str, float]) -> float:
+    """Over pictures."""
+    return sum(values.values()) / len(values)
+
+
+def _differences(rows: Rows, first: tuple[str, str], second: tuple[str, str]) -> Differences:
+    """One metric of a section less another's, of the pictures that are in both."""
+    found = {}
+    for name, row in rows.get(first[0], {}).items():
+        other = rows.get(second[0], {}).get(name)
+        if other is None:
+            continue
+        ours, theirs = values_by_name(row, first[1]), values_by_name(other, second[1])
+        common = {picture: ours[picture] - theirs[picture] for picture in ours if picture in theirs}
+        if common:
+            found[name] = common
+    return found
+
+
+def _of_the_nine(differences: Differences) -> list[dict[str, float]] | None:
+    """Those of the nine degradations; None unless all were measured."""
+    return [differences[name] for name in MPERCEIVER_SET] if set(MPERCEIVER_SET) <= differences.keys() else None
+
+
+def _predictor(rows: Rows) -> Verdict:
+    """The degradation predictor."""
+    share = accuracy(rows)
+    percent = None if share is None else tuple(100 * value for value in share)
+    return bounded("predictor: top-1 at severity 0.4 and above", percent, gate=85, target=95, unit="%")
+
+
+def _restoration(rows: Rows) -> Verdict:
+    """Restored pictures beside the degraded ones."""
+    measured = rows.get("restoration", {})
+    is_measured = set(MPERCEIVER_SET) <= measured.keys()
+    count = sum(is_better(measured[name]) for name in MPERCEIVER_SET) if is_measured else None
+    return _counted("restored beats degraded in PSNR and ST-LPIPS", count, gate=5, target=7)
+
+
+def _prior(losses: Differences) -> Verdict:
+    """The prior does the work, not the refined decoder alone."""
+    values = _of_the_nine(losses)
+    count = None if values is None else sum(mean(loss) >= LEAST_LOSS for loss in values)
+    what = f"LQ latents in place of the sampled ones, same decoder, lose at least {LEAST_LOSS:g} dB"
+    return _counted(what, count, gate=5, target=None)
+
+
+def _refiner(gains: Differences) -> Verdict:
+    """The refined decoder upon the same samples."""
+    values = _of_the_nine(gains)
+    gain = None if values is None else mean_over_rows(values)
+    return Verdict(
+        what="the DRM adds, over the same samples",
+        measured=NOT_MEASURED if gain is None else f"{written(gain, sign='+')} dB",
+        gate=NO_BOUND,
+        is_gate_met=None,
+        target="≥ +2 dB",
+        is_target_met=None if gain is None else gain[0] >= 2,
+    )
+
+
+def _solvers(gaps: Differences) -> Verdict:
+    """DPM-Solver++ in few steps."""
+    values = _of_the_nine(gaps)
+    gap = None if values is None else mean_over_rows(values)
+    return Verdict(
+        what="DPM-Solver++ at 15 steps less the model's own scheduler, without the DRM",
+        measured=NOT_MEASURED if gap is None else f"{written(gap, sign='+')} dB",
+        gate=NO_BOUND,
+        is_gate_met=None,
+        target=f"within {WITHIN:g} dB",
+        is_target_met=None if gap is None else abs(gap[0]) <= WITHIN,
+    )
+
+
+def _counted(what: str, count: int | None, *, gate: int, target: int | None) -> Verdict:
+    """How many of the nine degradations something holds for."""
+    num_all = len(MPERCEIVER_SET)
+    is_judged = count is not None and target is not None
+    return Verdict(
+        what=what,
+        measured=NOT_MEASURED if count is None else f"{count} of {num_all}",
+        gate=f"≥ {gate} of {num_all}",
+        is_gate_met=None if count is None else count >= gate,
+        target=NO_BOUND if target is None else f"≥ {target} of {num_all}",
+        is_target_met=count >= target if is_judged else None,
+    )

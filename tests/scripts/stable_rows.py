@@ -1,0 +1,45 @@
+"""A document of measurements of the stable track, all of whose gates are met."""
+
+from measurement_file import as_row
+
+from ldrestore.structures import MPERCEIVER_SET
+
+NAMES = ["a.png", "b.png"]
+
+
+def restoration(*, restored=25.0, plain=22.5, distance=0.2):
+    """Pictures of 20 dB at a distance of 0.4."""
+    values = {"input_psnr": 20.0, "plain_psnr": plain, "restored_psnr": restored}
+    values |= {"input_stlpips": 0.4, "plain_stlpips": 0.3, "restored_stlpips": distance}
+    return as_row(NAMES, {metric: [value, value] for metric, value in values.items()})
+
+
+def stable_document():
+    """Every section, two pictures each."""
+    own = {name: {severity: [name, name] for severity in ("0.4", "0.7", "1")} for name in MPERCEIVER_SET}
+    return {
+        "protocol": "uint8",
+        "model": {
+            "name": "tiny",
+            "weights_sha256": "0123456789abcdef0",
+            "scheduler": "DDIMScheduler",
+            "scheduler_sha256": "0",
+            "view": "native",
+            "prediction_type": "v_prediction",
+            "dtype": "float32",
+            "parts": {"vae": 1_000_000, "drm": 500_000},
+        },
+        "settings": {"crop": 128, "severity": 0.5, "steps": 50, "seed": 0, "severities": [0.4], "solver_steps": 15},
+        "pictures": {"a.png": "0", "b.png": "1", "c.png": "2"},
+        "environment": {"device": "the CPU", "machine": "x86_64", "threads": 2, "packages": {"torch": "2.15"}},
+        "rows": {
+            "ceiling": {"round_trip": as_row(NAMES, {"psnr": [30.0, 32.0]})},
+            "predictor": {
+                name: {**as_row(NAMES, {"top1": [1.0, 1.0]}), "predicted": own[name]} for name in MPERCEIVER_SET
+            },
+            "restoration": {name: restoration() for name in MPERCEIVER_SET},
+            "prior": {name: as_row(NAMES, {"unsampled_psnr": [24.0, 24.0]}) for name in MPERCEIVER_SET},
+            "solvers": {name: as_row(NAMES, {"solver_psnr": [22.4, 22.4]}) for name in MPERCEIVER_SET},
+            "clean": {"clean": as_row(NAMES, {"plain_psnr": [28.0, 28.0], "restored_psnr": [33.0, 35.0]})},
+        },
+    }
