@@ -20,11 +20,9 @@ from ldrestore.training.diffusion_loss import (
 )
 from ldrestore.training.loading import Batch
 from ldrestore.training.stable_adapters import StableAdapters, save_parts
+from ldrestore.training.steering import Steering, as_picture, steering_of
 from ldrestore.training.training_data import create_dataset
 from ldrestore.training.validation import ValidationPair, create_pairs
-
-Steering = tuple[Tensor, Tensor, Tensor]
-"""What is known of damaged pictures: their latents, CLIP's embedding of each, and P."""
 
 
 class AdaptersTask:
@@ -52,7 +50,7 @@ class AdaptersTask:
         """Eq. 1, on latents of gt that are drawn from the posterior, as the base was trained.
 
         Args:
-            model: Takes noised latents and what `StableAdapters` takes beside them.
+            model: A `StableAdapters`, wrapped or not.
             batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
 
         Returns:
@@ -63,7 +61,7 @@ class AdaptersTask:
         scheduler, device = self.base.scheduler, latents.device
         timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None)
         noise = torch.randn_like(latents)
-        prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, *steering)
+        prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
         gamma = self.config.loss.min_snr_gamma
         if gamma is None:
@@ -71,14 +69,9 @@ class AdaptersTask:
         weighted = errors * min_snr_weights(scheduler, timesteps, gamma=gamma)
         return weighted.mean(), {"squared": errors.mean()}
 
-    @torch.no_grad()
     def _steering(self, lq: Tensor) -> Steering:
-        """What frozen networks say of damaged pictures; the latents are the mode of the posterior."""
-        self.base.to(lq.device)
-        self.predictor.to(lq.device)
-        embeddings = self.base.tower(lq, view=self.config.base.view)  # (B, K, D)
-        lq_latents = encoded(self.base.vae, lq, is_sampled=False)
-        return lq_latents, embeddings.mean(dim=1), self.predictor.probabilities(embeddings)
+        """What frozen networks say of damaged pictures."""
+        return steering_of(lq, base=self.base, predictor=self.predictor, view=self.config.base.view)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, without weights."""
@@ -90,11 +83,10 @@ class AdaptersTask:
 
         def latents_of(pair: ValidationPair) -> Tensor:
             self.base.to(device)
-            return encoded(self.base.vae, _picture(pair.gt, device), is_sampled=False)
+            return encoded(self.base.vae, as_picture(pair.gt, device), is_sampled=False)
 
         def predict(pair: ValidationPair, noised: Tensor, timesteps: Tensor) -> Tensor:
-            steering = self._steering(_picture(pair.lq, device))
-            return network(noised, timesteps, *(known.expand(len(noised), *known.shape[1:]) for known in steering))
+            return network(noised, timesteps, self._steering(as_picture(pair.lq, device)).expand(len(noised)))
 
         return validate_denoising(latents_of, predict, self._pairs, scheduler=self.base.scheduler)
 
@@ -102,8 +94,3 @@ class AdaptersTask:
         """Write a folder for each part, the predictor's too; the base is not copied."""
         save_parts(self.network, weights, folder)
         self.predictor.save_pretrained(folder / "predictor")
-
-
-def _picture(pixels: Tensor, device: torch.device) -> Tensor:
-    """(3, H, W) uint8 to (1, 3, H, W) in [0, 1]."""
-    return pixels.to(device).float().div(255.0).unsqueeze(0)

@@ -55,7 +55,7 @@ def log_memory_estimate(
 
     Args:
         config: Precision, stages, whether weights are averaged.
-        task: Data and loss. Random states are left as they were.
+        task: Data and loss. Random states and the network's buffers are left as they were.
         network: What is trained.
         frozen: What is not.
     """
@@ -87,6 +87,7 @@ def _states_of(config: TrainingConfig, *, task: "Task", network: nn.Module, side
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     dtype = {"bf16": torch.bfloat16, "fp16": torch.bfloat16}.get(config.run.mixed_precision)
     with (
         torch.random.fork_rng(devices=[]),
@@ -95,6 +96,8 @@ def _states_of(config: TrainingConfig, *, task: "Task", network: nn.Module, side
     ):
         item = task.dataset(StageConfig(patch_size=side, batch_size=1, steps=1))[(0, 0)]
         task.loss(network, default_collate([item]))
+    for name, buffer in network.named_buffers():
+        buffer.copy_(buffers[name])
     return sum(kept.values())
 
 

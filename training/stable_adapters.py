@@ -16,6 +16,7 @@ from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.training.frozen_base import FrozenBase
 from ldrestore.training.frozen_rows import freeze_rows
 from ldrestore.training.rebuilding import rebuilt
+from ldrestore.training.steering import Steering
 
 logger = logging.getLogger(__name__)
 
@@ -68,35 +69,34 @@ class StableAdapters(nn.Module):
         """The parts that are there, by name."""
         return {name: self._modules[name] for name in PART_CLASSES if name in self._modules}
 
-    def forward(
-        self, noised: Tensor, timesteps: Tensor, lq_latents: Tensor, embeddings: Tensor, probabilities: Tensor
-    ) -> Tensor:
+    def forward(self, noised: Tensor, timesteps: Tensor, steering: Steering) -> Tensor:
         """What the base predicts under the prompts, Eq. 2 to 5.
 
         Args:
             noised: (B, C, H, W), z_t.
             timesteps: (B,).
-            lq_latents: (B, C, H, W), of the damaged pictures.
-            embeddings: (B, D), of CLIP's tower, the mean over its views.
-            probabilities: (B, N), P.
+            steering: Of the B damaged pictures.
 
         Returns:
             (B, C, H, W), noise or velocity as the base's scheduler says.
         """
+        return self.predict(noised, timesteps, steering, prompt_embeds=self.text(steering))
+
+    def predict(self, noised: Tensor, timesteps: Tensor, steering: Steering, *, prompt_embeds: Tensor) -> Tensor:
+        """`forward` with the text at hand, which depends on no timestep: (B, L, D)."""
         ir_adapter = self.part("ir_adapter")
-        features = None if ir_adapter is None else ir_adapter(lq_latents, timesteps, probabilities)
-        prompt_embeds = self._text(embeddings, probabilities)  # (B, L, D)
+        features = None if ir_adapter is None else ir_adapter(steering.lq_latents, timesteps, steering.probabilities)
         return self.base.predict(noised, timesteps, prompt_embeds, injection=self.part("injection"), features=features)
 
-    def _text(self, embeddings: Tensor, probabilities: Tensor) -> Tensor:
+    def text(self, steering: Steering) -> Tensor:
         """e_txt of Eq. 3, or the empty text's: (B, L, D)."""
-        encoder, tokens = self.base.text_encoder, self.base.tokens
+        encoder, tokens, embeddings = self.base.text_encoder, self.base.tokens, steering.embeddings
         if self.part("cm_adapter") is None:
             words = embeddings.new_zeros(len(embeddings), 0, encoder.config.hidden_size)  # (B, 0, D)
             return encode_embeddings(encoder, embed_sequences(words, text_encoder=encoder, tokens=tokens))
         return text_conditioning(
             embeddings,
-            probabilities,
+            steering.probabilities,
             text_encoder=encoder,
             cm_adapter=self.part("cm_adapter"),
             pool=self.part("textual_prompts"),

@@ -37,6 +37,7 @@ TRAINERS = {
     "backbone": _record("backbone", "BackboneTrainingConfig"),
     "estimator": _record("estimator", "EstimatorTrainingConfig"),
     "adapters": _record("adapters", "AdaptersTrainingConfig"),
+    "refiner": _record("refiner", "RefinerTrainingConfig"),
 }
 """All trainers, by the name that stands under `trainer` in a config."""
 

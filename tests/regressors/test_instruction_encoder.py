@@ -98,7 +98,7 @@ def test_the_embedded_head_understands_held_out_sentences():
     ["What time is it?", "Wie spät ist es?", "Enlève le bruit, s'il te plaît.", "Zmniejsz szumy na zdjęciu."],
 )
 def test_the_embedded_head_is_unsure_of_the_rest(text):
-    with pytest.raises(InputError, match="cannot tell what|is not in English"):
+    with pytest.raises(InputError, match=r"cannot tell what|is not in English"):
         load_packaged_instructions()(text)
 
 

@@ -57,6 +57,17 @@ ADAPTER_SIZES = {
     "hidden_channels": 4,
 }
 
+REFINER_SIZES = {
+    "hidden_channels": [8, 8],
+    "num_prompts": 2,
+    "prompt_dim": 4,
+    "num_res_blocks": 1,
+    "num_swin_blocks": 1,
+    "head_dim": 4,
+    "window_size": 4,
+    "norm_num_groups": 4,
+}
+
 
 def save_pictures(folder):
     """Two small photographs."""
@@ -136,6 +147,23 @@ def adapters_config(root, pictures, base, predictor, **extra):
         "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 16},
     }
     return write(root / "adapters.yaml", values | extra)
+
+
+def refiner_config(root, pictures, base, *, adapters, **extra):
+    """A run of stage 2."""
+    values = run_values(root, pictures) | {
+        "trainer": "refiner",
+        "base": {"path": str(base)},
+        "adapters": None if adapters is None else str(adapters),
+        "stages": [{"patch_size": 32, "batch_size": 2, "steps": 2}],
+        "sizes": REFINER_SIZES,
+        "latents": {"min_steps": 1, "max_steps": 2},
+        "loss": {"perceptual": 0.0},
+        "judge": {"base_channels": 4, "num_layers": 2},
+        "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 32},
+    }
+    plain = {name: str(value) if name == "predictor" else value for name, value in extra.items()}
+    return write(root / "refiner.yaml", values | plain)
 
 
 def last_metrics(root):

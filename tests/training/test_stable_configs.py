@@ -12,6 +12,7 @@ from ldrestore.degradations.recipes import parse_recipe
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
+from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.training.trainers import load_training_config
 from ldrestore.training.training_data import trained_names
@@ -32,9 +33,10 @@ def test_a_config_loads_and_begins_with_the_command_that_runs_it(path):
 
 
 @pytest.mark.parametrize("machine", ["cpu", "gpu"])
-def test_the_embedded_model_leaves_weights_for_a_refined_decoder(machine):
+def test_the_embedded_model_keeps_to_sixteen_megabytes_in_half_precision(machine):
     trained = {name: load_training_config(FOLDER / f"tiny_{name}_{machine}.yaml", []) for name in ("unet", "adapters")}
     prior, sizes = trained["unet"].sizes, trained["adapters"].sizes
+    refiner = load_training_config(FOLDER / f"tiny_refiner_{machine}.yaml", []).sizes
     hidden = load_training_config(FOLDER / f"tiny_estimator_{machine}.yaml", []).predictor.hidden_dim
     width, dim = prior.clip.text_width, prior.clip.embedding_dim
     with torch.device("meta"):
@@ -59,15 +61,26 @@ def test_the_embedded_model_leaves_weights_for_a_refined_decoder(machine):
                 num_prompt_heads=sizes.num_prompt_heads,
                 prompt_head_dim=sizes.prompt_head_dim,
             ),
+            DetailRefinementModule(
+                prior.vae.widths,
+                refiner.hidden_channels,
+                num_prompts=refiner.num_prompts,
+                prompt_dim=refiner.prompt_dim,
+                num_res_blocks=refiner.num_res_blocks,
+                num_swin_blocks=refiner.num_swin_blocks,
+                head_dim=refiner.head_dim,
+                window_size=refiner.window_size,
+                norm_num_groups=refiner.norm_num_groups,
+            ),
             InjectionLayers.for_unet(
                 unet, feature_channels=sizes.feature_channels, hidden_channels=sizes.hidden_channels
             ),
         ]
-    assert sum(weight.numel() for part in parts for weight in part.parameters()) < 7.2e6
+    assert sum(weight.numel() for part in parts for weight in part.parameters()) < 7.95e6
     assert 2 * sizes.num_tokens + 2 <= prior.clip.max_tokens
 
 
 def test_both_machines_train_the_same_model_on_the_same_data():
-    for name in ("vae", "clip", "unet", "adapters"):
+    for name in ("vae", "clip", "unet", "adapters", "refiner"):
         cpu, gpu = (load_training_config(FOLDER / f"tiny_{name}_{machine}.yaml", []) for machine in ("cpu", "gpu"))
         assert (cpu.sizes, cpu.data) == (gpu.sizes, gpu.data)

@@ -1,0 +1,185 @@
+"""What the loop needs to train stage 2: latents to decode, the losses, validation and export."""
+
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.refiners.refined_decoder import decode_refined, encode_picture
+from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
+from ldrestore.training.config import StageConfig, num_steps
+from ldrestore.training.diffusion_loss import encoded
+from ldrestore.training.judged_decoder import JudgedDecoder
+from ldrestore.training.loading import Batch
+from ldrestore.training.rebuilding import rebuilt
+from ldrestore.training.refiner_config import RefinerTrainingConfig
+from ldrestore.training.refiner_losses import PerceptualLoss, discriminator_loss, refiner_losses
+from ldrestore.training.stable_adapters import StableAdapters
+from ldrestore.training.steering import Steering, as_picture, steering_of
+from ldrestore.training.training_data import create_dataset
+from ldrestore.training.validation import ValidationPair, create_pairs, validate_pairs
+
+
+class RefinerTask:
+    """The task that the loop trains."""
+
+    def __init__(
+        self,
+        config: RefinerTrainingConfig,
+        *,
+        network: JudgedDecoder,
+        predictor: DegradationPredictor,
+        adapters: StableAdapters | None,
+        perceptual: PerceptualLoss | None,
+    ) -> None:
+        """Keep what is needed, and freeze all but the network; pictures are read when they are.
+
+        Args:
+            config: What the run depends on.
+            network: The one that is trained.
+            predictor: Frozen here.
+            adapters: Of stage 1, upon the same base, frozen here; None where nothing is sampled.
+            perceptual: The perceptual loss; None where its weight is 0.
+        """
+        self.config, self.network, self.base, self.perceptual = config, network, network.base, perceptual
+        self.predictor = predictor.requires_grad_(False).eval()
+        self.adapters = None if adapters is None else adapters.requires_grad_(False).eval()
+        self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
+        self._pairs: list[ValidationPair] | None = None
+        self._latents: dict[int, Tensor] = {}
+
+    def dataset(self, stage: StageConfig) -> Dataset[Any]:
+        """Pairs of the stage's patch size."""
+        return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The losses of `refiner_losses`, and that of the discriminator.
+
+        Args:
+            model: A `JudgedDecoder`, wrapped or not.
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
+
+        Returns:
+            The sum of all, and each by name, with its weight.
+        """
+        lq, gt = batch["lq"], batch["gt"]
+        with self._autocast(lq.device):
+            steering = self._steering(lq)
+            latents = self._latents_of(gt, steering)
+            features = encode_picture(self.base.vae, lq).features
+        judged = model(latents, features, steering.probabilities, gt, judges_from=self._judges_from())
+        losses = refiner_losses(
+            judged.restored,
+            gt,
+            weights=self.config.loss,
+            perceptual=None if self.perceptual is None else self.perceptual.to(lq.device),
+            restored_scores=judged.restored_scores,
+        )
+        if judged.detached_scores is not None and judged.gt_scores is not None:
+            losses["judge"] = discriminator_loss(judged.detached_scores, judged.gt_scores)
+        parts = {name: values.mean() for name, values in losses.items()}
+        return torch.stack(list(parts.values())).sum(), parts
+
+    def _judges_from(self) -> int | None:
+        """Passes after which the discriminator takes part."""
+        loss = self.config.loss
+        if loss.adversarial == 0:
+            return None
+        passes = num_steps(self.config.stages) * self.config.run.gradient_accumulation_steps
+        return int(loss.adversarial_from * passes)
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """The run's precision, for what frozen networks compute."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.run.mixed_precision)
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _steering(self, lq: Tensor) -> Steering:
+        """What frozen networks say of damaged pictures."""
+        return steering_of(lq, base=self.base, predictor=self.predictor, view=self.config.base.view)
+
+    @torch.no_grad()
+    def _latents_of(self, gt: Tensor, steering: Steering) -> Tensor:
+        """What is decoded: samples for the first pictures of the batch, noised latents of gt for the others.
+
+        Args:
+            gt: (B, 3, P, P), in [0, 1].
+            steering: Of their damaged twins.
+
+        Returns:
+            (B, C, h, w), float32, scaled.
+        """
+        options = self.config.latents
+        num_sampled = round(options.sampled_share * len(gt))
+        parts = []
+        if num_sampled > 0:
+            steps = int(torch.randint(options.min_steps, options.max_steps + 1, ()))
+            known = steering.first(num_sampled)
+            parts.append(self._sampled(known, torch.randn_like(known.lq_latents), num_inference_steps=steps))
+        if num_sampled < len(gt):
+            latents = encoded(self.base.vae, gt[num_sampled:], is_sampled=False)
+            spread = torch.rand(len(latents), 1, 1, 1, device=latents.device) * options.max_noise
+            parts.append(latents + spread * torch.randn_like(latents))
+        return torch.cat(parts)
+
+    def _sampled(self, steering: Steering, noise: Tensor, *, num_inference_steps: int) -> Tensor:
+        """Latents that the adapters restore, from pure noise; the text is read once."""
+        assert self.adapters is not None
+        adapters = self.adapters.to(noise.device)
+        prompt_embeds = adapters.text(steering)
+        timesteps = set_timesteps(
+            self.scheduler, num_inference_steps=num_inference_steps, strength=1.0, device=noise.device
+        )
+        start = starting_latents(
+            self.scheduler, lq_latents=steering.lq_latents, noise=noise, timesteps=timesteps, strength=1.0
+        )
+
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            return adapters.predict(latents, timestep.expand(len(latents)), steering, prompt_embeds=prompt_embeds)
+
+        return denoise(start, timesteps, scheduler=self.scheduler, predict=predict)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR of pictures that are restored with the longest schedule, by recipe: refined, and as "unrefined/..." not.
+
+        Without adapters it is the ground truth's latents that are decoded.
+        """
+        if self.config.validation is None:
+            return {}
+        if self._pairs is None:
+            self._pairs = create_pairs(self.config.validation)
+        numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
+        device = next(network.parameters()).device
+
+        def restore(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
+            steering = self._steering(lq)
+            latents = self._validation_latents(numbers[id(pair)], pair, steering)
+            if not is_refined:
+                return decode_refined(self.base.vae, latents, drm=None)
+            return network(latents, encode_picture(self.base.vae, lq).features, steering.probabilities).restored
+
+        refined = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=True), self._pairs, device=device)
+        plain = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=False), self._pairs, device=device)
+        return refined | {f"unrefined/{name}": value for name, value in plain.items()}
+
+    def _validation_latents(self, number: int, pair: ValidationPair, steering: Steering) -> Tensor:
+        """Sampled once with noise of its own, since what samples does not change."""
+        if number not in self._latents:
+            device = steering.lq_latents.device
+            if self.adapters is None:
+                latents = encoded(self.base.vae, as_picture(pair.gt, device), is_sampled=False)
+            else:
+                noise = torch.randn(steering.lq_latents.shape, generator=Generator().manual_seed(number))
+                steps = self.config.latents.max_steps
+                latents = self._sampled(steering, noise.to(device), num_inference_steps=steps)
+            self._latents[number] = latents
+        return self._latents[number]
+
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write the module's folder; the discriminator stays in the checkpoints."""
+        own = {key.removeprefix("drm."): value for key, value in weights.items() if key.startswith("drm.")}
+        rebuilt(self.network.drm, own, source="the refinement module in training").save_pretrained(folder / "drm")

@@ -1,0 +1,54 @@
+"""What frozen networks say of damaged pictures before anything is denoised."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.guides.clip_tower import TowerView
+from ldrestore.training.diffusion_loss import encoded
+from ldrestore.training.frozen_base import FrozenBase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steering:
+    """Of B damaged pictures."""
+
+    lq_latents: Tensor
+    """(B, C, h, w), the mode of the posterior, scaled."""
+    embeddings: Tensor
+    """(B, D), of CLIP's tower, the mean over its views."""
+    probabilities: Tensor
+    """(B, N), P."""
+
+    def expand(self, num: int) -> "Steering":
+        """That of one picture, for `num` noised versions of it."""
+        known = (self.lq_latents, self.embeddings, self.probabilities)
+        return Steering(*(one.expand(num, *one.shape[1:]) for one in known))
+
+    def first(self, num: int) -> "Steering":
+        """That of the first `num` pictures."""
+        return Steering(self.lq_latents[:num], self.embeddings[:num], self.probabilities[:num])
+
+
+@torch.no_grad()
+def steering_of(lq: Tensor, *, base: FrozenBase, predictor: DegradationPredictor, view: TowerView) -> Steering:
+    """Latents, embeddings and probabilities of damaged pictures; the frozen networks move to where these are.
+
+    Args:
+        lq: (B, 3, H, W), in [0, 1].
+        base: Has the tower and the autoencoder.
+        predictor: Frozen.
+        view: What the tower is shown.
+    """
+    base.to(lq.device)
+    predictor.to(lq.device)
+    embeddings = base.tower(lq, view=view)  # (B, K, D)
+    lq_latents = encoded(base.vae, lq, is_sampled=False)
+    return Steering(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
+
+
+def as_picture(pixels: Tensor, device: torch.device) -> Tensor:
+    """(3, H, W) uint8 to (1, 3, H, W) in [0, 1], on the device."""
+    return pixels.to(device).float().div(255.0).unsqueeze(0)
