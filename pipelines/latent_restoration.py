@@ -22,7 +22,7 @@ from ldrestore.images.photo import MAX_VALUES
 from ldrestore.images.tensor_tiles import blend_tiles
 from ldrestore.pipelines.finite_numbers import check_finite
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled
+from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled, plan_of
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise
 from ldrestore.structures import Conditioning, TilePlan
@@ -95,7 +95,7 @@ def restore_latently(
         conditioning: Of the picture.
         models: All on the picture's device, or brought there when they are called.
         sampling: How latents are drawn.
-        plan: Tiles of all three stages.
+        plan: Tiles of all three stages; the autoencoder's own are taken where it asks for smaller ones.
 
     Returns:
         (1, 3, H, W), float32, about [0, 1], not clipped.
@@ -103,10 +103,11 @@ def restore_latently(
     Raises:
         UndefinedNumbersError: a model gives infinite or undefined numbers.
     """
-    lq_latents = check_finite(encode_tiled(models.vae, lq, plan), of="the encoder's latents").float()
+    vae_plan = min((one for one in (plan, plan_of(models.vae)) if one.tile), key=lambda one: one.tile, default=plan)
+    lq_latents = check_finite(encode_tiled(models.vae, lq, vae_plan), of="the encoder's latents").float()
     latents = sample(lq_latents, conditioning, models=models, sampling=sampling, plan=plan)
     restored = decode_refined_tiled(
-        models.vae, latents, drm=models.drm, lq=lq, probabilities=conditioning.probabilities, plan=plan
+        models.vae, latents, drm=models.drm, lq=lq, probabilities=conditioning.probabilities, plan=vae_plan
     )
     return check_finite(restored, of="the decoder's pixels").float()
 

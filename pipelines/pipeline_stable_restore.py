@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
 
 from ldrestore.adapters.attachment import Attachment, attach
+from ldrestore.adapters.dispatching_attention import dispatch_attention
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
@@ -288,7 +289,7 @@ class StableRestorePipeline(DiffusionPipeline):
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
-                picture whole.
+                picture whole, but for the autoencoder's own tiles after `vae.enable_tiling()`.
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
             self_ensemble: Average over the eight flips and quarter turns, each with noise of its own.
             colour_fix: Take tones from the input: "wavelet" its low frequencies, "adain" its mean and contrast; "off"
@@ -361,7 +362,10 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             ValueError: diffusers knows no such backend.
         """
+        self.detach()  # somebody may have set processors since, as switching xFormers on and off does
         self._attach()
+        if self._attachment is None:
+            dispatch_attention(self.unet)
         for part in (self.unet, self.cm_adapter, self.ir_adapter, self.drm):
             if part is not None:
                 part.set_attention_backend(backend)
