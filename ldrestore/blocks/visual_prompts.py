@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.degradation_rows import draw_rows, grown_rows
 from ldrestore.blocks.dispatched_attention import DispatchedAttention
 from ldrestore.blocks.timed_residual import TimedResidualBlock
 from ldrestore.errors import ShapeError
 
-POOL_STD = 0.02
-"""Standard deviation with which prompts are drawn."""
+MAX_ANSWERS = 2**24
+"""Numbers that the answers of all degradations take up at once; beyond it positions ask in turns."""
 
 
 class PreparedPrompts(NamedTuple):
@@ -66,15 +67,24 @@ class PromptCrossAttention(DispatchedAttention):
 
     def forward(self, hidden_states: Tensor, probabilities: Tensor, prompts: PreparedPrompts) -> Tensor:
         """(B, L, C), (B, N) and the N pools' keys and values to (B, L, C)."""
-        B, L, _ = hidden_states.shape
+        query = self.to_q(hidden_states)  # (B, L, heads * D)
+        B, L, inner = query.shape
+        shares = probabilities.to(query.dtype)
+        # Answers are N times as large as features. Gradients need all of them; without, a part at a time is enough.
+        num_at_once = L if torch.is_grad_enabled() else max(1, MAX_ANSWERS // (B * len(prompts.keys) * inner))
+        parts = [self._mixed_answers(part, shares, prompts) for part in query.split(num_at_once, dim=1)]
+        mixed = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)  # (B, L, heads * D)
+        return self.to_out[0](mixed, shares.sum(dim=1)[:, None, None])
+
+    def _mixed_answers(self, query: Tensor, shares: Tensor, prompts: PreparedPrompts) -> Tensor:
+        """(B, L, heads * D) and (B, N) to the answers, averaged: (B, L, heads * D)."""
+        B, L, _ = query.shape
         N = len(prompts.keys)
         # All pictures' queries are one sequence, since they meet the same prompts: it is expanded and never copied.
-        query = self.to_q(hidden_states).reshape(1, B * L, self.num_heads, -1)  # (1, B * L, heads, D)
-        answers = self.processor(query.expand(N, -1, -1, -1), prompts.keys, prompts.values)  # (N, B * L, heads, D)
-        shares = probabilities.to(answers.dtype)
+        query = query.reshape(1, B * L, self.num_heads, -1).expand(N, -1, -1, -1)  # (N, B * L, heads, D)
+        answers = self.processor(query, prompts.keys, prompts.values)  # (N, B * L, heads, D)
         answers = answers.reshape(N, B, -1).transpose(0, 1)  # (B, N, L * heads * D)
-        mixed = (shares.unsqueeze(1) @ answers).view(B, L, -1)  # (B, L, heads * D)
-        return self.to_out[0](mixed, shares.sum(dim=1)[:, None, None])
+        return (shares.unsqueeze(1) @ answers).view(B, L, -1)
 
 
 def add_prompts(
@@ -107,30 +117,6 @@ def add_prompts(
     tokens = positions.flatten(1, 2)  # (B, H * W, C)
     answer = attention(norm(tokens), probabilities, prompts).view(positions.shape)
     return features + answer.permute(0, 3, 1, 2)
-
-
-def draw_prompts(*shape: int, generator: torch.Generator | None = None) -> Tensor:
-    """New prompts, normal with standard deviation 0.02, on the generator's device."""
-    device = None if generator is None else generator.device
-    return torch.randn(shape, generator=generator, device=device) * POOL_STD
-
-
-def grow_pool(pool: nn.Parameter, *, num_new: int, dim: int, generator: torch.Generator | None = None) -> nn.Parameter:
-    """A pool with further rows; those that were there keep every bit.
-
-    Args:
-        pool: Prompts.
-        num_new: How many rows follow the present ones.
-        dim: Axis of the degradations.
-        generator: Draws the new rows.
-
-    Returns:
-        A new parameter of the same device and dtype; an optimiser must be told about it.
-    """
-    shape = [*pool.shape]
-    shape[dim] = num_new
-    rows = torch.cat([pool.detach(), draw_prompts(*shape, generator=generator).to(pool)], dim=dim)
-    return nn.Parameter(rows, requires_grad=pool.requires_grad)
 
 
 class VisualPromptModulator(nn.Module):
@@ -166,7 +152,7 @@ class VisualPromptModulator(nn.Module):
             num_groups: Groups of the residual block's normalisations.
         """
         super().__init__()
-        self.visual_prompt = nn.Parameter(draw_prompts(num_degradations, num_prompts, prompt_dim))
+        self.visual_prompt = nn.Parameter(draw_rows(num_degradations, num_prompts, prompt_dim))
         self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(prompt_dim)
         self.prompt_attn = PromptCrossAttention(channels, prompt_dim=prompt_dim, num_heads=num_heads, head_dim=head_dim)
@@ -206,5 +192,5 @@ class VisualPromptModulator(nn.Module):
         return self.fea_tran(asked, temb)
 
     def grow(self, num_new: int, *, generator: torch.Generator | None = None) -> None:
-        """Add prompts of further degradations, see `grow_pool`."""
-        self.visual_prompt = grow_pool(self.visual_prompt, num_new=num_new, dim=0, generator=generator)
+        """Add prompts of further degradations, see `grown_rows`."""
+        self.visual_prompt = grown_rows(self.visual_prompt, num_new, generator=generator)

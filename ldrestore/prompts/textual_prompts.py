@@ -8,12 +8,9 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Generator, Tensor, nn
 
-from ldrestore.blocks.degradation_rows import checked_names, grown_names, grown_parameter
+from ldrestore.blocks.degradation_rows import checked_names, draw_rows, grown_names, grown_rows
 from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
 from ldrestore.structures import MPERCEIVER_SET
-
-POOL_STD = 0.02
-"""Standard deviation with which prompts are drawn."""
 
 PromptOrder = Literal["released", "paper"]
 """What comes first: T_i as in the release, or e_cm_i as Eq. 3 is written."""
@@ -52,7 +49,7 @@ class TextualPromptPool(ModelMixin, ConfigMixin):
             raise ConfigError(f"sizes must be positive, got num_tokens {num_tokens} and text_dim {text_dim}")
         if order not in ORDERS:
             raise UnknownNameError("order of prompts", order, ORDERS)
-        self.tp = nn.Parameter(torch.randn(len(checked_names(degradations)), num_tokens, text_dim) * POOL_STD)
+        self.tp = nn.Parameter(draw_rows(len(checked_names(degradations)), num_tokens, text_dim))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +88,5 @@ class TextualPromptPool(ModelMixin, ConfigMixin):
             ConfigError: there is no new name, or one is known already.
         """
         grown = grown_names(self.names, names)
-        device = "cpu" if generator is None else generator.device
-        rows = torch.randn(len(names), *self.tp.shape[1:], generator=generator, device=device) * POOL_STD
-        self.tp = grown_parameter(self.tp, rows)
+        self.tp = grown_rows(self.tp, len(names), generator=generator)
         self.register_to_config(degradations=list(grown))

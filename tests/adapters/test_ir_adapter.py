@@ -9,8 +9,9 @@ from diffusers.models.embeddings import get_timestep_embedding
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from ldrestore.adapters.ir_adapter import DEGRADATIONS, IRAdapter, SpatialSelfAttention, options_of_checkpoint
+from ldrestore.adapters.ir_adapter import IRAdapter, SpatialSelfAttention, options_of_checkpoint
 from ldrestore.errors import ConfigError, InputError, ShapeError
+from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights import load_strictly
 from tests.adapters.conftest import randomize
 from tests.parity_rule import checkpoint
@@ -20,7 +21,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 def test_published_weights_compute_what_the_authors_code_computes():
     published = checkpoint(FIXTURES / "ir_adapter.txt")
-    adapter = IRAdapter(**options_of_checkpoint(published, degradations=DEGRADATIONS)).eval()
+    adapter = IRAdapter(**options_of_checkpoint(published, degradations=MPERCEIVER_SET)).eval()
     load_strictly(adapter, published, source="ir_adapter.txt")
     golden = load_file(FIXTURES / "ir_adapter.safetensors")
     with torch.no_grad():
@@ -35,7 +36,7 @@ def test_the_defaults_are_the_published_sizes():
     with torch.device("meta"):
         adapter = IRAdapter()
     assert sum(parameter.numel() for parameter in adapter.parameters()) == 53_937_152
-    found = options_of_checkpoint(adapter.state_dict(), degradations=DEGRADATIONS)
+    found = options_of_checkpoint(adapter.state_dict(), degradations=MPERCEIVER_SET)
     assert {key: adapter.config[key] for key in found} == found
 
 
@@ -191,8 +192,8 @@ def test_latents_of_another_shape_are_refused(ir_adapter, shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"degradations": []}, "one or more different names, got none"),
-        ({"degradations": ["rain", "haze", "rain"]}, "got rain twice"),
+        ({"degradations": []}, "different names of degradations, at least one"),
+        ({"degradations": ["rain", "haze", "rain"]}, "different names of degradations"),
         ({"channels": (130,)}, "multiples of num_groups"),
         ({"channels": (96,), "num_heads": 5}, "channels of num_heads"),
     ],
@@ -203,7 +204,7 @@ def test_sizes_and_names_that_make_no_adapter_are_refused(options, message):
 
 
 def test_a_degradation_is_added_once(ir_adapter):
-    with pytest.raises(ConfigError, match="got rain twice"):
+    with pytest.raises(ConfigError, match="rain: there already"):
         ir_adapter.add_degradations(["rain"])
 
 

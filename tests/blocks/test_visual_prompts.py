@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ldrestore.blocks import visual_prompts
 from ldrestore.blocks.timed_residual import TimedResidualBlock
 from ldrestore.blocks.visual_prompts import VisualPromptModulator
 from ldrestore.errors import InputError, ShapeError
@@ -71,6 +72,22 @@ def test_prepared_prompts_change_no_bit(modulator):
     assert torch.equal(
         modulator(features, probabilities, temb, prompts=prepared), modulator(features, probabilities, temb)
     )
+
+
+@torch.no_grad()
+def test_positions_that_ask_in_turns_get_the_same_answers(modulator, monkeypatch):
+    features, temb, probabilities = torch.randn(2, 8, 5, 3), torch.randn(2, 7), torch.rand(2, 3)
+    expected = modulator(features, probabilities, temb)
+    sizes, attend = [], modulator.prompt_attn.processor
+
+    def recorded(query, key, value):
+        sizes.append(query.numel())
+        return attend(query, key, value)
+
+    monkeypatch.setattr(modulator.prompt_attn, "processor", recorded)
+    monkeypatch.setattr(visual_prompts, "MAX_ANSWERS", 200)
+    torch.testing.assert_close(modulator(features, probabilities, temb), expected)
+    assert len(sizes) == 4 and max(sizes) <= 200  # 48 numbers a position, of which there are 15
 
 
 def test_a_modulator_without_timestep_takes_none(modulator):

@@ -3,27 +3,17 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPConfig, CLIPModel
 
 from ldrestore.errors import ShapeError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_tower import OPENAI_MEAN, OPENAI_STD, ClipTower
 from ldrestore.guides.clip_views import native_views
 from ldrestore.guides.loading_quietly import without_progress_bar
-
-VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 16,
-    "patch_size": 4,
-    "hidden_act": "gelu",
-}
+from tests.tiny_clip import VISION, tiny_tower
 
 
 def tiny_model(**options):
-    torch.manual_seed(0)
-    return CLIPVisionModelWithProjection(CLIPVisionConfig(**VISION, projection_dim=12, **options))
+    return tiny_tower(projection_dim=12, **options)
 
 
 def save(model, folder):

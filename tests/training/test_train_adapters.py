@@ -236,8 +236,9 @@ def test_a_predictor_of_another_tower_is_refused(tmp_path, run):
 
 
 def test_a_base_without_a_part_is_refused(tmp_path, base_folder):
-    (tmp_path / "vae").symlink_to(base_folder / "vae")
-    with pytest.raises(WeightsError, match="unet cannot be loaded as UNet2DConditionModel"):
+    for name in ("vae", "image_encoder"):
+        (tmp_path / name).symlink_to(base_folder / name)
+    with pytest.raises(WeightsError, match="no base: it lacks unet, text_encoder"):
         load_base(BaseConfig(path=str(tmp_path)))
 
 
