@@ -3,10 +3,11 @@
     python scripts/make_pictures.py samples      # samples/*.png: damaged pictures that `make restore` restores
     python scripts/make_pictures.py strips       # docs/images/*.jpg: before, after, original, with the embedded model
     python scripts/make_pictures.py sheet        # docs/images/degradations.jpg: every degradation at three severities
+    python scripts/make_pictures.py stable       # docs/images/stable.jpg: the samples by the model of the stable track
     python scripts/make_pictures.py real FOLDER  # docs/images/real_*.jpg: pictures without ground truth, before, after
     python scripts/make_pictures.py failures KODAK24_FOLDER  # docs/images/failures.jpg: the worst of each degradation
 
-The clean pictures of the first three are those that ship with scikit-image; samples/README.md states their origin. The
+The clean pictures of the first four are those that ship with scikit-image; samples/README.md states their origin. The
 last takes the worst pictures from docs/default_model/measurements.json, which `measure_default.py` writes.
 """
 
@@ -71,6 +72,30 @@ def make_strips() -> None:
         restored = restore(damaged).images[0]
         cells = [("before", damaged), ("after", restored), ("original", clean_picture(source))]
         labelled(cells, columns=3).save(IMAGES / f"{name}.jpg", quality=90)
+
+
+def make_stable(*, model: str = "ldrestore-tiny-stable", steps: int = 50, cell: tuple[int, int] = (264, 264)) -> None:
+    """Write a sheet of samples: damaged, sampled and decoded by the autoencoder alone, refined, original.
+
+    Args:
+        model: Name or folder of a model of the stable track.
+        steps: Of the sampling.
+        cell: Width and height of a picture on the sheet.
+    """
+    pipeline = quiet_restorer(model)
+    cells = []
+    for name, (source, _) in RECIPES.items():
+        damaged = Image.open(SAMPLES / f"{name}.png")
+        plain, refined = (
+            pipeline(damaged, num_inference_steps=steps, refine=is_refined) for is_refined in (False, True)
+        )
+        seen, probability = refined.degradations[0].ranked()[0]
+        pictures = (damaged, plain.images[0], refined.images[0], clean_picture(source))
+        labels = (f"before, seen: {seen} {probability:.0%}", "sampled", "sampled and refined", "original")
+        for label, picture in zip(labels, pictures, strict=True):
+            cells.append((label, fitted(picture, width=cell[0], height=cell[1])))
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    save_within(labelled(cells, columns=4), IMAGES / "stable.jpg")
 
 
 def make_sheet(*, severities: tuple[float, ...] = (0.2, 0.5, 0.9), side: int = 192) -> None:
@@ -157,7 +182,7 @@ def quiet_restorer(model: str) -> Any:
 
 def main() -> None:
     """Parse the command line and make what it names."""
-    makers = {"samples": make_samples, "strips": make_strips, "sheet": make_sheet}
+    makers = {"samples": make_samples, "strips": make_strips, "sheet": make_sheet, "stable": make_stable}
     makers_of_folders = {"real": make_real, "failures": make_failures}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)

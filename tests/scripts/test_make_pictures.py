@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from make_pictures import make_failures, make_real, window_of_harm
+from make_pictures import make_failures, make_real, make_stable, window_of_harm
 from measurement_file import as_row
 from picture_grid import fitted, labelled, save_within
 from picture_pairs import Pair
@@ -59,3 +59,14 @@ def test_sheets_of_real_pictures_and_of_failures(folder, tmp_path, pipeline, mon
         "real_1.jpg",
         "real_2.jpg",
     ]
+
+
+def test_the_stable_model_s_sheet_shows_what_it_saw(tmp_path, monkeypatch):
+    from tests.tiny_stable import tiny_stable
+
+    monkeypatch.setattr("make_pictures.IMAGES", tmp_path)
+    monkeypatch.setattr("make_pictures.RECIPES", {"coffee_hazy": ("coffee", "haze")})
+    monkeypatch.setattr("make_pictures.quiet_restorer", lambda model: tiny_stable())
+    make_stable(steps=1, cell=(64, 48))
+    with Image.open(tmp_path / "stable.jpg") as sheet:
+        assert sheet.size == (4 * 68 - 4, 48 + 4 + 18)
