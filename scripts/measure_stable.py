@@ -14,13 +14,10 @@ drawn a picture, and decoded without the DRM and with it. Needs the extra `metri
 """
 
 import argparse
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from measurement_file import MeasurementFile, extended
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
+from stable_exports import Sampling, decoded, environment_of
 from stable_gates import judge_stable
 from stable_tables import stable_report
 
@@ -38,7 +36,6 @@ from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.images.files import read_photo
 from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.pipelines.stable_records import describe_pipeline
-from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.restorers import load_restorer
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights import hash_of_file
@@ -102,20 +99,8 @@ class Bench:
         Args:
             lq: (H, W, 3) uint8.
         """
-        kept: dict[str, Any] = {}
-
-        def keep(pipeline: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
-            kept.update(values)
-            return values
-
-        def take(pipeline: Any, index: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
-            return kept
-
-        plain = self.restore(lq, num_inference_steps=self.steps, refine=False, callback_on_step_end=keep)
-        if self.pipeline.drm is None:
-            return plain, plain
-        # the second call takes one step, whose outcome the kept sample replaces
-        return plain, self.restore(lq, num_inference_steps=1, callback_on_step_end=take)
+        pictures = decoded(self.pipeline, lq, Sampling(steps=self.steps, seed=self.seed))
+        return pictures["plain"], pictures.get("refined", pictures["plain"])
 
 
 def recipe_of(degradation: str, severity: float) -> str:
@@ -254,7 +239,6 @@ def header_of(pipeline: Any, paths: list[Path], *, settings: dict[str, Any]) -> 
     """What all rows share: protocol, model, settings and pictures."""
     described = describe_pipeline(pipeline)
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-    device = pipeline._execution_device
     return {
         "protocol": "uint8",
         "model": {
@@ -265,13 +249,7 @@ def header_of(pipeline: Any, paths: list[Path], *, settings: dict[str, Any]) -> 
         },
         "settings": {**settings, "severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS},
         "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
-        "environment": {
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU",
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "packages": {name: version(name) for name in RECORDED_PACKAGES},
-        },
+        "environment": environment_of(str(pipeline._execution_device)),
     }
 
 

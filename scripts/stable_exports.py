@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from measurement_file import MeasurementFile, Row, as_row
-from picture_pairs import SEVERITY, Pair, degraded, psnr
+from picture_pairs import SEVERITY, Pair, centre_of, degraded, psnr
 
 from ldrestore.images.files import read_photo
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
@@ -114,9 +114,7 @@ def centred_pairs(paths: Iterable[Path], recipe: str, *, crop: int) -> Iterator[
         crop: Side of the squares in pixels; a picture that is smaller is taken whole.
     """
     for path in paths:
-        pixels = read_photo(path).pixels
-        top, left = (max(0, (size - crop) // 2) for size in pixels.shape[:2])
-        gt = np.ascontiguousarray(pixels[top : top + crop, left : left + crop])
+        gt = centre_of(read_photo(path).pixels, crop)
         yield Pair(path.name, degraded(gt, recipe, path.name), gt)
 
 
@@ -161,16 +159,21 @@ def measure_row(
 
 def header_of(paths: Iterable[Path], *, settings: dict[str, Any], device: str) -> dict[str, Any]:
     """What all rows share: protocol, settings and pictures; weights are told by each row."""
-    is_gpu = torch.device(device).type == "cuda"
     return {
         "protocol": "uint8",
         "settings": settings,
         "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
-        "environment": {
-            "device": torch.cuda.get_device_name(device) if is_gpu else "the CPU",
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "packages": {name: version(name) for name in RECORDED_PACKAGES},
-        },
+        "environment": environment_of(device),
+    }
+
+
+def environment_of(device: str) -> dict[str, Any]:
+    """What figures may depend on beside models and pictures."""
+    is_gpu = torch.device(device).type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_gpu else "the CPU",
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: version(name) for name in RECORDED_PACKAGES},
     }
