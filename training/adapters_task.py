@@ -60,8 +60,9 @@ class AdaptersTask:
         Returns:
             The mean, weighted by timestep where the config asks for it; and the plain mean as "squared".
         """
-        steering = self._steering(batch["lq"])
-        latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
+        with self.base.autocast(batch["gt"].device):
+            steering = self._steering(batch["lq"])
+            latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
         scheduler, device = self.base.scheduler, latents.device
         timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None)
         noise = torch.randn_like(latents)

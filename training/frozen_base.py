@@ -1,6 +1,7 @@
 """The diffusion model that stage 1 trains upon, frozen, and outside of what is trained, averaged and checkpointed."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,9 @@ class BaseConfig:
     """What the tower is shown, see `ClipTower`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the frozen weights."""
+    autocast: Literal["bfloat16"] | None = None
+    """Number format in which the frozen networks compute what needs no gradient: latents and embeddings; null for that
+    of their weights."""
     gradient_checkpointing: bool = False
     """Whether the U-Net's states are computed again in the backward pass: slower, with less memory."""
     channels_last: bool = False
@@ -65,6 +69,8 @@ class FrozenBase:
     """Noise levels and prediction type."""
     tokens: SpecialTokens
     """Around learned words."""
+    autocast_dtype: torch.dtype | None = None
+    """See `BaseConfig.autocast`."""
     _attachment: Attachment | None = field(default=None, init=False)
     """The injection layers that act at present."""
 
@@ -86,6 +92,10 @@ class FrozenBase:
         if self.unet.device != device:
             for part in self.modules():
                 part.to(device)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Within it the frozen networks compute what needs no gradient, see `BaseConfig.autocast`."""
+        return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)
 
     def predict(
         self,
@@ -140,6 +150,7 @@ def load_base(config: BaseConfig) -> FrozenBase:
     parts = load_base_parts(config.path, dtype=dtype, prediction_type=config.prediction_type)
     tokenizer = parts.pop("tokenizer")
     base = FrozenBase(**parts, tower=tower, tokens=CLIP_TOKENS if tokenizer is None else SpecialTokens.of(tokenizer))
+    base.autocast_dtype = None if config.autocast is None else getattr(torch, config.autocast)
     if config.gradient_checkpointing:
         base.unet.enable_gradient_checkpointing()
         base.unet.train()  # blocks are computed again in training mode only; it has no dropout

@@ -1,6 +1,5 @@
 """What the loop needs to train stage 2: latents to decode, the losses, validation and export."""
 
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ class RefinerTask:
             The sum of all, and each by name, with its weight.
         """
         lq, gt = batch["lq"], batch["gt"]
-        with self._autocast(lq.device):
+        with self.base.autocast(lq.device):
             steering = self._steering(lq)
             latents = self._latents_of(gt, steering)
             features = encode_picture(self.base.vae, lq).features
@@ -93,11 +92,6 @@ class RefinerTask:
             return None
         passes = num_steps(self.config.stages) * self.config.run.gradient_accumulation_steps
         return int(loss.adversarial_from * passes)
-
-    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        """The run's precision, for what frozen networks compute."""
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.run.mixed_precision)
-        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
     def _steering(self, lq: Tensor) -> Steering:
         """What frozen networks say of damaged pictures."""

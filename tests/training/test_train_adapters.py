@@ -248,3 +248,23 @@ def test_parts_of_different_degradations_are_refused(run):
     parts["textual_prompts"].register_to_config(degradations=["haze", "snow"])
     with pytest.raises(ConfigError, match="know different degradations"):
         StableAdapters(network.base, parts)
+
+
+def test_frozen_networks_may_compute_in_bfloat16(run):
+    batch = {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
+    losses = {}
+    for dtype in (None, torch.bfloat16):
+        _, network, task = run()
+        network.base.autocast_dtype = dtype
+        torch.manual_seed(4)
+        losses[dtype] = task.loss(network, batch)[0]
+    assert losses[None] != losses[torch.bfloat16]
+    torch.testing.assert_close(losses[torch.bfloat16], losses[None], rtol=0.03, atol=0)
+
+
+def test_the_config_says_in_which_format_they_do(base_folder):
+    base = load_base(BaseConfig(path=str(base_folder), autocast="bfloat16"))
+    with base.autocast(torch.device("cpu")):
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16 and torch.is_autocast_enabled("cpu")
+    with load_base(BaseConfig(path=str(base_folder))).autocast(torch.device("cpu")):
+        assert not torch.is_autocast_enabled("cpu")
