@@ -215,6 +215,6 @@ def _some_weights(network: nn.Module) -> list[float]:
     values: list[float] = []
     for index in range(min(NUM_TENSORS, len(matrices))):
         flat = matrices[index * len(matrices) // min(NUM_TENSORS, len(matrices))].detach().flatten()
-        places = torch.linspace(0, len(flat) - 1, NUM_VALUES).long()
+        places = torch.arange(NUM_VALUES) * (len(flat) - 1) // (NUM_VALUES - 1)  # float32 ends at 2^24
         values += flat[places.to(flat.device)].float().tolist()
     return values

@@ -212,6 +212,16 @@ def test_adapters_of_another_base_are_refused(stable, adapters, tmp_path):
         StableRestorePipeline.from_base(folder, adapters, image_encoder=tmp_path / "tower")
 
 
+def test_bases_with_large_matrices_are_known_again(stable, tmp_path):
+    large = torch.zeros(1, 29_491_200, dtype=torch.bfloat16)  # as in SD 2.1; places in it are no float32 numbers
+    large[0, -1] = 3.0
+    stable.text_encoder.large = torch.nn.Parameter(large, requires_grad=False)
+    folder = stable.save_adapters(tmp_path / "adapters", base="somebody/base")
+    pointer = json.loads((folder / "adapters.json").read_text(encoding="utf-8"))
+    assert 3.0 in pointer["frozen"]["text_encoder"]["weights"]
+    stable.load_adapters(folder)
+
+
 def test_damaged_adapters_are_refused(stable, adapters):
     (adapters / "injection").rename(adapters / "elsewhere")
     with pytest.raises(WeightsError, match="lacks its injection"):
