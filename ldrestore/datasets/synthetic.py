@@ -124,6 +124,9 @@ class SyntheticDataConfig:
     """Relative frequency of pictures left as they are, beside the weights of the mixture."""
     min_scale: float = 0.5
     """Pictures are shrunk by a factor drawn uniformly from [min_scale, 1] before the crop; 1 leaves their size."""
+    swap_channels: float = 0.0
+    """Share of the clean pictures whose red, green and blue change places at random before the damage, in [0, 1]: more
+    colours than a few hundred photographs have."""
     random_mixture: RandomMixtureConfig | None = None
     """Mixtures drawn at random, besides the named recipes; null for none."""
     resample: ResampleConfig | None = None
@@ -141,6 +144,8 @@ class SyntheticDataConfig:
             raise ConfigError(f"min_scale must lie in (0, 1], got {self.min_scale}")
         if self.clean_weight < 0:
             raise ConfigError(f"clean_weight must not be negative, got {self.clean_weight}")
+        if not 0 <= self.swap_channels <= 1:
+            raise ConfigError(f"swap_channels must lie in [0, 1], got {self.swap_channels}")
         if self.max_pictures is not None and self.max_pictures < 1:
             raise ConfigError(f"max_pictures must be at least 1, got {self.max_pictures}; write null for all")
 
@@ -240,7 +245,10 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         crop = picture[rows, columns]
         if source_side != side:
             crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-        return turned(crop, int(generator.integers(8)))
+        crop = turned(crop, int(generator.integers(8)))
+        if self.config.swap_channels > 0 and generator.random() < self.config.swap_channels:
+            crop = np.ascontiguousarray(crop[..., generator.permutation(3)])
+        return crop
 
 
 def spread(paths: list[Path], max_pictures: int | None) -> list[Path]:

@@ -173,3 +173,20 @@ def test_few_pictures_are_taken_from_all_over_the_list(clean_folder):
     assert len(dataset(clean_folder, max_pictures=9)) == len(dataset(clean_folder)) == 3
     with pytest.raises(ConfigError, match="max_pictures must be at least 1, got 0"):
         dataset(clean_folder, max_pictures=0)
+
+
+def test_swapped_channels_are_those_of_the_picture_in_another_order(clean_folder):
+    plain, swapped = dataset(clean_folder), dataset(clean_folder, swap_channels=1.0)
+    orders = set()
+    for epoch in range(12):
+        before, after = plain[(epoch, 0)]["gt"], swapped[(epoch, 0)]["gt"]
+        order = [next(j for j in range(3) if torch.equal(after[i], before[j])) for i in range(3)]
+        assert sorted(order) == [0, 1, 2]
+        orders.add(tuple(order))
+    assert len(orders) > 2
+    with pytest.raises(ConfigError, match="swap_channels must lie in"):
+        dataset(clean_folder, swap_channels=1.5)
+
+
+def test_no_swapping_draws_no_random_number(clean_folder):
+    assert torch.equal(dataset(clean_folder, swap_channels=0.0)[2]["lq"], dataset(clean_folder)[2]["lq"])
