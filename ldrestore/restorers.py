@@ -184,9 +184,9 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
 
 
 def _stamp(location: str | Path) -> tuple[Any, ...]:
-    """Name, time and size of the weight files of a local folder, or of an exported file; empty for a repository."""
+    """Name, time and size of weights and configs of a local folder, or of an exported file; empty for a repository."""
     path = Path(location)
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+    files = [path] if path.is_file() else sorted([*path.rglob("*.safetensors"), *path.rglob("*.json")])
     return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
 
 

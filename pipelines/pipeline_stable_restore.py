@@ -222,6 +222,8 @@ class StableRestorePipeline(DiffusionPipeline):
         base: str | Path,
         *exports: str | Path,
         image_encoder: str | Path | None = None,
+        prediction_type: str | None = None,
+        sizes: BaseSizes | None = None,
         dtype: torch.dtype | None = None,
         local_files_only: bool = False,
     ) -> "StableRestorePipeline":
@@ -232,17 +234,21 @@ class StableRestorePipeline(DiffusionPipeline):
             exports: Of the runs of stage 1 and stage 2; where two hold the same part, the later one counts. Parts that
                 none holds are left out, but for the predictor, which must be there.
             image_encoder: Folder or repository of CLIP's vision tower; None for the base's own, or the default one.
+            prediction_type: What the U-Net predicts; None for what the base says. A single file needs it.
+            sizes: Of a base in a single file that is none of Stable Diffusion 2.1.
             dtype: Number format of the networks; None for float32.
             local_files_only: Whether only the cache of the Hub is looked into.
 
         Raises:
             WeightsUnavailableError: something is not there, or cannot be fetched.
             WeightsError: something is damaged, or parts do not belong together.
+            ConfigError: nothing says what the U-Net predicts.
         """
         dtype = dtype or torch.float32
-        parts = load_base(base, dtype=dtype, local_files_only=local_files_only)
+        offline = {"local_files_only": local_files_only}
+        parts = load_base(base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, **offline)
         tower = image_encoder or tower_of_base(base) or DEFAULT_TOWER
-        parts["image_encoder"] = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
+        parts["image_encoder"] = ClipTower.from_pretrained(tower, dtype=dtype, **offline).model
         return cls(**{**parts, **load_exports(exports, dtype=dtype)})
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:

@@ -22,7 +22,7 @@ Differences = dict[str, dict[str, float]]
 def judge_stable(document: dict[str, Any]) -> list[Verdict]:
     """All verdicts on a document of measurements, in the order of the tables."""
     rows = document["rows"]
-    losses, gains, gaps = losses_without_sampling(rows), gains_of_refiner(document), gaps_of_solvers(rows)
+    losses, gains, gaps = losses_without_sampling(document), gains_of_refiner(document), gaps_of_solvers(rows)
     return [_predictor(rows), _restoration(rows), _prior(losses), _refiner(gains), _solvers(gaps)]
 
 
@@ -40,9 +40,11 @@ def is_better(row: dict[str, Any]) -> bool:
     return means["restored_psnr"] > means["input_psnr"] and means["restored_stlpips"] < means["input_stlpips"]
 
 
-def losses_without_sampling(rows: Rows) -> Differences:
-    """What is lost where the latents of the degraded picture take the place of the sampled ones."""
-    return _differences(rows, ("restoration", "restored_psnr"), ("prior", "unsampled_psnr"))
+def losses_without_sampling(document: dict[str, Any]) -> Differences:
+    """What is lost where the latents of the degraded picture take the place of the sampled ones; empty without DRM."""
+    if "drm" not in document["model"]["parts"]:
+        return {}
+    return _differences(document["rows"], ("restoration", "restored_psnr"), ("prior", "unsampled_psnr"))
 
 
 def gains_of_refiner(document: dict[str, Any]) -> Differences:
@@ -122,13 +124,17 @@ def _solvers(gaps: Differences) -> Verdict:
     """DPM-Solver++ in few steps."""
     values = _of_the_nine(gaps)
     gap = None if values is None else mean_over_rows(values)
+    largest = None if values is None else max((mean(one) for one in values), key=abs)
+    measured = NOT_MEASURED
+    if gap is not None and largest is not None:
+        measured = f"{written(gap, sign='+')} dB, of one degradation at most {largest:+.2f} dB"
     return Verdict(
-        what="DPM-Solver++ at 15 steps less the model's own scheduler, without the DRM",
-        measured=NOT_MEASURED if gap is None else f"{written(gap, sign='+')} dB",
+        what="DPM-Solver++ at 15 steps less the model's own scheduler, without the DRM, of every degradation",
+        measured=measured,
         gate=NO_BOUND,
         is_gate_met=None,
         target=f"within {WITHIN:g} dB",
-        is_target_met=None if gap is None else abs(gap[0]) <= WITHIN,
+        is_target_met=None if largest is None else abs(largest) <= WITHIN,
     )
 
 

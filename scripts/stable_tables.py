@@ -100,7 +100,7 @@ def _restoration(rows: Rows) -> str:
 
 def _shares(document: dict[str, Any]) -> str:
     """What is lost without sampling, and what is gained by refining, by degradation."""
-    losses, gains = losses_without_sampling(document["rows"]), gains_of_refiner(document)
+    losses, gains = losses_without_sampling(document), gains_of_refiner(document)
     lines = [
         f"| {name} | {_unsampled(document['rows'], name)} | {_difference(losses, name)} | {_difference(gains, name)} |"
         for name in document["rows"].get("restoration", {})

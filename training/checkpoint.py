@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ldrestore.config import as_plain
+from ldrestore.config import as_plain, build
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.training.config import RunConfig, TrainingConfig
 from ldrestore.training.ema import Ema
@@ -112,7 +112,7 @@ def load_checkpoint(folder: Path, state: TrainingState, *, config: TrainingConfi
         WeightsError: a file of the checkpoint is missing.
     """
     progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-    check_same_config(progress["config"], as_plain(config))
+    check_same_config(_with_defaults(progress["config"], type(config)), as_plain(config))
     if progress["num_processes"] != accelerator.num_processes:
         raise ConfigError(
             f"{folder} was written by {progress['num_processes']} processes, this run has {accelerator.num_processes}; "
@@ -184,6 +184,14 @@ def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:
             f"cannot resume, the config differs in {', '.join(different)}; "
             "restore the values, or start a new run in another run.output_dir with init_from"
         )
+
+
+def _with_defaults(saved: dict[str, Any], config_class: type) -> dict[str, Any]:
+    """A checkpoint's config with the defaults of keys that came after it; as it is where it is another trainer's."""
+    try:
+        return as_plain(build(config_class, saved))
+    except ConfigError:
+        return saved
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -65,7 +65,9 @@ class JudgedDecoder(nn.Module):
             gt: (B, 3, H, W), in [0, 1]; for the discriminator.
             judges_from: Passes in training after which the discriminator takes part; None for never.
         """
-        restored = decode_refined(self.base.vae, latents, drm=self.drm, features=features, probabilities=probabilities)
+        restored = decode_refined(
+            self.base.vae, latents, drm=self.drm, features=features, probabilities=probabilities
+        ).float()  # the autoencoder may be of another type than the discriminator
         if not self.training:
             return JudgedPictures(restored)
         is_judged = judges_from is not None and int(self.num_passes) >= judges_from

@@ -45,10 +45,6 @@ class RefinerLossWeights:
         if self.adversarial_from > 1:
             raise ConfigError(f"adversarial_from is a share of the steps in [0, 1], got {self.adversarial_from}")
 
-    def is_adversarial(self, progress: float) -> bool:
-        """Whether the discriminator takes part after this share of the steps, in [0, 1]."""
-        return self.adversarial > 0 and progress >= self.adversarial_from
-
 
 def colour_loss(restored: Tensor, gt: Tensor) -> Tensor:
     """Mean angle between the RGB vectors of the same pixel, which brightness does not change.

@@ -1,6 +1,7 @@
 """What the loop needs to train stage 2: latents to decode, the losses, validation and export."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class RefinerTask:
         self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
         self._pairs: list[ValidationPair] | None = None
         self._latents: dict[int, Tensor] = {}
+        self._unrefined: dict[str, float] | None = None
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size."""
@@ -69,10 +71,10 @@ class RefinerTask:
         """
         lq, gt = batch["lq"], batch["gt"]
         with self.base.autocast(lq.device):
-            steering = self._steering(lq)
+            picture = encode_picture(self.base.vae, lq)
+            steering = self._steering(lq, picture.latents)
             latents = self._latents_of(gt, steering)
-            features = encode_picture(self.base.vae, lq).features
-        judged = model(latents, features, steering.probabilities, gt, judges_from=self._judges_from())
+        judged = model(latents, picture.features, steering.probabilities, gt, judges_from=self._judges_from())
         losses = refiner_losses(
             judged.restored,
             gt,
@@ -85,17 +87,20 @@ class RefinerTask:
         parts = {name: values.mean() for name, values in losses.items()}
         return torch.stack(list(parts.values())).sum(), parts
 
+    @property
+    def num_passes(self) -> int:
+        """Forward passes of the whole run, in one process."""
+        return num_steps(self.config.stages) * self.config.run.gradient_accumulation_steps
+
     def _judges_from(self) -> int | None:
         """Passes after which the discriminator takes part."""
         loss = self.config.loss
-        if loss.adversarial == 0:
-            return None
-        passes = num_steps(self.config.stages) * self.config.run.gradient_accumulation_steps
-        return int(loss.adversarial_from * passes)
+        return None if loss.adversarial == 0 else int(loss.adversarial_from * self.num_passes)
 
-    def _steering(self, lq: Tensor) -> Steering:
-        """What frozen networks say of damaged pictures."""
-        return steering_of(lq, base=self.base, predictor=self.predictor, view=self.config.base.view)
+    def _steering(self, lq: Tensor, lq_latents: Tensor) -> Steering:
+        """What frozen networks say of damaged pictures, whose latents are known."""
+        view = self.config.base.view
+        return steering_of(lq, base=self.base, predictor=self.predictor, view=view, lq_latents=lq_latents.float())
 
     @torch.no_grad()
     def _latents_of(self, gt: Tensor, steering: Steering) -> Tensor:
@@ -109,7 +114,8 @@ class RefinerTask:
             (B, C, h, w), float32, scaled.
         """
         options = self.config.latents
-        num_sampled = round(options.sampled_share * len(gt))
+        wanted = options.sampled_share * len(gt)
+        num_sampled = int(wanted) + int(torch.rand(()) < wanted % 1)  # what is left of a picture is drawn
         parts = []
         if num_sampled > 0:
             steps = int(torch.randint(options.min_steps, options.max_steps + 1, ()))
@@ -144,20 +150,21 @@ class RefinerTask:
         numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
         device = next(network.parameters()).device
 
-        def restore(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
+        def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
             padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
-            steering = self._steering(padded)
+            picture = encode_picture(self.base.vae, padded)
+            steering = self._steering(padded, picture.latents)
             latents = self._validation_latents(numbers[id(pair)], pair, steering)
             if is_refined:
-                features = encode_picture(self.base.vae, padded).features
-                restored = network(latents, features, steering.probabilities).restored
+                restored = network(latents, picture.features, steering.probabilities).restored
             else:
                 restored = decode_refined(self.base.vae, latents, drm=None)
             return crop_to(restored, *lq.shape[-2:])
 
-        refined = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=True), self._pairs, device=device)
-        plain = validate_pairs(lambda lq, pair: restore(lq, pair, is_refined=False), self._pairs, device=device)
-        return refined | {f"unrefined/{name}": value for name, value in plain.items()}
+        if self._unrefined is None:  # training changes nothing in it
+            self._unrefined = validate_pairs(partial(decode, is_refined=False), self._pairs, device=device)
+        refined = validate_pairs(partial(decode, is_refined=True), self._pairs, device=device)
+        return refined | {f"unrefined/{name}": value for name, value in self._unrefined.items()}
 
     def _validation_latents(self, number: int, pair: ValidationPair, steering: Steering) -> Tensor:
         """Sampled once with noise of its own, since what samples does not change."""

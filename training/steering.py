@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ldrestore.errors import ConfigError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.training.diffusion_loss import encoded
@@ -33,7 +34,14 @@ class Steering:
 
 
 @torch.no_grad()
-def steering_of(lq: Tensor, *, base: FrozenBase, predictor: DegradationPredictor, view: TowerView) -> Steering:
+def steering_of(
+    lq: Tensor,
+    *,
+    base: FrozenBase,
+    predictor: DegradationPredictor,
+    view: TowerView,
+    lq_latents: Tensor | None = None,
+) -> Steering:
     """Latents, embeddings and probabilities of damaged pictures; the frozen networks move to where these are.
 
     Args:
@@ -41,12 +49,26 @@ def steering_of(lq: Tensor, *, base: FrozenBase, predictor: DegradationPredictor
         base: Has the tower and the autoencoder.
         predictor: Frozen.
         view: What the tower is shown.
+        lq_latents: (B, C, h, w), scaled, where they are known already; None encodes the pictures.
     """
     base.to(lq.device)
     predictor.to(lq.device)
     embeddings = base.tower(lq, view=view)  # (B, K, D)
-    lq_latents = encoded(base.vae, lq, is_sampled=False)
+    lq_latents = encoded(base.vae, lq, is_sampled=False) if lq_latents is None else lq_latents
     return Steering(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
+
+
+def check_predictor(predictor: DegradationPredictor, base: FrozenBase) -> None:
+    """Refuse a predictor that was trained upon another tower.
+
+    Raises:
+        ConfigError: it was.
+    """
+    if predictor.config["embedding_dim"] != base.tower.dim:
+        raise ConfigError(
+            f"the predictor reads embeddings of width {predictor.config['embedding_dim']}, the tower's are "
+            f"{base.tower.dim} wide; give the predictor that was trained upon this tower"
+        )
 
 
 def as_picture(pixels: Tensor, device: torch.device) -> Tensor:

@@ -20,6 +20,7 @@ from ldrestore.training.frozen_base import FrozenBase, load_base
 from ldrestore.training.loop import train
 from ldrestore.training.memory_estimate import log_memory_estimate
 from ldrestore.training.stable_adapters import StableAdapters, load_parts
+from ldrestore.training.steering import check_predictor
 from ldrestore.training.train_estimator import load_predictor
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def create_network(
         ConfigError: the predictor does not know the earlier run's degradations, in their order, or widths differ.
         WeightsError: there are no such parts.
     """
-    _check_predictor(predictor, base)
+    check_predictor(predictor, base)
     if config.init_from is None:
         parts = create_parts(config, base=base, names=predictor.names)
         return StableAdapters(base, {name: parts[name] for name in config.parts})
@@ -115,16 +116,3 @@ def create_parts(config: AdaptersTrainingConfig, *, base: FrozenBase, names: tup
             injection=sizes.injection,
         ),
     }
-
-
-def _check_predictor(predictor: DegradationPredictor, base: FrozenBase) -> None:
-    """Refuse a predictor that was trained upon another tower.
-
-    Raises:
-        ConfigError: it was.
-    """
-    if predictor.config["embedding_dim"] != base.tower.dim:
-        raise ConfigError(
-            f"the predictor reads embeddings of width {predictor.config['embedding_dim']}, the tower's are "
-            f"{base.tower.dim} wide; give the predictor that was trained upon this tower"
-        )

@@ -19,6 +19,7 @@ from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.refiner_losses import PerceptualLoss
 from ldrestore.training.refiner_task import RefinerTask
 from ldrestore.training.stable_adapters import StableAdapters, load_parts
+from ldrestore.training.steering import check_predictor
 from ldrestore.training.train_estimator import load_predictor
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ def train_refiner(path: Path, *, overrides: list[str], resume: str | None) -> bo
     checkpoint = find_checkpoint(config.run, resume)
     task = create_task(config)
     frozen = [*task.base.modules(), task.predictor, *(part for part in (task.adapters, task.perceptual) if part)]
+    task.network.num_passes.fill_(task.num_passes)  # at the end, when the discriminator takes part
     log_memory_estimate(config, task=task, network=task.network, frozen=frozen)
+    task.network.num_passes.zero_()
     return train(
         config, task=task, network=task.network, checkpoint=checkpoint, skips_weights=config.loss.adversarial > 0
     )
@@ -60,6 +63,9 @@ def create_task(config: RefinerTrainingConfig) -> RefinerTask:
     place = config.predictor or config.adapters
     assert place is not None  # the config's own check
     predictor = load_predictor(place)
+    check_predictor(predictor, base)
+    if config.base.gradient_checkpointing:
+        base.vae.enable_gradient_checkpointing()
     adapters = None if config.adapters is None else StableAdapters(base, load_parts(config.adapters))
     if adapters is not None and adapters.names != predictor.names:
         raise ConfigError(

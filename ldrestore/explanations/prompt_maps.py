@@ -116,7 +116,7 @@ def map_prompts(pipeline: StableRestorePipeline, views: Sequence[PictureView] = 
 def _visual_pools(pipeline: StableRestorePipeline) -> dict[str, np.ndarray]:
     """The pools of all scales, (N, M, D) each: those of the IR-Adapter, then those of the refiner."""
     pools = {}
-    if pipeline.ir_adapter is not None:
+    if pipeline.ir_adapter is not None and pipeline.ir_adapter.has_prompts:
         for scale, pool in enumerate(pipeline.ir_adapter.visual_prompt.squeeze(2), start=1):
             pools[f"IR-Adapter V{scale}"] = _array(pool)
     if pipeline.drm is not None:

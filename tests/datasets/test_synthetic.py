@@ -188,5 +188,6 @@ def test_swapped_channels_are_those_of_the_picture_in_another_order(clean_folder
         dataset(clean_folder, swap_channels=1.5)
 
 
-def test_no_swapping_draws_no_random_number(clean_folder):
-    assert torch.equal(dataset(clean_folder, swap_channels=0.0)[2]["lq"], dataset(clean_folder)[2]["lq"])
+def test_swapping_that_does_not_happen_leaves_the_crop_as_it_is(clean_folder):
+    plain, rare = dataset(clean_folder), dataset(clean_folder, swap_channels=1e-9)
+    assert torch.equal(rare[2]["gt"], plain[2]["gt"])  # the draw comes after those of the crop

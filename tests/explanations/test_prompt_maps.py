@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.explanations.prompt_maps import TEXTS, WORDS, map_prompts, view_picture
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.latent_restoration import lq_of
@@ -89,3 +90,11 @@ def test_a_pool_of_too_few_prompts_makes_no_map():
     torch.manual_seed(0)
     found = map_prompts(tiny_stable(textual_prompts=TextualPromptPool(NAMES, num_tokens=1, text_dim=8)))
     assert WORDS not in found.text and any("fewer than 4 points" in reason for reason in found.absent)
+
+
+def test_an_adapter_without_pools_has_no_map_of_them():
+    stable = tiny_stable(drm=None)
+    sizes = {name: value for name, value in stable.ir_adapter.config.items() if not name.startswith("_")}
+    stable.register_modules(ir_adapter=IRAdapter(**{**sizes, "num_prompts": 0}).eval())
+    maps = map_prompts(stable, [])
+    assert maps.visual == {} and any("visual" in line for line in maps.absent)

@@ -73,6 +73,22 @@ def test_exports_of_training_make_the_pipeline(stable, tmp_path, picture):
     assert not torch.equal(later.predictor.fc1.weight, stable.predictor.fc1.weight)
 
 
+def test_exports_go_upon_a_single_file(stable, tmp_path, picture):
+    base = tiny_base()
+    save_base(tmp_path, base)
+    save_file({key: value.clone() for key, value in original_layout(base).items()}, tmp_path / "sd.safetensors")
+    for name in ("predictor", "ir_adapter", "injection"):
+        getattr(stable, name).save_pretrained(tmp_path / "stage1" / name)
+    places = tmp_path / "sd.safetensors", tmp_path / "stage1"
+    options = {"image_encoder": tmp_path / "tower", "sizes": sizes_of(base)}
+    with pytest.raises(ConfigError, match="prediction_type"):
+        StableRestorePipeline.from_exports(*places, **options)
+    made = StableRestorePipeline.from_exports(*places, prediction_type="epsilon", **options)
+    made.register_modules(tokenizer=base["tokenizer"])
+    stable.register_modules(cm_adapter=None, textual_prompts=None, drm=None)
+    np.testing.assert_array_equal(result(made, picture), result(stable, picture))
+
+
 def test_a_base_that_brings_its_tower_needs_no_other(stable, tmp_path):
     base = save_base(tmp_path, {**tiny_base(), "image_encoder": tiny_tower()})
     stable.predictor.save_pretrained(tmp_path / "stage1/predictor")

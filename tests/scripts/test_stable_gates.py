@@ -48,7 +48,7 @@ def test_a_degradation_counts_for_the_prior_from_half_a_decibel_on(document):
 
 def test_sections_are_held_against_each_other_on_the_pictures_of_both(document):
     document["rows"]["prior"]["rain"] = as_row(["b.png", "c.png"], {"unsampled_psnr": [23.0, 0.0]})
-    assert losses_without_sampling(document["rows"])["rain"] == {"b.png": 2.0}
+    assert losses_without_sampling(document)["rain"] == {"b.png": 2.0}
     document["rows"]["solvers"]["rain"] = as_row(["c.png"], {"solver_psnr": [0.0]})
     assert "rain" not in gaps_of_solvers(document["rows"])
 
@@ -59,9 +59,15 @@ def test_a_solver_that_is_far_better_is_not_within(document):
     assert verdicts(document)[4] == (None, False)
 
 
+def test_solvers_that_differ_both_ways_are_not_within(document):
+    for name, value in zip(MPERCEIVER_SET, (24.9,) * 4 + (20.6,) * 5, strict=True):
+        document["rows"]["solvers"][name] = as_row(NAMES, {"solver_psnr": [value, value]})
+    assert verdicts(document)[4] == (None, False)
+
+
 def test_a_model_without_refined_decoder_is_not_judged_by_it(document):
     del document["model"]["parts"]["drm"]
-    assert verdicts(document)[3] == (None, None)
+    assert verdicts(document)[2:4] == [(None, None), (None, None)]
 
 
 def test_accuracy_is_over_degradations_and_pictures(document):

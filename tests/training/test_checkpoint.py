@@ -69,6 +69,19 @@ def test_what_changes_no_result_may_differ():
     check_same_config(saved, {"run": {"output_dir": "b", "log_every": 9, "seed": 0}, "stages": [{"steps": 1}]})
 
 
+def test_keys_that_came_later_count_with_their_defaults(finished):
+    """A checkpoint of before `run.compile` goes on where this is off, and is refused where it is on."""
+    place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    written = place.read_text()
+    progress = json.loads(written)
+    del progress["config"]["run"]["compile"]
+    place.write_text(json.dumps(progress))
+    run_tiny(finished, resume="auto")
+    with pytest.raises(ConfigError, match=r"run\.compile \(False -> True\)"):
+        run_tiny(tiny_config(finished.run.output_dir, "run.compile=true"), resume="auto")
+    place.write_text(written)
+
+
 @pytest.mark.parametrize("name", ["ema.safetensors", "process_0.pt"])
 def test_a_damaged_checkpoint_is_refused(finished, name):
     (list_checkpoints(finished.run.output_dir)[-1] / name).unlink()

@@ -112,12 +112,6 @@ def test_what_counts_nothing_is_not_computed():
         refiner_losses(restored, gt, weights=RefinerLossWeights(), perceptual=None)
 
 
-def test_the_discriminator_comes_late():
-    weights = RefinerLossWeights(adversarial_from=0.6)
-    assert [weights.is_adversarial(progress) for progress in (0, 0.59, 0.6, 1)] == [False, False, True, True]
-    assert not RefinerLossWeights(adversarial=0, adversarial_from=0).is_adversarial(1)
-
-
 def test_wrong_weights_are_refused():
     with pytest.raises(ConfigError, match="got negative colour"):
         RefinerLossWeights(colour=-0.1)

@@ -121,10 +121,11 @@ def test_without_noise_and_samples_the_loss_is_of_the_ground_truth_s_latents(run
 def test_the_first_pictures_of_a_batch_are_samples(run):
     task = task_of(run(latents={"sampled_share": 0.5, "max_noise": 0.0, "min_steps": 2, "max_steps": 2}))
     lq, gt = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
-    steering = task._steering(lq)
+    steering = task._steering(lq, encode_picture(task.base.vae, lq).latents)
     torch.manual_seed(5)
     latents = task._latents_of(gt, steering)
     torch.manual_seed(5)
+    torch.rand(())  # for what is left of a picture
     torch.randint(2, 3, ())
     noise = torch.randn(2, 4, 16, 16)
     sampled = sampled_slowly(task, steering.first(2), noise, num_steps=2)
@@ -186,6 +187,50 @@ def test_a_run_exports_the_averaged_module_alone(tmp_path, run):
     assert module.names == NAMES
     for key, weight in module.state_dict().items():
         assert torch.equal(weight, averaged[f"drm.{key}"])
+
+
+def test_a_share_of_one_picture_is_drawn(run):
+    task = task_of(run(latents={"sampled_share": 0.5, "max_noise": 0.0, "min_steps": 1, "max_steps": 1}))
+    lq, gt = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    steering = task._steering(lq, encode_picture(task.base.vae, lq).latents)
+    clean = task.base.vae.encode(gt * 2 - 1).latent_dist.mode() * task.base.vae.config.scaling_factor
+    torch.manual_seed(0)
+    is_clean = [torch.allclose(task._latents_of(gt, steering), clean, atol=1e-5) for _ in range(12)]
+    assert 0 < sum(is_clean) < 12
+
+
+def test_the_judge_is_part_of_the_estimate_of_memory(run):
+    states = []
+    for start in (0.0, 0.9):
+        path = run(loss={"perceptual": 0.0, "adversarial_from": start})
+        config, task = load_config(RefinerTrainingConfig, path), task_of(path)
+        task.network.num_passes.fill_(task.num_passes)
+        states.append(log_memory_estimate(config, task=task, network=task.network, frozen=[]).states)
+    assert states[0] == states[1]
+
+
+def test_a_base_in_bfloat16_is_judged_too(run, base_folder):
+    loss = {"perceptual": 0.0, "adversarial_from": 0.0}
+    path = run(loss=loss)
+    config = load_config(RefinerTrainingConfig, path, ["base.dtype=bfloat16"])
+    parts = step(create_task(config))
+    assert all(part.isfinite() for part in parts.values()) and "judge" in parts
+
+
+def test_gradient_checkpointing_reaches_the_decoder_and_changes_no_gradient(run):
+    gradients = []
+    for is_on in (False, True):
+        config = load_config(
+            RefinerTrainingConfig,
+            run(loss={"adversarial": 0.0, "perceptual": 0.0}),
+            [f"base.gradient_checkpointing={is_on}"],
+        )
+        task = create_task(config)
+        assert task.base.vae.decoder.gradient_checkpointing == is_on
+        torch.manual_seed(0)
+        task.loss(task.network, {"lq": torch.rand(2, 3, 32, 32), "gt": torch.rand(2, 3, 32, 32)})[0].backward()
+        gradients.append([weight.grad for weight in task.network.drm.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_the_estimate_of_memory_leaves_counts_and_norms_as_they_were(run):
