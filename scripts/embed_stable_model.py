@@ -81,6 +81,9 @@ def embed(base: Path, adapters: Path, refiner: Path | None, target: Path) -> Sta
         WeightsError: see `assemble`.
         ValueError: a weight does not fit into float16, or the files are too large; the target is left alone.
     """
+    present = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    if present - {CARD} and "model_index.json" not in present:
+        raise ValueError(f"{target} holds something else than a model; name another folder")
     pipeline = assemble(base, adapters, refiner)
     rounded = _round(pipeline)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ from picture_grid import labelled, save_within
 from picture_pairs import SEVERITY, list_paths, real_pairs
 from PIL import Image
 from stable_exports import (
+    WRONG_INPUT,
     Distance,
     Sampling,
     assemble,
@@ -205,17 +206,17 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="drop rows of other pictures or settings")
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed", "num_pairs")}
-    header = header_of(chosen_paths(arguments), settings=settings, device=arguments.device)
     try:
+        header = header_of(chosen_paths(arguments), settings=settings, device=arguments.device)
         file = MeasurementFile(arguments.out / "adaptation.json", header, may_drop=arguments.fresh)
-    except ValueError as error:
+        distance = ShiftTolerantDistance(arguments.device)
+        for number, place in enumerate(arguments.model):
+            pipeline = assemble(arguments.base, place.export, drm=place.drm, device=arguments.device)
+            measure(file, place.name, pipeline, arguments, distance)
+            if number == 0 and arguments.underwater is not None:
+                save_strip(pipeline, arguments)
+    except WRONG_INPUT as error:
         sys.exit(str(error))
-    distance = ShiftTolerantDistance(arguments.device)
-    for number, place in enumerate(arguments.model):
-        pipeline = assemble(arguments.base, place.export, drm=place.drm, device=arguments.device)
-        measure(file, place.name, pipeline, arguments, distance)
-        if number == 0 and arguments.underwater is not None:
-            save_strip(pipeline, arguments)
     (arguments.out / "adaptation.md").write_text(report(file.document()), encoding="utf-8")
     print(report(file.document()))
 

@@ -28,7 +28,7 @@ from measurement_file import MeasurementFile, extended
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
-from stable_exports import Sampling, decoded, environment_of
+from stable_exports import WRONG_INPUT, Sampling, decoded, environment_of
 from stable_gates import judge_stable
 from stable_tables import stable_report
 
@@ -264,6 +264,10 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         raise ValueError(f"{arguments.model} is a {type(pipeline).__name__}; name a model of the stable track")
     pipeline.set_progress_bar_config(disable=True)
     paths = list_paths(arguments.val)
+    if arguments.crop < 8 or (arguments.num_pictures is not None and arguments.num_pictures < 1):
+        raise ValueError(
+            f"expected --crop >= 8 and --num-pictures >= 1, got {arguments.crop}, {arguments.num_pictures}"
+        )
     if not paths:
         raise ValueError(f"{arguments.val} holds no pictures; name a folder of clean ones")
     settings = {name: getattr(arguments, name) for name in ("crop", "severity", "steps", "seed")}
@@ -311,12 +315,12 @@ def main() -> None:
     arguments = parse_arguments()
     try:
         bench = open_bench(arguments)
-    except ValueError as error:
+        for section in [section for section in SECTIONS if section in arguments.only]:
+            if arguments.fresh:
+                bench.file.forget(section)
+            SECTIONS[section](bench)
+    except WRONG_INPUT as error:
         sys.exit(str(error))
-    for section in [section for section in SECTIONS if section in arguments.only]:
-        if arguments.fresh:
-            bench.file.forget(section)
-        SECTIONS[section](bench)
     write_tables(bench.file)
     print(table_of_verdicts(judge_stable(bench.file.document())))
 

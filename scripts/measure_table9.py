@@ -27,7 +27,7 @@ import numpy as np
 from measurement_file import MeasurementFile
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, list_paths
-from stable_exports import Distance, Sampling, assemble, at_half, centred_pairs, header_of, measure_row
+from stable_exports import WRONG_INPUT, Distance, Sampling, assemble, at_half, centred_pairs, header_of, measure_row
 
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
@@ -198,13 +198,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--fresh", action="store_true", help="drop rows of other pictures or settings")
     arguments = parser.parse_args()
-    paths = list_paths(arguments.folder)[: arguments.num_pictures]
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed")}
-    header = header_of(paths, settings=settings, device=arguments.device)
     try:
+        paths = list_paths(arguments.folder)[: arguments.num_pictures]
+        header = header_of(paths, settings=settings, device=arguments.device)
         file = MeasurementFile(arguments.out / "ablations.json", header, may_drop=arguments.fresh)
         measure(file, arguments, distance=ShiftTolerantDistance(arguments.device))
-    except ValueError as error:
+    except WRONG_INPUT as error:
         sys.exit(str(error))
     (arguments.out / "ablations.md").write_text(table(file.document()), encoding="utf-8")
     print(table(file.document()))

@@ -17,6 +17,7 @@ import torch
 from measurement_file import MeasurementFile, Row, as_row
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, psnr
 
+from ldrestore.errors import LDRestoreError
 from ldrestore.images.files import read_photo
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_exports import load_part
@@ -28,6 +29,9 @@ from ldrestore.weights import hash_of_file
 
 Distance = Callable[[list[np.ndarray], np.ndarray], list[float]]
 """Of pictures from a clean one, such as `ShiftTolerantDistance`."""
+
+WRONG_INPUT = (LDRestoreError, ValueError, OSError)
+"""What a wrong call of these scripts ends in."""
 
 DIGITS = 4
 """After the point, of all values that are kept."""
@@ -133,7 +137,9 @@ def measured(pipeline: StableRestorePipeline, pairs: Iterable[Pair], *, sampling
 
 def identity(pipeline: StableRestorePipeline, sampling: Sampling) -> Row:
     """What a stored row must share with the present model."""
-    return {"weights_sha256": describe_pipeline(pipeline)["weights_sha256"], "strength": sampling.strength}
+    described = describe_pipeline(pipeline)
+    same = {key: described[key] for key in ("weights_sha256", "scheduler_sha256", "view")}
+    return {**same, "strength": sampling.strength}
 
 
 def measure_row(

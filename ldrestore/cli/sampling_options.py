@@ -167,7 +167,7 @@ def check_sampling(restorer: Any, options: dict[str, Any]) -> None:
 
     if "degradations" in options:
         given_estimate(options["degradations"], restorer.predictor.names)
-    if "num_inference_steps" in options:
-        strength = options.get("strength", 1.0)
-        steps = options["num_inference_steps"]
-        set_timesteps(restorer.scheduler, num_inference_steps=steps, strength=strength, device=restorer.device)
+    taken = inspect.signature(type(restorer).__call__).parameters
+    if "num_inference_steps" in taken:
+        said = {name: options.get(name, taken[name].default) for name in ("num_inference_steps", "strength")}
+        set_timesteps(restorer.scheduler, device=restorer.device, **said)

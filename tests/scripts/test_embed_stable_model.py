@@ -60,6 +60,10 @@ def test_the_embedded_model_has_the_rounded_weights_in_float32(exports, tmp_path
     target.mkdir(parents=True)
     (target / "README.md").write_text("the card")
     (target / "old").mkdir()
+    with pytest.raises(ValueError, match="holds something else than a model"):
+        embed(*exports, target)
+    assert (target / "old").is_dir()
+    (target / "model_index.json").write_text("{}")
     embed(*exports, target)
     assert (target / "README.md").read_text() == "the card" and not (target / "old").exists()
     assert [path.name for path in target.parent.iterdir()] == ["tiny_stable"]
