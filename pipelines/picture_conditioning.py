@@ -9,7 +9,7 @@ from torch import Tensor
 from ldrestore.errors import InputError
 from ldrestore.estimators.degradation_predictor import estimates_of
 from ldrestore.estimators.given_degradations import given_estimate
-from ldrestore.guides.clip_tower import ClipTower, TowerView
+from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.pipelines.finite_numbers import check_finite
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, mixed_text, text_conditioning
 from ldrestore.structures import Conditioning, DegradationEstimate
@@ -42,7 +42,7 @@ def read_degradations(
 
 @torch.no_grad()
 def condition(
-    lq: Tensor, given: DegradationEstimate | None, *, parts: Mapping[str, Any], view: TowerView
+    lq: Tensor, given: DegradationEstimate | None, *, parts: Mapping[str, Any]
 ) -> tuple[Conditioning, DegradationEstimate]:
     """Text and P of one picture.
 
@@ -50,7 +50,6 @@ def condition(
         lq: (1, 3, H, W), in [0, 1].
         given: What is said of the picture; None lets the predictor look.
         parts: Of the pipeline, by name. Without a CM-Adapter the text is empty.
-        view: What the tower is shown.
 
     Raises:
         UndefinedNumbersError: a model gives infinite or undefined numbers.
@@ -58,7 +57,8 @@ def condition(
     predictor, cm_adapter = parts["predictor"], parts["cm_adapter"]
     embeddings = None
     if given is None or cm_adapter is not None:
-        embeddings = check_finite(ClipTower(parts["image_encoder"])(lq, view=view), of="the embeddings of the picture")
+        embeddings = ClipTower(parts["image_encoder"])(lq, view=predictor.view)
+        check_finite(embeddings, of="the embeddings of the picture")
     if given is None:
         probabilities = predictor.probabilities(embeddings.to(predictor.dtype))  # (1, N)
         check_finite(probabilities, of="the probabilities of degradations")

@@ -14,8 +14,6 @@ from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from torch import Generator, Tensor, nn
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
 
-from ldrestore.adapters.attachment import Attachment, attach
-from ldrestore.adapters.dispatching_attention import dispatch_attention
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
@@ -53,6 +51,7 @@ from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transf
 from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
 from ldrestore.pipelines.tile_restoration import with_smaller_tiles
+from ldrestore.pipelines.unet_connection import UNetConnection
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.records import hash_of_pixels
@@ -99,7 +98,7 @@ class StableRestorePipeline(DiffusionPipeline):
             vae: Of the base.
             unet: Of the base.
             text_encoder: Of the base.
-            image_encoder: CLIP's vision tower; `view` in its config says what it is shown, see `ClipTower`.
+            image_encoder: CLIP's vision tower; the predictor says what it is shown.
             scheduler: Any of diffusers'; its prediction type must be the U-Net's.
             predictor: Tells what is wrong with a picture.
             tokenizer: Of the base; says which tokens stand around the words. None for CLIP's own.
@@ -131,7 +130,7 @@ class StableRestorePipeline(DiffusionPipeline):
         check_parts(parts)
         check_scheduler(scheduler)
         self.register_modules(**parts)
-        self._attachment: Attachment | None = None
+        self._connection = UNetConnection()
 
     @classmethod
     def from_pretrained(
@@ -247,7 +246,7 @@ class StableRestorePipeline(DiffusionPipeline):
         dtype = dtype or torch.float32
         offline = {"local_files_only": local_files_only}
         parts = load_base(base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, **offline)
-        tower = image_encoder or tower_of_base(base) or DEFAULT_TOWER
+        tower = image_encoder or tower_of_base(base, **offline) or DEFAULT_TOWER
         parts["image_encoder"] = ClipTower.from_pretrained(tower, dtype=dtype, **offline).model
         return cls(**{**parts, **load_exports(exports, dtype=dtype)})
 
@@ -294,7 +293,7 @@ class StableRestorePipeline(DiffusionPipeline):
     @property
     def view(self) -> TowerView:
         """What CLIP's tower is shown."""
-        return getattr(self.image_encoder.config, "view", "native")
+        return self.predictor.view
 
     @torch.no_grad()
     def __call__(
@@ -372,7 +371,7 @@ class StableRestorePipeline(DiffusionPipeline):
         given = read_degradations(degradations, names=self.predictor.names, num_pictures=len(photos))
         model, runtime = describe_pipeline(self), runtime_of(self.unet)
         seen = self._look_at(photos, given, scale=scale)
-        self._attach()
+        self._connection.connect(self.components)
         restored, records = [], []
         for photo, mask, said, (conditioning, estimate) in zip(photos, masks, given, seen, strict=True):
             large = enlarge(photo, scale)
@@ -397,9 +396,7 @@ class StableRestorePipeline(DiffusionPipeline):
 
     def detach(self) -> None:
         """Take the injection layers off the U-Net, which is as it was found then; the next picture attaches them."""
-        if self._attachment is not None:
-            self._attachment.detach()
-            self._attachment = None
+        self._connection.disconnect()
 
     def set_attention_backend(self, backend: str) -> None:
         """Let the U-Net and our own parts attend with another of diffusers' backends.
@@ -410,23 +407,7 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             ValueError: diffusers knows no such backend.
         """
-        self.detach()  # somebody may have set processors since, as switching xFormers on and off does
-        self._attach()
-        if self._attachment is None:
-            dispatch_attention(self.unet)
-        for part in (self.unet, self.cm_adapter, self.ir_adapter, self.drm):
-            if part is not None:
-                part.set_attention_backend(backend)
-
-    def _attach(self) -> None:
-        """Connect the injection layers with the U-Net, once; again where one of them was replaced."""
-        unet = getattr(self.unet, "_orig_mod", self.unet)  # inside a compiled one
-        injection = getattr(self.injection, "_orig_mod", self.injection)
-        attached = self._attachment
-        if attached is not None and (attached.unet is not unet or attached.injection is not injection):
-            self.detach()
-        if self._attachment is None and injection is not None:
-            self._attachment = attach(unet, injection)
+        self._connection.choose_backend(backend, self.components)
 
     def _look_at(
         self, photos: Sequence[Photo], given: Sequence[DegradationEstimate | None], *, scale: int
@@ -441,7 +422,7 @@ class StableRestorePipeline(DiffusionPipeline):
             lq = lq_of(enlarge(photo, scale).pixels, multiple=1, device=self._execution_device)
 
             def compute(lq: Tensor = lq, said: DegradationEstimate | None = said) -> Any:
-                return condition(lq, said, parts=self.components, view=self.view)
+                return condition(lq, said, parts=self.components)
 
             seen.append(again_in_float32(compute, self._networks()))
         for hook in getattr(self, "_all_hooks", ()):
@@ -466,7 +447,7 @@ class StableRestorePipeline(DiffusionPipeline):
             unet=self.unet,
             scheduler=self.scheduler,
             ir_adapter=self.ir_adapter,
-            attachment=self._attachment,
+            attachment=self._connection.attachment,
             drm=self.drm if options.refine else None,
         )
 

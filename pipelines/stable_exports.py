@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from ldrestore.bases import find_base
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.pipelines.saved_folder import check_part
 from ldrestore.pipelines.stable_folder import make_ready
 from ldrestore.pipelines.stable_parts import OUR_PARTS
 from ldrestore.registry import resolve
+from ldrestore.weights import find_folder
 
 IMAGE_ENCODER = "image_encoder"
 """Folder of CLIP's tower within a base that brings its own."""
@@ -60,7 +62,17 @@ def load_part(folder: Path, name: str, *, dtype: torch.dtype) -> Any:
     )
 
 
-def tower_of_base(base: str | Path) -> Path | None:
-    """Folder of the tower that a base brings; None where it brings none."""
-    folder = Path(base) / IMAGE_ENCODER
+def tower_of_base(base: str | Path, *, local_files_only: bool = False) -> Path | None:
+    """Folder of the tower that a base brings; None where it brings none, as Stable Diffusion itself does not.
+
+    Args:
+        base: A folder, a Hub repository, or a single file.
+        local_files_only: Whether only the cache of the Hub is looked into.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+    """
+    if Path(base).is_file() or find_base(str(base)) is not None:
+        return None
+    folder = find_folder(base, patterns=(f"{IMAGE_ENCODER}/*",), local_files_only=local_files_only) / IMAGE_ENCODER
     return folder if folder.is_dir() else None

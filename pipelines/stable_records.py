@@ -35,7 +35,7 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
         "parts_sha256": hashes,
         "scheduler": type(scheduler).__name__,
         "scheduler_sha256": sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest(),
-        "view": getattr(parts["image_encoder"].config, "view", "native"),
+        "view": parts["predictor"].view,
         "vae_tile": plan_of(parts["vae"]).tile,
     }
 

@@ -76,7 +76,7 @@ class AdaptersTask:
 
     def _steering(self, lq: Tensor) -> Steering:
         """What frozen networks say of damaged pictures."""
-        return steering_of(lq, base=self.base, predictor=self.predictor, view=self.config.base.view)
+        return steering_of(lq, base=self.base, predictor=self.predictor)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, without weights, and the PSNR of short samples."""

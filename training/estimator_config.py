@@ -26,7 +26,7 @@ class PredictorConfig:
     clip_tower: str = DEFAULT_TOWER
     """Folder or Hub repository of the frozen tower."""
     view: TowerView = "native"
-    """What the tower is shown, see `ClipTower`."""
+    """What the tower is shown, see `ClipTower`; with `init_from`, what it was shown before."""
 
     def __post_init__(self) -> None:
         """Check the names."""

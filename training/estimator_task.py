@@ -64,7 +64,7 @@ class EstimatorTask:
 
     def _embeddings(self, lq: Tensor) -> Tensor:
         """What the frozen tower says of pictures: (B, K, D)."""
-        return self.tower.to(lq.device)(lq, view=self.config.predictor.view)
+        return self.tower.to(lq.device)(lq, view=self.predictor.view)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Top-1 accuracy by degradation, by severity and over all, see `top1_accuracies`."""

@@ -13,16 +13,11 @@ from transformers import CLIPTextModel
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.injection import InjectionLayers
-from ldrestore.bases import find_base
 from ldrestore.errors import ConfigError, WeightsError
-from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
+from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
 from ldrestore.pipelines.base_model import load_base as load_base_parts
+from ldrestore.pipelines.stable_exports import tower_of_base
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
-from ldrestore.weights import find_folder
-
-IMAGE_ENCODER = "image_encoder"
-"""Folder of the CLIP tower within a base that brings its own."""
-
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 """As diffusers' schedulers call it."""
@@ -40,8 +35,6 @@ class BaseConfig:
     (512 pixels), "v_prediction" for 2.1 (768 pixels)."""
     clip_tower: str | None = None
     """Folder or Hub repository of the CLIP vision tower; null for the base's own, in its folder "image_encoder"."""
-    view: TowerView = "native"
-    """What the tower is shown, see `ClipTower`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the frozen weights."""
     autocast: Literal["bfloat16"] | None = None
@@ -170,9 +163,8 @@ def _tower_of(config: BaseConfig, *, dtype: torch.dtype) -> ClipTower:
     """
     if config.clip_tower is not None:
         return ClipTower.from_pretrained(config.clip_tower, dtype=dtype)
-    has_none = Path(config.path).is_file() or find_base(config.path) is not None
-    folder = None if has_none else find_folder(config.path, patterns=(f"{IMAGE_ENCODER}/*",)) / IMAGE_ENCODER
-    if folder is None or not folder.is_dir():
+    folder = tower_of_base(config.path)
+    if folder is None:
         raise ConfigError(f"{config.path} brings no CLIP tower; give base.clip_tower, such as {DEFAULT_TOWER!r}")
     return ClipTower.from_pretrained(folder, dtype=dtype)
 

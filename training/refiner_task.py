@@ -99,8 +99,7 @@ class RefinerTask:
 
     def _steering(self, lq: Tensor, lq_latents: Tensor) -> Steering:
         """What frozen networks say of damaged pictures, whose latents are known."""
-        view = self.config.base.view
-        return steering_of(lq, base=self.base, predictor=self.predictor, view=view, lq_latents=lq_latents.float())
+        return steering_of(lq, base=self.base, predictor=self.predictor, lq_latents=lq_latents.float())
 
     @torch.no_grad()
     def _latents_of(self, gt: Tensor, steering: Steering) -> Tensor:

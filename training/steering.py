@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ldrestore.errors import ConfigError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.guides.clip_tower import TowerView
 from ldrestore.training.diffusion_loss import encoded
 from ldrestore.training.frozen_base import FrozenBase
 
@@ -39,7 +38,6 @@ def steering_of(
     *,
     base: FrozenBase,
     predictor: DegradationPredictor,
-    view: TowerView,
     lq_latents: Tensor | None = None,
 ) -> Steering:
     """Latents, embeddings and probabilities of damaged pictures; the frozen networks move to where these are.
@@ -47,13 +45,12 @@ def steering_of(
     Args:
         lq: (B, 3, H, W), in [0, 1].
         base: Has the tower and the autoencoder.
-        predictor: Frozen.
-        view: What the tower is shown.
+        predictor: Frozen; says what the tower is shown.
         lq_latents: (B, C, h, w), scaled, where they are known already; None encodes the pictures.
     """
     base.to(lq.device)
     predictor.to(lq.device)
-    embeddings = base.tower(lq, view=view)  # (B, K, D)
+    embeddings = base.tower(lq, view=predictor.view)  # (B, K, D)
     lq_latents = encoded(base.vae, lq, is_sampled=False) if lq_latents is None else lq_latents
     return Steering(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
 

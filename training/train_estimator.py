@@ -51,12 +51,12 @@ def create_predictor(config: EstimatorTrainingConfig, *, embedding_dim: int) -> 
         embedding_dim: Of the tower.
 
     Raises:
-        ConfigError: the names do not begin with the earlier ones, or it was trained upon another tower.
+        ConfigError: the names do not begin with the earlier ones, or it was trained upon another tower or view.
         WeightsError: there is no earlier one.
     """
-    names = config.predictor.degradations
+    names, view = config.predictor.degradations, config.predictor.view
     if config.init_from is None:
-        return DegradationPredictor(names, embedding_dim=embedding_dim, hidden_dim=config.predictor.hidden_dim)
+        return DegradationPredictor(names, embedding_dim, config.predictor.hidden_dim, view)
     predictor = load_predictor(config.init_from)
     num_old = len(predictor.names)
     if names[:num_old] != predictor.names or predictor.config["embedding_dim"] != embedding_dim:
@@ -65,6 +65,8 @@ def create_predictor(config: EstimatorTrainingConfig, *, embedding_dim: int) -> 
             f"{', '.join(predictor.names)}; use its tower (this one gives {embedding_dim}), and begin "
             "predictor.degradations with these names"
         )
+    if predictor.view != view:
+        raise ConfigError(f"the predictor of init_from was trained upon predictor.view={predictor.view}, got {view}")
     if names == predictor.names:
         return predictor
     predictor.grow(names[num_old:])

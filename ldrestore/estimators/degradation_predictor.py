@@ -8,7 +8,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Generator, Tensor, nn
 
 from ldrestore.blocks.degradation_rows import checked_names, grown_linear, grown_names
-from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
+from ldrestore.guides.clip_tower import VIEWS, TowerView
 from ldrestore.structures import MPERCEIVER_SET, DegradationEstimate
 
 
@@ -21,19 +22,28 @@ class DegradationPredictor(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, degradations: Sequence[str] = MPERCEIVER_SET, embedding_dim: int = 1024, hidden_dim: int = 512
+        self,
+        degradations: Sequence[str] = MPERCEIVER_SET,
+        embedding_dim: int = 1024,
+        hidden_dim: int = 512,
+        view: TowerView = "native",
     ) -> None:
-        """Build the predictor; the defaults are the released layout.
+        """Build the predictor; the defaults are the released layout, its authors' weights want the view "released".
 
         Args:
             degradations: Names of the N outputs, in their order.
             embedding_dim: D of the tower's embeddings.
             hidden_dim: Width between the layers.
+            view: What the tower is shown, see `ClipTower`; everything that was trained with this predictor has seen the
+                same.
 
         Raises:
             ConfigError: no name, one twice, or a size that is not positive.
+            UnknownNameError: no such view.
         """
         super().__init__()
+        if view not in VIEWS:
+            raise UnknownNameError("view", view, VIEWS)
         if min(embedding_dim, hidden_dim) < 1:
             raise ConfigError(f"sizes must be positive, got {embedding_dim} and {hidden_dim}")
         self.fc1 = nn.Linear(embedding_dim, hidden_dim)
@@ -43,6 +53,11 @@ class DegradationPredictor(ModelMixin, ConfigMixin):
     def names(self) -> tuple[str, ...]:
         """The N degradations."""
         return tuple(self.config["degradations"])
+
+    @property
+    def view(self) -> TowerView:
+        """What the tower is shown."""
+        return self.config["view"]
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits.

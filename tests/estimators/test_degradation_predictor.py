@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor, estimates_of
 from ldrestore.structures import MPERCEIVER_SET
 
@@ -98,3 +98,14 @@ def test_wrong_sizes_are_refused():
         DegradationPredictor(hidden_dim=0)
     with pytest.raises(ShapeError, match=r"expected embeddings \(B, 6\) or \(B, K, 6\), got \(2, 5\)"):
         tiny()(torch.zeros(2, 5))
+
+
+def test_the_view_is_kept_with_the_weights(tmp_path):
+    predictor = DegradationPredictor(("rain", "haze"), embedding_dim=6, hidden_dim=5, view="released")
+    predictor.save_pretrained(tmp_path)
+    assert DegradationPredictor.from_pretrained(tmp_path).view == "released"
+
+
+def test_an_unknown_view_is_refused():
+    with pytest.raises(UnknownNameError, match="native"):
+        DegradationPredictor(view="nativ")

@@ -67,11 +67,11 @@ def test_a_view_is_what_steers_the_denoising(order):
     photo = photos(1)[0]
     view = view_picture(pipeline, photo)
     lq = lq_of(photo.pixels, multiple=1, device=torch.device("cpu"))
-    _, estimate = condition(lq, None, parts=pipeline.components, view=pipeline.view)
+    _, estimate = condition(lq, None, parts=pipeline.components)
     assert view.estimate == estimate
     for index, name in enumerate(NAMES):  # P of one degradation alone gives its text alone
         given = type(estimate)(NAMES, tuple(float(one == name) for one in NAMES))
-        text = condition(lq, given, parts=pipeline.components, view=pipeline.view)[0].prompt_embeds
+        text = condition(lq, given, parts=pipeline.components)[0].prompt_embeds
         np.testing.assert_allclose(view.texts[index], text[0, 1 + 3 + 2].numpy(), atol=1e-5)  # start, e_cm, T
 
 

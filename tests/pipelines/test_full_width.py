@@ -32,7 +32,6 @@ VISION_TRANSFORMER_H = {
     "patch_size": 14,
     "projection_dim": 1024,
     "hidden_act": "gelu",
-    "view": "released",  # one view of a picture instead of several
 }
 
 NUM_WEIGHTS = {
@@ -61,7 +60,7 @@ def without_weights():
             "unet": UNet2DConditionModel(**sizes.unet),
             "text_encoder": CLIPTextModel(CLIPTextConfig(**sizes.text_encoder)),
             "image_encoder": CLIPVisionModelWithProjection(CLIPVisionConfig(**VISION_TRANSFORMER_H)),
-            "predictor": DegradationPredictor(),
+            "predictor": DegradationPredictor(view="released"),  # one view of a picture instead of several
             "cm_adapter": CMAdapter(),
             "textual_prompts": TextualPromptPool(),
             "ir_adapter": IRAdapter(),
@@ -116,7 +115,9 @@ def test_a_full_width_pipeline_restores_and_its_adapters_return(tmp_path):
         lambda module, inputs, output: seen.update(text=tuple(output.shape))
     )
     stable.unet.register_forward_pre_hook(
-        lambda module, inputs: seen.update(latents=tuple(inputs[0].shape), features=stable._attachment.slot.features)
+        lambda module, inputs: seen.update(
+            latents=tuple(inputs[0].shape), features=stable._connection.attachment.slot.features
+        )
     )
 
     def restored():

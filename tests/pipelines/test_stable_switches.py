@@ -169,6 +169,34 @@ def test_xformers_attends_beside_the_attached_layers(stable, picture, xformers, 
     assert recorded_backend.calls > STEPS["num_inference_steps"] * num_attentions
 
 
+def test_a_chosen_backend_survives_detaching(stable, picture, recorded_backend):
+    stable.set_attention_backend(recorded_backend.name)
+    stable(picture(8, 8, 3), **STEPS)
+    calls = recorded_backend.calls
+    stable.detach()
+    stable(picture(8, 8, 3), **STEPS)
+    assert recorded_backend.calls == 2 * calls > 0
+
+
+def test_a_backend_that_does_not_exist_changes_nothing(stable, picture, recorded_backend):
+    stable.set_attention_backend(recorded_backend.name)
+    with pytest.raises(ValueError, match="no_such_backend"):
+        stable.set_attention_backend("no_such_backend")
+    stable(picture(8, 8, 3), **STEPS)
+    assert recorded_backend.calls > 0
+
+
+def test_detaching_gives_a_bare_unet_its_own_processors_back(picture, recorded_backend):
+    stable = tiny_stable(ir_adapter=None, injection=None, drm=None, cm_adapter=None, textual_prompts=None)
+    before = dict(stable.unet.attn_processors)
+    stable.set_attention_backend(recorded_backend.name)
+    assert stable.unet.attn_processors != before
+    stable.detach()
+    assert stable.unet.attn_processors == before
+    stable(picture(8, 8, 3), **STEPS)
+    assert recorded_backend.calls > 0
+
+
 def test_a_backend_reaches_the_unet_without_injection_layers_too(picture, recorded_backend):
     stable = tiny_stable(ir_adapter=None, injection=None, drm=None, cm_adapter=None, textual_prompts=None)
     stable.set_attention_backend(recorded_backend.name)

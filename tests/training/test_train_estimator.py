@@ -105,6 +105,13 @@ def test_configs_that_make_no_sense_are_refused(tmp_path, pictures, base, overri
         train_estimator(estimator_config(tmp_path, pictures, base), overrides=overrides, resume=None)
 
 
+def test_a_predictor_of_another_view_is_refused(tmp_path, pictures, base):
+    DegradationPredictor(NAMES, 6, 8, "released").save_pretrained(tmp_path / "old")
+    path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
+    with pytest.raises(ConfigError, match=r"predictor\.view=released, got native"):
+        train_estimator(path, overrides=[], resume=None)
+
+
 def test_a_predictor_that_does_not_begin_alike_is_refused(tmp_path, pictures, base):
     DegradationPredictor(("rain", "haze"), embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "old")
     path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
