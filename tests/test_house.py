@@ -36,7 +36,10 @@ NETWORK_CLASSES = {
     "ldrestore.regressors.restormer:Restormer",
 }
 """Saved pipelines name these; a change here breaks every file that a user has saved."""
-PIPELINE_CLASSES = {"FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore"}
+PIPELINE_CLASSES = {
+    "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
+    "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
+}
 """The same for pipelines."""
 
 PUBLIC = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.registry import ModelRecord, Registry
-from ldrestore.structures import FIRST_SET
+from ldrestore.structures import FIRST_SET, MPERCEIVER_SET
 
 MODELS: Registry[ModelRecord] = Registry("model")
 
@@ -17,6 +17,18 @@ MODELS.register(
         licence="Apache-2.0",
         parameters=3_723_558,
         summary="small blind restorer for all listed degradations and mixtures; says what it sees; made for the CPU",
+    )
+)
+
+MODELS.register(
+    ModelRecord(
+        name="ldrestore-tiny-stable",
+        track="stable",
+        location="assets/ldrestore_tiny_stable",
+        tasks=MPERCEIVER_SET,
+        licence="Apache-2.0",
+        parameters=7_650_203,
+        summary="MPerceiver upon a small diffusion prior of its own; 20 to 50 steps; says what it sees, or is told",
     )
 )
 

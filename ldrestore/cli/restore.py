@@ -35,8 +35,8 @@ Examples:
   ldrestore restore huge.png out.png --memory 2
   ldrestore restore photo.jpg better.jpg --protect face_mask.png
   ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
-  ldrestore restore photo.jpg better.jpg --model stable/ --steps 20 --seed 1
-  ldrestore restore photo.jpg better.jpg --model stable/ --degradation "rain=0.7,gaussian_noise=0.3"
+  ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --steps 20 --seed 1
+  ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --degradation "rain=0.7,gaussian_noise=0.3"
   ldrestore restore raw/ out/ --format png --json > report.json
 """
 """Shown below the help; the first character keeps the lines as they are."""

@@ -1,7 +1,11 @@
 import pytest
+import torch
+from torch import nn
 
 from ldrestore.assets.catalog import MODELS, embedded_folder, folder_of
 from ldrestore.errors import WeightsUnavailableError
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.weights import ORIGIN_FILE, read_json
 from tests.embedded_models import embed_folder
 
 
@@ -10,6 +14,20 @@ def test_every_name_stands_for_a_whole_folder(record):
     folder = embedded_folder(record.name)
     assert folder == folder_of(record)
     assert {"model_index.json", "README.md"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("record", [record for record in MODELS if record.track == "stable"], ids=lambda one: one.name)
+def test_records_of_the_stable_track_say_what_their_folders_hold(record, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pipeline = StableRestorePipeline.from_pretrained(record.name)
+    networks = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    assert sum(weight.numel() for part in networks for weight in part.parameters()) == record.parameters
+    assert {part.dtype for part in networks} == {torch.float32}
+    assert pipeline.predictor.names == record.tasks
+    assert pipeline.config["_name_or_path"] == record.name
+    sizes = [path.stat().st_size for path in folder_of(record).rglob("*") if path.is_file()]
+    assert max(sizes) <= 15 * 2**20 and sum(sizes) <= 16_000_000
+    assert read_json(folder_of(record) / ORIGIN_FILE)["weights_licence"] == record.licence
 
 
 def test_what_is_no_name_is_no_embedded_folder(tmp_path):
