@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from ldrestore.errors import ConfigError
+from ldrestore.sampling.denoising import prediction_type_of
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -46,7 +47,7 @@ def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps:
     Raises:
         ConfigError: another type, or epsilon where the last timestep is pure noise, from which it tells nothing.
     """
-    kind = scheduler.config.prediction_type
+    kind = prediction_type_of(scheduler)
     if kind == "v_prediction":
         return scheduler.get_velocity(latents, noise, timesteps)
     if kind != "epsilon":
@@ -72,7 +73,7 @@ def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tenso
     """
     alpha_bar = scheduler.alphas_cumprod.to(timesteps.device)[timesteps].float()  # (B,)
     snr = alpha_bar / (1 - alpha_bar)
-    shifted = snr + 1 if scheduler.config.prediction_type == "v_prediction" else snr
+    shifted = snr + 1 if prediction_type_of(scheduler) == "v_prediction" else snr
     return shifted.clamp_max(gamma) / shifted
 
 

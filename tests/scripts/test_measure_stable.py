@@ -5,8 +5,8 @@ import pytest
 from measure_stable import (
     SECTIONS,
     Bench,
+    described_model,
     dpm_solver,
-    header_of,
     measure_ceiling,
     measure_clean,
     measure_predictor,
@@ -18,6 +18,7 @@ from measure_stable import (
     surest_name,
     write_tables,
 )
+from measured_rows import header_of
 from measurement_file import MeasurementFile
 from picture_pairs import list_paths, psnr
 
@@ -46,7 +47,7 @@ def stable():
 def bench(stable, folder, tmp_path):
     """Two of three pictures, two degradations."""
     paths = list_paths(folder)
-    header = header_of(stable, paths, settings=SETTINGS)
+    header = header_of(paths, settings=SETTINGS, model=described_model(stable))
     file = MeasurementFile(tmp_path / "stable" / "measurements.json", header)
     return Bench(pipeline=stable, paths=paths[:2], file=file, degradations=("rain", "haze"), **SETTINGS)
 
@@ -143,6 +144,37 @@ def test_a_stopped_run_goes_on_with_the_next_picture(bench, stable, monkeypatch)
     assert row["means"]["restored_psnr"][0] == pytest.approx((first[0] + 100) / 2, abs=1e-3)
 
 
+def test_rows_know_their_environment_and_are_not_added_to_in_another(bench, stable, monkeypatch):
+    measure_clean(Bench(pipeline=stable, paths=bench.paths[:1], file=bench.file, **SETTINGS))
+    row = bench.file.row("clean", "clean")
+    assert row["environment"]["device"] == "the CPU" and row["environment"]["packages"]["torch"]
+    other = {**row["environment"], "device": "another"}
+    monkeypatch.setattr("measure_stable.environment_of", lambda device: other)
+    with pytest.raises(
+        ValueError, match=r"row clean, clean of another environment \(the CPU, .*measure anew with --fresh"
+    ):
+        measure_clean(bench)
+    bench.file.may_drop = True
+    measure_clean(bench)
+    row = bench.file.row("clean", "clean")
+    assert row["environment"] == other and row["names"] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--crop", "4"], "--crop must be at least 8, got 4"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--num-pictures", "0"], "--num-pictures must be at least 1"),
+        (["--severity", "1.5"], r"--severity must lie in \[0, 1\], got 1.5"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_loaded(folder, tmp_path, words, message):
+    given = [str(tmp_path / "no model"), "--val", str(folder), "--out", str(tmp_path / "x.json"), *words]
+    with pytest.raises(ValueError, match=message):
+        open_bench(parse_arguments(given))
+
+
 def test_a_saved_model_is_measured_and_its_tables_written(stable, folder, tmp_path):
     stable.save_pretrained(tmp_path / "model")
     out = tmp_path / "out" / "measurements.json"
@@ -151,9 +183,13 @@ def test_a_saved_model_is_measured_and_its_tables_written(stable, folder, tmp_pa
     measure_restoration(bench)
     write_tables(bench.file)
     text = out.with_suffix(".md").read_text()
-    assert "# Measurements of model" in text and "--crop 16" in text and "| rain | 1 |" in text
+    assert "# Measurements of model" in text and "| rain | 1 |" in text
+    options = "--num-pictures 1 --crop 16 --severity 0.5 --steps 1 --seed 0 --degradations rain --dtype float32"
+    assert (
+        f"`python scripts/measure_stable.py model --val KODAK24 --out docs/stable/measurements.json {options}`" in text
+    )
     assert str(tmp_path) not in text
-    with pytest.raises(ValueError, match="of other weights or pictures"):
+    with pytest.raises(ValueError, match="of other weights, pictures or settings"):
         open_bench(parse_arguments([*given, "--crop", "24"]))
     assert open_bench(parse_arguments([*given, "--crop", "24", "--fresh"])).file.rows == {}
 
