@@ -41,6 +41,8 @@ def test_adapters_upon_a_local_base_restore_with_that_base_given(call, folder, t
     assert result.exit_code == 0, result.stderr
     result = call("info", tmp_path / "adapters", "--base", exports[0], "--json")
     assert json.loads(result.stdout)["degradations"] == ["rain", "haze", "jpeg"]
+    words = ("--model", tmp_path / "adapters", "--base", exports[0], "--device", "cpu", "--out", tmp_path / "why")
+    assert call("explain", folder, *words).exit_code == 0
     result = call(*restore, "--model", "default", "--base", exports[0], "--overwrite")
     assert result.exit_code == 2 and "is a whole model, and base is for adapters alone" in result.stderr
 
