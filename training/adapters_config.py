@@ -57,7 +57,8 @@ class DiffusionLossConfig:
     """The latent diffusion loss."""
 
     min_snr_gamma: float | None = None
-    """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike."""
+    """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike, as
+    Eq. 1 does. Where velocity is predicted it all but silences the noisiest steps, at which sampling begins."""
 
     def __post_init__(self) -> None:
         """Check the range."""
