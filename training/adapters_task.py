@@ -64,7 +64,8 @@ class AdaptersTask:
             steering = self._steering(batch["lq"])
             latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
         scheduler, device = self.base.scheduler, latents.device
-        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None)
+        shift = self.config.loss.timestep_shift
+        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None, shift=shift)
         noise = torch.randn_like(latents)
         prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)

@@ -17,19 +17,26 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 
-def draw_timesteps(batch_size: int, *, scheduler: Any, device: torch.device, generator: Generator | None) -> Tensor:
-    """Timesteps of training, each equally often.
+def draw_timesteps(
+    batch_size: int, *, scheduler: Any, device: torch.device, generator: Generator | None, shift: float = 1.0
+) -> Tensor:
+    """Timesteps of training, each equally often or the noisy ones more often.
 
     Args:
         batch_size: B.
         scheduler: Of diffusers; tells how many there are.
         device: Of the result.
         generator: Draws them, on the device; None takes torch's own, which checkpoints hold.
+        shift: s > 0 moves a share u of the schedule to s u / (1 + (s - 1) u), Esser et al. 2024, Eq. 23
+            (https://arxiv.org/abs/2403.03206); 1 leaves it.
 
     Returns:
         (B,), whole numbers.
     """
-    return torch.randint(scheduler.config.num_train_timesteps, (batch_size,), generator=generator, device=device)
+    num = scheduler.config.num_train_timesteps
+    drawn = torch.randint(num, (batch_size,), generator=generator, device=device)
+    share = (drawn + 0.5) / num
+    return (num * shift * share / (1 + (shift - 1) * share)).long()
 
 
 def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
