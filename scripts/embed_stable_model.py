@@ -169,7 +169,7 @@ def _check_weights(loaded: StableRestorePipeline, rounded: dict[str, dict[str, T
 
 
 def _take_place(written: Path, target: Path, *, aside: Path) -> None:
-    """Put a finished folder where another may lie, which comes back if that fails.
+    """Put a finished folder where another may lie, which comes back if that fails or is interrupted.
 
     Raises:
         OSError: it does.
@@ -177,11 +177,12 @@ def _take_place(written: Path, target: Path, *, aside: Path) -> None:
     if not target.exists():
         written.rename(target)
         return
-    target.rename(aside)
     try:
+        target.rename(aside)
         written.rename(target)
-    except OSError:
-        aside.rename(target)
+    except BaseException:  # Ctrl-C, too: nobody else would bring the old one back
+        if aside.exists() and not target.exists():
+            aside.rename(target)
         raise
 
 

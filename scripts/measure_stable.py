@@ -1,12 +1,14 @@
 """Measure a model of the stable track: the autoencoder's ceiling, predictor, restoration, prior, DRM and solvers.
 
-    python scripts/measure_stable.py ldrestore-tiny-stable --val KODAK24_FOLDER --out docs/stable/measurements.json
+    python scripts/measure_stable.py ldrestore-tiny-stable --val PICTURES --out docs/stable/measurements.json
 
 writes the JSON picture by picture and, at the end, the tables beside it (.md). Interrupted, it goes on where it
-stopped, and a larger `--num-pictures` adds pictures to what is there. `--only` names sections; "prior" and "solvers"
-are held against "restoration", which tells what the DRM adds, too. `--fresh` measures the named sections anew, and
-drops all rows of other weights, pictures or settings, which it otherwise refuses to do; each row knows the device and
-the packages that it was computed with, and is only added to with the same ones.
+stopped, and a larger `--num-pictures` adds pictures to what is there. `--only` names sections; "prior" is held
+against "restoration", which tells what the DRM adds, too. "solvers" is held against the model's own scheduler in 50
+steps: with `--steps 50` that is "restoration" without the DRM, otherwise it is sampled for that section. `--fresh`
+measures the named sections anew, and drops all rows of other weights, pictures or settings, which it otherwise refuses
+to do; each row knows the command, device, CPU threads and packages that it was computed with, and is only added to with
+the same device, threads and packages.
 
 Protocol "uint8": the square at the centre of a clean 8-bit picture is degraded, clipped and rounded to 8 bits, restored
 without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture with a data range of 255.
@@ -27,14 +29,16 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from measured_rows import (
     DIGITS,
+    FOLDER,
     WRONG_INPUT,
     check_settings,
+    command_of,
     environment_of,
+    extend_row,
     header_of,
     known_row,
-    measure_row,
 )
-from measurement_file import MeasurementFile, extended
+from measurement_file import MeasurementFile, Row, extended
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
@@ -54,6 +58,8 @@ SEVERITIES = (0.4, 0.7, 1.0)
 """At which the predictor is tested."""
 SOLVER_STEPS = 15
 """Of DPM-Solver++."""
+OWN_STEPS = 50
+"""Of the model's own scheduler, which that is held against."""
 SETTINGS = ("crop", "severity", "steps", "seed")
 """Options that all rows share."""
 INTACT = "clean"
@@ -78,6 +84,8 @@ class Bench:
     """Of the model's own scheduler."""
     seed: int
     """Of the sampling."""
+    command: str
+    """That measures; each row tells its own."""
     degradations: Sequence[str] = MPERCEIVER_SET
     """Those that are measured."""
     device: str = "cpu"
@@ -89,6 +97,11 @@ class Bench:
     def same(self) -> dict[str, Any]:
         """What a stored row must share with this bench, beside the header."""
         return {"environment": environment_of(str(self.pipeline._execution_device))}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a row holds beside the values of its pictures."""
+        return {**self.same, "command": self.command}
 
     def pair(self, path: Path, recipe: str) -> Pair:
         """A picture, and itself degraded; with the recipe "clean" twice itself."""
@@ -135,15 +148,16 @@ def measure_ceiling(bench: Bench) -> None:
 def measure_predictor(bench: Bench) -> None:
     """One row a degradation: how often its name is the surest one, and which one is, at each severity."""
     for degradation in bench.degradations:
-        for path in missing(bench, "predictor", degradation):
-            old = known_row(bench.file, "predictor", degradation, same=bench.same)
+        old, paths = known_and_missing(bench, "predictor", degradation)
+        for path in paths:
             pairs = {severity: bench.pair(path, recipe_of(degradation, severity)) for severity in SEVERITIES}
             named = {f"{severity:g}": surest_name(bench.pipeline, pair.lq) for severity, pair in pairs.items()}
             share = sum(name == degradation for name in named.values()) / len(named)
-            row = {**extended(old, path.name, {"top1": share}, digits=DIGITS), **bench.same}
+            row = {**extended(old, path.name, {"top1": share}, digits=DIGITS), **bench.kept}
             seen = old["predicted"] if old else {severity: [] for severity in named}
             row["predicted"] = {severity: [*seen[severity], name] for severity, name in named.items()}
             bench.file.add("predictor", degradation, row)
+            old = row
             print("predictor", degradation, path.name, named, flush=True)
 
 
@@ -184,12 +198,19 @@ def measure_prior(bench: Bench) -> None:
 
 
 def measure_solvers(bench: Bench) -> None:
-    """One row a degradation: DPM-Solver++ in few steps, without the DRM."""
+    """One row a degradation: DPM-Solver++ in few steps, without the DRM; and what it is held against.
+
+    That is the model's own scheduler in 50 steps, which "restoration" has already where it takes so many.
+    """
 
     def restore(pair: Pair) -> dict[str, float]:
         with dpm_solver(bench.pipeline):
             restored = bench.restore(pair.lq, num_inference_steps=SOLVER_STEPS, refine=False)
-        return {"solver_psnr": psnr(restored, pair.gt)}
+        values = {"solver_psnr": psnr(restored, pair.gt)}
+        if bench.steps == OWN_STEPS:
+            return values
+        own = bench.restore(pair.lq, num_inference_steps=OWN_STEPS, refine=False)
+        return values | {"own_psnr": psnr(own, pair.gt)}
 
     measure_degradations(bench, "solvers", restore)
 
@@ -226,14 +247,15 @@ def measure_recipe(
     bench: Bench, section: str, name: str, *, recipe: str, measure: Callable[[Pair], dict[str, float]]
 ) -> None:
     """One row, over the bench's pictures."""
-    pairs = (bench.pair(path, recipe) for path in missing(bench, section, name))
-    measure_row(bench.file, section, name, pairs=pairs, measure=measure, same=bench.same)
+    row, paths = known_and_missing(bench, section, name)
+    pairs = (bench.pair(path, recipe) for path in paths)
+    extend_row(bench.file, section, name, row=row, pairs=pairs, measure=measure, kept=bench.kept)
 
 
-def missing(bench: Bench, section: str, name: str) -> list[Path]:
-    """The pictures that a row lacks; all of them for a row that is to be measured anew."""
+def known_and_missing(bench: Bench, section: str, name: str) -> tuple[Row | None, list[Path]]:
+    """A row and the pictures that it lacks; None and all of them for one that is to be measured anew."""
     row = known_row(bench.file, section, name, same=bench.same)
-    return [path for path in bench.paths if row is None or path.name not in row["names"]]
+    return row, [path for path in bench.paths if row is None or path.name not in row["names"]]
 
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
@@ -274,16 +296,32 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         raise ValueError(f"{arguments.model} is a {type(pipeline).__name__}; name a model of the stable track")
     pipeline.set_progress_bar_config(disable=True)
     settings = {name: getattr(arguments, name) for name in SETTINGS}
-    more = {"severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS}
-    header = header_of(paths, settings=settings | more, model=described_model(pipeline))
+    more = {"severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS, "own_steps": OWN_STEPS}
+    model = described_model(pipeline)
+    header = header_of(paths, settings=settings | more, model=model)
     return Bench(
         pipeline=pipeline,
         paths=paths[: arguments.num_pictures],
         file=MeasurementFile(arguments.out, header, may_drop=arguments.fresh),
+        command=command_line(arguments, name=model["name"]),
         degradations=arguments.degradations,
         device=str(pipeline._execution_device),
         **settings,
     )
+
+
+def command_line(arguments: argparse.Namespace, *, name: str) -> str:
+    """The command that measures rows, model, folder and file by names.
+
+    Args:
+        arguments: Of the command line.
+        name: Of the model.
+    """
+    is_whole = {"degradations": MPERCEIVER_SET, "only": SECTIONS}
+    chosen = {key: given for key, all_ in is_whole.items() if set(given := getattr(arguments, key)) != set(all_)}
+    names = ("num_pictures", *SETTINGS, "device", "dtype")
+    options = {key: getattr(arguments, key) for key in names}
+    return command_of("measure_stable", name, options={"val": FOLDER, "out": arguments.out.name, **options, **chosen})
 
 
 def write_tables(file: MeasurementFile) -> None:
@@ -300,7 +338,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the .json file; the tables are written beside it")
     parser.add_argument("--num-pictures", type=int, help="only the first so many pictures")
     parser.add_argument("--crop", type=int, default=256, help="side of the square at the centre, in pixels")
-    parser.add_argument("--steps", type=int, default=50, help="of the model's own scheduler")
+    parser.add_argument("--steps", type=int, default=50, help="of the restoration, by the model's own scheduler")
     parser.add_argument("--severity", type=float, default=SEVERITY, help="of what is restored")
     parser.add_argument("--seed", type=int, default=0, help="of the sampling")
     parser.add_argument("--degradations", nargs="+", default=list(MPERCEIVER_SET), metavar="NAME")

@@ -25,7 +25,7 @@ LEAST_CROP = 8
 """Side in pixels of the smallest square that is measured on."""
 THE_CPU = "the CPU"
 """The device that is no GPU, in rows."""
-FOLDER = "KODAK24"
+FOLDER = "PICTURES"
 """What a folder of clean pictures is called in reports, which tell nothing of a disk."""
 
 
@@ -42,19 +42,23 @@ def header_of(
 
 
 def environment_of(device: str) -> dict[str, Any]:
-    """What figures may depend on beside models and pictures."""
+    """What figures may depend on beside models and pictures; on the CPU the number of threads, too."""
     is_gpu = torch.device(device).type == "cuda"
+    cpu = {"device": THE_CPU, "threads": torch.get_num_threads()}
     return {
-        "device": torch.cuda.get_device_name(device) if is_gpu else THE_CPU,
+        **({"device": torch.cuda.get_device_name(device)} if is_gpu else cpu),
         "machine": platform.machine(),
         "packages": {name: version(name) for name in (*RECORDED_PACKAGES, *MORE_PACKAGES)},
     }
 
 
-def told(environment: Mapping[str, Any]) -> str:
-    """An environment in words."""
+def told(environment: Mapping[str, Any] | None) -> str:
+    """An environment in words; None for one that a row does not tell."""
+    if environment is None:
+        return "nobody knows what"
+    threads = f", threads: {environment['threads']}" if "threads" in environment else ""
     packages = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
-    return f"{environment['device']}, {environment['machine']}; {packages}"
+    return f"{environment['device']}, {environment['machine']}{threads}; {packages}"
 
 
 def known_row(file: MeasurementFile, section: str, name: str, *, same: Mapping[str, Any]) -> Row | None:
@@ -67,16 +71,16 @@ def known_row(file: MeasurementFile, section: str, name: str, *, same: Mapping[s
         same: What it must share with what is measured now, "environment" among it.
 
     Raises:
-        ValueError: it comes from another environment, and may not be dropped.
+        ValueError: it comes from another environment or does not tell which, and may not be dropped.
     """
     row = file.row(section, name)
     if row is None:
         return None
     others = [key for key, value in same.items() if row.get(key) != value]
-    if others == ["environment"] and not file.may_drop:
+    if "environment" in others and not file.may_drop:
         raise ValueError(
-            f"{file.path} has the row {section}, {name} of another environment ({told(row['environment'])}) than this "
-            f"one ({told(same['environment'])}); measure anew with --fresh, or write to another --out"
+            f"{file.path} has the row {section}, {name} of another environment ({told(row.get('environment'))}) than "
+            f"this one ({told(same['environment'])}); measure anew with --fresh, or write to another --out"
         )
     if others:
         print(f"{section}, {name}: measured anew, of another {', '.join(others)}", flush=True)
@@ -109,22 +113,49 @@ def measure_row(
         ValueError: see `known_row`.
     """
     row = known_row(file, section, name, same=same)
+    return extend_row(file, section, name, row=row, pairs=pairs, measure=measure, kept=same)
+
+
+def extend_row(
+    file: MeasurementFile,
+    section: str,
+    name: str,
+    *,
+    row: Row | None,
+    pairs: Iterable[Pair],
+    measure: Callable[[Pair], dict[str, float]],
+    kept: Mapping[str, Any],
+) -> Row | None:
+    """Add to what `known_row` gave; see `measure_row`.
+
+    Args:
+        file: Has the rows.
+        section: Of the row.
+        name: Of the row.
+        row: What there is of it; None to begin it.
+        pairs: Of the row's pictures; those that are in it already are left out.
+        measure: A pair to values by metric.
+        kept: Plain values that the row holds beside those of its pictures.
+
+    Returns:
+        The row; None where there are no pictures at all.
+    """
     for pair in pairs:
         if row is not None and pair.name in row["names"]:
             continue
         values = measure(pair)
-        row = {**extended(row, pair.name, values, digits=DIGITS), **same}
+        row = {**extended(row, pair.name, values, digits=DIGITS), **kept}
         file.add(section, name, row)
         print(section, name, pair.name, {key: round(value, 3) for key, value in values.items()}, flush=True)
     return row
 
 
 def command_of(script: str, *words: str, options: Mapping[str, Any]) -> str:
-    """The command line that made a report, without a path of this disk.
+    """The command line of this run, with the CPU threads that it computes with and without a path of this disk.
 
     Args:
         script: Name of the script.
-        words: What stands first; folders by names such as "KODAK24".
+        words: What stands first; folders by names such as "PICTURES".
         options: By name; None and False are left out, True is a flag, a list has several words.
     """
     said = []
@@ -134,7 +165,12 @@ def command_of(script: str, *words: str, options: Mapping[str, Any]) -> str:
         values = value if isinstance(value, list | tuple) else [] if value is True else [value]
         shown = [f"{one:g}" if isinstance(one, float) else str(one) for one in values]
         said.append(" ".join([f"--{name.replace('_', '-')}", *(f'"{one}"' if " " in one else one for one in shown)]))
-    return " ".join([f"python scripts/{script}.py", *words, *said])
+    return " ".join([f"OMP_NUM_THREADS={torch.get_num_threads()} python scripts/{script}.py", *words, *said])
+
+
+def commands_of(rows: Iterable[Row]) -> str:
+    """The commands that rows hold, each once, as a block of Markdown; of an extended row the last one."""
+    return "\n".join(f"    {command}" for command in dict.fromkeys(row["command"] for row in rows if "command" in row))
 
 
 def check_settings(arguments: Namespace) -> None:

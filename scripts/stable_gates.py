@@ -31,7 +31,7 @@ def judge_stable(document: dict[str, Any]) -> list[Verdict]:
         (_restoration, ("restoration",)),
         (_prior, ("restoration", "prior")),
         (_refiner, ("restoration",)),
-        (_solvers, ("restoration", "solvers")),
+        (_solvers, tuple(dict.fromkeys((own_scheduler(document)[0], "solvers")))),
     ]
     return [_judged(judge(document), document["rows"], sections) for judge, sections in gates]
 
@@ -94,9 +94,19 @@ def gains_of_refiner(document: dict[str, Any]) -> Differences:
     return _differences(document["rows"], ("restoration", "restored_psnr"), ("restoration", "plain_psnr"))
 
 
-def gaps_of_solvers(rows: Rows) -> Differences:
+def own_scheduler(document: dict[str, Any]) -> tuple[str, str]:
+    """Section and metric of the model's own scheduler, which DPM-Solver++ is held against.
+
+    The restoration without the DRM, if it takes as many steps; otherwise what was sampled for the solvers' section.
+    """
+    settings = document["settings"]
+    has_steps = settings["steps"] == settings["own_steps"]
+    return ("restoration", "plain_psnr") if has_steps else ("solvers", "own_psnr")
+
+
+def gaps_of_solvers(document: dict[str, Any]) -> Differences:
     """DPM-Solver++ less the model's own scheduler."""
-    return _differences(rows, ("solvers", "solver_psnr"), ("restoration", "plain_psnr"))
+    return _differences(document["rows"], ("solvers", "solver_psnr"), own_scheduler(document))
 
 
 def mean(values: dict[str, float]) -> float:
@@ -162,14 +172,16 @@ def _refiner(document: dict[str, Any]) -> Verdict:
 
 def _solvers(document: dict[str, Any]) -> Verdict:
     """DPM-Solver++ in few steps."""
-    values = _of_the_nine(gaps_of_solvers(document["rows"]))
+    values = _of_the_nine(gaps_of_solvers(document))
+    settings = document["settings"]
     gap = None if values is None else mean_over_rows(values)
     largest = None if values is None else max((mean(one) for one in values), key=abs)
     measured = NOT_MEASURED
     if gap is not None and largest is not None:
         measured = f"{written(gap, sign='+')} dB, of one degradation at most {largest:+.2f} dB"
     return Verdict(
-        what="DPM-Solver++ at 15 steps less the model's own scheduler, without the DRM, of every degradation",
+        what=f"DPM-Solver++ at {settings['solver_steps']} steps less the model's own scheduler at "
+        f"{settings['own_steps']}, without the DRM, of every degradation",
         measured=measured,
         gate=NO_BOUND,
         is_gate_met=None,

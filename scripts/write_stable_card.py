@@ -5,8 +5,8 @@
 
 reads `docs/stable/measurements.json`, which `measure_stable.py` writes, and `scripts/stable_card.md.in`; writes
 `ldrestore/assets/ldrestore_tiny_stable/README.md` and `docs/stable/measurements.md`. Where the measurements are of
-other weights, another scheduler or other steps than the embedded model has, the card says so, and the check fails. A
-checkout with neither model nor measurements passes it.
+other weights, another scheduler, view or number format than the embedded model has, the card says so, and the check
+fails; the steps are those that were measured. A checkout with neither model nor measurements passes it.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from measured_rows import WRONG_INPUT
-from stable_tables import ceiling_of, command_of_document, report_parts, stable_report
+from measured_rows import WRONG_INPUT, commands_of
+from stable_tables import all_rows, ceiling_of, report_parts, stable_report
 
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
@@ -49,7 +49,8 @@ def render(root: Path, embedded: dict[str, Any] | None = None) -> dict[Path, str
     warning = f"**{STALE.format(', '.join(found))}**\n\n" if found else ""
     sections = report_parts(document)
     tables = "\n\n".join(f"### {name}\n\n{text}" for name, text in sections.items() if text)
-    origin = f"{warning}Measured by `{command_of_document(document)}`."
+    steps = f"Sampled in {document['settings']['steps']} steps where nothing else is said."
+    origin = f"{warning}{steps} Measured by, paths by names:\n\n{commands_of(all_rows(document))}"
     return {
         CARD: fill_template(root, document, embedded, measurements=f"{origin}\n\n{tables}"),
         MEASUREMENTS.with_suffix(".md"): stable_report(document),
@@ -94,8 +95,8 @@ def read_measurements(root: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"there is no {MEASUREMENTS}; write it with scripts/measure_stable.py")
     document = json.loads(path.read_text(encoding="utf-8"))
-    rows = [row for rows in document.get("rows", {}).values() for row in rows.values()]
-    if "model" not in document or not rows or any("environment" not in row for row in rows):
+    rows = all_rows({"rows": {}, **document})
+    if "model" not in document or not rows or any({"environment", "command"} - row.keys() for row in rows):
         raise ValueError(f"{MEASUREMENTS} is of another form than measure_stable.py writes; measure again")
     return document
 
@@ -116,7 +117,8 @@ def read_embedded(root: Path) -> dict[str, Any]:
     from_last = config.get("timestep_spacing") == "trailing"
     schedule = "ends in pure noise" if ends_in_noise else "ends in nearly pure noise"
     return {
-        **{key: described[key] for key in ("weights_sha256", "scheduler", "scheduler_sha256")},
+        **{key: described[key] for key in ("weights_sha256", "scheduler", "scheduler_sha256", "view")},
+        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
         "prediction_type": prediction_type_of(pipeline.scheduler),
         "schedule": f"{schedule}, sampled from {'its last step' if from_last else 'near its last step'} on",
         "steps": inspect.signature(StableRestorePipeline.__call__).parameters["num_inference_steps"].default,
@@ -131,13 +133,17 @@ def has_model(root: Path) -> bool:
 
 def differences(document: dict[str, Any], embedded: dict[str, Any]) -> list[str]:
     """In what the measured model is another than the embedded one, in words."""
-    model, steps = document["model"], document["settings"]["steps"]
+    model = document["model"]
     found = [] if model["weights_sha256"] == embedded["weights_sha256"] else ["other weights"]
     if model["scheduler_sha256"] != embedded["scheduler_sha256"] or model["scheduler"] != embedded["scheduler"]:
         found.append(f"another scheduler ({model['scheduler']}, its settings included)")
     if model["prediction_type"] != embedded["prediction_type"]:
         found.append(f"another prediction ({model['prediction_type']})")
-    return found if steps == embedded["steps"] else [*found, f"other steps ({steps}, not {embedded['steps']})"]
+    if model["view"] != embedded["view"]:
+        found.append(f"another view ({model['view']}, not {embedded['view']})")
+    if model["dtype"] != embedded["dtype"]:
+        found.append(f"another number format ({model['dtype']}, not {embedded['dtype']})")
+    return found
 
 
 def faults(root: Path) -> list[str]:

@@ -5,13 +5,14 @@ from measurement_file import as_row
 from ldrestore.structures import MPERCEIVER_SET
 
 NAMES = [f"{letter}.png" for letter in "abcdefgh"]
-ENVIRONMENT = {"device": "the CPU", "machine": "x86_64", "packages": {"torch": "2.15"}}
+ENVIRONMENT = {"device": "the CPU", "machine": "x86_64", "threads": 2, "packages": {"torch": "2.15"}}
+COMMAND = "OMP_NUM_THREADS=2 python scripts/measure_stable.py tiny --val PICTURES"
 
 
 def row_of(values):
     """A row of all pictures, each metric with one value for all, or with one a picture."""
     spread = {metric: value if isinstance(value, list) else [value] * len(NAMES) for metric, value in values.items()}
-    return {**as_row(NAMES, spread), "environment": ENVIRONMENT}
+    return {**as_row(NAMES, spread), "environment": ENVIRONMENT, "command": COMMAND}
 
 
 def restoration(*, restored=25.0, plain=22.5, distance=0.2):
@@ -36,7 +37,15 @@ def stable_document():
             "dtype": "float32",
             "parts": {"vae": 1_000_000, "drm": 500_000},
         },
-        "settings": {"crop": 128, "severity": 0.5, "steps": 50, "seed": 0, "severities": [0.4], "solver_steps": 15},
+        "settings": {
+            "crop": 128,
+            "severity": 0.5,
+            "steps": 50,
+            "seed": 0,
+            "severities": [0.4],
+            "solver_steps": 15,
+            "own_steps": 50,
+        },
         "pictures": {name: str(index) for index, name in enumerate([*NAMES, "i.png"])},
         "rows": {
             "ceiling": {"round_trip": row_of({"psnr": [30.0, 32.0] * 4})},

@@ -112,18 +112,19 @@ def test_the_tokenizer_keeps_no_length_of_a_call(exports, tmp_path):
     assert "max_length" not in settings and settings["tokenizer_class"]
 
 
-def test_the_old_model_comes_back_if_the_new_one_cannot_take_its_place(exports, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt("no space left")])
+def test_the_old_model_comes_back_if_the_new_one_cannot_take_its_place(exports, tmp_path, monkeypatch, error):
     target, rename = tmp_path / "tiny_stable", Path.rename
     target.mkdir()
     (target / "model_index.json").write_text("the old one")
 
     def fail_once(self, other):
         if self.name == "tiny_stable" and self.parent != tmp_path:
-            raise OSError("no space left")
+            raise error
         return rename(self, other)
 
     monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(type(error), match="no space left"):
         embed(*exports, target)
     assert (target / "model_index.json").read_text() == "the old one"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny_stable"]

@@ -60,7 +60,7 @@ def test_models_are_measured_side_by_side(model, arguments):
     names, arguments.model = ["before", "after"], [place_of("before=a,b"), place_of("the new=a")]
     told = {"has_pairs": True, "command": command_line(arguments)}
     text = report(file.document(), names=names, **told)
-    assert 'KODAK24 --model before=EXPORT,DRM --model "the new=EXPORT" --base BASE --underwater UNDERWATER' in text
+    assert 'PICTURES --model before=EXPORT,DRM --model "the new=EXPORT" --base BASE --underwater UNDERWATER' in text
     degraded, plain = (rows["after"]["means"][f"{kind}_psnr"][0] for kind in ("input", "plain"))
     assert f"| jpeg(quality=10) | after | 1 | {degraded:.2f} / 0.500 | {plain:.2f} / 0.500 | – |" in text
     old = file.rows["rain"]["after"]["means"]
@@ -71,6 +71,22 @@ def test_models_are_measured_side_by_side(model, arguments):
     path = save_strip(assemble(model, model), arguments)
     with Image.open(path) as strip:
         assert strip.width == 24 and strip.height > 3 * 20
+
+
+def test_other_pairs_are_measured_anew_but_not_in_another_environment(model, arguments, scene, monkeypatch):
+    settings = {"crop": 16, "steps": 1, "seed": 0, "num_pairs": 1}
+    file = MeasurementFile(arguments.out / "adaptation.json", header_of([], settings=settings))
+    pipeline, distance = assemble(model, model), lambda images, gt: [0.5 for _ in images]
+    measure(file, "before", pipeline, arguments, distance)
+    first = file.row(REAL, "before")
+    to_photo(scene[:20, :24] // 3).save(arguments.underwater / "lq" / "fish.png", overwrite=True)
+    monkeypatch.setattr(measure_adaptation, "FEW_SHOT", ())
+    measure(file, "before", pipeline, arguments, distance)
+    second = file.row(REAL, "before")
+    assert second["pairs"] != first["pairs"] and second["means"] != first["means"]
+    second["pairs"], second["environment"] = "others", {**second["environment"], "device": "a GPU"}
+    with pytest.raises(ValueError, match="of another environment"):
+        measure(file, "before", pipeline, arguments, distance)
 
 
 def test_a_sample_is_decoded_twice(model, scene):

@@ -73,7 +73,17 @@ def test_sections_are_held_against_each_other_on_the_pictures_of_both(document):
     document["rows"]["prior"]["rain"] = as_row(["b.png", "z.png"], {"unsampled_psnr": [23.0, 0.0]})
     assert losses_without_sampling(document)["rain"] == {"b.png": 2.0}
     document["rows"]["solvers"]["rain"] = as_row(["z.png"], {"solver_psnr": [0.0]})
-    assert "rain" not in gaps_of_solvers(document["rows"])
+    assert "rain" not in gaps_of_solvers(document)
+
+
+def test_solvers_are_held_against_what_was_sampled_for_them_where_the_restoration_takes_other_steps(document):
+    document["settings"]["steps"] = 20
+    for name in MPERCEIVER_SET:
+        document["rows"]["solvers"][name] = row_of({"solver_psnr": 22.4, "own_psnr": 23.0})
+    assert gaps_of_solvers(document)["rain"]["a.png"] == pytest.approx(-0.6)
+    assert verdicts(document)[4] == (None, False)
+    del document["rows"]["restoration"]
+    assert verdicts(document)[4] == (None, False)
 
 
 def test_a_solver_that_is_far_better_is_not_within(document):

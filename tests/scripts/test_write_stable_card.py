@@ -5,7 +5,7 @@ import pytest
 from write_stable_card import CARD, MEASUREMENTS, MODEL, ROOT, TEMPLATE, faults, read_embedded, render
 
 from ldrestore.guides.loading_quietly import without_progress_bar
-from tests.scripts.stable_rows import stable_document
+from tests.scripts.stable_rows import COMMAND, stable_document
 from tests.tiny_stable import tiny_stable
 
 
@@ -26,7 +26,7 @@ def checkout(tmp_path, embedded, monkeypatch):
     monkeypatch.setattr("write_stable_card.read_embedded", lambda root: facts)  # loading takes long
     document = stable_document()
     document["model"] |= {key: facts[key] for key in ("weights_sha256", "scheduler", "scheduler_sha256")}
-    document["model"]["prediction_type"] = facts["prediction_type"]
+    document["model"] |= {key: facts[key] for key in ("prediction_type", "view", "dtype")}
     (tmp_path / TEMPLATE).parent.mkdir()
     template = (ROOT / TEMPLATE).read_text().replace("$training", "Long.").replace("$limits", "Many.")
     (tmp_path / TEMPLATE).write_text(template)
@@ -51,7 +51,7 @@ def test_what_was_just_written_is_up_to_date(checkout):
     assert faults(checkout) == []
     card = (checkout / CARD).read_text()
     assert "the noise, on a schedule that ends in nearly pure noise" in card
-    assert "| sampling | DDIMScheduler, 50 steps" in card and "Measured by `python scripts/measure_stable.py" in card
+    assert "| sampling | DDIMScheduler, 50 steps" in card and f"Measured by, paths by names:\n\n    {COMMAND}\n" in card
     assert "rain, haze, jpeg, one at a time" in card and "$" not in card
     assert (checkout / MEASUREMENTS).with_suffix(".md").read_text().startswith("# Measurements of tiny")
 
@@ -76,7 +76,8 @@ def test_other_figures_or_a_changed_card_are_found(checkout):
         ("model", "weights_sha256", "0", "are of other weights than"),
         ("model", "scheduler_sha256", "0", "are of another scheduler"),
         ("model", "prediction_type", "v_prediction", "are of another prediction (v_prediction)"),
-        ("settings", "steps", 20, "are of other steps (20, not 50)"),
+        ("model", "view", "another", "are of another view (another, not "),
+        ("model", "dtype", "bfloat16", "are of another number format (bfloat16, not float32)"),
     ],
 )
 def test_measurements_of_another_model_are_called_so(checkout, section, key, value, message):
@@ -85,6 +86,18 @@ def test_measurements_of_another_model_are_called_so(checkout, section, key, val
     write(checkout)
     (fault,) = faults(checkout)
     assert message in fault and message in (checkout / CARD).read_text()
+
+
+def test_the_steps_are_those_that_were_measured(checkout):
+    def in_twenty_steps(document):
+        del document["rows"]["solvers"]  # has nothing of its own to be held against
+        return {**document, "settings": {**document["settings"], "steps": 20}}
+
+    change(checkout, in_twenty_steps)
+    write(checkout)
+    assert faults(checkout) == []
+    card = (checkout / CARD).read_text()
+    assert "Sampled in 20 steps where nothing else is said." in card and "| sampling | DDIMScheduler, 50 steps" in card
 
 
 def test_texts_that_are_not_written_and_missing_measurements_are_named(checkout):
