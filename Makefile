@@ -61,6 +61,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_layers.py
 	$(BIN)/python scripts/check_limits.py
 	$(BIN)/python scripts/write_model_card.py --check
+	$(BIN)/python scripts/write_stable_card.py --check
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.installed-dev

@@ -27,7 +27,7 @@ PIPELINES = {
 """Class name in a folder's model_index.json to the class."""
 ENGINES = ("local", "onnx")
 """What computes: torch in this process, or onnxruntime."""
-LOAD_OPTIONS = ("device", "dtype", "engine")
+LOAD_OPTIONS = ("base", "device", "dtype", "engine")
 """Options of `restore` that choose how a model is loaded; the others go to the pipeline's call."""
 MAX_LOADED = 2
 """Models that `restore` keeps in memory."""
@@ -47,8 +47,8 @@ def restore(
         image: A path, PIL, numpy, torch, a photo, or a list of them; see `ldrestore.images.inputs.to_photos`.
         model: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository "owner/name" of
             the Hub. The last two models used stay in memory.
-        options: `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call, e.g.
-            `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
+        options: `base`, `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call,
+            e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
             self_ensemble, output_type.
 
     Raises:
@@ -57,20 +57,23 @@ def restore(
         WeightsError: the model is missing or damaged.
         OutOfMemoryError: not even the smallest tiles fit.
     """
-    location, pipeline_class = _locate(model)
+    base = options.pop("base", None)
+    location, pipeline_class = _locate(model, base)
     known = [name for name in inspect.signature(pipeline_class.__call__).parameters if name not in _NOT_OPTIONS]
     for name in options:
         if name not in (*known, *LOAD_OPTIONS):
             raise UnknownNameError(f"option of {pipeline_class.__name__}", name, [*known, *LOAD_OPTIONS])
     engine = _engine_of(options.pop("engine", "local"), model)
     device, dtype = _place_of(options.pop("device", "auto"), options.pop("dtype", None), engine=engine)
-    pipeline = _loaded(str(model), str(device), dtype, engine, _stamp(location))
+    stamp = (_stamp(location), () if base is None else _stamp(base))
+    pipeline = _loaded(str(model), None if base is None else str(base), str(device), dtype, engine, stamp)
     return pipeline(image, **options)
 
 
 def load_restorer(
     name_or_path: str | Path,
     *,
+    base: str | Path | None = None,
     device: "str | torch.device" = "auto",
     dtype: "str | torch.dtype | None" = None,
     engine: str = "local",
@@ -80,6 +83,8 @@ def load_restorer(
     Args:
         name_or_path: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository
             "owner/name" of the Hub.
+        base: Of a folder or repository of adapters alone: where the base is that they were trained upon, a folder, a
+            file or a repository. None for where they say it is.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or a device such as "cuda:1".
         dtype: Number format to compute in: a torch dtype or its name; None for float32.
         engine: "local" computes with torch. "onnx" computes with onnxruntime, on the CPU in float32; a model's network
@@ -89,19 +94,21 @@ def load_restorer(
         A pipeline of the model's track, e.g. `FastRestorePipeline`.
 
     Raises:
-        InputError: no such device, number format or engine.
+        InputError: no such device, number format or engine, or a base for a model that has its own.
         WeightsUnavailableError: no such model within reach.
         WeightsError: the model is damaged.
         MissingExtraError: the engine's packages are not installed.
         ExportError: the network cannot be exported.
     """
     engine = _engine_of(engine, name_or_path)
-    location, pipeline_class = _locate(name_or_path)
+    location, pipeline_class = _locate(name_or_path, base)
     chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
     if _is_exported(name_or_path):
         return pipeline_class.from_onnx(location)
     if engine == "onnx":
         _check_exportable(pipeline_class)
+    if base is not None:
+        return pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype).to(chosen_device)
     pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype)
     if engine == "onnx":
         from ldrestore.onnx_export import export_to_cache
@@ -150,24 +157,29 @@ _NOT_OPTIONS = frozenset({"self", "image", "return_dict"})
 
 
 @lru_cache(maxsize=MAX_LOADED)
-def _loaded(name: str, device: str, dtype: "torch.dtype", engine: str, stamp: tuple[Any, ...]) -> "DiffusionPipeline":
+def _loaded(
+    name: str, base: str | None, device: str, dtype: "torch.dtype", engine: str, stamp: tuple[Any, ...]
+) -> "DiffusionPipeline":
     """A loaded model, shared by calls; the stamp of its files makes a changed model another one."""
-    return load_restorer(name, device=device, dtype=dtype, engine=engine)
+    return load_restorer(name, base=base, device=device, dtype=dtype, engine=engine)
 
 
-def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
-    """Where a model lies, and the class of its pipeline.
+def _locate(name_or_path: str | Path, base: str | Path | None = None) -> tuple[str | Path, Any]:
+    """Where a model lies, and the class of its pipeline; a base is given for adapters alone.
 
     Raises:
+        InputError: a base is given for a model that has its own.
         WeightsUnavailableError: no such model within reach.
         WeightsError: its folder names a pipeline that is unknown here.
     """
     from ldrestore.weights import find_model_folder, read_json
 
-    if _is_exported(name_or_path):
+    if _is_exported(name_or_path) and base is None:
         return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
     location = embedded_folder(name_or_path) or name_or_path
-    if (Path(location) / ADAPTERS_FILE).is_file():
+    if base is not None:
+        _check_adapters(location)
+    if base is not None or (Path(location) / ADAPTERS_FILE).is_file():
         return location, resolve(PIPELINES["StableRestorePipeline"])
     try:
         folder = find_model_folder(location)
@@ -181,6 +193,17 @@ def _locate(name_or_path: str | Path) -> tuple[str | Path, Any]:
     if class_name not in PIPELINES:
         raise WeightsError(f"{folder} holds a {class_name}, which restores nothing here; known: {', '.join(PIPELINES)}")
     return location, resolve(PIPELINES[class_name])
+
+
+def _check_adapters(location: str | Path) -> None:
+    """Refuse a base for what needs none; of a repository only its loading tells.
+
+    Raises:
+        InputError: it is the folder or file of a whole model.
+    """
+    path = Path(location)
+    if path.exists() and not (path / ADAPTERS_FILE).is_file():
+        raise InputError(f"{path.name} is a whole model, and base is for adapters alone; leave the base out")
 
 
 def _stamp(location: str | Path) -> tuple[Any, ...]:

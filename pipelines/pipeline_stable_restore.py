@@ -188,7 +188,8 @@ class StableRestorePipeline(DiffusionPipeline):
             base: A folder of diffusers, a Hub repository, or a single file; see `load_base`. None for where the
                 adapters say it is, and its mirrors.
             adapters: Folder or Hub repository of what `save_adapters` wrote.
-            image_encoder: Folder or repository of CLIP's vision tower; None for the adapters' own.
+            image_encoder: Folder or repository of CLIP's vision tower; None for that of the base that is given, or
+                for the adapters' own.
             dtype: Number format of the networks; None for float32.
             revision: Branch, tag or commit of the adapters' repository.
             local_files_only: Whether only the cache of the Hub is looked into.
@@ -208,7 +209,8 @@ class StableRestorePipeline(DiffusionPipeline):
             local_files_only=local_files_only,
             sizes=sizes,
         )
-        tower = image_encoder or pointer["base"]["image_encoder"] or DEFAULT_TOWER
+        own = None if base is None else tower_of_base(base)
+        tower = image_encoder or own or pointer["base"]["image_encoder"] or DEFAULT_TOWER
         parts["image_encoder"] = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
         check_base(parts, pointer)
         pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})

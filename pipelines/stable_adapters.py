@@ -16,6 +16,7 @@ from ldrestore.pipelines.stable_exports import load_part
 from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready
 from ldrestore.pipelines.stable_parts import OUR_PARTS
 from ldrestore.pipelines.weight_hashes import cached_hash
+from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.weights import find_folder, read_json
 
 ADAPTERS_FILE = "adapters.json"
@@ -149,7 +150,7 @@ def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any]) -> None:
                 f"these adapters are another base's: their {name} has other weights than the one given; use the base "
                 f"they were trained upon ({known})"
             )
-    own = parts["scheduler"].config.prediction_type
+    own = prediction_type_of(parts["scheduler"])
     if own != base["prediction_type"]:
         raise WeightsError(
             f"these adapters are of a base that predicts {base['prediction_type']}, the one given predicts {own}; name "
@@ -180,7 +181,7 @@ def _pointer(parts: Mapping[str, Any], name: str | None) -> dict[str, Any]:
         "name": name,
         "mirrors": mirrors,
         "licence": None if record is None else record.licence,
-        "prediction_type": parts["scheduler"].config.prediction_type,
+        "prediction_type": prediction_type_of(parts["scheduler"]),
         "image_encoder": tower,
     }
 

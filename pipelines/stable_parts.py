@@ -25,6 +25,12 @@ OPTIONAL_PARTS = ("tokenizer", "cm_adapter", "textual_prompts", "ir_adapter", "i
 
 NEEDED_PARTS = ("vae", "unet", "text_encoder", "image_encoder", "scheduler", "predictor")
 
+GROW_REFINEMENT = (
+    ", or grow the module by what it lacks, with init_from in a run of the refiner, as "
+    "configs/stable/refiner_few_shot.yaml and configs/stable/tiny_refiner_few_shot_cpu.yaml do"
+)
+"""What helps where adapters grew, and the refinement module did not."""
+
 SDXL_WIDTH = 2048
 """Cross-attention width of SDXL; 768 is Stable Diffusion 1, 1024 is 2."""
 
@@ -78,11 +84,12 @@ def _check_names(parts: Mapping[str, Any]) -> None:
     expected = list(parts["predictor"].config["degradations"])
     for name in ("cm_adapter", "textual_prompts", "ir_adapter", "drm"):
         part = parts.get(name)
-        if part is not None and list(part.config["degradations"]) != expected:
-            raise WeightsError(
-                f"{name} knows {', '.join(part.config['degradations'])}, the predictor {', '.join(expected)}; "
-                "take all parts from one model"
-            )
+        if part is None or list(part.config["degradations"]) == expected:
+            continue
+        known = list(part.config["degradations"])
+        is_earlier = name == "drm" and known == expected[: len(known)]
+        advice = f"take all parts from one model{GROW_REFINEMENT if is_earlier else ''}"
+        raise WeightsError(f"{name} knows {', '.join(known)}, the predictor {', '.join(expected)}; {advice}")
 
 
 def _check_widths(parts: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@
 
 The weights are rounded to float16, which halves the files; `StableRestorePipeline` computes in float32 unless told
 otherwise. The new folder is loaded again and held against the rounded weights before it takes the place of the old one;
-of that, the card stays as it is until it is written anew.
+of that, the card stays as it is until it is written anew. Its ldrestore.json tells the SHA-256 of every weight file
+that it was made of.
 """
 
 import argparse
@@ -38,6 +39,8 @@ LARGEST_MODEL = 16_000_000
 """Bytes that all files may have together, the card among them."""
 PACKAGED = {".json", ".safetensors", ".md"}
 """Suffixes of the files that a wheel takes along."""
+LEFTOVER = "max_length"
+"""Of a tokenizer's settings: what a call asked for, no trait of the tokenizer."""
 REFINER = "drm"
 """The part that a run of its own trains."""
 
@@ -99,12 +102,12 @@ def embed(base: Path, adapters: Path, refiner: Path | None, target: Path) -> Sta
             "weights_licence": "Apache-2.0",
         }
         (written / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+        _clean_tokenizer(written)
         if (target / CARD).is_file():
             shutil.copy(target / CARD, written / CARD)
         _check_files(written)
         _check_weights(StableRestorePipeline.from_pretrained(written), rounded)
-        shutil.rmtree(target, ignore_errors=True)
-        written.rename(target)
+        _take_place(written, target, aside=Path(folder) / "old")
     return StableRestorePipeline.from_pretrained(target)
 
 
@@ -165,12 +168,42 @@ def _check_weights(loaded: StableRestorePipeline, rounded: dict[str, dict[str, T
                 raise ValueError(f"loaded again, {key} of {name} is not what was written")
 
 
+def _take_place(written: Path, target: Path, *, aside: Path) -> None:
+    """Put a finished folder where another may lie, which comes back if that fails or is interrupted.
+
+    Raises:
+        OSError: it does.
+    """
+    if not target.exists():
+        written.rename(target)
+        return
+    try:
+        target.rename(aside)
+        written.rename(target)
+    except BaseException:  # Ctrl-C, too: nobody else would bring the old one back
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        raise
+
+
+def _clean_tokenizer(folder: Path) -> None:
+    """Take the length that texts were last cut to out of the tokenizer's settings; its own limit stands beside it."""
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if settings.pop(LEFTOVER, None) is not None:
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def _hashes_of_exports(base: Path, adapters: Path, refiner: Path | None) -> dict[str, str]:
-    """SHA-256 of the weight files of the exports, by part."""
+    """SHA-256 of the weight files that were taken, by part and name; of two exports with a part, the later one's."""
     places = {name: base for name in ("vae", "unet", *TRANSFORMERS_PARTS)}
-    places |= {name: refiner if name == REFINER else adapters for name in OUR_PARTS}
-    files = {name: sorted((place / name).glob("*.safetensors")) for name, place in places.items() if place is not None}
-    return {name: hash_of_file(path) for name, paths in files.items() for path in paths}
+    for export in (adapters, refiner):
+        if export is not None:
+            places |= {name: export for name in OUR_PARTS if (export / name / "config.json").is_file()}
+    files = [path for name, place in places.items() for path in sorted((place / name).glob("*.safetensors"))]
+    return {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in files}
 
 
 def _report(pipeline: StableRestorePipeline, folder: Path) -> None:
@@ -199,7 +232,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         pipeline = embed(arguments.base, arguments.adapters, arguments.refiner, arguments.out)
-    except (LDRestoreError, ValueError) as error:
+    except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
     _report(pipeline, arguments.out)
 

@@ -4,15 +4,21 @@ r"""Measure what few-shot adaptation gains and costs, and what the model does un
     ldrestore train configs/stable/tiny_adapters_few_shot_cpu.yaml data.folders='[PICTURES]' validation.folder=KODAK24
     ldrestore train configs/stable/tiny_adapters_few_shot_cpu.yaml data.folders='[PICTURES]' \
         validation.folder=KODAK24 train_shared=false run.output_dir=runs/stable/tiny_adapters_few_shot_cpu_rows
+    ldrestore train configs/stable/tiny_refiner_few_shot_cpu.yaml data.folders='[PICTURES]' validation.folder=KODAK24
+    ldrestore train configs/stable/tiny_refiner_few_shot_cpu.yaml data.folders='[PICTURES]' \
+        validation.folder=KODAK24 adapters=runs/stable/tiny_adapters_few_shot_cpu_rows/export \
+        run.output_dir=runs/stable/tiny_refiner_few_shot_rows
     python scripts/measure_adaptation.py KODAK24 --underwater UNDERWATER --base runs/stable/tiny_unet_cpu/export \
+        --out docs/stable \
         --model before=runs/stable/tiny_adapters_cpu/export,runs/stable/tiny_refiner_cpu/export \
-        --model after=runs/stable/tiny_adapters_few_shot_cpu/export \
-        --model "new rows alone"=runs/stable/tiny_adapters_few_shot_cpu_rows/export --out docs/stable
+        --model after=runs/stable/tiny_adapters_few_shot_cpu/export,runs/stable/tiny_refiner_few_shot_cpu/export \
+        --model rows=runs/stable/tiny_adapters_few_shot_cpu_rows/export,runs/stable/tiny_refiner_few_shot_rows/export
 
 A model is NAME=EXPORT of a run of stage 1, with its predictor, and after a comma the folder of a DRM that knows the
-same degradations. UNDERWATER has real pairs in `lq` and `gt`. Writes adaptation.json, row by row, adaptation.md, and a
-strip of the first model's pictures, underwater.jpg. Interrupted, it goes on where it stopped; rows of other weights are
-measured anew, those of other pictures or settings only with `--fresh`.
+same degradations. UNDERWATER has real pairs in `lq` and `gt`. Writes adaptation.json, picture by picture, the report
+adaptation.md, and a strip of the first model's pictures, underwater.jpg. Interrupted, it goes on where it stopped; rows
+of other weights or other real pairs are measured anew, those of other clean pictures, settings, devices or packages
+only with `--fresh`. The report tells of the models named now; what was measured of others stays in the file.
 
 Protocol "uint8", see `stable_exports`; nobody tells the model what is wrong. One sample is drawn a picture, and decoded
 without the DRM, and with it where there is one. Needs the extra `metrics` (ST-LPIPS).
@@ -20,27 +26,20 @@ without the DRM, and with it where there is one. Needs the extra `metrics` (ST-L
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured_rows import FOLDER, WRONG_INPUT, check_settings, command_of, header_of, measure_row, told
 from measurement_file import MeasurementFile, Row
 from perceptual_distance import ShiftTolerantDistance
 from picture_grid import labelled, save_within
 from picture_pairs import SEVERITY, list_paths, real_pairs
 from PIL import Image
-from stable_exports import (
-    WRONG_INPUT,
-    Distance,
-    Sampling,
-    assemble,
-    at_half,
-    centred_pairs,
-    decoded,
-    header_of,
-    measure_row,
-)
+from stable_exports import Distance, Sampling, assemble, at_half, centred_pairs, decoded, identity, measure_of
 
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
@@ -87,16 +86,27 @@ def measure(
     paths, sampling = chosen_paths(arguments), Sampling(steps=arguments.steps, seed=arguments.seed)
     recipes = {**{recipe: recipe for recipe in FEW_SHOT}, **{known: at_half(known) for known in MPERCEIVER_SET}}
     rows = {title: centred_pairs(paths, recipe, crop=arguments.crop) for title, recipe in recipes.items()}
+    same = identity(pipeline, sampling)
     rows[SYNTHETIC] = centred_pairs(paths, at_half("underwater"), crop=arguments.crop)
     if arguments.underwater is not None:
         rows[REAL] = real_pairs(arguments.underwater, limit=arguments.num_pairs)
+    values_of = measure_of(pipeline, sampling=sampling, distance=distance)
     for title, pairs in rows.items():
-        measure_row(file, title, name, pipeline=pipeline, pairs=pairs, sampling=sampling, distance=distance)
+        of_pairs = {"pairs": hash_of_pairs(arguments)} if title == REAL else {}
+        measure_row(file, title, name, pairs=pairs, measure=values_of, same=same | of_pairs)
 
 
 def chosen_paths(arguments: argparse.Namespace) -> list[Path]:
     """The clean pictures that are taken."""
     return list_paths(arguments.folder)[: arguments.num_pictures]
+
+
+def hash_of_pairs(arguments: argparse.Namespace) -> str:
+    """Of the real pairs that are taken: their names and pixels."""
+    digest = sha256()
+    for pair in real_pairs(arguments.underwater, limit=arguments.num_pairs):
+        digest.update(pair.name.encode() + pair.lq.tobytes() + pair.gt.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def save_strip(pipeline: StableRestorePipeline, arguments: argparse.Namespace, *, columns: int = 4) -> Path:
@@ -118,15 +128,33 @@ def save_strip(pipeline: StableRestorePipeline, arguments: argparse.Namespace, *
     return path
 
 
-def report(document: dict[str, Any]) -> str:
-    """The rows as Markdown."""
-    settings, sections = document["settings"], document["rows"]
+def told_rows(document: dict[str, Any], names: Sequence[str], *, has_pairs: bool) -> dict[str, dict[str, Row]]:
+    """Rows by title and model, of the models and data that were measured now."""
+    titles = [title for title in document["rows"] if title != REAL or has_pairs]
+    rows = {
+        title: {name: document["rows"][title][name] for name in names if name in document["rows"][title]}
+        for title in titles
+    }
+    return {title: section for title, section in rows.items() if section}
+
+
+def report(document: dict[str, Any], *, names: Sequence[str], has_pairs: bool, command: str) -> str:
+    """The rows as Markdown.
+
+    Args:
+        document: Header and rows.
+        names: Models that were measured now, or found to be up to date; the others are not told.
+        has_pairs: Whether real pairs were.
+        command: That made it.
+    """
+    settings, sections = document["settings"], told_rows(document, names, has_pairs=has_pairs)
+    places = dict.fromkeys(told(row.get("environment")) for section in sections.values() for row in section.values())
     few = {title: sections[title] for title in FEW_SHOT if title in sections}
     zero = {title: sections[title] for title in (REAL, SYNTHETIC) if title in sections}
     lines = [
         "# Degradations that the model was not trained on",
         "",
-        "Generated by `python scripts/measure_adaptation.py`.",
+        f"Generated by `{command}` (paths by names).",
         "",
         f"{len(document['pictures'])} clean pictures, squares of {settings['crop']} pixels at their centres; "
         f"{settings['steps']} steps, seed {settings['seed']}; nobody tells the model",
@@ -152,19 +180,20 @@ def report(document: dict[str, Any]) -> str:
     ]
     if REAL in zero:
         lines += ["", f"![underwater, restored, reference]({STRIP})"]
+    lines += [line for place in places for line in ("", f"Computed on {place}.")]
     return "\n".join(lines) + "\n"
 
 
 def _table(sections: dict[str, dict[str, Row]]) -> list[str]:
     """Degraded, restored, and restored with the DRM, a line a degradation and model."""
     lines = [
-        "| | model | degraded | restored | with the DRM |",
-        "|---|---|---|---|---|",
+        "| | model | pictures | degraded | restored | with the DRM |",
+        "|---|---|---|---|---|---|",
     ]
     for title, rows in sections.items():
         for name, row in rows.items():
             cells = " | ".join(_cell(row, kind) for kind in ("input", "plain", "refined"))
-            lines.append(f"| {title} | {name} | {cells} |")
+            lines.append(f"| {title} | {name} | {len(row['names'])} | {cells} |")
     return lines
 
 
@@ -179,14 +208,25 @@ def _cell(row: Row, kind: str) -> str:
 def _old(sections: dict[str, dict[str, Row]]) -> list[str]:
     """Means over the old degradations, a line a model that has them all."""
     known = [sections[name] for name in MPERCEIVER_SET if name in sections]
-    lines = ["| model | degraded | restored | with the DRM |", "|---|---|---|---|"]
+    lines = ["| model | pictures | degraded | restored | with the DRM |", "|---|---|---|---|---|"]
     for name in known[0] if len(known) == len(MPERCEIVER_SET) else ():
         rows = [section[name]["means"] for section in known if name in section]
+        counts = sorted({len(section[name]["names"]) for section in known if name in section})
         if len(rows) == len(known):
             kinds = [f"{kind}_psnr" for kind in ("input", "plain", "refined")]
             cells = [f"{np.mean([row[kind][0] for row in rows]):.2f}" if kind in rows[0] else "–" for kind in kinds]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {' to '.join(map(str, counts))} | {' | '.join(cells)} |")
     return lines
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """The command that makes the report, folders by names."""
+    models = [f"{place.name}=EXPORT{',DRM' if place.drm else ''}" for place in arguments.model]
+    words = " ".join(f'--model "{model}"' if " " in model else f"--model {model}" for model in models)
+    folders = {"base": "BASE", "underwater": "UNDERWATER" if arguments.underwater else None, "out": "OUT"}
+    names = ("num_pictures", "num_pairs", "crop", "steps", "seed", "device")
+    options = {name: getattr(arguments, name) for name in names}
+    return command_of("measure_adaptation", FOLDER, words, options=folders | options)
 
 
 def main() -> None:
@@ -203,11 +243,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--fresh", action="store_true", help="drop rows of other pictures or settings")
+    fresh = "drop rows of other pictures or settings; measure those of other devices, threads or packages anew"
+    parser.add_argument("--fresh", action="store_true", help=fresh)
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed", "num_pairs")}
     try:
-        header = header_of(chosen_paths(arguments), settings=settings, device=arguments.device)
+        check_settings(arguments)
+        if not chosen_paths(arguments):
+            raise ValueError(f"{arguments.folder} holds no pictures; name a folder of clean ones")
+        header = header_of(chosen_paths(arguments), settings=settings)
         file = MeasurementFile(arguments.out / "adaptation.json", header, may_drop=arguments.fresh)
         distance = ShiftTolerantDistance(arguments.device)
         for number, place in enumerate(arguments.model):
@@ -215,10 +259,14 @@ def main() -> None:
             measure(file, place.name, pipeline, arguments, distance)
             if number == 0 and arguments.underwater is not None:
                 save_strip(pipeline, arguments)
+        names, has_pairs = [place.name for place in arguments.model], arguments.underwater is not None
+        if left_out := sorted({name for rows in file.rows.values() for name in rows} - set(names)):
+            print(f"not told, since not named now: {', '.join(left_out)}")
+        text = report(file.document(), names=names, has_pairs=has_pairs, command=command_line(arguments))
+        (arguments.out / "adaptation.md").write_text(text, encoding="utf-8")
     except WRONG_INPUT as error:
         sys.exit(str(error))
-    (arguments.out / "adaptation.md").write_text(report(file.document()), encoding="utf-8")
-    print(report(file.document()))
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Measure a model of the stable track: the autoencoder's ceiling, predictor, restoration, prior, DRM and solvers.
 
-    python scripts/measure_stable.py ldrestore-tiny-stable --val KODAK24_FOLDER --out docs/stable/measurements.json
+    python scripts/measure_stable.py ldrestore-tiny-stable --val PICTURES --out docs/stable/measurements.json
 
 writes the JSON picture by picture and, at the end, the tables beside it (.md). Interrupted, it goes on where it
-stopped, and a larger `--num-pictures` adds pictures to what is there. `--only` names sections; "prior" and "solvers"
-are held against "restoration", which tells what the DRM adds, too. `--fresh` measures the named sections anew, and
-drops all rows of other weights, pictures or settings, which it otherwise refuses to do.
+stopped, and a larger `--num-pictures` adds pictures to what is there. `--only` names sections; "prior" is held
+against "restoration", which tells what the DRM adds, too. "solvers" is held against the model's own scheduler in 50
+steps: with `--steps 50` that is "restoration" without the DRM, otherwise it is sampled for that section. `--fresh`
+measures the named sections anew, and drops all rows of other weights, pictures or settings, which it otherwise refuses
+to do; each row knows the command, device, CPU threads and packages that it was computed with, and is only added to with
+the same device, threads and packages.
 
 Protocol "uint8": the square at the centre of a clean 8-bit picture is degraded, clipped and rounded to 8 bits, restored
 without being told what is wrong, rounded to 8 bits; PSNR over all RGB pixels of a picture with a data range of 255.
@@ -24,11 +27,22 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler
-from measurement_file import MeasurementFile, extended
+from measured_rows import (
+    DIGITS,
+    FOLDER,
+    WRONG_INPUT,
+    check_settings,
+    command_of,
+    environment_of,
+    extend_row,
+    header_of,
+    known_row,
+)
+from measurement_file import MeasurementFile, Row, extended
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
-from stable_exports import WRONG_INPUT, Sampling, decoded, environment_of
+from stable_exports import Sampling, decoded
 from stable_gates import judge_stable
 from stable_tables import stable_report
 
@@ -37,15 +51,17 @@ from ldrestore.images.files import read_photo
 from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.restorers import load_restorer
+from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.weights import hash_of_file
 
 SEVERITIES = (0.4, 0.7, 1.0)
 """At which the predictor is tested."""
 SOLVER_STEPS = 15
 """Of DPM-Solver++."""
-DIGITS = 4
-"""After the point, of all values that are kept."""
+OWN_STEPS = 50
+"""Of the model's own scheduler, which that is held against."""
+SETTINGS = ("crop", "severity", "steps", "seed")
+"""Options that all rows share."""
 INTACT = "clean"
 """The recipe that leaves a picture as it is."""
 
@@ -68,12 +84,24 @@ class Bench:
     """Of the model's own scheduler."""
     seed: int
     """Of the sampling."""
+    command: str
+    """That measures; each row tells its own."""
     degradations: Sequence[str] = MPERCEIVER_SET
     """Those that are measured."""
     device: str = "cpu"
     """Where the perceptual distance is computed."""
     known_pairs: dict[tuple[str, str], Pair] = field(default_factory=dict)
     """Pairs by file and recipe, made once for all sections."""
+
+    @property
+    def same(self) -> dict[str, Any]:
+        """What a stored row must share with this bench, beside the header."""
+        return {"environment": environment_of(str(self.pipeline._execution_device))}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a row holds beside the values of its pictures."""
+        return {**self.same, "command": self.command}
 
     def pair(self, path: Path, recipe: str) -> Pair:
         """A picture, and itself degraded; with the recipe "clean" twice itself."""
@@ -114,21 +142,22 @@ def measure_ceiling(bench: Bench) -> None:
     def round_trip(pair: Pair) -> dict[str, float]:
         return {"psnr": psnr(bench.restore(pair.lq, strength=0.0, refine=False), pair.gt)}
 
-    measure_row(bench, "ceiling", "round_trip", recipe=INTACT, measure=round_trip)
+    measure_recipe(bench, "ceiling", "round_trip", recipe=INTACT, measure=round_trip)
 
 
 def measure_predictor(bench: Bench) -> None:
     """One row a degradation: how often its name is the surest one, and which one is, at each severity."""
     for degradation in bench.degradations:
-        for path in missing(bench, "predictor", degradation):
+        old, paths = known_and_missing(bench, "predictor", degradation)
+        for path in paths:
             pairs = {severity: bench.pair(path, recipe_of(degradation, severity)) for severity in SEVERITIES}
             named = {f"{severity:g}": surest_name(bench.pipeline, pair.lq) for severity, pair in pairs.items()}
-            old = bench.file.row("predictor", degradation)
             share = sum(name == degradation for name in named.values()) / len(named)
-            row = extended(old, path.name, {"top1": share}, digits=DIGITS)
+            row = {**extended(old, path.name, {"top1": share}, digits=DIGITS), **bench.kept}
             seen = old["predicted"] if old else {severity: [] for severity in named}
             row["predicted"] = {severity: [*seen[severity], name] for severity, name in named.items()}
             bench.file.add("predictor", degradation, row)
+            old = row
             print("predictor", degradation, path.name, named, flush=True)
 
 
@@ -169,12 +198,19 @@ def measure_prior(bench: Bench) -> None:
 
 
 def measure_solvers(bench: Bench) -> None:
-    """One row a degradation: DPM-Solver++ in few steps, without the DRM."""
+    """One row a degradation: DPM-Solver++ in few steps, without the DRM; and what it is held against.
+
+    That is the model's own scheduler in 50 steps, which "restoration" has already where it takes so many.
+    """
 
     def restore(pair: Pair) -> dict[str, float]:
         with dpm_solver(bench.pipeline):
             restored = bench.restore(pair.lq, num_inference_steps=SOLVER_STEPS, refine=False)
-        return {"solver_psnr": psnr(restored, pair.gt)}
+        values = {"solver_psnr": psnr(restored, pair.gt)}
+        if bench.steps == OWN_STEPS:
+            return values
+        own = bench.restore(pair.lq, num_inference_steps=OWN_STEPS, refine=False)
+        return values | {"own_psnr": psnr(own, pair.gt)}
 
     measure_degradations(bench, "solvers", restore)
 
@@ -197,31 +233,29 @@ def measure_clean(bench: Bench) -> None:
         plain, restored = bench.restore_both(pair.lq)
         return {"plain_psnr": psnr(plain, pair.gt), "restored_psnr": psnr(restored, pair.gt)}
 
-    measure_row(bench, "clean", INTACT, recipe=INTACT, measure=restore)
+    measure_recipe(bench, "clean", INTACT, recipe=INTACT, measure=restore)
 
 
 def measure_degradations(bench: Bench, section: str, measure: Callable[[Pair], dict[str, float]]) -> None:
     """One row a degradation, at the bench's severity."""
     for degradation in bench.degradations:
         recipe = recipe_of(degradation, bench.severity)
-        measure_row(bench, section, degradation, recipe=recipe, measure=measure)
+        measure_recipe(bench, section, degradation, recipe=recipe, measure=measure)
 
 
-def measure_row(
+def measure_recipe(
     bench: Bench, section: str, name: str, *, recipe: str, measure: Callable[[Pair], dict[str, float]]
 ) -> None:
-    """Measure the pictures that a row lacks, and keep each."""
-    for path in missing(bench, section, name):
-        values = measure(bench.pair(path, recipe))
-        row = extended(bench.file.row(section, name), path.name, values, digits=DIGITS)
-        bench.file.add(section, name, row)
-        print(section, name, path.name, {key: round(value, 3) for key, value in values.items()}, flush=True)
+    """One row, over the bench's pictures."""
+    row, paths = known_and_missing(bench, section, name)
+    pairs = (bench.pair(path, recipe) for path in paths)
+    extend_row(bench.file, section, name, row=row, pairs=pairs, measure=measure, kept=bench.kept)
 
 
-def missing(bench: Bench, section: str, name: str) -> list[Path]:
-    """The pictures that a row lacks."""
-    row = bench.file.row(section, name)
-    return [path for path in bench.paths if row is None or path.name not in row["names"]]
+def known_and_missing(bench: Bench, section: str, name: str) -> tuple[Row | None, list[Path]]:
+    """A row and the pictures that it lacks; None and all of them for one that is to be measured anew."""
+    row = known_row(bench.file, section, name, same=bench.same)
+    return row, [path for path in bench.paths if row is None or path.name not in row["names"]]
 
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
@@ -235,21 +269,15 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
 """In the order in which they are measured."""
 
 
-def header_of(pipeline: Any, paths: list[Path], *, settings: dict[str, Any]) -> dict[str, Any]:
-    """What all rows share: protocol, model, settings and pictures."""
+def described_model(pipeline: Any) -> dict[str, Any]:
+    """What the header tells of a model."""
     described = describe_pipeline(pipeline)
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     return {
-        "protocol": "uint8",
-        "model": {
-            **{key: described[key] for key in ("name", "weights_sha256", "scheduler", "scheduler_sha256", "view")},
-            "prediction_type": pipeline.scheduler.config.prediction_type,
-            "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
-            "parts": {name: sum(value.numel() for value in part.parameters()) for name, part in networks.items()},
-        },
-        "settings": {**settings, "severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS},
-        "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
-        "environment": environment_of(str(pipeline._execution_device)),
+        **{key: described[key] for key in ("name", "weights_sha256", "scheduler", "scheduler_sha256", "view")},
+        "prediction_type": prediction_type_of(pipeline.scheduler),
+        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "parts": {name: sum(value.numel() for value in part.parameters()) for name, part in networks.items()},
     }
 
 
@@ -259,36 +287,47 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
     Raises:
         ValueError: the model is of another track, there are no pictures, or the rows are of others.
     """
+    check_settings(arguments)
+    paths = list_paths(arguments.val)
+    if not paths:
+        raise ValueError(f"{arguments.val} holds no pictures; name a folder of clean ones")
     pipeline = load_restorer(arguments.model, device=arguments.device, dtype=arguments.dtype)
     if type(pipeline).__name__ != "StableRestorePipeline":
         raise ValueError(f"{arguments.model} is a {type(pipeline).__name__}; name a model of the stable track")
     pipeline.set_progress_bar_config(disable=True)
-    paths = list_paths(arguments.val)
-    if arguments.crop < 8 or (arguments.num_pictures is not None and arguments.num_pictures < 1):
-        raise ValueError(
-            f"expected --crop >= 8 and --num-pictures >= 1, got {arguments.crop}, {arguments.num_pictures}"
-        )
-    if not paths:
-        raise ValueError(f"{arguments.val} holds no pictures; name a folder of clean ones")
-    settings = {name: getattr(arguments, name) for name in ("crop", "severity", "steps", "seed")}
-    header = header_of(pipeline, paths, settings=settings)
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    more = {"severities": list(SEVERITIES), "solver_steps": SOLVER_STEPS, "own_steps": OWN_STEPS}
+    model = described_model(pipeline)
+    header = header_of(paths, settings=settings | more, model=model)
     return Bench(
         pipeline=pipeline,
         paths=paths[: arguments.num_pictures],
         file=MeasurementFile(arguments.out, header, may_drop=arguments.fresh),
+        command=command_line(arguments, name=model["name"]),
         degradations=arguments.degradations,
         device=str(pipeline._execution_device),
         **settings,
     )
 
 
+def command_line(arguments: argparse.Namespace, *, name: str) -> str:
+    """The command that measures rows, model, folder and file by names.
+
+    Args:
+        arguments: Of the command line.
+        name: Of the model.
+    """
+    is_whole = {"degradations": MPERCEIVER_SET, "only": SECTIONS}
+    chosen = {key: given for key, all_ in is_whole.items() if set(given := getattr(arguments, key)) != set(all_)}
+    names = ("num_pictures", *SETTINGS, "device", "dtype")
+    options = {key: getattr(arguments, key) for key in names}
+    return command_of("measure_stable", name, options={"val": FOLDER, "out": arguments.out.name, **options, **chosen})
+
+
 def write_tables(file: MeasurementFile) -> None:
     """The tables beside the file of measurements."""
-    settings = file.header["settings"]
-    options = " ".join(f"--{name} {settings[name]:g}" for name in ("crop", "severity", "steps", "seed"))
-    command = f"python scripts/measure_stable.py {file.header['model']['name']} --val PICTURES --out JSON {options}"
     file.path.parent.mkdir(parents=True, exist_ok=True)
-    file.path.with_suffix(".md").write_text(stable_report(file.document(), command=command), encoding="utf-8")
+    file.path.with_suffix(".md").write_text(stable_report(file.document()), encoding="utf-8")
 
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -299,7 +338,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the .json file; the tables are written beside it")
     parser.add_argument("--num-pictures", type=int, help="only the first so many pictures")
     parser.add_argument("--crop", type=int, default=256, help="side of the square at the centre, in pixels")
-    parser.add_argument("--steps", type=int, default=50, help="of the model's own scheduler")
+    parser.add_argument("--steps", type=int, default=50, help="of the restoration, by the model's own scheduler")
     parser.add_argument("--severity", type=float, default=SEVERITY, help="of what is restored")
     parser.add_argument("--seed", type=int, default=0, help="of the sampling")
     parser.add_argument("--degradations", nargs="+", default=list(MPERCEIVER_SET), metavar="NAME")

@@ -7,9 +7,10 @@ r"""Measure the rows of MPerceiver's Table 9 and write them as a table: what bra
         --predictor runs/stable/tiny_estimator_cpu/export --rows runs/stable/ablations \
         --drm runs/stable/tiny_refiner_cpu/export --out docs/stable
 
-writes ablations.json, row by row, and ablations.md. Interrupted, it goes on where it stopped; rows of other weights are
-measured anew, those of other pictures or settings only with `--fresh`. A row whose run is missing is left out, and the
-table says so. Protocol "uint8" at severity 0.5, see `stable_exports`. Needs the extra `metrics` (ST-LPIPS).
+writes ablations.json, picture by picture, and ablations.md. Interrupted, it goes on where it stopped; rows of other
+weights are measured anew, those of other pictures, settings, devices or packages only with `--fresh`. A row whose
+run is missing is left out, and the table says so; what was measured of it earlier stays in the file, but is not told.
+Protocol "uint8" at severity 0.5, see `stable_exports`. Needs the extra `metrics` (ST-LPIPS).
 
 Rows without the visual branch do not see the damaged picture but in the text, and a sample from pure noise has nothing
 of its layout. The paper does not say what its baseline starts from; a PSNR of 16.49 dB cannot come from pure noise.
@@ -24,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measurement_file import MeasurementFile
+from measured_rows import FOLDER, WRONG_INPUT, check_settings, command_of, header_of, measure_row, told
+from measurement_file import MeasurementFile, Row
 from perceptual_distance import ShiftTolerantDistance
 from picture_pairs import SEVERITY, list_paths
-from stable_exports import WRONG_INPUT, Distance, Sampling, assemble, at_half, centred_pairs, header_of, measure_row
+from stable_exports import Distance, Sampling, assemble, at_half, centred_pairs, identity, measure_of
 
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
@@ -110,20 +112,25 @@ def pipeline_of(row: TableRow, arguments: argparse.Namespace) -> StableRestorePi
     return pipeline
 
 
-def measure(file: MeasurementFile, arguments: argparse.Namespace, *, distance: Distance) -> None:
-    """All rows whose runs are there, each over all degradations."""
+def measure(file: MeasurementFile, arguments: argparse.Namespace, *, distance: Distance) -> list[str]:
+    """All rows whose runs are there, each over all degradations; gives their names."""
+    measured = []
     paths = list_paths(arguments.folder)[: arguments.num_pictures]
     for name, row in ROWS.items():
         lacking = missing_of(row, arguments)
         if lacking is not None:
-            print(f"{name}: left out, {lacking}")
+            kept = "; rows that were measured of it earlier are not told" if name in file.rows else ""
+            print(f"{name}: left out, {lacking}{kept}")
             continue
+        measured.append(name)
         strength = 1.0 if "ir_adapter" in row.parts else arguments.strength
         sampling = Sampling(steps=arguments.steps, strength=strength, seed=arguments.seed)
         pipeline = pipeline_of(row, arguments)
         for degradation in MPERCEIVER_SET:
             pairs = centred_pairs(paths, at_half(degradation), crop=arguments.crop)
-            measure_row(file, name, degradation, pipeline=pipeline, pairs=pairs, sampling=sampling, distance=distance)
+            values_of = measure_of(pipeline, sampling=sampling, distance=distance)
+            measure_row(file, name, degradation, pairs=pairs, measure=values_of, same=identity(pipeline, sampling))
+    return measured
 
 
 def mean_of(rows: dict[str, Any], degradations: tuple[str, ...], metric: str) -> float:
@@ -134,14 +141,31 @@ def mean_of(rows: dict[str, Any], degradations: tuple[str, ...], metric: str) ->
     return float(np.mean([next(found[key][0] for key in keys if key in found) for found in means]))
 
 
-def table(document: dict[str, Any]) -> str:
-    """The rows as Markdown."""
-    settings, measured = document["settings"], document["rows"]
-    whole = {name: rows for name, rows in measured.items() if set(MPERCEIVER_SET) <= rows.keys()}
+def whole_rows(document: dict[str, Any], names: list[str]) -> dict[str, dict[str, Row]]:
+    """Those of the named rows that hold every picture of every degradation."""
+    whole = {}
+    for name in names:
+        rows = {known: row for known, row in document["rows"].get(name, {}).items() if known in MPERCEIVER_SET}
+        is_whole = all(set(row["names"]) == set(document["pictures"]) for row in rows.values())
+        if is_whole and len(rows) == len(MPERCEIVER_SET):
+            whole[name] = rows
+    return whole
+
+
+def table(document: dict[str, Any], *, names: list[str], command: str) -> str:
+    """The rows as Markdown.
+
+    Args:
+        document: Header and rows.
+        names: Rows that were measured now, or found to be up to date; the others are not told.
+        command: That made it.
+    """
+    settings, whole = document["settings"], whole_rows(document, names)
     lines = [
         "# What the parts of the stable track are worth",
         "",
-        "Generated by `python scripts/measure_table9.py`: MPerceiver's Table 9, on the embedded small prior.",
+        f"Generated by `{command}` (paths by names):",
+        "MPerceiver's Table 9, on the embedded small prior.",
         "",
         f"{len(document['pictures'])} clean pictures, squares of {settings['crop']} pixels at their centres, degraded "
         f"at severity {SEVERITY:g}; {settings['steps']} steps, seed {settings['seed']}.",
@@ -168,7 +192,8 @@ def table(document: dict[str, Any]) -> str:
         nine, far = (mean_of(rows, MPERCEIVER_SET, metric) for metric in ("psnr", "stlpips"))
         three = mean_of(rows, PAPERS_THREE, "psnr")
         lines.append(f"| {row.title} | {start} | {nine:.2f} | {far:.3f} | {three:.2f} | {row.paper:.2f} |")
-    return "\n".join([*lines, "", *NOTES]) + "\n"
+    places = dict.fromkeys(told(row.get("environment")) for rows in whole.values() for row in rows.values())
+    return "\n".join([*lines, "", *NOTES, *(f"- Computed on {place}." for place in places)]) + "\n"
 
 
 NOTES = (
@@ -179,6 +204,14 @@ NOTES = (
     "  to ask in Eq. 4: the attention goes with them, its residual block stays.",
     "- The DRM is one that was trained upon the whole model, with its longer stage 1.",
 )
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """The command that makes the table, folders by names."""
+    folders = {"base": "BASE", "predictor": "PREDICTOR", "rows": "RUNS", "drm": "DRM" if arguments.drm else None}
+    names = ("num_pictures", "crop", "steps", "strength", "seed", "device")
+    options = {name: getattr(arguments, name) for name in names}
+    return command_of("measure_table9", FOLDER, options={**folders, "out": "OUT", **options})
 
 
 def main() -> None:
@@ -196,18 +229,23 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.5, help="of rows without the visual branch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--fresh", action="store_true", help="drop rows of other pictures or settings")
+    fresh = "drop rows of other pictures or settings; measure those of other devices, threads or packages anew"
+    parser.add_argument("--fresh", action="store_true", help=fresh)
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed")}
     try:
+        check_settings(arguments)
         paths = list_paths(arguments.folder)[: arguments.num_pictures]
-        header = header_of(paths, settings=settings, device=arguments.device)
+        if not paths:
+            raise ValueError(f"{arguments.folder} holds no pictures; name a folder of clean ones")
+        header = header_of(paths, settings=settings)
         file = MeasurementFile(arguments.out / "ablations.json", header, may_drop=arguments.fresh)
-        measure(file, arguments, distance=ShiftTolerantDistance(arguments.device))
+        names = measure(file, arguments, distance=ShiftTolerantDistance(arguments.device))
+        text = table(file.document(), names=names, command=command_line(arguments))
+        (arguments.out / "ablations.md").write_text(text, encoding="utf-8")
     except WRONG_INPUT as error:
         sys.exit(str(error))
-    (arguments.out / "ablations.md").write_text(table(file.document()), encoding="utf-8")
-    print(table(file.document()))
+    print(text)
 
 
 if __name__ == "__main__":

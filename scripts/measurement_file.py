@@ -28,7 +28,7 @@ class MeasurementFile:
         Raises:
             ValueError: there are rows of another header, and they may not be dropped.
         """
-        self.path, self.header = path, header
+        self.path, self.header, self.may_drop = path, header, may_drop
         self.rows: dict[str, dict[str, Row]] = {}
         if path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
@@ -36,7 +36,9 @@ class MeasurementFile:
             if _compared(stored) == _compared(header):
                 self.rows = rows
             elif not may_drop:
-                raise ValueError(f"{path} holds rows of other weights or pictures; drop them with --fresh, or move it")
+                raise ValueError(
+                    f"{path} holds rows of other weights, pictures or settings; drop them with --fresh, or move it"
+                )
 
     def forget(self, section: str) -> None:
         """Drop the rows of a section."""

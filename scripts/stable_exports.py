@@ -1,40 +1,29 @@
-"""Pipelines of the stable track, put together from a base and what training runs exported, and rows measured with them.
+"""Pipelines of the stable track, put together from a base and what training runs exported, and what rows hold of them.
 
 Protocol "uint8", as in `picture_pairs`: the square at the centre of a clean 8-bit picture is degraded, clipped and
 rounded to 8 bits, restored without being told what is wrong, and rounded to 8 bits.
 """
 
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measurement_file import MeasurementFile, Row, as_row
+from measured_rows import environment_of
+from measurement_file import Row
 from picture_pairs import SEVERITY, Pair, centre_of, degraded, psnr
 
-from ldrestore.errors import LDRestoreError
 from ldrestore.images.files import read_photo
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_exports import load_part
 from ldrestore.pipelines.stable_parts import check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline
-from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.training.stable_adapters import PART_CLASSES
-from ldrestore.weights import hash_of_file
 
 Distance = Callable[[list[np.ndarray], np.ndarray], list[float]]
 """Of pictures from a clean one, such as `ShiftTolerantDistance`."""
-
-WRONG_INPUT = (LDRestoreError, ValueError, OSError)
-"""What a wrong call of these scripts ends in."""
-
-DIGITS = 4
-"""After the point, of all values that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,64 +111,22 @@ def centred_pairs(paths: Iterable[Path], recipe: str, *, crop: int) -> Iterator[
         yield Pair(path.name, degraded(gt, recipe, path.name), gt)
 
 
-def measured(pipeline: StableRestorePipeline, pairs: Iterable[Pair], *, sampling: Sampling, distance: Distance) -> Row:
-    """PSNR and ST-LPIPS of degraded and restored pictures; their weights and strength are told beside them."""
-    names: list[str] = []
-    values: dict[str, list[float]] = {}
-    for pair in pairs:
+def measure_of(
+    pipeline: StableRestorePipeline, *, sampling: Sampling, distance: Distance
+) -> Callable[[Pair], dict[str, float]]:
+    """PSNR and ST-LPIPS of degraded and restored pictures, as a function of a pair."""
+
+    def measure(pair: Pair) -> dict[str, float]:
         pictures = {"input": pair.lq, **decoded(pipeline, pair.lq, sampling)}
-        names.append(pair.name)
-        for (name, picture), far in zip(pictures.items(), distance(list(pictures.values()), pair.gt), strict=True):
-            values.setdefault(f"{name}_psnr", []).append(psnr(picture, pair.gt))
-            values.setdefault(f"{name}_stlpips", []).append(far)
-    return {**as_row(names, values, digits=DIGITS), **identity(pipeline, sampling)}
+        values = {f"{name}_psnr": psnr(picture, pair.gt) for name, picture in pictures.items()}
+        distances = distance(list(pictures.values()), pair.gt)
+        return values | {f"{name}_stlpips": far for name, far in zip(pictures, distances, strict=True)}
+
+    return measure
 
 
 def identity(pipeline: StableRestorePipeline, sampling: Sampling) -> Row:
-    """What a stored row must share with the present model."""
+    """What a stored row must share with the present model and machine."""
     described = describe_pipeline(pipeline)
     same = {key: described[key] for key in ("weights_sha256", "scheduler_sha256", "view")}
-    return {**same, "strength": sampling.strength}
-
-
-def measure_row(
-    file: MeasurementFile,
-    section: str,
-    name: str,
-    *,
-    pipeline: StableRestorePipeline,
-    pairs: Iterable[Pair],
-    sampling: Sampling,
-    distance: Distance,
-) -> Row:
-    """A row of these weights that is stored already, or a new one, which is stored."""
-    known = file.row(section, name)
-    same = identity(pipeline, sampling)
-    if known is not None and {key: known.get(key) for key in same} == same:
-        return known
-    row = measured(pipeline, pairs, sampling=sampling, distance=distance)
-    file.add(section, name, row)
-    print(section, name, {metric: values[0] for metric, values in row["means"].items()}, flush=True)
-    return row
-
-
-def header_of(paths: Iterable[Path], *, settings: dict[str, Any], device: str) -> dict[str, Any]:
-    """What all rows share: protocol, settings and pictures; weights are told by each row."""
-    return {
-        "protocol": "uint8",
-        "settings": settings,
-        "pictures": {path.name: hash_of_file(path)[:16] for path in paths},
-        "environment": environment_of(device),
-    }
-
-
-def environment_of(device: str) -> dict[str, Any]:
-    """What figures may depend on beside models and pictures."""
-    is_gpu = torch.device(device).type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(device) if is_gpu else "the CPU",
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "packages": {name: version(name) for name in RECORDED_PACKAGES},
-    }
+    return {**same, "strength": sampling.strength, "environment": environment_of(str(pipeline._execution_device))}

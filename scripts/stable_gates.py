@@ -1,8 +1,11 @@
 """What a model of the stable track is held to, over the nine degradations of MPerceiver.
 
-Means are judged, not their intervals. Rows of different sections are held against each other picture by picture.
+Means are judged, not their intervals. Rows of different sections are held against each other picture by picture; a gate
+is judged only where all its rows are of the same pictures, of enough of them, and computed in one environment.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gates import NOT_MEASURED, Mean, Rows, Verdict, bounded, mean_over_rows, values_by_name, written
@@ -10,6 +13,8 @@ from gates import NOT_MEASURED, Mean, Rows, Verdict, bounded, mean_over_rows, va
 from ldrestore.structures import MPERCEIVER_SET
 
 NO_BOUND = "–"
+LEAST_PICTURES = 8
+"""Fewer are not judged."""
 LEAST_LOSS = 0.5
 """Decibels that a degradation must lose without the sampled latents."""
 WITHIN = 0.3
@@ -21,9 +26,44 @@ Differences = dict[str, dict[str, float]]
 
 def judge_stable(document: dict[str, Any]) -> list[Verdict]:
     """All verdicts on a document of measurements, in the order of the tables."""
-    rows = document["rows"]
-    losses, gains, gaps = losses_without_sampling(document), gains_of_refiner(document), gaps_of_solvers(rows)
-    return [_predictor(rows), _restoration(rows), _prior(losses), _refiner(gains), _solvers(gaps)]
+    gates: list[tuple[Callable[[dict[str, Any]], Verdict], tuple[str, ...]]] = [
+        (_predictor, ("predictor",)),
+        (_restoration, ("restoration",)),
+        (_prior, ("restoration", "prior")),
+        (_refiner, ("restoration",)),
+        (_solvers, tuple(dict.fromkeys((own_scheduler(document)[0], "solvers")))),
+    ]
+    return [_judged(judge(document), document["rows"], sections) for judge, sections in gates]
+
+
+def _judged(verdict: Verdict, rows: Rows, sections: tuple[str, ...]) -> Verdict:
+    """A verdict with the number of its pictures; or with the reason why there is none."""
+    obstacle = obstacle_of(rows, sections)
+    if obstacle is not None:
+        return replace(verdict, measured=obstacle, is_gate_met=None, is_target_met=None)
+    if verdict.measured == NOT_MEASURED:
+        return verdict
+    num_pictures = len(rows[sections[0]][MPERCEIVER_SET[0]]["names"])
+    return replace(verdict, measured=f"{verdict.measured}; {num_pictures} pictures")
+
+
+def obstacle_of(rows: Rows, sections: tuple[str, ...]) -> str | None:
+    """Why sections cannot be judged, in words; None where they can.
+
+    Args:
+        rows: Of the document.
+        sections: Those that a gate is about, over the nine degradations.
+    """
+    found = [rows.get(section, {}).get(name) for section in sections for name in MPERCEIVER_SET]
+    present = [row for row in found if row is not None]
+    if len(present) < len(found):
+        return NOT_MEASURED
+    if any(set(row["names"]) != set(present[0]["names"]) for row in present):
+        return "rows of different pictures"
+    if any(row.get("environment") != present[0].get("environment") for row in present):
+        return "rows of different environments"
+    num_pictures = len(present[0]["names"])
+    return None if num_pictures >= LEAST_PICTURES else f"too few pictures: {num_pictures}, at least {LEAST_PICTURES}"
 
 
 def accuracy(rows: Rows) -> Mean | None:
@@ -54,9 +94,19 @@ def gains_of_refiner(document: dict[str, Any]) -> Differences:
     return _differences(document["rows"], ("restoration", "restored_psnr"), ("restoration", "plain_psnr"))
 
 
-def gaps_of_solvers(rows: Rows) -> Differences:
+def own_scheduler(document: dict[str, Any]) -> tuple[str, str]:
+    """Section and metric of the model's own scheduler, which DPM-Solver++ is held against.
+
+    The restoration without the DRM, if it takes as many steps; otherwise what was sampled for the solvers' section.
+    """
+    settings = document["settings"]
+    has_steps = settings["steps"] == settings["own_steps"]
+    return ("restoration", "plain_psnr") if has_steps else ("solvers", "own_psnr")
+
+
+def gaps_of_solvers(document: dict[str, Any]) -> Differences:
     """DPM-Solver++ less the model's own scheduler."""
-    return _differences(rows, ("solvers", "solver_psnr"), ("restoration", "plain_psnr"))
+    return _differences(document["rows"], ("solvers", "solver_psnr"), own_scheduler(document))
 
 
 def mean(values: dict[str, float]) -> float:
@@ -83,32 +133,32 @@ def _of_the_nine(differences: Differences) -> list[dict[str, float]] | None:
     return [differences[name] for name in MPERCEIVER_SET] if set(MPERCEIVER_SET) <= differences.keys() else None
 
 
-def _predictor(rows: Rows) -> Verdict:
+def _predictor(document: dict[str, Any]) -> Verdict:
     """The degradation predictor."""
-    share = accuracy(rows)
+    share = accuracy(document["rows"])
     percent = None if share is None else tuple(100 * value for value in share)
     return bounded("predictor: top-1 at severity 0.4 and above", percent, gate=85, target=95, unit="%")
 
 
-def _restoration(rows: Rows) -> Verdict:
+def _restoration(document: dict[str, Any]) -> Verdict:
     """Restored pictures beside the degraded ones."""
-    measured = rows.get("restoration", {})
+    measured = document["rows"].get("restoration", {})
     is_measured = set(MPERCEIVER_SET) <= measured.keys()
     count = sum(is_better(measured[name]) for name in MPERCEIVER_SET) if is_measured else None
     return _counted("restored beats degraded in PSNR and ST-LPIPS", count, gate=5, target=7)
 
 
-def _prior(losses: Differences) -> Verdict:
+def _prior(document: dict[str, Any]) -> Verdict:
     """The prior does the work, not the refined decoder alone."""
-    values = _of_the_nine(losses)
+    values = _of_the_nine(losses_without_sampling(document))
     count = None if values is None else sum(mean(loss) >= LEAST_LOSS for loss in values)
     what = f"LQ latents in place of the sampled ones, same decoder, lose at least {LEAST_LOSS:g} dB"
     return _counted(what, count, gate=5, target=None)
 
 
-def _refiner(gains: Differences) -> Verdict:
+def _refiner(document: dict[str, Any]) -> Verdict:
     """The refined decoder upon the same samples."""
-    values = _of_the_nine(gains)
+    values = _of_the_nine(gains_of_refiner(document))
     gain = None if values is None else mean_over_rows(values)
     return Verdict(
         what="the DRM adds, over the same samples",
@@ -120,16 +170,18 @@ def _refiner(gains: Differences) -> Verdict:
     )
 
 
-def _solvers(gaps: Differences) -> Verdict:
+def _solvers(document: dict[str, Any]) -> Verdict:
     """DPM-Solver++ in few steps."""
-    values = _of_the_nine(gaps)
+    values = _of_the_nine(gaps_of_solvers(document))
+    settings = document["settings"]
     gap = None if values is None else mean_over_rows(values)
     largest = None if values is None else max((mean(one) for one in values), key=abs)
     measured = NOT_MEASURED
     if gap is not None and largest is not None:
         measured = f"{written(gap, sign='+')} dB, of one degradation at most {largest:+.2f} dB"
     return Verdict(
-        what="DPM-Solver++ at 15 steps less the model's own scheduler, without the DRM, of every degradation",
+        what=f"DPM-Solver++ at {settings['solver_steps']} steps less the model's own scheduler at "
+        f"{settings['own_steps']}, without the DRM, of every degradation",
         measured=measured,
         gate=NO_BOUND,
         is_gate_met=None,

@@ -57,12 +57,19 @@ class DiffusionLossConfig:
     """The latent diffusion loss."""
 
     min_snr_gamma: float | None = None
-    """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike."""
+    """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike, as
+    Eq. 1 does. Where velocity is predicted it all but silences the noisiest steps, at which sampling begins."""
+
+    timestep_shift: float = 1.0
+    """How much more often noisy timesteps are trained than others, see `diffusion_loss.draw_timesteps`; 1, as in Eq. 1,
+    draws all alike. At the noisiest the damaged picture alone says what there is, and a small prior learns it last."""
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the ranges."""
         if self.min_snr_gamma is not None and self.min_snr_gamma <= 0:
             raise ConfigError(f"loss.min_snr_gamma must be positive, got {self.min_snr_gamma}; write null for none")
+        if self.timestep_shift <= 0:
+            raise ConfigError(f"loss.timestep_shift must be positive, got {self.timestep_shift}; 1 draws all alike")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ class AdaptersTask:
     def __init__(
         self, config: AdaptersTrainingConfig, *, network: StableAdapters, predictor: DegradationPredictor
     ) -> None:
-        """Keep what is needed; pictures are read when they are.
+        """Keep what is needed, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -44,7 +44,7 @@ class AdaptersTask:
         """
         self.config, self.network, self.base = config, network, network.base
         self.predictor = predictor.requires_grad_(False).eval()
-        self._pairs: list[ValidationPair] | None = None
+        self._pairs = create_pairs(config.validation)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size."""
@@ -64,7 +64,8 @@ class AdaptersTask:
             steering = self._steering(batch["lq"])
             latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
         scheduler, device = self.base.scheduler, latents.device
-        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None)
+        shift = self.config.loss.timestep_shift
+        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None, shift=shift)
         noise = torch.randn_like(latents)
         prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
@@ -80,10 +81,8 @@ class AdaptersTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, without weights, and the PSNR of short samples."""
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = create_pairs(self.config.validation)
         device = next(network.parameters()).device
 
         def latents_of(pair: ValidationPair) -> Tensor:

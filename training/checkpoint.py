@@ -108,11 +108,11 @@ def load_checkpoint(folder: Path, state: TrainingState, *, config: TrainingConfi
         accelerator: As it prepared the state.
 
     Raises:
-        ConfigError: config or number of processes differ.
+        ConfigError: config or number of processes differ, or another version wrote the checkpoint.
         WeightsError: a file of the checkpoint is missing.
     """
     progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-    check_same_config(_with_defaults(progress["config"], type(config)), as_plain(config))
+    check_same_config(_with_defaults(progress["config"], config), as_plain(config))
     if progress["num_processes"] != accelerator.num_processes:
         raise ConfigError(
             f"{folder} was written by {progress['num_processes']} processes, this run has {accelerator.num_processes}; "
@@ -186,12 +186,21 @@ def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:
         )
 
 
-def _with_defaults(saved: dict[str, Any], config_class: type) -> dict[str, Any]:
-    """A checkpoint's config with the defaults of keys that came after it; as it is where it is another trainer's."""
-    try:
-        return as_plain(build(config_class, saved))
-    except ConfigError:
+def _with_defaults(saved: dict[str, Any], config: TrainingConfig) -> dict[str, Any]:
+    """A checkpoint's config with the defaults of keys that came after it; as it is where it is another trainer's.
+
+    Raises:
+        ConfigError: it has keys or values that this version does not know.
+    """
+    if (DEFAULTS | saved)["trainer"] != (DEFAULTS | as_plain(config))["trainer"]:
         return saved
+    try:
+        return as_plain(build(type(config), saved))
+    except ConfigError as error:
+        raise ConfigError(
+            f"cannot resume, another version of ldrestore wrote the checkpoint ({error}); "
+            "resume with that version, or start a new run in another run.output_dir with init_from"
+        ) from error
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -94,7 +94,7 @@ class ClipTask:
     """The task that the loop trains."""
 
     def __init__(self, config: BackboneTrainingConfig, *, network: ClipPair, tokenizer: CLIPTokenizer) -> None:
-        """Keep what is needed; pictures are read when they are.
+        """Keep what is needed, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -102,7 +102,7 @@ class ClipTask:
             tokenizer: Of the text encoder.
         """
         self.config, self.network, self.tokenizer = config, network, tokenizer
-        self._pairs: LabelledPairs | None = None
+        self._pairs = self._labelled_pairs()
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size, with severities."""
@@ -136,22 +136,26 @@ class ClipTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Top-1 accuracy of the head that names degradations, by degradation, at the validation's severity."""
-        validation = self.config.validation
-        if validation is None or validation.folder is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            config = EstimatorValidationConfig(
-                folder=validation.folder,
-                severities=(validation.severity,),
-                num_pictures=validation.num_pictures,
-                crop_size=validation.crop_size,
-                seed=validation.seed,
-            )
-            self._pairs = labelled_pairs(config, self.config.degradations)
         device = next(network.parameters()).device
         return top1_accuracies(
             lambda lq: network.class_head(network.embed(lq.to(device))), self._pairs, names=self.config.degradations
         )
+
+    def _labelled_pairs(self) -> LabelledPairs:
+        """Pictures of the validation's folder; none of pairs of files, whose degradations have no severity."""
+        validation = self.config.validation
+        if validation is None or validation.folder is None:
+            return []
+        config = EstimatorValidationConfig(
+            folder=validation.folder,
+            severities=(validation.severity,),
+            num_pictures=validation.num_pictures,
+            crop_size=validation.crop_size,
+            seed=validation.seed,
+        )
+        return labelled_pairs(config, self.config.degradations)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write text encoder, tokenizer and vision tower, each into its folder, as a base has them."""

@@ -92,7 +92,8 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     """Decoupled weight decay, on all parameters."""
     max_grad_norm: float | None = 1.0
-    """Largest L2 norm of all gradients together; larger ones are scaled down to it. None does not clip."""
+    """Largest L2 norm of all gradients together; larger ones are scaled down to it. None does not clip. A refiner's
+    module and discriminator count apart."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -11,24 +11,32 @@ import torch
 from torch import Generator, Tensor
 
 from ldrestore.errors import ConfigError
+from ldrestore.sampling.denoising import prediction_type_of
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 
-def draw_timesteps(batch_size: int, *, scheduler: Any, device: torch.device, generator: Generator | None) -> Tensor:
-    """Timesteps of training, each equally often.
+def draw_timesteps(
+    batch_size: int, *, scheduler: Any, device: torch.device, generator: Generator | None, shift: float = 1.0
+) -> Tensor:
+    """Timesteps of training, each equally often or the noisy ones more often.
 
     Args:
         batch_size: B.
         scheduler: Of diffusers; tells how many there are.
         device: Of the result.
         generator: Draws them, on the device; None takes torch's own, which checkpoints hold.
+        shift: s > 0 moves a share u of the schedule to s u / (1 + (s - 1) u), Esser et al. 2024, Eq. 23
+            (https://arxiv.org/abs/2403.03206); 1 leaves it.
 
     Returns:
         (B,), whole numbers.
     """
-    return torch.randint(scheduler.config.num_train_timesteps, (batch_size,), generator=generator, device=device)
+    num = scheduler.config.num_train_timesteps
+    drawn = torch.randint(num, (batch_size,), generator=generator, device=device)
+    share = (drawn + 0.5) / num
+    return (num * shift * share / (1 + (shift - 1) * share)).long()
 
 
 def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -46,7 +54,7 @@ def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps:
     Raises:
         ConfigError: another type, or epsilon where the last timestep is pure noise, from which it tells nothing.
     """
-    kind = scheduler.config.prediction_type
+    kind = prediction_type_of(scheduler)
     if kind == "v_prediction":
         return scheduler.get_velocity(latents, noise, timesteps)
     if kind != "epsilon":
@@ -72,7 +80,7 @@ def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tenso
     """
     alpha_bar = scheduler.alphas_cumprod.to(timesteps.device)[timesteps].float()  # (B,)
     snr = alpha_bar / (1 - alpha_bar)
-    shifted = snr + 1 if scheduler.config.prediction_type == "v_prediction" else snr
+    shifted = snr + 1 if prediction_type_of(scheduler) == "v_prediction" else snr
     return shifted.clamp_max(gamma) / shifted
 
 

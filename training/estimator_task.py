@@ -28,7 +28,7 @@ class EstimatorTask:
     """The task that the loop trains."""
 
     def __init__(self, config: EstimatorTrainingConfig, *, tower: ClipTower, predictor: DegradationPredictor) -> None:
-        """Keep what is needed; pictures are read when they are.
+        """Keep what is needed, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -38,7 +38,7 @@ class EstimatorTask:
         self.config, self.tower, self.predictor = config, tower, predictor
         known = list_degradations()
         self.columns = [known.index(name) for name in predictor.names]
-        self._pairs: LabelledPairs | None = None
+        self._pairs = labelled_pairs(config.validation, predictor.names)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pictures of the stage's patch size."""
@@ -68,10 +68,8 @@ class EstimatorTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Top-1 accuracy by degradation, by severity and over all, see `top1_accuracies`."""
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = labelled_pairs(self.config.validation, self.predictor.names)
         device = next(network.parameters()).device
         return top1_accuracies(
             lambda lq: network(self._embeddings(lq.to(device))), self._pairs, names=self.predictor.names
@@ -83,8 +81,8 @@ class EstimatorTask:
         predictor.save_pretrained(folder / "predictor")
 
 
-def labelled_pairs(config: EstimatorValidationConfig, names: Sequence[str]) -> LabelledPairs:
-    """Every picture with every degradation at every severity; equal configs give equal pictures.
+def labelled_pairs(config: EstimatorValidationConfig | None, names: Sequence[str]) -> LabelledPairs:
+    """Every picture with every degradation at every severity; equal configs give equal pictures, and None gives none.
 
     Args:
         config: Pictures and severities.
@@ -94,6 +92,8 @@ def labelled_pairs(config: EstimatorValidationConfig, names: Sequence[str]) -> L
         ConfigError: the folder is missing or empty.
     """
     pairs: LabelledPairs = []
+    if config is None:
+        return pairs
     for severity in config.severities:
         made = create_pairs(
             ValidationConfig(

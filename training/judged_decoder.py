@@ -65,13 +65,11 @@ class JudgedDecoder(nn.Module):
             gt: (B, 3, H, W), in [0, 1]; for the discriminator.
             judges_from: Passes in training after which the discriminator takes part; None for never.
         """
+        is_judged = self.training and judges_from is not None and int(self.num_passes) >= judges_from
+        self.num_passes += int(self.training)  # before all else: reading a count cuts a compiled pass in two
         restored = decode_refined(
             self.base.vae, latents, drm=self.drm, features=features, probabilities=probabilities
         ).float()  # the autoencoder may be of another type than the discriminator
-        if not self.training:
-            return JudgedPictures(restored)
-        is_judged = judges_from is not None and int(self.num_passes) >= judges_from
-        self.num_passes += 1
         if self.judge is None or gt is None or not is_judged:
             return JudgedPictures(restored)
         self.judge.requires_grad_(False)

@@ -6,7 +6,6 @@ metrics, checkpoints, stopping and resuming. A resumed run on the CPU equals one
 """
 
 import importlib.util
-import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from torch.utils.data import Dataset
 
 from ldrestore.errors import ConfigError, MissingExtraError
 from ldrestore.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from ldrestore.training.clipping import Norms, clip_gradients, require_whole_gradients
 from ldrestore.training.config import StageConfig, TrainingConfig, num_steps, stage_at
 from ldrestore.training.ema import Ema
 from ldrestore.training.frozen_rows import parameter_groups
@@ -78,6 +78,8 @@ class TrainingRun:
     """Where metrics go."""
     stop: StopRequest
     """Whether a signal came."""
+    clipped_apart: tuple[str, ...] = ()
+    """Modules of the network whose gradients are clipped each by its own norm; none for one norm of all."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     """Time spent in steps."""
     is_stopping: bool = False
@@ -101,6 +103,7 @@ def train(
     network: nn.Module,
     checkpoint: Path | None = None,
     skips_weights: bool = False,
+    clipped_apart: tuple[str, ...] = (),
 ) -> bool:
     """Train a network from the start or from a checkpoint, to the end of the last stage or until a signal comes.
 
@@ -110,6 +113,7 @@ def train(
         network: The network with its initial weights; trained in place.
         checkpoint: Folder to resume from; None to start at step 0.
         skips_weights: Whether a forward pass may leave trainable weights out, as those of experts nobody took.
+        clipped_apart: See `TrainingRun`.
 
     Returns:
         Whether all steps are done; False where SIGTERM or SIGINT stopped the run, which then can be resumed.
@@ -120,6 +124,7 @@ def train(
         MissingExtraError: the tracker is not installed.
     """
     accelerator = create_accelerator(config, skips_weights=skips_weights)
+    require_whole_gradients(accelerator.distributed_type, clipped_apart)
     set_seed(config.run.seed + accelerator.process_index)
     state = create_state(config, network=network, accelerator=accelerator)
     if checkpoint is not None:
@@ -130,7 +135,15 @@ def train(
     journal = Journal(config.run.output_dir, accelerator)
     journal.rewind(state.step)
     with StopRequest() as stop:
-        run = TrainingRun(config=config, task=task, accelerator=accelerator, state=state, journal=journal, stop=stop)
+        run = TrainingRun(
+            config=config,
+            task=task,
+            accelerator=accelerator,
+            state=state,
+            journal=journal,
+            stop=stop,
+            clipped_apart=clipped_apart,
+        )
         while not run.is_finished and not run.is_stopping:
             train_stage(run)
     accelerator.end_training()
@@ -210,18 +223,18 @@ def train_stage(run: TrainingRun) -> None:
     while state.step < stage_end and not run.is_stopping:
         learning_rate = learning_rate_at(state.step, num_steps=run.num_steps, config=run.config.optimizer)
         with run.watch:
-            grad_norm = optimizer_step(run, batches, learning_rate=learning_rate)
+            norms = optimizer_step(run, batches, learning_rate=learning_rate)
         run.is_stopping = run.stop.agreed(run.accelerator)
-        finish_step(run, learning_rate=learning_rate, grad_norm=grad_norm)
+        finish_step(run, learning_rate=learning_rate, norms=norms)
 
 
-def optimizer_step(run: TrainingRun, batches: Iterator[Batch], *, learning_rate: float) -> Tensor | float | None:
+def optimizer_step(run: TrainingRun, batches: Iterator[Batch], *, learning_rate: float) -> Norms:
     """Forward and backward passes of one optimizer step, the step, and the averaged weights.
 
     Returns:
-        L2 norm of the gradients before clipping; None where DeepSpeed does not tell.
+        Of the gradients.
     """
-    accelerator, state, grad_norm = run.accelerator, run.state, None
+    accelerator, state, norms = run.accelerator, run.state, Norms()
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     for _ in range(run.config.run.gradient_accumulation_steps):
@@ -230,25 +243,25 @@ def optimizer_step(run: TrainingRun, batches: Iterator[Batch], *, learning_rate:
             loss, parts = run.task.loss(state.model, batch)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
-                max_norm = run.config.optimizer.max_grad_norm or math.inf
-                grad_norm = accelerator.clip_grad_norm_(state.model.parameters(), max_norm)
+                max_norm = run.config.optimizer.max_grad_norm
+                norms = clip_gradients(accelerator, state.model, max_norm=max_norm, parts=run.clipped_apart)
             state.optimizer.step()
             state.optimizer.zero_grad()
         state.window.add({"loss": loss, **parts})
     if state.ema is not None:
         state.ema.update(accelerator.unwrap_model(state.model), num_updates=state.step)
     state.step += 1
-    return grad_norm
+    return norms
 
 
-def finish_step(run: TrainingRun, *, learning_rate: float, grad_norm: Tensor | float | None) -> None:
+def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None:
     """Metrics, validation, export and checkpoint, where they are due.
 
     The checkpoint comes last: a run that dies before it does the others again.
     """
     settings, step = run.config.run, run.state.step
     if step % settings.log_every == 0 or run.is_finished:
-        log_metrics(run, learning_rate=learning_rate, grad_norm=grad_norm)
+        log_metrics(run, learning_rate=learning_rate, norms=norms)
     if step % settings.validate_every == 0 or run.is_finished:
         validate(run)
     if step % settings.checkpoint_every == 0 or run.is_finished or run.is_stopping:
@@ -258,7 +271,7 @@ def finish_step(run: TrainingRun, *, learning_rate: float, grad_norm: Tensor | f
         logger.info("step %d: wrote %s", step, folder)
 
 
-def log_metrics(run: TrainingRun, *, learning_rate: float, grad_norm: Tensor | float | None) -> None:
+def log_metrics(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None:
     """Write one line of metrics and start the next window."""
     step = run.state.step
     means = run.state.window.mean(run.accelerator, step=step)
@@ -267,7 +280,7 @@ def log_metrics(run: TrainingRun, *, learning_rate: float, grad_norm: Tensor | f
     values = {
         **means,
         "learning_rate": learning_rate,
-        "grad_norm": None if grad_norm is None else float(grad_norm),
+        **{name: None if norm is None else float(norm) for name, norm in norms.items()},
         "samples_per_second": rate,
     }
     run.journal.write(step, values)

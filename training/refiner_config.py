@@ -102,7 +102,7 @@ class RefinerTrainingConfig:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     """The discriminator; read where loss.adversarial is above 0."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """Optimizer and schedule, of module and discriminator alike."""
+    """Optimizer and schedule, of module and discriminator alike; max_grad_norm bounds the norm of each by itself."""
     ema: EmaConfig | None = field(default_factory=EmaConfig)
     """Moving average of the weights; null for none."""
     validation: ValidationConfig | None = None

@@ -38,7 +38,7 @@ class RefinerTask:
         adapters: StableAdapters | None,
         perceptual: PerceptualLoss | None,
     ) -> None:
-        """Keep what is needed, and freeze all but the network; pictures are read when they are.
+        """Keep what is needed, freeze all but the network, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -51,7 +51,7 @@ class RefinerTask:
         self.predictor = predictor.requires_grad_(False).eval()
         self.adapters = None if adapters is None else adapters.requires_grad_(False).eval()
         self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
-        self._pairs: list[ValidationPair] | None = None
+        self._pairs = create_pairs(config.validation)
         self._latents: dict[int, Tensor] = {}
         self._unrefined: dict[str, float] | None = None
 
@@ -142,10 +142,8 @@ class RefinerTask:
 
         Without adapters it is the ground truth's latents that are decoded.
         """
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = create_pairs(self.config.validation)
         numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
         device = next(network.parameters()).device
 

@@ -31,7 +31,7 @@ class RegressorTask:
         instructions: Instructions | None = None,
         embeddings: EmbeddingSource | None = None,
     ) -> None:
-        """Keep what is needed; pictures are read when they are.
+        """Keep what is needed, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -39,7 +39,7 @@ class RegressorTask:
             embeddings: What a guide said of the pictures, where it guides the network.
         """
         self.config, self.instructions, self.embeddings = config, instructions, embeddings
-        self._pairs: list[ValidationPair] | None = None
+        self._pairs = create_pairs(config.validation)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size, with the sentences or embeddings that belong to them."""
@@ -117,10 +117,8 @@ class RegressorTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """PSNR and its gain over the input for each recipe of the validation config, in dB."""
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = create_pairs(self.config.validation)
         device = next(network.parameters()).device
 
         def restore(lq: Tensor, pair: ValidationPair) -> Tensor:

@@ -66,7 +66,10 @@ def create_predictor(config: EstimatorTrainingConfig, *, embedding_dim: int) -> 
             "predictor.degradations with these names"
         )
     if predictor.view != view:
-        raise ConfigError(f"the predictor of init_from was trained upon predictor.view={predictor.view}, got {view}")
+        raise ConfigError(
+            f"the predictor of init_from was trained upon the view {predictor.view}, got predictor.view: {view}; set "
+            f"it to {predictor.view}, or train a new predictor"
+        )
     if names == predictor.names:
         return predictor
     predictor.grow(names[num_old:])

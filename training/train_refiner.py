@@ -46,8 +46,14 @@ def train_refiner(path: Path, *, overrides: list[str], resume: str | None) -> bo
     task.network.num_passes.fill_(task.num_passes)  # at the end, when the discriminator takes part
     log_memory_estimate(config, task=task, network=task.network, frozen=frozen)
     task.network.num_passes.zero_()
+    is_judged = task.network.judge is not None
     return train(
-        config, task=task, network=task.network, checkpoint=checkpoint, skips_weights=config.loss.adversarial > 0
+        config,
+        task=task,
+        network=task.network,
+        checkpoint=checkpoint,
+        skips_weights=is_judged,
+        clipped_apart=("drm", "judge") if is_judged else (),
     )
 
 

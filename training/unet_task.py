@@ -43,7 +43,7 @@ class UnetTask:
         tokenizer: CLIPTokenizer,
         image_encoder: CLIPVisionModelWithProjection,
     ) -> None:
-        """Keep what is needed, and freeze all but the U-Net; pictures are read when they are.
+        """Keep what is needed, freeze all but the U-Net, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -58,7 +58,7 @@ class UnetTask:
             part.requires_grad_(False).eval() for part in (vae, text_encoder, image_encoder)
         )
         self.scheduler = create_scheduler()
-        self._pairs: list[ValidationPair] | None = None
+        self._pairs = create_pairs(config.validation)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size, with severities."""
@@ -101,10 +101,8 @@ class UnetTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss on degraded pictures with their captions, for each recipe of the validation, without weights."""
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = create_pairs(self.config.validation)
         device = next(network.parameters()).device
         self.vae.to(device)
 

@@ -17,7 +17,7 @@ from ldrestore.training.loading import Batch
 from ldrestore.training.losses import l1_loss
 from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.shown_pictures import show_pictures
-from ldrestore.training.validation import ValidationPair, create_pairs, psnr_8bit
+from ldrestore.training.validation import create_pairs, psnr_8bit
 
 NUM_MEASURED = 32
 """Pictures over which the spread of the latents is measured."""
@@ -55,7 +55,7 @@ class VaeTask:
         network: VaeRoundTrip,
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        """Keep what is needed; pictures are read when they are.
+        """Keep what is needed, and read the pictures of the validation.
 
         Args:
             config: What the run depends on.
@@ -63,7 +63,7 @@ class VaeTask:
             perceptual: Takes two pictures (B, 3, H, W) to their distances (B,); a module, or None.
         """
         self.config, self.network, self.perceptual = config, network, perceptual
-        self._pairs: list[ValidationPair] | None = None
+        self._pairs = create_pairs(config.validation)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size, with severities."""
@@ -94,10 +94,8 @@ class VaeTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """PSNR in dB of pictures that went through, by recipe: the ceiling of what a prior upon it can restore."""
-        if self.config.validation is None:
+        if not self._pairs:
             return {}
-        if self._pairs is None:
-            self._pairs = create_pairs(self.config.validation)
         device, factor = next(network.parameters()).device, 2 ** (len(self.config.sizes.vae.widths) - 1)
         values: dict[str, list[float]] = {}
         for pair in self._pairs:

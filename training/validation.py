@@ -66,13 +66,17 @@ class ValidationPair:
     """(3, H, W) uint8."""
 
 
-def create_pairs(config: ValidationConfig) -> list[ValidationPair]:
-    """Degrade the pictures, or read the pairs; equal configs give equal pairs.
+def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
+    """Degrade the pictures, or read the pairs; equal configs give equal pairs, and None gives none.
+
+    Tasks do it when they are made, so that a wrong folder ends a run before its first step.
 
     Raises:
         ConfigError: a folder is missing or empty, or a picture has no partner.
         InputError: a recipe cannot be parsed.
     """
+    if config is None:
+        return []
     if config.pairs is not None:
         return _read_pairs(config, config.pairs)
     assert config.folder is not None

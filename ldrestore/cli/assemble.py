@@ -1,9 +1,11 @@
 """`ldrestore assemble`: what training exported becomes a model that `restore --model` takes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ldrestore.cli.console import say
 
 ASSEMBLE_EXAMPLES = """\b
 Examples:
@@ -12,6 +14,8 @@ Examples:
   ldrestore assemble v2-1_512-ema-pruned.safetensors runs/stable/adapters_nine_tasks/export --out mine \\
       --prediction-type epsilon
   ldrestore restore photo.jpg better.jpg --model my-model
+  ldrestore assemble bases/my-sd21 runs/stable/adapters_nine_tasks/export --out mine --adapters-only
+  ldrestore restore photo.jpg better.jpg --model mine --base bases/my-sd21
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
@@ -44,21 +48,66 @@ def assemble_command(
         bool,
         typer.Option("--adapters-only", help="Write our parts and a pointer to the base, which is not copied."),
     ] = False,
+    published_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="With --adapters-only: Hub repository that the pointer names, where BASE is a folder or a file.",
+        ),
+    ] = None,
 ) -> None:
     """Put what training exported upon its base, and save it as a model.
 
     All parts must fit, or nothing is written.
     """
     from ldrestore.errors import InputError
+    from ldrestore.pipelines.whole_folder import whole_folder
+
+    if published_as is not None and not adapters_only:
+        raise InputError("--published-as names the base of adapters alone; give it with --adapters-only")
+    if published_as is not None and not is_repository(published_as):
+        raise InputError(f"--published-as takes a Hub repository such as owner/name, got {published_as!r}")
+    with whole_folder(out) as folder:
+        pipeline = _put_together(base, exports, image_encoder=image_encoder, prediction_type=prediction_type)
+        if adapters_only:
+            pipeline.save_adapters(folder, base=published_as)
+        else:
+            pipeline.save_pretrained(folder)
+    if adapters_only and published_as is None and Path(base).exists():
+        say(
+            f"warning: the base lies on this disk alone, so that {out} is loaded with --base {base}; others find "
+            "the base only if --published-as OWNER/NAME says where it is on the Hub"
+        )
+    print(out)
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text may be a repository of the Hub, and is no path here."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return text.count("/") == 1 and not Path(text).exists()
+
+
+def _put_together(base: str, exports: list[Path], *, image_encoder: str | None, prediction_type: str | None) -> Any:
+    """The pipeline.
+
+    Raises:
+        LDRestoreError: something is missing, damaged, does not fit, or cannot be read.
+    """
+    from ldrestore.errors import LDRestoreError, WeightsError
     from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not empty; name another folder")
-    pipeline = StableRestorePipeline.from_exports(
-        base, *exports, image_encoder=image_encoder, prediction_type=prediction_type
-    )
-    if adapters_only:
-        pipeline.save_adapters(out)
-    else:
-        pipeline.save_pretrained(out)
-    print(out)
+    try:
+        return StableRestorePipeline.from_exports(
+            base, *exports, image_encoder=image_encoder, prediction_type=prediction_type
+        )
+    except LDRestoreError:
+        raise
+    except OSError as error:
+        raise WeightsError(
+            f"base or exports cannot be read ({error}); check their permissions, or get intact copies"
+        ) from error

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ldrestore.cli.console import print_json, say
-from ldrestore.cli.explain_stable import (
-    STABLE_PIPELINE,
-    DegradationOption,
-    SamplingWords,
-    SeedOption,
-    StepsOption,
-    check_unsteered,
-    explain_stably,
-)
+from ldrestore.cli.explain_stable import STABLE_PIPELINE, explain_stably
 from ldrestore.cli.findings import Finding, look_at_all
 from ldrestore.cli.jobs import Job, Plan, plan_pictures
-from ldrestore.cli.options import JsonOption, QuietOption, RecursiveOption
+from ldrestore.cli.options import BaseOption, JsonOption, QuietOption, RecursiveOption
 from ldrestore.cli.restore import DeviceOption, EmbeddingsOption, InstructionOption, embedding_of
+from ldrestore.cli.sampling_options import (
+    FLAGS,
+    DegradationOption,
+    SamplingOptions,
+    SeedOption,
+    StepsOption,
+    check_sampling,
+    check_taken,
+)
 from ldrestore.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def explain_command(  # each parameter is an option
             "--instructions the packaged encoder and head.",
         ),
     ] = None,
+    base: BaseOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the explanation; without it explained-NAME where you are."),
@@ -81,25 +83,27 @@ def explain_command(  # each parameter is an option
     the pictures that each expert gets. Of models of the stable track also the way through the sampling, and t-SNE of
     their prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
     """
-    words = SamplingWords(degradation=degradation, steps=steps, seed=seed)
-    has_options = bool(instruction or embeddings or words.given())
-    _check_call(source, gt=gt, is_about_instructions=instructions, has_options=has_options)
+    sampling = SamplingOptions(degradation=degradation, steps=steps, seed=seed).given()
+    steering = {"instruction": instruction, "embedding": embeddings}
+    given = [*sampling, *(name for name, value in steering.items() if value is not None)]
+    _check_call(source, gt=gt, is_about_instructions=instructions, has_options=bool(given) or base is not None)
     folder = out or Path(f"explained-{'instructions' if source is None else Path(source).resolve().stem}")
     _check_place(folder, may_overwrite=overwrite, is_about_instructions=instructions)
     if source is None:
         finding = _explain_instructions(model, device=device)
     else:
         plan = plan_pictures(source, str(folder), is_recursive=recursive)
-        pipeline = _load(model or DEFAULT_MODEL, device=device)
+        pipeline = _load(model or DEFAULT_MODEL, base=base, device=device)
         is_folder = Path(source).is_dir()
-        words.check(pipeline, is_folder=is_folder)
+        check_taken(pipeline, given)
+        _check_folder(sampling, is_folder=is_folder)
         if type(pipeline).__name__ == STABLE_PIPELINE:
-            check_unsteered(instruction=instruction, embeddings=embeddings)
-            finding = explain_stably(pipeline, plan, gt=gt, words=words, is_folder=is_folder, is_quiet=quiet)
+            check_sampling(pipeline, sampling)
+            finding = explain_stably(pipeline, plan, gt=gt, options=sampling, is_folder=is_folder, is_quiet=quiet)
         else:
             embed = None if embeddings is None else embedding_of(pipeline, embeddings)
-            steering: dict[str, Any] = {"instruction": instruction, "embed": embed}
-            finding = _explain_fast(pipeline, plan, steering, gt=gt, is_folder=is_folder, is_quiet=quiet)
+            steered: dict[str, Any] = {"instruction": instruction, "embed": embed}
+            finding = _explain_fast(pipeline, plan, steered, gt=gt, is_folder=is_folder, is_quiet=quiet)
     _write(finding, folder, may_overwrite=overwrite, as_json=as_json, is_quiet=quiet)
     raise typer.Exit(1 if finding.failed else 0)
 
@@ -114,13 +118,24 @@ def _check_call(source: str | None, *, gt: Path | None, is_about_instructions: b
         raise InputError("give a picture or a folder to explain, or --instructions without one")
     if is_about_instructions and (gt is not None or has_options):
         raise InputError(
-            "--gt, --instruction, --embeddings, --degradation, --steps and --seed are about pictures; leave them out "
-            "with --instructions"
+            "--gt, --base, --instruction, --embeddings, --degradation, --steps and --seed are about pictures; leave "
+            "them out with --instructions"
         )
     if gt is not None and source is not None and Path(source).is_dir():
         raise InputError("--gt goes with one picture, and IN is a folder; name the picture")
     if gt is not None and not gt.is_file():
         raise InputError(f"no picture at {gt}; --gt takes what the picture should look like")
+
+
+def _check_folder(sampling: dict[str, Any], *, is_folder: bool) -> None:
+    """Refuse options of the sampling where nothing is sampled.
+
+    Raises:
+        InputError: one was given for a folder.
+    """
+    if sampling and is_folder:
+        named = ", ".join(FLAGS[name] for name in sampling)
+        raise InputError(f"{named}: of a folder nothing is restored; name one picture, or leave it out")
 
 
 def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bool) -> None:
@@ -141,14 +156,14 @@ def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bo
         check_mapping()
 
 
-def _load(model: str, *, device: str) -> Any:
+def _load(model: str, *, base: str | None, device: str) -> Any:
     """The pipeline of a model, without progress bars."""
     from diffusers.utils import logging
 
     from ldrestore.restorers import load_restorer
 
     logging.disable_progress_bar()
-    pipeline = load_restorer(model, device=device)
+    pipeline = load_restorer(model, base=base, device=device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -251,7 +266,7 @@ def _explain_instructions(model: str | None, *, device: str) -> Finding:
         packaged = load_packaged_instructions()
         encoder, head = packaged.encoder, packaged.head.to(device_of(device))
     else:
-        pipeline = _load(model, device=device)
+        pipeline = _load(model, base=None, device=device)
         head = pipeline.instruction_head
         if head is None:
             raise InputError(why_no_instruction(pipeline.regressor))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ldrestore.cli.console import print_json, print_table
-from ldrestore.cli.options import ListJsonOption
+from ldrestore.cli.options import BaseOption, ListJsonOption
 from ldrestore.cli.pipeline_facts import facts_of_pipeline
 from ldrestore.errors import WeightsError
 
@@ -24,6 +24,7 @@ def info_command(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
     ],
+    base: BaseOption = None,
     as_json: ListJsonOption = False,
 ) -> None:
     """Tell all that is known of one model.
@@ -31,7 +32,7 @@ def info_command(
     What it is for, its licence, its size, the instructions or the degradations that it takes, its base, the hashes of
     its weights, its model card. The model is loaded, so that a damaged one is found out.
     """
-    facts = _facts(model)
+    facts = _facts(model, base=base)
     if as_json:
         print_json(facts)
         raise typer.Exit()
@@ -42,7 +43,7 @@ def info_command(
         print(f"\n{facts['card']}")
 
 
-def _facts(model: str) -> dict[str, Any]:
+def _facts(model: str, *, base: str | None) -> dict[str, Any]:
     """What is known of a model: its record, what its folder says, what its pipeline is.
 
     Raises:
@@ -56,7 +57,7 @@ def _facts(model: str) -> dict[str, Any]:
     from ldrestore.weights import ORIGIN_FILE
 
     logging.disable_progress_bar()
-    told = facts_of_pipeline(load_restorer(model, device="cpu"))
+    told = facts_of_pipeline(load_restorer(model, base=base, device="cpu"))
     folder = embedded_folder(model) or Path(model)
     return {
         **(asdict(MODELS.get(model)) if model in MODELS else {}),

@@ -8,6 +8,15 @@ from ldrestore.cli.jobs import PictureFormat
 
 InArgument = Annotated[str, typer.Argument(metavar="IN", help="A picture, or a folder of pictures.")]
 
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BASE",
+        help="For a model of adapters alone: folder, file or Hub repository of the base that they were trained upon; "
+        "without it where they say it is.",
+    ),
+]
+
 OutArgument = Annotated[
     str,
     typer.Argument(

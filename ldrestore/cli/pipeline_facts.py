@@ -65,13 +65,14 @@ def _facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
 def _base(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     """The diffusion model that the rest was trained upon."""
     from ldrestore.bases import find_base
+    from ldrestore.sampling.denoising import prediction_type_of
 
     name = pipeline.unet.config.get("_name_or_path")
     record = find_base(name) if name else None
     return {
         "name": name,
         "licence": None if record is None else record.licence,
-        "prediction_type": pipeline.scheduler.config.prediction_type,
+        "prediction_type": prediction_type_of(pipeline.scheduler),
     }
 
 

@@ -13,6 +13,7 @@ import typer
 from ldrestore.cli.batch import Work, make_parent, planned, report, run_plan
 from ldrestore.cli.jobs import Job, plan_jobs
 from ldrestore.cli.options import (
+    BaseOption,
     DryRunOption,
     FormatOption,
     InArgument,
@@ -148,6 +149,7 @@ def restore_command(  # each parameter is an option
     source: InArgument,
     target: OutArgument,
     model: ModelOption = "default",
+    base: BaseOption = None,
     instruction: InstructionOption = None,
     embeddings: EmbeddingsOption = None,
     sampling: SamplingOptions = NOT_SAID,
@@ -192,7 +194,7 @@ def restore_command(  # each parameter is an option
         outcomes = planned(plan)
     else:
         shows_progress = len(plan.jobs) == 1 and not quiet
-        restorer = _load(model, device=device, dtype=dtype, engine=engine, shows_progress=shows_progress)
+        restorer = _load(model, base=base, device=device, dtype=dtype, engine=engine, shows_progress=shows_progress)
         check_taken(restorer, [*options, *(["embedding"] if embeddings is not None else [])])
         check_sampling(restorer, options)
         if instruction is not None:  # one that is not understood is a wrong call, not a failure of each picture
@@ -242,7 +244,9 @@ def _parse_tile(text: str) -> int | str:
     return int(text)
 
 
-def _load(model: str, *, device: str, dtype: NumberFormat, engine: Engine, shows_progress: bool) -> Any:
+def _load(
+    model: str, *, base: str | None, device: str, dtype: NumberFormat, engine: Engine, shows_progress: bool
+) -> Any:
     """The pipeline that restores, its own progress bar over tiles shown or not."""
     import torch
     from diffusers.utils import logging
@@ -251,7 +255,7 @@ def _load(model: str, *, device: str, dtype: NumberFormat, engine: Engine, shows
 
     logging.disable_progress_bar()  # of the loading, which takes less time than reading about it
 
-    restorer = load_restorer(model, device=device, dtype=getattr(torch, dtype.value), engine=engine.value)
+    restorer = load_restorer(model, base=base, device=device, dtype=getattr(torch, dtype.value), engine=engine.value)
     restorer.set_progress_bar_config(disable=not (shows_progress and sys.stderr.isatty()))
     return restorer
 

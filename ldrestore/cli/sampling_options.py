@@ -38,23 +38,38 @@ class ColourFix(StrEnum):
     ADAIN = "adain"
 
 
+DegradationOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="D=W,...",
+        help="What is wrong with all pictures, in place of what the model sees, such as "
+        "'rain=0.7,gaussian_noise=0.3'; the weights sum to 1. `ldrestore info MODEL` lists the names.",
+    ),
+]
+
+StepsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Steps of the whole sampling schedule; 50 if not given."),
+]
+
+SeedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=MAX_SEED,
+        metavar="N",
+        help="Start of the random numbers, of which each picture draws by its own pixels; 0 if not given.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
     """What a user says of the sampling; None leaves it to the pipeline."""
 
-    degradation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="D=W,...",
-            help="What is wrong with all pictures, in place of what the model sees, such as "
-            "'rain=0.7,gaussian_noise=0.3'; the weights sum to 1. `ldrestore info MODEL` lists the names.",
-        ),
-    ] = None
+    degradation: DegradationOption = None
     """Names and weights."""
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Steps of the whole sampling schedule; 50 if not given."),
-    ] = None
+    steps: StepsOption = None
     """At least 1."""
     strength: Annotated[
         float | None,
@@ -67,15 +82,7 @@ class SamplingOptions:
         ),
     ] = None
     """In [0, 1]."""
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=MAX_SEED,
-            metavar="N",
-            help="Start of the random numbers, of which each picture draws by its own pixels; 0 if not given.",
-        ),
-    ] = None
+    seed: SeedOption = None
     """In [0, 2^63)."""
     no_refine: Annotated[
         bool, typer.Option("--no-refine", help="Decode as the autoencoder alone does, without its refinement.")

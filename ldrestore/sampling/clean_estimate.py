@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.sampling.denoising import prediction_type_of
 
 
 def clean_latents(model_input: Tensor, model_output: Tensor, timestep: Tensor | float, *, scheduler: Any) -> Tensor:
@@ -36,7 +37,7 @@ def clean_latents(model_input: Tensor, model_output: Tensor, timestep: Tensor | 
             f"expected a model's input and output of one shape, got {tuple(model_input.shape)} and "
             f"{tuple(model_output.shape)}"
         )
-    kind = scheduler.config.get("prediction_type", "epsilon")
+    kind = prediction_type_of(scheduler)
     alpha_bar = alpha_bar_at(scheduler, float(timestep))
     signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     x, output = model_input.float(), model_output.float()

@@ -27,6 +27,15 @@ def check_scheduler(scheduler: Any) -> None:
         )
 
 
+def prediction_type_of(scheduler: Any) -> str:
+    """What the model predicts: "epsilon", "v_prediction" or "sample"; "epsilon" where the config does not say.
+
+    Args:
+        scheduler: Any of diffusers', whose own default is the same.
+    """
+    return str(scheduler.config.get("prediction_type", "epsilon"))
+
+
 def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, device: torch.device) -> Tensor:
     """Choose the timesteps, and make the scheduler forget an earlier run.
 

@@ -1,4 +1,7 @@
+import json
+
 from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from tests.tiny_stable import tiny_base, tiny_stable, tiny_tower
 
 
@@ -27,6 +30,48 @@ def test_adapters_alone_leave_the_base_where_it_is(call, tmp_path):
     assert result.exit_code == 0, result.stderr
     names = {path.name for path in (tmp_path / "adapters").iterdir()}
     assert "adapters.json" in names and not names & {"unet", "vae", "text_encoder"}
+    assert result.stderr.startswith("warning: the base lies on this disk alone") and "--published-as" in result.stderr
+
+
+def test_adapters_upon_a_local_base_restore_with_that_base_given(call, folder, tmp_path):
+    exports = save_exports(tmp_path)
+    call("assemble", *exports, "--out", tmp_path / "adapters", "--adapters-only")
+    restore = ("restore", folder / "a.png", tmp_path / "x.png", "--device", "cpu", "--steps", "1")
+    result = call(*restore, "--model", tmp_path / "adapters", "--base", exports[0])
+    assert result.exit_code == 0, result.stderr
+    result = call("info", tmp_path / "adapters", "--base", exports[0], "--json")
+    assert json.loads(result.stdout)["degradations"] == ["rain", "haze", "jpeg"]
+    words = ("--model", tmp_path / "adapters", "--base", exports[0], "--device", "cpu", "--out", tmp_path / "why")
+    assert call("explain", folder, *words).exit_code == 0
+    result = call(*restore, "--model", "default", "--base", exports[0], "--overwrite")
+    assert result.exit_code == 2 and "is a whole model, and base is for adapters alone" in result.stderr
+
+
+def test_the_pointer_names_where_the_base_is_published(call, tmp_path):
+    exports = save_exports(tmp_path)
+    words = (*exports, "--out", tmp_path / "adapters", "--published-as")
+    for wrong in ("not a name", tmp_path, "alone"):
+        result = call("assemble", *words, wrong, "--adapters-only")
+        assert result.exit_code == 2 and "--published-as takes a Hub repository" in result.stderr
+    assert "give it with --adapters-only" in call("assemble", *words, "someone/base").stderr
+    result = call("assemble", *words, "someone/base", "--adapters-only")
+    assert result.exit_code == 0 and result.stderr == ""
+    assert json.loads((tmp_path / "adapters/adapters.json").read_text())["base"]["name"] == "someone/base"
+
+
+def test_an_interrupted_or_failed_writing_leaves_nothing(call, tmp_path, monkeypatch):
+    exports = save_exports(tmp_path)
+    before = sorted(tmp_path.iterdir())
+
+    def fail(self, folder):
+        folder.mkdir()
+        (folder / "half.txt").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StableRestorePipeline, "save_pretrained", fail)
+    result = call("assemble", *exports, "--out", tmp_path / "model")
+    assert result.exit_code == 1 and "cannot be written (No space left on device); make room" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_nothing_is_overwritten(call, tmp_path):

@@ -158,7 +158,9 @@ def test_an_earlier_explanation_is_replaced_only_when_asked(call, picture, model
         ((), 2, "give a picture or a folder to explain, or --instructions"),
         (("a.png", "--instructions"), 2, "give a picture or a folder to explain, or --instructions"),
         (("--instructions", "--gt", "a.png"), 2, "are about pictures; leave them out"),
-        (("--instructions", "--instruction", "x"), 2, "are about pictures; leave them out"),
+        (("--instructions", "--instruction", "x"), 2, "are about pictures; leave"),
+        (("--instructions", "--base", "x"), 2, "are about pictures; leave"),
+        (("a.png", "--base", "x"), 2, "is a whole model, and base is for adapters alone"),
         (("none.png",), 2, "no file or folder at none.png"),
         (("a.png", "--gt", "none.png"), 2, "no picture at none.png"),
         (("in", "--gt", "a.png"), 2, "IN is a folder; name the picture"),
@@ -247,7 +249,7 @@ def test_a_model_of_the_stable_track_says_what_it_sees_in_a_folder(call, folder,
     [
         (("a.png", "--degradation", "rian"), "did you mean 'rain'"),
         (("a.png", "--steps", "1001"), r"[1, 1000]"),
-        (("a.png", "--instruction", "remove the rain"), "say what is wrong with --degradation"),
+        (("a.png", "--instruction", "remove the rain"), "--instruction is for models of the fast track"),
         (("in", "--seed", "1"), "--seed: of a folder nothing is restored"),
         (("a.png", "--gt", "small.png", "--steps", "1"), "the ground truth must have the picture's size"),
     ],
@@ -267,6 +269,6 @@ def test_a_wrong_call_of_the_stable_track_writes_nothing(
 def test_options_of_the_sampling_are_refused_where_nothing_is_sampled(call, picture, model_of, tmp_path):
     words = ("--model", model_of("nafnet"), "--out", tmp_path / "why", *CPU)
     result = call("explain", picture(tmp_path / "a.png"), "--steps", 3, "--seed", 1, *words)
-    assert result.exit_code == 2 and "--steps, --seed: for models of the stable track" in result.stderr
+    assert result.exit_code == 2 and "--steps and --seed are for models of the stable track" in result.stderr
     result = call("explain", "--instructions", "--steps", 3)
     assert result.exit_code == 2 and "leave them out with --instructions" in result.stderr

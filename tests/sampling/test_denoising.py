@@ -9,11 +9,13 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
     PNDMScheduler,
+    SchedulerMixin,
     UniPCMultistepScheduler,
 )
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 
 from ldrestore.errors import ConfigError, InputError
-from ldrestore.sampling.denoising import check_scheduler, denoise, set_timesteps, starting_latents
+from ldrestore.sampling.denoising import check_scheduler, denoise, prediction_type_of, set_timesteps, starting_latents
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' own
 
@@ -165,3 +167,15 @@ def test_a_part_of_pndms_schedule_with_its_warm_up_is_refused():
 def test_a_scheduler_of_flow_matching_is_refused():
     with pytest.raises(ConfigError, match="add_noise"):
         check_scheduler(FlowMatchEulerDiscreteScheduler())
+
+
+def test_a_scheduler_that_does_not_say_what_is_predicted_is_of_noise():
+    class Silent(SchedulerMixin, ConfigMixin):
+        config_name = "scheduler_config.json"
+
+        @register_to_config
+        def __init__(self, num_train_timesteps=1000):
+            pass
+
+    assert prediction_type_of(Silent()) == "epsilon"
+    assert prediction_type_of(DDIMScheduler(prediction_type="v_prediction")) == "v_prediction"

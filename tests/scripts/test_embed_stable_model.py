@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import embed_stable_model
 import numpy as np
@@ -17,6 +19,7 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
+from ldrestore.weights import hash_of_file
 from tests.adapters.conftest import randomize
 from tests.embedded_models import embed_folder
 from tests.training.stable_runs import NAMES, save_base
@@ -88,13 +91,43 @@ def test_the_folder_tells_where_the_weights_are_from_and_nothing_of_the_disk(exp
     embed(*exports, tmp_path / "tiny_stable")
     origin = json.loads((tmp_path / "tiny_stable/ldrestore.json").read_text())
     assert origin["weights_licence"] == "Apache-2.0" and origin["architecture"] == "mperceiver"
-    assert {"vae", "image_encoder", "injection", "drm"} <= origin["source_sha256"].keys()
+    exported = [path for export in exports for path in export.rglob("*.safetensors")]
+    hashes = {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in exported}
+    assert origin["source_sha256"] == hashes and "drm/diffusion_pytorch_model.safetensors" in hashes
     texts = {path: path.read_text() for path in (tmp_path / "tiny_stable").rglob("*.json")}
     root = str(exports[0].parent.parent)
     assert [path for path, text in texts.items() if root in text or str(tmp_path) in text] == []
     assert (
         json.loads((tmp_path / "tiny_stable/unet/config.json").read_text())["_name_or_path"] == embed_stable_model.NAME
     )
+
+
+def test_the_tokenizer_keeps_no_length_of_a_call(exports, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(exports[0], base)
+    path = base / "tokenizer/tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_length": 5}))
+    embed(base, *exports[1:], tmp_path / "tiny_stable")
+    settings = json.loads((tmp_path / "tiny_stable/tokenizer/tokenizer_config.json").read_text())
+    assert "max_length" not in settings and settings["tokenizer_class"]
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt("no space left")])
+def test_the_old_model_comes_back_if_the_new_one_cannot_take_its_place(exports, tmp_path, monkeypatch, error):
+    target, rename = tmp_path / "tiny_stable", Path.rename
+    target.mkdir()
+    (target / "model_index.json").write_text("the old one")
+
+    def fail_once(self, other):
+        if self.name == "tiny_stable" and self.parent != tmp_path:
+            raise error
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(type(error), match="no space left"):
+        embed(*exports, target)
+    assert (target / "model_index.json").read_text() == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny_stable"]
 
 
 def test_without_a_refinement_it_restores_too(exports, tmp_path):

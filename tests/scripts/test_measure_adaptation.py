@@ -6,10 +6,11 @@ from pathlib import Path
 import measure_adaptation
 import numpy as np
 import pytest
-from measure_adaptation import REAL, ModelPlace, measure, place_of, report, save_strip
+from measure_adaptation import REAL, ModelPlace, command_line, measure, place_of, report, save_strip
+from measured_rows import header_of
 from measurement_file import MeasurementFile
 from PIL import Image
-from stable_exports import assemble, decoded, header_of
+from stable_exports import assemble, decoded
 
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.images.inputs import to_photo
@@ -48,7 +49,7 @@ def arguments(folder, tmp_path, scene, monkeypatch):
 
 def test_models_are_measured_side_by_side(model, arguments):
     settings = {"crop": 16, "steps": 1, "seed": 0, "num_pairs": 1}
-    file = MeasurementFile(arguments.out / "adaptation.json", header_of([], settings=settings, device="cpu"))
+    file = MeasurementFile(arguments.out / "adaptation.json", header_of([], settings=settings))
     for name, drm in (("before", model), ("after", None)):
         pipeline = assemble(model, model, drm=drm)
         measure(file, name, pipeline, arguments, lambda images, gt: [0.5 for _ in images])
@@ -56,15 +57,36 @@ def test_models_are_measured_side_by_side(model, arguments):
     assert list(rows) == ["before", "after"]
     assert rows["before"]["means"]["plain_psnr"] == rows["after"]["means"]["plain_psnr"]
     assert "refined_psnr" not in rows["after"]["means"]
-    text = report(file.document())
+    names, arguments.model = ["before", "after"], [place_of("before=a,b"), place_of("the new=a")]
+    told = {"has_pairs": True, "command": command_line(arguments)}
+    text = report(file.document(), names=names, **told)
+    assert 'PICTURES --model before=EXPORT,DRM --model "the new=EXPORT" --base BASE --underwater UNDERWATER' in text
     degraded, plain = (rows["after"]["means"][f"{kind}_psnr"][0] for kind in ("input", "plain"))
-    assert f"| jpeg(quality=10) | after | {degraded:.2f} / 0.500 | {plain:.2f} / 0.500 | – |" in text
+    assert f"| jpeg(quality=10) | after | 1 | {degraded:.2f} / 0.500 | {plain:.2f} / 0.500 | – |" in text
     old = file.rows["rain"]["after"]["means"]
-    assert f"| after | {old['input_psnr'][0]:.2f} | {old['plain_psnr'][0]:.2f} | – |" in text
+    assert f"| after | 1 | {old['input_psnr'][0]:.2f} | {old['plain_psnr'][0]:.2f} | – |" in text
     assert f"| {REAL} | before |" in text
+    text = report(file.document(), names=["after"], has_pairs=False, command="python")
+    assert "before" not in text and REAL not in text
     path = save_strip(assemble(model, model), arguments)
     with Image.open(path) as strip:
         assert strip.width == 24 and strip.height > 3 * 20
+
+
+def test_other_pairs_are_measured_anew_but_not_in_another_environment(model, arguments, scene, monkeypatch):
+    settings = {"crop": 16, "steps": 1, "seed": 0, "num_pairs": 1}
+    file = MeasurementFile(arguments.out / "adaptation.json", header_of([], settings=settings))
+    pipeline, distance = assemble(model, model), lambda images, gt: [0.5 for _ in images]
+    measure(file, "before", pipeline, arguments, distance)
+    first = file.row(REAL, "before")
+    to_photo(scene[:20, :24] // 3).save(arguments.underwater / "lq" / "fish.png", overwrite=True)
+    monkeypatch.setattr(measure_adaptation, "FEW_SHOT", ())
+    measure(file, "before", pipeline, arguments, distance)
+    second = file.row(REAL, "before")
+    assert second["pairs"] != first["pairs"] and second["means"] != first["means"]
+    second["pairs"], second["environment"] = "others", {**second["environment"], "device": "a GPU"}
+    with pytest.raises(ValueError, match="of another environment"):
+        measure(file, "before", pipeline, arguments, distance)
 
 
 def test_a_sample_is_decoded_twice(model, scene):

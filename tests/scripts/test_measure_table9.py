@@ -6,10 +6,10 @@ import measure_table9
 import numpy as np
 import pytest
 import torch
-from measure_table9 import ROWS, measure, pipeline_of, table
+from measure_table9 import ROWS, command_line, measure, pipeline_of, table
+from measured_rows import header_of
 from measurement_file import MeasurementFile
 from picture_pairs import list_paths
-from stable_exports import header_of
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
@@ -78,13 +78,13 @@ def distances(images, gt):
 
 def new_file(arguments):
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed")}
-    header = header_of(list_paths(arguments.folder)[:1], settings=settings, device="cpu")
+    header = header_of(list_paths(arguments.folder)[:1], settings=settings)
     return MeasurementFile(arguments.out / "ablations.json", header)
 
 
 def test_every_row_is_measured_and_a_missing_one_is_told(arguments, capsys):
     file = new_file(arguments)
-    measure(file, arguments, distance=distances)
+    names = measure(file, arguments, distance=distances)
     assert f"{MISSING}: left out, no export of the run {MISSING}" in capsys.readouterr().out
     assert list(file.rows) == [name for name in ROWS if name != MISSING]
     values = [rows["rain"]["means"] for rows in file.rows.values()]
@@ -93,7 +93,10 @@ def test_every_row_is_measured_and_a_missing_one_is_told(arguments, capsys):
     assert [name for name, rows in file.rows.items() if rows["rain"]["strength"] == 0.5] == list(ROWS)[:3]
     assert "refined_psnr" in file.rows["full"]["rain"]["means"]
     assert file.rows["full"]["rain"]["means"]["plain_psnr"] == file.rows["both"]["rain"]["means"]["plain_psnr"]
-    text = table(file.document())
+    text = table(file.document(), names=names, command=command_line(arguments))
+    folders = "PICTURES --base BASE --predictor PREDICTOR --rows RUNS --drm DRM --out OUT"
+    python = f"OMP_NUM_THREADS={torch.get_num_threads()} python"
+    assert f"`{python} scripts/measure_table9.py {folders} --num-pictures 1 --crop 16 --steps 2 --strength 0.5" in text
     refined = file.rows["full"]["rain"]["means"]["refined_psnr"][0]
     assert f"| + both + DRM | noise | {refined:.2f} |" in text
     assert "| + both without the textual pool | | not measured | | | 25.20 |" in text
@@ -105,11 +108,30 @@ def test_rows_of_another_strength_alone_are_measured_anew(arguments, monkeypatch
     measure(file, arguments, distance=distances)
     first = file.row("bare", "rain")
     with monkeypatch.context() as patched:
-        patched.setattr("stable_exports.measured", lambda *_, **__: pytest.fail("measured again"))
+        patched.setattr("measure_table9.measure_of", lambda *_, **__: lambda pair: pytest.fail("measured again"))
         measure(new_file(arguments), arguments, distance=distances)
     arguments.strength = 1.0
     measure(file, arguments, distance=distances)
     assert list(file.rows) == ["bare"] and file.row("bare", "rain")["means"] != first["means"]
+
+
+def test_rows_whose_run_is_gone_are_not_told(arguments, tmp_path, capsys):
+    file = new_file(arguments)
+    measure(file, arguments, distance=distances)
+    arguments.rows, arguments.drm = tmp_path, None
+    names = measure(file, arguments, distance=distances)
+    assert names == ["bare"] and "full" in file.rows
+    assert "rows that were measured of it earlier are not told" in capsys.readouterr().out
+    text = table(file.document(), names=names, command="python")
+    assert "| + both + DRM | | not measured |" in text and "| bare prior | the picture" in text
+
+
+def test_half_measured_rows_are_not_told(arguments):
+    file = new_file(arguments)
+    names = measure(file, arguments, distance=distances)
+    document = file.document()
+    document["rows"]["text"]["rain"]["names"] = []
+    assert "| + text | | not measured |" in table(document, names=names, command="python")
 
 
 def test_a_run_of_another_row_is_refused(arguments, runs, tmp_path):

@@ -20,7 +20,7 @@ def test_rows_survive_an_interruption(tmp_path):
 def test_rows_of_other_weights_or_pictures_are_dropped_when_told(tmp_path, change):
     path = tmp_path / "measurements.json"
     MeasurementFile(path, HEADER).add("clean", "clean", {"a": 1})
-    with pytest.raises(ValueError, match="of other weights or pictures; drop them with --fresh"):
+    with pytest.raises(ValueError, match="of other weights, pictures or settings; drop them with --fresh"):
         MeasurementFile(path, {**HEADER, **change})
     other = MeasurementFile(path, {**HEADER, **change}, may_drop=True)
     assert other.rows == {}

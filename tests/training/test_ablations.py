@@ -88,7 +88,7 @@ def built(path, overrides):
 def trained(path, overrides, folder):
     """What tells a tiny network from others: shapes, the loss of a batch, and what it restores."""
     mixture = "[{recipe: gaussian_noise, weight: 1}, {recipe: rain, weight: 1}]"
-    own = [*overrides, f"data={{folders: [{folder / 'pictures'}], mixture: {mixture}}}"]
+    own = [*overrides, f"data={{folders: [{folder / 'pictures'}], mixture: {mixture}}}", "validation=null"]
     config = load_config(RegressorTrainingConfig, ROOT / path, own)
     if config.instructions is not None:
         own += [f"instructions.encoder={folder / 'encoder'}", f"instructions.sentences={folder / 'sentences.yaml'}"]

@@ -82,6 +82,15 @@ def test_keys_that_came_later_count_with_their_defaults(finished):
     place.write_text(written)
 
 
+def test_keys_that_are_no_more_tell_of_another_version(finished):
+    place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    progress = json.loads(place.read_text())
+    progress["config"]["run"]["forgotten"] = 1
+    place.write_text(json.dumps(progress))
+    with pytest.raises(ConfigError, match=r"another version of ldrestore wrote the checkpoint .*forgotten"):
+        run_tiny(finished, resume="auto")
+
+
 @pytest.mark.parametrize("name", ["ema.safetensors", "process_0.pt"])
 def test_a_damaged_checkpoint_is_refused(finished, name):
     (list_checkpoints(finished.run.output_dir)[-1] / name).unlink()

@@ -63,6 +63,15 @@ def test_timesteps_cover_the_whole_schedule():
     assert drawn.min() == 0 and drawn.max() == 999 and abs(drawn.float().mean() - 499.5) < 10
 
 
+def test_shifted_timesteps_are_noisier_and_lie_within_the_schedule():
+    options = {"scheduler": DDIMScheduler(), "device": torch.device("cpu")}
+    drawn = draw_timesteps(20000, generator=torch.Generator().manual_seed(0), shift=4.0, **options)
+    even = draw_timesteps(20000, generator=torch.Generator().manual_seed(0), **options)
+    assert drawn.min() >= 0 and drawn.max() <= 999 and (drawn >= even).all()
+    share = 0.9 / (4 - 3 * 0.9)  # of the even draws that stay below nine tenths
+    assert abs((drawn >= 900).float().mean() - (1 - share)) < 0.01
+
+
 def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():
     vae = create_vae(VaeSizes(widths=(8, 8), num_groups=4))
     vae.register_to_config(scaling_factor=0.5)

@@ -6,17 +6,28 @@ import torch
 from run_files import assert_equal_to_the_bit
 from skimage import data
 from stable_exports import assemble
-from stable_runs import NAMES, adapters_config, estimator_config, save_base, save_pictures
+from stable_runs import (
+    NAMES,
+    REFINER_SIZES,
+    adapters_config,
+    estimator_config,
+    refiner_config,
+    save_base,
+    save_pictures,
+)
 
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.config import load_config
-from ldrestore.errors import ConfigError
+from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.training.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.frozen_base import load_base
+from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.stable_adapters import load_parts
 from ldrestore.training.train_adapters import create_network, train_adapters
 from ldrestore.training.train_estimator import load_predictor, train_estimator
+from ldrestore.training.train_refiner import create_task, load_module, train_refiner
 from tests.adapters.conftest import randomize
 
 GROWN = (*NAMES, "jpeg", "demosaic")
@@ -36,18 +47,24 @@ def root(tmp_path_factory):
     network = create_network(config, base=load_base(config.base), predictor=predictor)
     for name, part in network.parts.items():
         randomize(part).save_pretrained(root / "old" / name)
+    randomize(DetailRefinementModule((8, 8), degradations=NAMES, **REFINER_SIZES)).save_pretrained(root / "refiner/drm")
     return root
 
 
-@pytest.fixture(scope="module")
-def adapted(root):
-    """The folder of the model after both runs, of which only new rows were trained."""
+def few_shots(root, **extra):
+    """What the runs have in common: one picture, the new degradations, and that only new rows are trained."""
     shown = {
         "folders": [str(root / "pictures")],
         "max_pictures": 1,
         "mixture": [{"recipe": "jpeg(quality=10)", "weight": 1}, {"recipe": "demosaic", "weight": 1}],
     }
-    few = {"init_from": str(root / "old"), "train_shared": False, "data": shown, "ema": None, "validation": None}
+    return {"train_shared": False, "data": shown, "ema": None, "validation": None, **extra}
+
+
+@pytest.fixture(scope="module")
+def adapted(root):
+    """The folder of the model after both runs, of which only new rows were trained."""
+    few = few_shots(root, init_from=str(root / "old"))
     predictor = {"degradations": list(GROWN), "hidden_dim": 8, "clip_tower": str(root / "base/image_encoder")}
     (root / "first").mkdir()
     path = estimator_config(root / "first", root / "pictures", root / "base", **few, predictor=predictor)
@@ -57,6 +74,20 @@ def adapted(root):
     path = adapters_config(root / "second", root / "pictures", root / "base", grown, **few)
     assert train_adapters(path, overrides=[], resume=None)
     return root / "second/run/export"
+
+
+def refiner_run(root, folder, adapters, **extra):
+    """Config file of a run that grows the refinement module by what the adapters know beyond it."""
+    folder.mkdir(exist_ok=True)
+    few = few_shots(root, init_from=str(root / "refiner"), loss={"perceptual": 0.0, "adversarial": 0.0})
+    return refiner_config(folder, root / "pictures", root / "base", adapters=adapters, **few | extra)
+
+
+@pytest.fixture(scope="module")
+def refined(root, adapted):
+    """What a run of stage 2 makes of the old module, of which only new prompts were trained."""
+    assert train_refiner(refiner_run(root, root / "third", adapted), overrides=[], resume=None)
+    return root / "third/run/export"
 
 
 def test_old_rows_stay_to_the_bit(root, adapted):
@@ -78,6 +109,44 @@ def test_old_degradations_are_restored_as_before(root, adapted):
     assert np.abs(found - expected).max() < 1e-4  # sums over more degradations may be added up in another order
     told_new = after(LQ, **TOLD | {"degradations": "jpeg"}).images[0]
     assert np.abs(told_new - expected).max() > 1e-3
+
+
+def test_the_old_prompts_of_the_refinement_module_stay_to_the_bit(root, adapted, refined):
+    config = load_config(RefinerTrainingConfig, refiner_run(root, root / "third", adapted))
+    old, new, untrained = load_module(root / "refiner"), load_module(refined), create_task(config).network.drm
+    assert new.names == GROWN
+    pools = {f"levels.{level}.modulator.visual_prompt" for level in range(2)}
+    for key, weight in old.state_dict().items():
+        after = new.state_dict()[key]
+        assert torch.equal(after[:2] if key in pools else after, weight), key
+    for key in pools:
+        assert len(new.state_dict()[key]) == 4
+        assert all((new.state_dict()[key] != untrained.state_dict()[key])[2:].flatten(1).any(dim=1))
+
+
+def test_they_stay_where_the_rest_of_it_is_trained_too(tmp_path, root, adapted):
+    path = refiner_run(root, tmp_path, adapted, train_shared=True, ema={"decay": 0.5})
+    assert train_refiner(path, overrides=["optimizer.weight_decay=0.5"], resume=None)
+    old, new = (load_module(folder).state_dict() for folder in (root / "refiner", tmp_path / "run/export"))
+    for key, weight in old.items():
+        is_pool = key.endswith("visual_prompt")
+        assert torch.equal(new[key][:2], weight) if is_pool else not torch.equal(new[key], weight), key
+
+
+def test_old_degradations_are_refined_as_before(root, adapted, refined):
+    before, after = (
+        assemble(root / "base", folder, drm=drm)
+        for folder, drm in ((root / "old", root / "refiner"), (adapted, refined))
+    )
+    expected, found = (pipeline(LQ, **TOLD).images[0] for pipeline in (before, after))
+    assert np.abs(found - expected).max() < 1e-4
+    unrefined = after(LQ, **TOLD, refine=False).images[0]
+    assert np.abs(unrefined - expected).max() > 1e-3
+
+
+def test_a_module_that_did_not_grow_is_refused_with_what_to_do(root, adapted):
+    with pytest.raises(WeightsError, match=r"grow the module .* init_from in a run of the refiner.*few_shot\.yaml"):
+        assemble(root / "base", adapted, drm=root / "refiner")
 
 
 def test_without_pools_new_degradations_leave_nothing_to_train(root, adapted):

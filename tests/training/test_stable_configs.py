@@ -84,3 +84,17 @@ def test_both_machines_train_the_same_model_on_the_same_data():
     for name in ("vae", "clip", "unet", "adapters", "refiner"):
         cpu, gpu = (load_training_config(FOLDER / f"tiny_{name}_{machine}.yaml", []) for machine in ("cpu", "gpu"))
         assert (cpu.sizes, cpu.data) == (gpu.sizes, gpu.data)
+
+
+@pytest.mark.parametrize(
+    ("few_shot", "earlier"), [("{}_few_shot", "{}_nine_tasks"), ("tiny_{}_few_shot_cpu", "tiny_{}_cpu")]
+)
+def test_few_shot_configs_grow_what_is_trained_before_them_and_fit_each_other(few_shot, earlier):
+    grown, known = (
+        {kind: load_training_config(FOLDER / f"{name.format(kind)}.yaml", []) for kind in ("adapters", "refiner")}
+        for name in (few_shot, earlier)
+    )
+    for kind, config in grown.items():
+        assert config.init_from == known[kind].run.output_dir / "export"
+        assert (config.base, config.data) == (known[kind].base, grown["adapters"].data)
+    assert grown["refiner"].adapters == grown["adapters"].run.output_dir / "export"

@@ -217,6 +217,7 @@ def test_parts_that_do_not_belong_together_are_refused(run):
     [
         (["train_shared=false"], ConfigError, "needs init_from"),
         (["loss={min_snr_gamma: 0}"], ConfigError, "min_snr_gamma must be positive"),
+        (["loss={timestep_shift: 0}"], ConfigError, "timestep_shift must be positive"),
         (["init_from=nowhere"], WeightsUnavailableError, "no cm_adapter, .* in nowhere"),
         (["predictor=nowhere"], WeightsUnavailableError, "no predictor in nowhere"),
         (["parts=[drm]"], ConfigError, "expected one of"),

@@ -108,7 +108,7 @@ def test_configs_that_make_no_sense_are_refused(tmp_path, pictures, base, overri
 def test_a_predictor_of_another_view_is_refused(tmp_path, pictures, base):
     DegradationPredictor(NAMES, 6, 8, "released").save_pretrained(tmp_path / "old")
     path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
-    with pytest.raises(ConfigError, match=r"predictor\.view=released, got native"):
+    with pytest.raises(ConfigError, match=r"the view released, got predictor\.view: native; set it to released"):
         train_estimator(path, overrides=[], resume=None)
 
 

@@ -176,6 +176,17 @@ def test_a_stopped_run_goes_on_to_the_bit_judge_and_all(tmp_path, run):
     assert metrics(tmp_path / "resumed") == [line for line in metrics(tmp_path / "straight") if line["step"] > 2]
 
 
+def test_module_and_judge_are_clipped_each_by_its_own_norm(tmp_path, run):
+    path = run(stages=[stage(steps=4)], loss={"perceptual": 0.0, "adversarial_from": 0.5}, validation=None)
+    assert train_refiner(path, overrides=["optimizer.max_grad_norm=0.01"], resume=None)
+    lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
+    assert all(line["grad_norm/drm"] > 0 and "grad_norm" not in line for line in lines)
+    assert [line["grad_norm/judge"] > 0 for line in lines] == [False, False, True, True]
+    overrides = [f"run.output_dir={tmp_path / 'unjudged'}", "loss.adversarial=0"]
+    assert train_refiner(path, overrides=overrides, resume=None)
+    assert all(line["grad_norm"] > 0 for line in metrics(tmp_path / "unjudged"))
+
+
 def test_a_run_exports_the_averaged_module_alone(tmp_path, run):
     assert train_refiner(run(), overrides=[], resume=None)
     measured = last_metrics(tmp_path)

@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
+from stable_runs import NAMES, adapters_config, refiner_config, save_base, save_pictures
+from tiny_refiner import PLAIN
 from tiny_run import run_tiny, tiny_config
 from tiny_systems import SYSTEMS, train_tiny, write_inputs
 
 from ldrestore.errors import ConfigError
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.training.train_adapters import train_adapters
+from ldrestore.training.train_refiner import train_refiner
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -56,3 +61,30 @@ def test_each_system_trains_in_two_processes_as_in_one(tmp_path):
         assert train_tiny(system, tmp_path, output_dir=tmp_path / "one" / system, overrides=overrides)
         two, one = final_state(tmp_path / "two" / system), final_state(tmp_path / "one" / system)
         torch.testing.assert_close(two["model"], one["model"], rtol=1e-3, atol=1e-4)
+
+
+def test_a_refiner_and_its_judge_train_in_two_processes(tmp_path):
+    pictures, base = save_pictures(tmp_path / "pictures"), save_base(tmp_path / "base")
+    torch.manual_seed(1)
+    DegradationPredictor(NAMES, embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "predictor")
+    first = adapters_config(tmp_path, pictures, base, tmp_path / "predictor", validation=None)
+    assert train_adapters(first, overrides=[], resume=None)
+    stages = [{"patch_size": 32, "batch_size": 1, "steps": 4}]
+    extra = {"stages": stages, "loss": {"perceptual": 0.0, "adversarial_from": 0.5}}
+    path = refiner_config(tmp_path, pictures, base, adapters=tmp_path / "run/export", **extra)
+    launch(path, tmp_path, script="tiny_refiner.py")
+    for name in ("straight", "resumed", "plain"):
+        ranks = [torch.load(tmp_path / f"{name}_{rank}.pt") for rank in (0, 1)]
+        assert any(key.startswith("judge.") for key in ranks[0])
+        assert_equal_to_the_bit(ranks[0], ranks[1])
+    assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
+    straight = metrics(tmp_path / "straight")
+    assert ["judge" in line for line in straight if "loss" in line] == [False, False, True, True]
+    assert metrics(tmp_path / "resumed") == [line for line in straight if line["step"] > 2]
+    twice = [*PLAIN, f"run.output_dir={tmp_path / 'one'}", "stages=[{patch_size: 32, batch_size: 2, steps: 4}]"]
+    assert train_refiner(path, overrides=twice, resume=None)
+    # AdamW makes steps of rounding where a gradient is almost zero; a step is 0.01
+    for left, right in zip(metrics(tmp_path / "plain"), metrics(tmp_path / "one"), strict=True):
+        assert left == pytest.approx(right, rel=1e-2, abs=1e-4)
+    two, one = final_state(tmp_path / "plain"), final_state(tmp_path / "one")
+    torch.testing.assert_close(two["model"], one["model"], rtol=1e-3, atol=2e-3)
