@@ -27,7 +27,7 @@ MODELS.register(
         location="assets/ldrestore_tiny_stable",
         tasks=MPERCEIVER_SET,
         licence="Apache-2.0",
-        parameters=7_650_203,
+        parameters=7_646_811,
         summary="MPerceiver upon a small diffusion prior of its own; 20 to 50 steps; says what it sees, or is told",
     )
 )

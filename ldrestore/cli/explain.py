@@ -32,7 +32,7 @@ Examples:
   ldrestore explain photo.jpg --out why/
   ldrestore explain rainy.png --gt clean.png --model moce_ir --out why/
   ldrestore explain photos/ --recursive --model moce_ir --out routing/
-  ldrestore explain rainy.png --model my_mperceiver/ --steps 20 --seed 1 --out sampling/
+  ldrestore explain rainy.png --model ldrestore-tiny-stable --steps 20 --seed 1 --out sampling/
   ldrestore explain --instructions --out sentences/
 """
 """Shown below the help; the first character keeps the lines as they are."""
