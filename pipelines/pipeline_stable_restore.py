@@ -409,6 +409,7 @@ class StableRestorePipeline(DiffusionPipeline):
 
         Raises:
             ValueError: diffusers knows no such backend.
+            RuntimeError: its package is missing or too old.
         """
         self._connection.choose_backend(backend, self.components)
 
