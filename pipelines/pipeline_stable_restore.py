@@ -38,8 +38,8 @@ from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_ou
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.saved_folder import find_saved_pipeline
 from ldrestore.pipelines.stable_adapters import (
-    ADAPTERS_FILE,
     check_base,
+    is_adapters,
     load_parts,
     names_of_base,
     read_pointer,
@@ -144,7 +144,7 @@ class StableRestorePipeline(DiffusionPipeline):
     ) -> "StableRestorePipeline":
         """Load a whole saved pipeline: an embedded one, or from a folder or the Hub.
 
-        A folder of adapters alone is put upon the base that it names, as `from_base` does.
+        Adapters alone are put upon the base that they name, as `from_base` does.
 
         Args:
             pretrained_model_name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name".
@@ -156,11 +156,10 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        if (Path(pretrained_model_name_or_path) / ADAPTERS_FILE).is_file():
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, local_files_only=local_files_only)
-        folder, name = find_saved_pipeline(
-            pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
-        )
+        where = {"revision": revision, "local_files_only": local_files_only}
+        if is_adapters(pretrained_model_name_or_path, **where):
+            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
+        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
         check_stable_pipeline(folder, pipeline_name=cls.__name__)
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, dtype=dtype)

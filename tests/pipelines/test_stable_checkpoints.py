@@ -1,3 +1,4 @@
+import functools
 import json
 import re
 
@@ -17,7 +18,7 @@ from ldrestore.pipelines.base_model import BaseSizes, load_base
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_tower import name_tower
-from ldrestore.restorers import load_restorer
+from ldrestore.restorers import load_restorer, restore
 from tests.embedded_models import embed_folder
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_tower
@@ -144,6 +145,17 @@ def test_adapters_find_their_base_and_its_tower_on_the_hub(stable, hub, tmp_path
     assert all(is_offline for _, is_offline in hub.asked)
     again = loaded.save_adapters(tmp_path / "again")
     assert tower_named_by(again) == tower
+
+
+def test_adapters_on_the_hub_are_loaded_with_the_base_that_they_name(stable, hub, picture):
+    save_published(hub, tower=None)
+    stable.save_adapters(hub.folder("somebody/adapters"), base="somebody/base")
+    for load in (StableRestorePipeline.from_pretrained, functools.partial(load_restorer, device="cpu")):
+        loaded = load("somebody/adapters")
+        np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
+        assert loaded.config["_name_or_path"] == "somebody/adapters"
+    output = restore(picture(9, 7, 3), "somebody/adapters", device="cpu", **STEPS)
+    assert output.records[0]["model"]["name"] == "somebody/adapters"
 
 
 def test_a_base_that_brings_its_tower_is_asked_for_it_offline(stable, hub, tmp_path):
