@@ -172,17 +172,19 @@ def _locate(name_or_path: str | Path, base: str | Path | None = None) -> tuple[s
         WeightsUnavailableError: no such model within reach.
         WeightsError: its folder names a pipeline that is unknown here.
     """
-    from ldrestore.weights import find_model_folder, read_json
+    from ldrestore.weights import find_folder, find_model_folder, read_json
 
     if _is_exported(name_or_path) and base is None:
         return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
     location = embedded_folder(name_or_path) or name_or_path
     if base is not None:
         _check_adapters(location)
-    if base is not None or (Path(location) / ADAPTERS_FILE).is_file():
         return location, resolve(PIPELINES["StableRestorePipeline"])
     try:
-        folder = find_model_folder(location)
+        folder = find_folder(location)
+        if (folder / ADAPTERS_FILE).is_file():
+            return location, resolve(PIPELINES["StableRestorePipeline"])
+        folder = find_model_folder(folder)
     except WeightsUnavailableError as error:
         if "/" in str(name_or_path):
             raise

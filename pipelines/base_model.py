@@ -154,12 +154,15 @@ def load_base(
     return parts
 
 
-def load_first_base(names: Sequence[str], **options: Any) -> dict[str, Any]:
+def load_first_base(names: Sequence[str], **options: Any) -> tuple[dict[str, Any], str]:
     """The first of several bases that is within reach.
 
     Args:
         names: As `load_base` takes them.
         options: Those of `load_base`.
+
+    Returns:
+        Its parts, and which of the names it has.
 
     Raises:
         WeightsUnavailableError: none is; the reason for the last is given.
@@ -167,10 +170,10 @@ def load_first_base(names: Sequence[str], **options: Any) -> dict[str, Any]:
     """
     for name in names[:-1]:
         try:
-            return load_base(name, **options)
+            return load_base(name, **options), name
         except WeightsUnavailableError as error:
             logger.warning("%s; trying a mirror", error)
-    return load_base(names[-1], **options)
+    return load_base(names[-1], **options), names[-1]
 
 
 def _find(name: str, *, revision: str | None, local_files_only: bool) -> Path:

@@ -17,7 +17,7 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower, TowerView
+from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
@@ -38,18 +38,19 @@ from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_ou
 from ldrestore.pipelines.protection import keep_protected, read_masks
 from ldrestore.pipelines.saved_folder import find_saved_pipeline
 from ldrestore.pipelines.stable_adapters import (
-    ADAPTERS_FILE,
     check_base,
+    is_adapters,
     load_parts,
     names_of_base,
     read_pointer,
     write_adapters,
 )
 from ldrestore.pipelines.stable_drawing import StableOptions, draw
-from ldrestore.pipelines.stable_exports import load_exports, tower_of_base
+from ldrestore.pipelines.stable_exports import load_exports
 from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
 from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.stable_tower import UNNAMED, load_tower, name_tower
 from ldrestore.pipelines.tile_restoration import with_smaller_tiles
 from ldrestore.pipelines.unet_connection import UNetConnection
 from ldrestore.prompts.cm_adapter import CMAdapter
@@ -143,7 +144,7 @@ class StableRestorePipeline(DiffusionPipeline):
     ) -> "StableRestorePipeline":
         """Load a whole saved pipeline: an embedded one, or from a folder or the Hub.
 
-        A folder of adapters alone is put upon the base that it names, as `from_base` does.
+        Adapters alone are put upon the base that they name, as `from_base` does.
 
         Args:
             pretrained_model_name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name".
@@ -155,11 +156,10 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        if (Path(pretrained_model_name_or_path) / ADAPTERS_FILE).is_file():
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, local_files_only=local_files_only)
-        folder, name = find_saved_pipeline(
-            pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
-        )
+        where = {"revision": revision, "local_files_only": local_files_only}
+        if is_adapters(pretrained_model_name_or_path, **where):
+            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
+        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
         check_stable_pipeline(folder, pipeline_name=cls.__name__)
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, dtype=dtype)
@@ -168,6 +168,7 @@ class StableRestorePipeline(DiffusionPipeline):
         make_ready(pipeline.components, name=name)
         pipeline.register_to_config(_name_or_path=name)
         pipeline.unet.register_to_config(_name_or_path=base_name or name)
+        name_tower(pipeline.image_encoder, UNNAMED)
         return pipeline
 
     @classmethod
@@ -188,8 +189,8 @@ class StableRestorePipeline(DiffusionPipeline):
             base: A folder of diffusers, a Hub repository, or a single file; see `load_base`. None for where the
                 adapters say it is, and its mirrors.
             adapters: Folder or Hub repository of what `save_adapters` wrote.
-            image_encoder: Folder or repository of CLIP's vision tower; None for that of the base that is given, or
-                for the adapters' own.
+            image_encoder: Folder or repository of CLIP's vision tower; None for that of a base on this disk, else for
+                the one that the adapters name, or the base's own.
             dtype: Number format of the networks; None for float32.
             revision: Branch, tag or commit of the adapters' repository.
             local_files_only: Whether only the cache of the Hub is looked into.
@@ -202,16 +203,16 @@ class StableRestorePipeline(DiffusionPipeline):
         dtype = dtype or torch.float32
         folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
         where = [str(base)] if base is not None else names_of_base(pointer)
-        parts = load_first_base(
+        parts, found = load_first_base(
             where,
             dtype=dtype,
             prediction_type=pointer["base"]["prediction_type"],
             local_files_only=local_files_only,
             sizes=sizes,
         )
-        own = None if base is None else tower_of_base(base)
-        tower = image_encoder or own or pointer["base"]["image_encoder"] or DEFAULT_TOWER
-        parts["image_encoder"] = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
+        named = pointer["base"]["image_encoder"] or UNNAMED
+        options = {"named": named, "dtype": dtype, "local_files_only": local_files_only}
+        parts["image_encoder"] = load_tower(found, image_encoder, **options)
         check_base(parts, pointer)
         pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})
         pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
@@ -248,8 +249,7 @@ class StableRestorePipeline(DiffusionPipeline):
         dtype = dtype or torch.float32
         offline = {"local_files_only": local_files_only}
         parts = load_base(base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, **offline)
-        tower = image_encoder or tower_of_base(base, **offline) or DEFAULT_TOWER
-        parts["image_encoder"] = ClipTower.from_pretrained(tower, dtype=dtype, **offline).model
+        parts["image_encoder"] = load_tower(base, image_encoder, dtype=dtype, **offline)
         return cls(**{**parts, **load_exports(exports, dtype=dtype)})
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
@@ -408,6 +408,7 @@ class StableRestorePipeline(DiffusionPipeline):
 
         Raises:
             ValueError: diffusers knows no such backend.
+            RuntimeError: its package is missing or too old.
         """
         self._connection.choose_backend(backend, self.components)
 

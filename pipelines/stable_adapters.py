@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ldrestore import __version__
+from ldrestore.assets.catalog import embedded_folder
 from ldrestore.bases import find_base
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.saved_folder import NO_PART, check_target
@@ -67,6 +68,21 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
     }
     (folder / ADAPTERS_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return folder
+
+
+def is_adapters(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> bool:
+    """Whether a name stands for adapters alone, and not for a whole model.
+
+    Args:
+        name_or_path: A name of `list_models()`, a folder, or a Hub repository "owner/name", which is fetched.
+        revision: Branch, tag or commit of the repository.
+        local_files_only: Whether only the cache of the Hub is looked into.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+    """
+    where = embedded_folder(name_or_path) or name_or_path
+    return (find_folder(where, revision=revision, local_files_only=local_files_only) / ADAPTERS_FILE).is_file()
 
 
 def read_pointer(

@@ -32,11 +32,13 @@ class UNetConnection:
         attached = self.attachment
         if attached is not None and (attached.unet is not unet or attached.injection is not injection):
             self.disconnect()
+        if self._dispatched is not None and self._dispatched[0] is not unet:
+            self.disconnect()  # the U-Net that was replaced gets its processors back
         if injection is not None:
             if self.attachment is not None:
                 return
             self.attachment = attach(unet, injection)
-        elif self.backend is None or (self._dispatched is not None and self._dispatched[0] is unet):
+        elif self.backend is None or self._dispatched is not None:
             return
         else:
             self._dispatched = unet, dispatch_attention(unet)
@@ -59,12 +61,13 @@ class UNetConnection:
 
         Raises:
             ValueError: diffusers knows no such backend.
+            RuntimeError: its package is missing or too old. After this or any other error all is as before.
         """
         self.disconnect()  # somebody may have set processors since, as switching xFormers on and off does
         previous, self.backend = self.backend, backend
         try:
             self.connect(parts)
-        except ValueError:
+        except Exception:  # whatever diffusers or a package says of it
             self.disconnect()
             self.backend = previous
             raise

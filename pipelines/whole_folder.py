@@ -15,7 +15,7 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
     """A temporary folder beside the target, which takes the target's place at the end; after an error it is gone.
 
     Args:
-        target: New, or an empty folder; the folders above it are made.
+        target: New, or an empty folder; the folders above it are made, and stay after an error.
 
     Yields:
         The folder to write, which is not there yet.

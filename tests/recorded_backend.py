@@ -20,8 +20,8 @@ class RecordedBackend:
 
 @pytest.fixture
 def recorded_backend(monkeypatch):
-    """That backend; afterwards diffusers' process-wide choice, which `set_attention_backend` changes, is undone."""
+    """That backend; diffusers' process-wide choice stays as it is, so that only what was told of it calls it."""
     backend = RecordedBackend()
     monkeypatch.setitem(_AttentionBackendRegistry._backends, AttentionBackendName(backend.name), backend)
-    monkeypatch.setattr(_AttentionBackendRegistry, "_active_backend", _AttentionBackendRegistry._active_backend)
+    monkeypatch.setattr(_AttentionBackendRegistry, "set_active_backend", lambda chosen: None)
     return backend

@@ -52,7 +52,7 @@ def assemble_command(
         str | None,
         typer.Option(
             metavar="OWNER/NAME",
-            help="With --adapters-only: Hub repository that the pointer names, where BASE is a folder or a file.",
+            help="With --adapters-only, where BASE is a folder or a file: Hub repository that the pointer names.",
         ),
     ] = None,
 ) -> None:
@@ -60,13 +60,10 @@ def assemble_command(
 
     All parts must fit, or nothing is written.
     """
-    from ldrestore.errors import InputError
     from ldrestore.pipelines.whole_folder import whole_folder
 
-    if published_as is not None and not adapters_only:
-        raise InputError("--published-as names the base of adapters alone; give it with --adapters-only")
-    if published_as is not None and not is_repository(published_as):
-        raise InputError(f"--published-as takes a Hub repository such as owner/name, got {published_as!r}")
+    if published_as is not None:
+        _check_published(published_as, base, adapters_only=adapters_only)
     with whole_folder(out) as folder:
         pipeline = _put_together(base, exports, image_encoder=image_encoder, prediction_type=prediction_type)
         if adapters_only:
@@ -78,7 +75,28 @@ def assemble_command(
             f"warning: the base lies on this disk alone, so that {out} is loaded with --base {base}; others find "
             "the base only if --published-as OWNER/NAME says where it is on the Hub"
         )
+    if adapters_only and image_encoder is not None and Path(image_encoder).exists():
+        say(
+            f"warning: CLIP's tower lies on this disk alone, so that {out} is loaded with --base and a folder that "
+            "holds the tower as image_encoder; others find it only if --image-encoder names a Hub repository"
+        )
     print(out)
+
+
+def _check_published(name: str, base: str, *, adapters_only: bool) -> None:
+    """Refuse a name for a base that needs none, or one under which nothing can be published.
+
+    Raises:
+        InputError: the base is saved too, has a name on the Hub already, or the name is none of a repository.
+    """
+    from ldrestore.errors import InputError
+
+    if not adapters_only:
+        raise InputError("--published-as names the base of adapters alone; give it with --adapters-only")
+    if not is_repository(name):
+        raise InputError(f"--published-as takes a Hub repository such as owner/name, got {name!r}")
+    if not Path(base).exists():
+        raise InputError(f"--published-as is for a base on this disk, and {base} is none; leave it out")
 
 
 def is_repository(text: str) -> bool:

@@ -152,9 +152,10 @@ def check_taken(restorer: Any, names: Iterable[str]) -> None:
     track = TRACKS[type(restorer).__name__]
     other = next(other for other in TRACKS.values() if other != track)
     are, them = ("is", "it") if len(foreign) == 1 else ("are", "them")
+    instead = ", say what is wrong with --degradation" if FLAGS["instruction"] in foreign else ""
     raise InputError(
         f"{' and '.join(foreign)} {are} for models of the {other} track, this one is of the {track} track; "
-        f"leave {them} out, or name another --model"
+        f"leave {them} out{instead}, or name another --model"
     )
 
 

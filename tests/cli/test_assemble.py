@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from tests.tiny_stable import tiny_base, tiny_stable, tiny_tower
@@ -54,23 +56,44 @@ def test_the_pointer_names_where_the_base_is_published(call, tmp_path):
         result = call("assemble", *words, wrong, "--adapters-only")
         assert result.exit_code == 2 and "--published-as takes a Hub repository" in result.stderr
     assert "give it with --adapters-only" in call("assemble", *words, "someone/base").stderr
+    for known in ("stable-diffusion-2-1-base", "someone/other"):
+        elsewhere = ("assemble", known, *exports[1:], "--out", tmp_path / "adapters")
+        result = call(*elsewhere, "--published-as", "someone/base", "--adapters-only")
+        assert result.exit_code == 2 and f"is for a base on this disk, and {known} is none" in result.stderr
     result = call("assemble", *words, "someone/base", "--adapters-only")
     assert result.exit_code == 0 and result.stderr == ""
     assert json.loads((tmp_path / "adapters/adapters.json").read_text())["base"]["name"] == "someone/base"
 
 
-def test_an_interrupted_or_failed_writing_leaves_nothing(call, tmp_path, monkeypatch):
+def test_a_tower_on_this_disk_alone_is_warned_of(call, folder, tmp_path):
+    exports = save_exports(tmp_path)
+    words = (*exports, "--image-encoder", exports[0] / "image_encoder", "--published-as", "someone/base")
+    result = call("assemble", *words, "--out", tmp_path / "adapters", "--adapters-only")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.startswith("warning: CLIP's tower lies on this disk alone") and "--base" in result.stderr
+    words = ("--model", tmp_path / "adapters", "--base", exports[0], "--device", "cpu", "--steps", "1")
+    assert call("restore", folder / "a.png", tmp_path / "x.png", *words).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (OSError(28, "No space left on device"), 1, "cannot be written (No space left on device); make room"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_an_interrupted_or_failed_writing_leaves_nothing(call, tmp_path, monkeypatch, error, code, message):
     exports = save_exports(tmp_path)
     before = sorted(tmp_path.iterdir())
 
     def fail(self, folder):
         folder.mkdir()
         (folder / "half.txt").write_text("half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(StableRestorePipeline, "save_pretrained", fail)
     result = call("assemble", *exports, "--out", tmp_path / "model")
-    assert result.exit_code == 1 and "cannot be written (No space left on device); make room" in result.stderr
+    assert result.exit_code == code and message in result.stderr
     assert sorted(tmp_path.iterdir()) == before
 
 

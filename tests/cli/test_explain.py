@@ -249,7 +249,7 @@ def test_a_model_of_the_stable_track_says_what_it_sees_in_a_folder(call, folder,
     [
         (("a.png", "--degradation", "rian"), "did you mean 'rain'"),
         (("a.png", "--steps", "1001"), r"[1, 1000]"),
-        (("a.png", "--instruction", "remove the rain"), "--instruction is for models of the fast track"),
+        (("a.png", "--instruction", "remove the rain"), "say what is wrong with --degradation"),
         (("in", "--seed", "1"), "--seed: of a folder nothing is restored"),
         (("a.png", "--gt", "small.png", "--steps", "1"), "the ground truth must have the picture's size"),
     ],

@@ -1,14 +1,17 @@
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from ldrestore import __version__
-from ldrestore.cli.main import main
+from ldrestore.cli.main import app, main
 from ldrestore.errors import InputError
 
 COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "models", "info")
@@ -77,3 +80,13 @@ def test_an_interrupt_is_one_line_and_leaves_nothing_half_written(picture, tmp_p
     assert messages.splitlines() == ["interrupted; what was finished is whole, nothing is half-written"]
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".png"}
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("name", "page"), [("restore", "cli.md"), ("degrade", "cli.md"), ("explain", "explain.md")])
+def test_the_tables_of_the_documentation_have_all_options(name, page):
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `--")]
+    told = set(re.findall(r"--[a-z-]+", " ".join(cells)))
+    command = get_command(app).commands[name]
+    options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
+    assert options - {"--help"} <= told

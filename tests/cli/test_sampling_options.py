@@ -63,9 +63,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(restore, fold
         (["--colour-fix", "wavelets"], "--colour-fix"),
         (
             ["--instruction", "remove the rain"],
-            "--instruction is for models of the fast track, this one is of the stable track; leave it out",
+            "--instruction is for models of the fast track, this one is of the stable track; leave it out, say what is "
+            "wrong with --degradation, or name another --model",
         ),
-        (["--embeddings", "guide.safetensors"], "--embeddings is for models of the fast track"),
+        (
+            ["--embeddings", "guide.safetensors"],
+            "--embeddings is for models of the fast track, this one is of the stable track; leave it out, or name",
+        ),
     ],
 )
 def test_a_wrong_option_is_a_wrong_call(restore, folder, tmp_path, words, message):

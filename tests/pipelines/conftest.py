@@ -4,6 +4,7 @@ import torch
 
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from tests.fake_hub import hub  # noqa: F401  a fixture
 from tests.recorded_backend import recorded_backend  # noqa: F401  a fixture
 
 

@@ -1,3 +1,4 @@
+import functools
 import json
 import re
 
@@ -11,11 +12,13 @@ from transformers import CLIPTextConfig, CLIPTextModel
 import ldrestore
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
+from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.base_model import BaseSizes, load_base
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.restorers import load_restorer
+from ldrestore.pipelines.stable_tower import name_tower
+from ldrestore.restorers import load_restorer, restore
 from tests.embedded_models import embed_folder
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_tower
@@ -108,11 +111,72 @@ def test_a_folder_of_adapters_is_loaded_with_the_base_that_it_names(stable, tmp_
     parts = {**tiny_base(), "image_encoder": tiny_tower()}
     save_base(tmp_path, parts)
     stable.unet.register_to_config(_name_or_path="base")
-    stable.image_encoder.config._name_or_path = stable.image_encoder.name_or_path = "tower"
+    name_tower(stable.image_encoder, "tower")
     adapters = stable.save_adapters(tmp_path / "adapters")
     monkeypatch.chdir(tmp_path)
     loaded = load_restorer(adapters, device="cpu")
     np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
+
+
+def save_published(hub, *, tower):
+    """A base on the Hub, and in a repository of its own or within the base CLIP's tower."""
+    with without_progress_bar():
+        for name, part in tiny_base().items():
+            part.save_pretrained(hub.folder("somebody/base") / name)
+        tiny_tower().save_pretrained(hub.folder(tower) if tower else hub.folder("somebody/base") / "image_encoder")
+
+
+def tower_named_by(adapters):
+    return json.loads((adapters / "adapters.json").read_text(encoding="utf-8"))["base"]["image_encoder"]
+
+
+@pytest.mark.parametrize("tower", [DEFAULT_TOWER, "somebody/tower", None])
+def test_adapters_find_their_base_and_its_tower_on_the_hub(stable, hub, tmp_path, picture, tower):
+    save_published(hub, tower=tower)
+    for name in ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm"):
+        getattr(stable, name).save_pretrained(tmp_path / "exports" / name)
+    asked = {"image_encoder": tower} if tower == "somebody/tower" else {}
+    made = StableRestorePipeline.from_exports("somebody/base", tmp_path / "exports", **asked)
+    first = made.save_adapters(tmp_path / "first")
+    assert tower_named_by(first) == tower
+    hub.asked.clear()
+    loaded = StableRestorePipeline.from_base(None, first, local_files_only=True)
+    np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
+    assert all(is_offline for _, is_offline in hub.asked)
+    again = loaded.save_adapters(tmp_path / "again")
+    assert tower_named_by(again) == tower
+
+
+def test_adapters_on_the_hub_are_loaded_with_the_base_that_they_name(stable, hub, picture):
+    save_published(hub, tower=None)
+    stable.save_adapters(hub.folder("somebody/adapters"), base="somebody/base")
+    for load in (StableRestorePipeline.from_pretrained, functools.partial(load_restorer, device="cpu")):
+        loaded = load("somebody/adapters")
+        np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
+        assert loaded.config["_name_or_path"] == "somebody/adapters"
+    output = restore(picture(9, 7, 3), "somebody/adapters", device="cpu", **STEPS)
+    assert output.records[0]["model"]["name"] == "somebody/adapters"
+
+
+def test_a_base_that_brings_its_tower_is_asked_for_it_offline(stable, hub, tmp_path):
+    save_published(hub, tower=None)
+    adapters = stable.save_adapters(tmp_path / "adapters")
+    StableRestorePipeline.from_base("somebody/base", adapters, local_files_only=True)
+    assert len(hub.asked) > 1 and set(hub.asked) == {("somebody/base", True)}
+
+
+def test_a_tower_on_this_disk_keeps_the_name_that_adapters_have_for_it(stable, hub, tmp_path):
+    base = save_base(tmp_path, {**tiny_base(), "image_encoder": tiny_tower()})
+    name_tower(stable.image_encoder, "somebody/tower")
+    adapters = stable.save_adapters(tmp_path / "adapters")
+    for number, tower in enumerate((None, tmp_path / "tower")):
+        loaded = StableRestorePipeline.from_base(base, adapters, image_encoder=tower)
+        assert tower_named_by(loaded.save_adapters(tmp_path / str(number))) == "somebody/tower"
+
+
+def test_adapters_of_a_saved_pipeline_do_not_point_at_the_pipeline(saved, tmp_path):
+    adapters = StableRestorePipeline.from_pretrained(saved).save_adapters(tmp_path / "adapters")
+    assert tower_named_by(adapters) is None
 
 
 def test_a_saved_pipeline_restores_to_the_bit(stable, saved, picture):

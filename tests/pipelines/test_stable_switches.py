@@ -15,11 +15,12 @@ from diffusers import (
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
-from diffusers.models import attention, attention_processor
+from diffusers.models import attention, attention_dispatch, attention_processor
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 from diffusers.models.attention_processor import Attention
 from torch.nn import functional as F
 
+from tests.adapters.conftest import tiny_unet
 from tests.tiny_stable import tiny_stable
 
 STEPS = {"num_inference_steps": 2}
@@ -178,11 +179,31 @@ def test_a_chosen_backend_survives_detaching(stable, picture, recorded_backend):
     assert recorded_backend.calls == 2 * calls > 0
 
 
-def test_a_backend_that_does_not_exist_changes_nothing(stable, picture, recorded_backend):
+@pytest.mark.parametrize(
+    ("backend", "error", "message"),
+    [("no_such_backend", ValueError, "no_such_backend"), ("flash", RuntimeError, "missing package")],
+)
+def test_a_backend_that_cannot_be_had_changes_nothing(
+    stable, picture, recorded_backend, monkeypatch, backend, error, message
+):
+    monkeypatch.setattr(attention_dispatch, "_CAN_USE_FLASH_ATTN", False)
     stable.set_attention_backend(recorded_backend.name)
-    with pytest.raises(ValueError, match="no_such_backend"):
-        stable.set_attention_backend("no_such_backend")
     stable(picture(8, 8, 3), **STEPS)
+    calls = recorded_backend.calls
+    with pytest.raises(error, match=message):
+        stable.set_attention_backend(backend)
+    stable(picture(8, 8, 3), **STEPS)
+    assert recorded_backend.calls == 2 * calls > 0
+
+
+def test_a_unet_that_is_replaced_gets_its_own_processors_back(picture, recorded_backend):
+    stable = tiny_stable(ir_adapter=None, injection=None, drm=None, cm_adapter=None, textual_prompts=None)
+    old, before = stable.unet, dict(stable.unet.attn_processors)
+    stable.set_attention_backend(recorded_backend.name)
+    assert old.attn_processors != before
+    stable.unet = tiny_unet()
+    stable(picture(8, 8, 3), **STEPS)
+    assert old.attn_processors == before
     assert recorded_backend.calls > 0
 
 

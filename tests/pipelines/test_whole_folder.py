@@ -27,12 +27,12 @@ def write_half(target, error):
         raise error
 
 
-def test_an_unfinished_folder_leaves_nothing(tmp_path):
+def test_an_unfinished_folder_leaves_nothing_but_those_above_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        write_half(tmp_path / "model", KeyboardInterrupt())
+        write_half(tmp_path / "above" / "model", KeyboardInterrupt())
     with pytest.raises(ExportError, match=r"model cannot be written \(No space left\); make room"):
         write_half(tmp_path / "model", OSError(28, "No space left"))
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "above"]
 
 
 def test_what_lies_there_is_refused_and_stays(tmp_path):
