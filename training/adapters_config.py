@@ -58,14 +58,20 @@ class DiffusionLossConfig:
 
     min_snr_gamma: float | None = None
     """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike, as
-    Eq. 1 does. Where velocity is predicted it all but silences the noisiest steps, at which sampling begins."""
+    Eq. 1 does."""
 
     timestep_shift: float = 1.0
     """How much more often noisy timesteps are trained than others, see `diffusion_loss.draw_timesteps`; 1, as in Eq. 1,
     draws all alike. At the noisiest the damaged picture alone says what there is, and a small prior learns it last."""
 
+    dream: float | None = None
+    """Detail preservation p of DREAM, see `diffusion_loss.rectified_noise`: training upon the model's own errors, at
+    the cost of a second pass without gradients; null trains without, as Eq. 1 does."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
+        if self.dream is not None and self.dream < 0:
+            raise ConfigError(f"loss.dream must be at least 0, got {self.dream}; write null for none")
         if self.min_snr_gamma is not None and self.min_snr_gamma <= 0:
             raise ConfigError(f"loss.min_snr_gamma must be positive, got {self.min_snr_gamma}; write null for none")
         if self.timestep_shift <= 0:

@@ -20,6 +20,7 @@ from ldrestore.training.diffusion_loss import (
     encoded,
     min_snr_weights,
     prediction_target,
+    rectified_noise,
 )
 from ldrestore.training.loading import Batch
 from ldrestore.training.short_sampling import sample_latents, validation_noise
@@ -67,7 +68,14 @@ class AdaptersTask:
         shift = self.config.loss.timestep_shift
         timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None, shift=shift)
         noise = torch.randn_like(latents)
-        prediction = model(scheduler.add_noise(latents, noise, timesteps), timesteps, steering)
+        noised = scheduler.add_noise(latents, noise, timesteps)
+        if (detail := self.config.loss.dream) is not None:
+            with torch.no_grad():
+                guess = model(noised, timesteps, steering)
+            known = {"noised": noised, "timesteps": timesteps, "scheduler": scheduler}
+            noise = rectified_noise(noise, guess, detail=detail, **known)
+            noised = scheduler.add_noise(latents, noise, timesteps)
+        prediction = model(noised, timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
         gamma = self.config.loss.min_snr_gamma
         if gamma is None:

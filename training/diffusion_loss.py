@@ -64,6 +64,34 @@ def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps:
     return noise
 
 
+@torch.no_grad()
+def rectified_noise(
+    noise: Tensor, prediction: Tensor, *, noised: Tensor, timesteps: Tensor, scheduler: Any, detail: float
+) -> Tensor:
+    """Noise that shifts z_t towards where sampling goes, DREAM, Zhou et al. 2024 (https://arxiv.org/abs/2312.00210).
+
+        epsilon' = epsilon + sqrt(1 - abar_t)^p (epsilon - epsilon_theta(z_t))
+
+    Sampling feeds the model its own errors, training does not; with epsilon' in z_t and in the target it does.
+
+    Args:
+        noise: (B, C, H, W), epsilon.
+        prediction: What the model put out for `noised`, of the scheduler's prediction type.
+        noised: z_t of that noise.
+        timesteps: (B,).
+        scheduler: Of diffusers.
+        detail: p; 0 shifts at all timesteps alike, larger values ever less.
+
+    Returns:
+        (B, C, H, W), epsilon'.
+    """
+    alpha_bar = scheduler.alphas_cumprod.to(noise)[timesteps].view(-1, 1, 1, 1)
+    estimate = prediction
+    if prediction_type_of(scheduler) == "v_prediction":
+        estimate = alpha_bar.sqrt() * prediction + (1 - alpha_bar).sqrt() * noised
+    return noise + (1 - alpha_bar).sqrt() ** detail * (noise - estimate)
+
+
 def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tensor:
     """Min-SNR weighting, Hang et al. 2023 (https://arxiv.org/abs/2303.09556), Sec. 3.4.
 

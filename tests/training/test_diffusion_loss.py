@@ -10,6 +10,7 @@ from ldrestore.training.diffusion_loss import (
     encoded,
     min_snr_weights,
     prediction_target,
+    rectified_noise,
 )
 
 TIMESTEPS = torch.tensor([0, 500, 999])
@@ -70,6 +71,26 @@ def test_shifted_timesteps_are_noisier_and_lie_within_the_schedule():
     assert drawn.min() >= 0 and drawn.max() <= 999 and (drawn >= even).all()
     share = 0.9 / (4 - 3 * 0.9)  # of the even draws that stay below nine tenths
     assert abs((drawn >= 900).float().mean() - (1 - share)) < 0.01
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
+def test_rectified_noise_adds_the_error_of_the_models_noise(scheduler):
+    """DREAM, from its formula, a timestep at a time."""
+    generator = torch.Generator().manual_seed(0)
+    latents, noise, wrong = (torch.randn(3, 4, 2, 2, generator=generator) for _ in range(3))
+    noised = scheduler.add_noise(latents, noise, TIMESTEPS)
+    estimate = noise + 0.1 * wrong
+    alpha_bar = scheduler.alphas_cumprod[TIMESTEPS].view(3, 1, 1, 1)
+    prediction = estimate
+    if scheduler.config.prediction_type == "v_prediction":  # the velocity at which the noise estimate is `estimate`
+        prediction = (estimate - (1 - alpha_bar).sqrt() * noised) / alpha_bar.sqrt().clamp_min(1e-3)
+    known = {"noised": noised, "timesteps": TIMESTEPS, "scheduler": scheduler}
+    found = rectified_noise(noise, prediction, detail=2.0, **known)
+    for index in range(2 if scheduler.config.prediction_type == "v_prediction" else 3):
+        share = float(1 - alpha_bar[index])  # sqrt(1 - abar)^2
+        torch.testing.assert_close(found[index], noise[index] - share * 0.1 * wrong[index], rtol=1e-4, atol=1e-5)
+    exact = prediction_target(scheduler, latents, noise, TIMESTEPS)
+    torch.testing.assert_close(rectified_noise(noise, exact, detail=1.0, **known), noise, rtol=1e-4, atol=1e-5)
 
 
 def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():

@@ -137,6 +137,22 @@ def test_a_stopped_run_goes_on_to_the_bit(tmp_path, run):
     assert metrics(tmp_path / "resumed") == [line for line in metrics(tmp_path / "straight") if line["step"] > 2]
 
 
+def test_dream_shows_the_network_its_own_errors(run):
+    """A guess without gradients first; the loss is then of other noise upon the same latents."""
+    _, network, task = run(loss={"dream": 1.0})
+    seen = []
+
+    def watched(noised, timesteps, steering):
+        prediction = network(noised, timesteps, steering)
+        seen.append((noised, timesteps, prediction))
+        return prediction
+
+    loss, _ = task.loss(watched, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})
+    (noised, timesteps, guess), (shifted, same, prediction) = seen
+    assert not guess.requires_grad and prediction.requires_grad and loss.requires_grad
+    assert torch.equal(timesteps, same) and not torch.equal(noised, shifted)
+
+
 def test_a_run_exports_its_parts_and_no_base(tmp_path, run):
     path, _, _ = run(loss={"min_snr_gamma": 5.0})
     assert train_adapters(path, overrides=[], resume=None)
@@ -217,6 +233,7 @@ def test_parts_that_do_not_belong_together_are_refused(run):
     [
         (["train_shared=false"], ConfigError, "needs init_from"),
         (["loss={min_snr_gamma: 0}"], ConfigError, "min_snr_gamma must be positive"),
+        (["loss={dream: -1}"], ConfigError, "dream must be at least 0"),
         (["loss={timestep_shift: 0}"], ConfigError, "timestep_shift must be positive"),
         (["init_from=nowhere"], WeightsUnavailableError, "no cm_adapter, .* in nowhere"),
         (["predictor=nowhere"], WeightsUnavailableError, "no predictor in nowhere"),
