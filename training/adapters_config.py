@@ -68,6 +68,10 @@ class DiffusionLossConfig:
     """Detail preservation p of DREAM, see `diffusion_loss.rectified_noise`: training upon the model's own errors, at
     the cost of a second pass without gradients; null trains without, as Eq. 1 does."""
 
+    dream_from: Literal["timestep", "pure_noise"] = "timestep"
+    """Which errors these are: those at the drawn timestep, as published; or those from pure noise, where sampling
+    begins, and which stay with it to the end. The latter brings samples near to the mean of what is possible."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.dream is not None and self.dream < 0:

@@ -18,6 +18,7 @@ from ldrestore.training.diffusion_loss import (
     diffusion_loss,
     draw_timesteps,
     encoded,
+    estimated_latents,
     min_snr_weights,
     prediction_target,
     rectified_noise,
@@ -68,13 +69,9 @@ class AdaptersTask:
         shift = self.config.loss.timestep_shift
         timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None, shift=shift)
         noise = torch.randn_like(latents)
+        if self.config.loss.dream is not None:
+            noise = self._rectified(model, latents, noise, timesteps, steering)
         noised = scheduler.add_noise(latents, noise, timesteps)
-        if (detail := self.config.loss.dream) is not None:
-            with torch.no_grad():
-                guess = model(noised, timesteps, steering)
-            known = {"noised": noised, "timesteps": timesteps, "scheduler": scheduler}
-            noise = rectified_noise(noise, guess, detail=detail, **known)
-            noised = scheduler.add_noise(latents, noise, timesteps)
         prediction = model(noised, timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
         gamma = self.config.loss.min_snr_gamma
@@ -82,6 +79,21 @@ class AdaptersTask:
             return errors.mean(), {"squared": errors.mean()}
         weighted = errors * min_snr_weights(scheduler, timesteps, gamma=gamma)
         return weighted.mean(), {"squared": errors.mean()}
+
+    @torch.no_grad()
+    def _rectified(
+        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: Steering
+    ) -> Tensor:
+        """The noise of DREAM, by what the model makes of the drawn timesteps or of the noisiest one."""
+        scheduler, loss = self.base.scheduler, self.config.loss
+        guessed = timesteps
+        if loss.dream_from == "pure_noise":
+            guessed = torch.full_like(timesteps, scheduler.config.num_train_timesteps - 1)
+        noised = scheduler.add_noise(latents, noise, guessed)
+        prediction = model(noised, guessed, steering)
+        estimate = estimated_latents(prediction, noised=noised, timesteps=guessed, scheduler=scheduler)
+        known = {"timesteps": timesteps, "scheduler": scheduler, "detail": loss.dream}
+        return rectified_noise(noise, latents, estimate=estimate, **known)
 
     def _steering(self, lq: Tensor) -> Steering:
         """What frozen networks say of damaged pictures."""

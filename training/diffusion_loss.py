@@ -64,32 +64,54 @@ def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps:
     return noise
 
 
-@torch.no_grad()
+def estimated_latents(prediction: Tensor, *, noised: Tensor, timesteps: Tensor, scheduler: Any) -> Tensor:
+    """The z_0 that a prediction amounts to.
+
+    Args:
+        prediction: (B, C, H, W), what the model put out for `noised`: the noise or a velocity.
+        noised: z_t, same shape.
+        timesteps: (B,).
+        scheduler: Of diffusers.
+
+    Returns:
+        Like `noised`; undefined for "epsilon" at zero signal.
+    """
+    signal, sigma = _signal_and_sigma(scheduler, timesteps, like=noised)
+    if prediction_type_of(scheduler) == "v_prediction":
+        return signal * noised - sigma * prediction
+    return (noised - sigma * prediction) / signal
+
+
 def rectified_noise(
-    noise: Tensor, prediction: Tensor, *, noised: Tensor, timesteps: Tensor, scheduler: Any, detail: float
+    noise: Tensor, latents: Tensor, *, estimate: Tensor, timesteps: Tensor, scheduler: Any, detail: float
 ) -> Tensor:
-    """Noise that shifts z_t towards where sampling goes, DREAM, Zhou et al. 2024 (https://arxiv.org/abs/2312.00210).
+    """Noise that moves z_t towards where sampling goes, DREAM, Zhou et al. 2024 (https://arxiv.org/abs/2312.00210).
 
         epsilon' = epsilon + sqrt(1 - abar_t)^p (epsilon - epsilon_theta(z_t))
 
-    Sampling feeds the model its own errors, training does not; with epsilon' in z_t and in the target it does.
+    The bracket is sqrt(abar_t / (1 - abar_t)) (z_0^theta - z_0) with the model's estimate z_0^theta of z_0: z_t is made
+    of latents that err as the model does, and the target brings it back to z_0. Sampling feeds the model its own
+    errors, training by Eq. 1 does not. Written by the estimate, it may come from any timestep.
 
     Args:
         noise: (B, C, H, W), epsilon.
-        prediction: What the model put out for `noised`, of the scheduler's prediction type.
-        noised: z_t of that noise.
+        latents: z_0.
+        estimate: z_0^theta, without gradients; of z_t in the paper.
         timesteps: (B,).
         scheduler: Of diffusers.
-        detail: p; 0 shifts at all timesteps alike, larger values ever less.
+        detail: p; 0 moves at all timesteps alike, larger values ever less.
 
     Returns:
         (B, C, H, W), epsilon'.
     """
-    alpha_bar = scheduler.alphas_cumprod.to(noise)[timesteps].view(-1, 1, 1, 1)
-    estimate = prediction
-    if prediction_type_of(scheduler) == "v_prediction":
-        estimate = alpha_bar.sqrt() * prediction + (1 - alpha_bar).sqrt() * noised
-    return noise + (1 - alpha_bar).sqrt() ** detail * (noise - estimate)
+    signal, sigma = _signal_and_sigma(scheduler, timesteps, like=noise)
+    return noise + sigma**detail * (signal / sigma) * (estimate - latents)
+
+
+def _signal_and_sigma(scheduler: Any, timesteps: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(abar_t) and sqrt(1 - abar_t), (B, 1, 1, 1) each."""
+    alpha_bar = scheduler.alphas_cumprod.to(like)[timesteps].view(-1, 1, 1, 1)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 
 def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tensor:

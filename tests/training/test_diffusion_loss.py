@@ -8,6 +8,7 @@ from ldrestore.training.diffusion_loss import (
     diffusion_loss,
     draw_timesteps,
     encoded,
+    estimated_latents,
     min_snr_weights,
     prediction_target,
     rectified_noise,
@@ -74,23 +75,38 @@ def test_shifted_timesteps_are_noisier_and_lie_within_the_schedule():
 
 
 @pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
-def test_rectified_noise_adds_the_error_of_the_models_noise(scheduler):
+def test_the_exact_prediction_amounts_to_the_latents(scheduler):
+    latents, noise = torch.randn(2, 4, 2, 2), torch.randn(2, 4, 2, 2)
+    timesteps = torch.tensor([1, 700])
+    noised = scheduler.add_noise(latents, noise, timesteps)
+    exact = prediction_target(scheduler, latents, noise, timesteps)
+    found = estimated_latents(exact, noised=noised, timesteps=timesteps, scheduler=scheduler)
+    torch.testing.assert_close(found, latents, rtol=1e-3, atol=1e-4)
+
+
+def test_rectified_noise_adds_the_error_of_the_models_noise():
     """DREAM, from its formula, a timestep at a time."""
-    generator = torch.Generator().manual_seed(0)
-    latents, noise, wrong = (torch.randn(3, 4, 2, 2, generator=generator) for _ in range(3))
+    scheduler = DDIMScheduler()
+    latents, noise, wrong = (torch.randn(3, 4, 2, 2) for _ in range(3))
+    guess = noise + 0.1 * wrong
     noised = scheduler.add_noise(latents, noise, TIMESTEPS)
-    estimate = noise + 0.1 * wrong
-    alpha_bar = scheduler.alphas_cumprod[TIMESTEPS].view(3, 1, 1, 1)
-    prediction = estimate
-    if scheduler.config.prediction_type == "v_prediction":  # the velocity at which the noise estimate is `estimate`
-        prediction = (estimate - (1 - alpha_bar).sqrt() * noised) / alpha_bar.sqrt().clamp_min(1e-3)
-    known = {"noised": noised, "timesteps": TIMESTEPS, "scheduler": scheduler}
-    found = rectified_noise(noise, prediction, detail=2.0, **known)
-    for index in range(2 if scheduler.config.prediction_type == "v_prediction" else 3):
-        share = float(1 - alpha_bar[index])  # sqrt(1 - abar)^2
-        torch.testing.assert_close(found[index], noise[index] - share * 0.1 * wrong[index], rtol=1e-4, atol=1e-5)
-    exact = prediction_target(scheduler, latents, noise, TIMESTEPS)
-    torch.testing.assert_close(rectified_noise(noise, exact, detail=1.0, **known), noise, rtol=1e-4, atol=1e-5)
+    known = {"timesteps": TIMESTEPS, "scheduler": scheduler}
+    estimate = estimated_latents(guess, noised=noised, **known)
+    found = rectified_noise(noise, latents, estimate=estimate, detail=2.0, **known)
+    for index, timestep in enumerate(TIMESTEPS):
+        share = 1 - float(scheduler.alphas_cumprod[timestep])  # sqrt(1 - abar)^2
+        torch.testing.assert_close(found[index], noise[index] - share * 0.1 * wrong[index], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
+def test_with_rectified_noise_the_latents_are_those_of_the_estimate_and_the_target_leads_back(scheduler):
+    latents, noise, estimate = (torch.randn(3, 4, 2, 2) for _ in range(3))
+    known = {"timesteps": TIMESTEPS, "scheduler": scheduler}
+    moved = rectified_noise(noise, latents, estimate=estimate, detail=0.0, **known)
+    noised = scheduler.add_noise(latents, moved, TIMESTEPS)
+    torch.testing.assert_close(noised, scheduler.add_noise(estimate, noise, TIMESTEPS), rtol=1e-3, atol=1e-4)
+    target = prediction_target(scheduler, latents, moved, TIMESTEPS)
+    torch.testing.assert_close(estimated_latents(target, noised=noised, **known), latents, rtol=1e-3, atol=1e-3)
 
 
 def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():

@@ -137,9 +137,10 @@ def test_a_stopped_run_goes_on_to_the_bit(tmp_path, run):
     assert metrics(tmp_path / "resumed") == [line for line in metrics(tmp_path / "straight") if line["step"] > 2]
 
 
-def test_dream_shows_the_network_its_own_errors(run):
+@pytest.mark.parametrize("origin", ["timestep", "pure_noise"])
+def test_dream_shows_the_network_its_own_errors(run, origin):
     """A guess without gradients first; the loss is then of other noise upon the same latents."""
-    _, network, task = run(loss={"dream": 1.0})
+    _, network, task = run(loss={"dream": 1.0, "dream_from": origin})
     seen = []
 
     def watched(noised, timesteps, steering):
@@ -148,9 +149,11 @@ def test_dream_shows_the_network_its_own_errors(run):
         return prediction
 
     loss, _ = task.loss(watched, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})
-    (noised, timesteps, guess), (shifted, same, prediction) = seen
+    (noised, guessed, guess), (shifted, timesteps, prediction) = seen
     assert not guess.requires_grad and prediction.requires_grad and loss.requires_grad
-    assert torch.equal(timesteps, same) and not torch.equal(noised, shifted)
+    assert not torch.equal(noised, shifted)
+    expected = timesteps if origin == "timestep" else torch.full_like(timesteps, 999)
+    assert torch.equal(guessed, expected)
 
 
 def test_a_run_exports_its_parts_and_no_base(tmp_path, run):
