@@ -72,10 +72,19 @@ class DiffusionLossConfig:
     """Which errors these are: those at the drawn timestep, as published; or those from pure noise, where sampling
     begins, and which stay with it to the end. The latter brings samples near to the mean of what is possible."""
 
+    rollout_steps: int | None = None
+    """In how many steps the model's own sampling goes from pure noise to the drawn timestep, see
+    `diffusion_loss.rolled_out`; from what it comes to there, the model learns to find gt. In place of `dream`, and best
+    with `min_snr_gamma`: near the end of the schedule a small error of the latents is a large one of the noise."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.dream is not None and self.dream < 0:
             raise ConfigError(f"loss.dream must be at least 0, got {self.dream}; write null for none")
+        if self.rollout_steps is not None and self.rollout_steps < 1:
+            raise ConfigError(f"loss.rollout_steps must be at least 1, got {self.rollout_steps}; write null for none")
+        if self.rollout_steps is not None and self.dream is not None:
+            raise ConfigError("loss.rollout_steps and loss.dream exclude each other; write null for one of them")
         if self.min_snr_gamma is not None and self.min_snr_gamma <= 0:
             raise ConfigError(f"loss.min_snr_gamma must be positive, got {self.min_snr_gamma}; write null for none")
         if self.timestep_shift <= 0:

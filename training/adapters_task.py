@@ -20,8 +20,10 @@ from ldrestore.training.diffusion_loss import (
     encoded,
     estimated_latents,
     min_snr_weights,
+    noise_between,
     prediction_target,
     rectified_noise,
+    rolled_out,
 )
 from ldrestore.training.loading import Batch
 from ldrestore.training.short_sampling import sample_latents, validation_noise
@@ -71,6 +73,8 @@ class AdaptersTask:
         noise = torch.randn_like(latents)
         if self.config.loss.dream is not None:
             noise = self._rectified(model, latents, noise, timesteps, steering)
+        if self.config.loss.rollout_steps is not None:
+            noise = self._sampled(model, latents, noise, timesteps, steering)
         noised = scheduler.add_noise(latents, noise, timesteps)
         prediction = model(noised, timesteps, steering)
         errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
@@ -86,14 +90,32 @@ class AdaptersTask:
     ) -> Tensor:
         """The noise of DREAM, by what the model makes of the drawn timesteps or of the noisiest one."""
         scheduler, loss = self.base.scheduler, self.config.loss
-        guessed = timesteps
-        if loss.dream_from == "pure_noise":
-            guessed = torch.full_like(timesteps, scheduler.config.num_train_timesteps - 1)
+        guessed = timesteps if loss.dream_from == "timestep" else self._noisiest(timesteps)
         noised = scheduler.add_noise(latents, noise, guessed)
         prediction = model(noised, guessed, steering)
         estimate = estimated_latents(prediction, noised=noised, timesteps=guessed, scheduler=scheduler)
         known = {"timesteps": timesteps, "scheduler": scheduler, "detail": loss.dream}
         return rectified_noise(noise, latents, estimate=estimate, **known)
+
+    @torch.no_grad()
+    def _sampled(
+        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: Steering
+    ) -> Tensor:
+        """The noise between gt and where the model's own sampling is at the drawn timesteps."""
+        scheduler, begin = self.base.scheduler, self._noisiest(timesteps)
+        noised = rolled_out(
+            scheduler.add_noise(latents, noise, begin),
+            begin=begin,
+            end=timesteps,
+            num_steps=self.config.loss.rollout_steps,
+            predict=lambda noised, at: model(noised, at, steering),
+            scheduler=scheduler,
+        )
+        return noise_between(noised, latents, timesteps=timesteps, scheduler=scheduler)
+
+    def _noisiest(self, timesteps: Tensor) -> Tensor:
+        """The last timestep of the schedule, for each picture."""
+        return torch.full_like(timesteps, self.base.scheduler.config.num_train_timesteps - 1)
 
     def _steering(self, lq: Tensor) -> Steering:
         """What frozen networks say of damaged pictures."""

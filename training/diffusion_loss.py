@@ -5,6 +5,7 @@
 after Rombach et al. 2022 (https://arxiv.org/abs/2112.10752), or the same for another prediction than epsilon.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -106,6 +107,56 @@ def rectified_noise(
     """
     signal, sigma = _signal_and_sigma(scheduler, timesteps, like=noise)
     return noise + sigma**detail * (signal / sigma) * (estimate - latents)
+
+
+def noise_between(noised: Tensor, latents: Tensor, *, timesteps: Tensor, scheduler: Any) -> Tensor:
+    """The noise that makes z_t of z_0, whatever z_t is: (z_t - sqrt(abar_t) z_0) / sqrt(1 - abar_t).
+
+    Args:
+        noised: (B, C, H, W), z_t.
+        latents: z_0.
+        timesteps: (B,).
+        scheduler: Of diffusers.
+
+    Returns:
+        Like `noised`.
+    """
+    signal, sigma = _signal_and_sigma(scheduler, timesteps, like=noised)
+    return (noised - signal * latents) / sigma
+
+
+def rolled_out(
+    noised: Tensor,
+    *,
+    begin: Tensor,
+    end: Tensor,
+    num_steps: int,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    scheduler: Any,
+) -> Tensor:
+    """Sample from one timestep down to another: DDIM, Song et al. 2021 (https://arxiv.org/abs/2010.02502), Eq. 12.
+
+    Without new noise (eta 0). Unlike a scheduler's loop, each picture has timesteps of its own.
+
+    Args:
+        noised: (B, C, H, W), z at `begin`.
+        begin: (B,), timesteps.
+        end: (B,), not after `begin`; the timesteps between are spaced evenly and rounded.
+        num_steps: At least 1.
+        predict: The model: z and timesteps (B,) to its output.
+        scheduler: Of diffusers.
+
+    Returns:
+        (B, C, H, W), z at `end`.
+    """
+    timesteps = begin
+    for number in range(1, num_steps + 1):
+        prediction = predict(noised, timesteps)
+        estimate = estimated_latents(prediction, noised=noised, timesteps=timesteps, scheduler=scheduler)
+        noise = noise_between(noised, estimate, timesteps=timesteps, scheduler=scheduler)
+        timesteps = begin + (end - begin) * number // num_steps
+        noised = scheduler.add_noise(estimate, noise, timesteps)
+    return noised
 
 
 def _signal_and_sigma(scheduler: Any, timesteps: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,10 @@ from ldrestore.training.diffusion_loss import (
     encoded,
     estimated_latents,
     min_snr_weights,
+    noise_between,
     prediction_target,
     rectified_noise,
+    rolled_out,
 )
 
 TIMESTEPS = torch.tensor([0, 500, 999])
@@ -117,3 +119,26 @@ def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():
         mode = vae.encode(picture * 2 - 1).latent_dist.mode()
     torch.testing.assert_close(encoded(vae, picture, is_sampled=False), 0.5 * mode)
     assert not torch.equal(encoded(vae, picture, is_sampled=True), 0.5 * mode)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
+def test_a_rollout_is_the_schedulers_own_sampling(scheduler):
+    scheduler.register_to_config(timestep_spacing="trailing", clip_sample=False)
+    scheduler.set_timesteps(4)  # 999, 749, 499, 249
+    noised = expected = torch.randn(2, 4, 2, 2)
+
+    def predict(noised, timesteps):
+        return torch.tanh(noised) * 0.5 + timesteps.view(-1, 1, 1, 1) / 1000
+
+    for timestep in scheduler.timesteps[:3]:
+        expected = scheduler.step(predict(expected, timestep.expand(2)), timestep, expected).prev_sample
+    begin, end = torch.full((2,), 999), torch.full((2,), 249)
+    found = rolled_out(noised, begin=begin, end=end, num_steps=3, predict=predict, scheduler=scheduler)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
+def test_the_noise_between_two_latents_makes_one_of_the_other(scheduler):
+    noised, latents = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    noise = noise_between(noised, latents, timesteps=TIMESTEPS, scheduler=scheduler)
+    torch.testing.assert_close(scheduler.add_noise(latents, noise, TIMESTEPS), noised, rtol=1e-4, atol=1e-5)

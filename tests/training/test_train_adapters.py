@@ -156,6 +156,21 @@ def test_dream_shows_the_network_its_own_errors(run, origin):
     assert torch.equal(guessed, expected)
 
 
+def test_a_rollout_shows_the_network_its_own_sampling(run):
+    _, network, task = run(loss={"rollout_steps": 2})
+    seen = []
+
+    def watched(noised, timesteps, steering):
+        prediction = network(noised, timesteps, steering)
+        seen.append((timesteps, prediction.requires_grad))
+        return prediction
+
+    loss, _ = task.loss(watched, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})
+    (first, *_), (second, *_), (last, _) = seen
+    assert [requires_grad for _, requires_grad in seen] == [False, False, True] and loss.requires_grad
+    assert (first == 999).all() and torch.equal(second, 999 + (last - 999) // 2)
+
+
 def test_a_run_exports_its_parts_and_no_base(tmp_path, run):
     path, _, _ = run(loss={"min_snr_gamma": 5.0})
     assert train_adapters(path, overrides=[], resume=None)
@@ -237,6 +252,8 @@ def test_parts_that_do_not_belong_together_are_refused(run):
         (["train_shared=false"], ConfigError, "needs init_from"),
         (["loss={min_snr_gamma: 0}"], ConfigError, "min_snr_gamma must be positive"),
         (["loss={dream: -1}"], ConfigError, "dream must be at least 0"),
+        (["loss={rollout_steps: 0}"], ConfigError, "rollout_steps must be at least 1"),
+        (["loss={rollout_steps: 2, dream: 1}"], ConfigError, "exclude each other"),
         (["loss={timestep_shift: 0}"], ConfigError, "timestep_shift must be positive"),
         (["init_from=nowhere"], WeightsUnavailableError, "no cm_adapter, .* in nowhere"),
         (["predictor=nowhere"], WeightsUnavailableError, "no predictor in nowhere"),
