@@ -1,6 +1,6 @@
 """Put a trained small prior, and what was trained upon it, into the package as the embedded model of the stable track.
 
-    python scripts/embed_stable_model.py runs/stable/tiny_unet_cpu/export runs/stable/tiny_adapters_cpu/export \
+    python scripts/embed_stable_model.py runs/stable/tiny_unet_cpu/export runs/stable/tiny_adapters_rollout_cpu/export \
         --refiner runs/stable/tiny_refiner_cpu/export
 
 The weights are rounded to float16, which halves the files; `StableRestorePipeline` computes in float32 unless told

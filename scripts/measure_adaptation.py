@@ -10,7 +10,7 @@ r"""Measure what few-shot adaptation gains and costs, and what the model does un
         run.output_dir=runs/stable/tiny_refiner_few_shot_rows
     python scripts/measure_adaptation.py KODAK24 --underwater UNDERWATER --base runs/stable/tiny_unet_cpu/export \
         --out docs/stable \
-        --model before=runs/stable/tiny_adapters_cpu/export,runs/stable/tiny_refiner_cpu/export \
+        --model before=runs/stable/tiny_adapters_rollout_cpu/export,runs/stable/tiny_refiner_cpu/export \
         --model after=runs/stable/tiny_adapters_few_shot_cpu/export,runs/stable/tiny_refiner_few_shot_cpu/export \
         --model rows=runs/stable/tiny_adapters_few_shot_cpu_rows/export,runs/stable/tiny_refiner_few_shot_rows/export
 
