@@ -87,12 +87,16 @@ def test_both_machines_train_the_same_model_on_the_same_data():
 
 
 @pytest.mark.parametrize(
-    ("few_shot", "earlier"), [("{}_few_shot", "{}_nine_tasks"), ("tiny_{}_few_shot_cpu", "tiny_{}_cpu")]
+    ("few_shot", "earlier"),
+    [
+        (["adapters_few_shot", "refiner_few_shot"], ["adapters_nine_tasks", "refiner_nine_tasks"]),
+        (["tiny_adapters_few_shot_cpu", "tiny_refiner_few_shot_cpu"], ["tiny_adapters_rollout_cpu", "tiny_refiner_cpu"]),
+    ],
 )
 def test_few_shot_configs_grow_what_is_trained_before_them_and_fit_each_other(few_shot, earlier):
     grown, known = (
-        {kind: load_training_config(FOLDER / f"{name.format(kind)}.yaml", []) for kind in ("adapters", "refiner")}
-        for name in (few_shot, earlier)
+        {config.trainer: config for config in (load_training_config(FOLDER / f"{name}.yaml", []) for name in names)}
+        for names in (few_shot, earlier)
     )
     for kind, config in grown.items():
         assert config.init_from == known[kind].run.output_dir / "export"
