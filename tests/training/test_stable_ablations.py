@@ -37,8 +37,8 @@ def test_they_are_ablations_of_the_embedded_model():
 
 
 def test_the_few_shot_configs_follow_those_that_they_start_from():
-    for kind, before in (("estimator", "estimator"), ("adapters", "adapters_rollout")):
-        first, few = (load_training_config(FOLDER / f"tiny_{name}_cpu.yaml", []) for name in (before, f"{kind}_few_shot"))
+    for pair in (("estimator", "estimator_few_shot"), ("adapters_rollout", "adapters_few_shot")):
+        first, few = (load_training_config(FOLDER / f"tiny_{name}_cpu.yaml", []) for name in pair)
         assert few.init_from == first.run.output_dir / "export"
         assert few.data.max_pictures == 100
         for section in ("base", "loss"):

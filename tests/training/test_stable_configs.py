@@ -89,8 +89,11 @@ def test_both_machines_train_the_same_model_on_the_same_data():
 @pytest.mark.parametrize(
     ("few_shot", "earlier"),
     [
-        (["adapters_few_shot", "refiner_few_shot"], ["adapters_nine_tasks", "refiner_nine_tasks"]),
-        (["tiny_adapters_few_shot_cpu", "tiny_refiner_few_shot_cpu"], ["tiny_adapters_rollout_cpu", "tiny_refiner_cpu"]),
+        (("adapters_few_shot", "refiner_few_shot"), ("adapters_nine_tasks", "refiner_nine_tasks")),
+        (
+            ("tiny_adapters_few_shot_cpu", "tiny_refiner_few_shot_cpu"),
+            ("tiny_adapters_rollout_cpu", "tiny_refiner_cpu"),
+        ),
     ],
 )
 def test_few_shot_configs_grow_what_is_trained_before_them_and_fit_each_other(few_shot, earlier):
