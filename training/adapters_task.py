@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
+from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.config import StageConfig
 from ldrestore.training.denoising_validation import validate_denoising
@@ -18,7 +19,6 @@ from ldrestore.training.diffusion_loss import (
     diffusion_loss,
     draw_timesteps,
     encoded,
-    estimated_latents,
     min_snr_weights,
     noise_between,
     prediction_target,
@@ -93,7 +93,7 @@ class AdaptersTask:
         guessed = timesteps if loss.dream_from == "timestep" else self._noisiest(timesteps)
         noised = scheduler.add_noise(latents, noise, guessed)
         prediction = model(noised, guessed, steering)
-        estimate = estimated_latents(prediction, noised=noised, timesteps=guessed, scheduler=scheduler)
+        estimate = clean_latents(noised, prediction, guessed, scheduler=scheduler)
         known = {"timesteps": timesteps, "scheduler": scheduler, "detail": loss.dream}
         return rectified_noise(noise, latents, estimate=estimate, **known)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from ldrestore.errors import ConfigError
+from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.sampling.denoising import prediction_type_of
 
 if TYPE_CHECKING:
@@ -63,24 +64,6 @@ def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps:
     if getattr(scheduler.config, "rescale_betas_zero_snr", False):
         raise ConfigError("epsilon prediction learns nothing at zero signal; set prediction_type to v_prediction")
     return noise
-
-
-def estimated_latents(prediction: Tensor, *, noised: Tensor, timesteps: Tensor, scheduler: Any) -> Tensor:
-    """The z_0 that a prediction amounts to.
-
-    Args:
-        prediction: (B, C, H, W), what the model put out for `noised`: the noise or a velocity.
-        noised: z_t, same shape.
-        timesteps: (B,).
-        scheduler: Of diffusers.
-
-    Returns:
-        Like `noised`; undefined for "epsilon" at zero signal.
-    """
-    signal, sigma = _signal_and_sigma(scheduler, timesteps, like=noised)
-    if prediction_type_of(scheduler) == "v_prediction":
-        return signal * noised - sigma * prediction
-    return (noised - sigma * prediction) / signal
 
 
 def rectified_noise(
@@ -152,7 +135,7 @@ def rolled_out(
     timesteps = begin
     for number in range(1, num_steps + 1):
         prediction = predict(noised, timesteps)
-        estimate = estimated_latents(prediction, noised=noised, timesteps=timesteps, scheduler=scheduler)
+        estimate = clean_latents(noised, prediction, timesteps, scheduler=scheduler)
         noise = noise_between(noised, estimate, timesteps=timesteps, scheduler=scheduler)
         timesteps = begin + (end - begin) * number // num_steps
         noised = scheduler.add_noise(estimate, noise, timesteps)

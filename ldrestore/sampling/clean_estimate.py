@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ldrestore.errors import ConfigError, ShapeError
@@ -22,11 +23,11 @@ def clean_latents(model_input: Tensor, model_output: Tensor, timestep: Tensor | 
     Args:
         model_input: (B, C, h, w), x_t as `scheduler.scale_model_input` makes it.
         model_output: Same shape, of the scheduler's prediction type.
-        timestep: In training steps; it may lie between two of them.
+        timestep: One for all, or (B,), in training steps; it may lie between two of them.
         scheduler: Of diffusers.
 
     Returns:
-        (B, C, h, w), float32.
+        (B, C, h, w), float32; undefined for "epsilon" at zero signal.
 
     Raises:
         ShapeError: input and output differ in shape.
@@ -38,9 +39,10 @@ def clean_latents(model_input: Tensor, model_output: Tensor, timestep: Tensor | 
             f"{tuple(model_output.shape)}"
         )
     kind = prediction_type_of(scheduler)
-    alpha_bar = alpha_bar_at(scheduler, float(timestep))
-    signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     x, output = model_input.float(), model_output.float()
+    alphas_bar = [alpha_bar_at(scheduler, at) for at in torch.as_tensor(timestep).reshape(-1).tolist()]
+    alpha_bar = x.new_tensor(alphas_bar).view(-1, 1, 1, 1)
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     if kind == "epsilon":
         return (x - noise * output) / signal
     if kind == "v_prediction":

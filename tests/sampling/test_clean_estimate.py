@@ -46,6 +46,16 @@ def test_the_estimate_undoes_the_noise_that_was_added(prediction_type, timestep)
     torch.testing.assert_close(found, clean, atol=1e-4, rtol=1e-4)
 
 
+def test_each_of_a_batch_may_have_a_timestep_of_its_own():
+    scheduler = make(DDIMScheduler, prediction_type="v_prediction")
+    noisy, output = torch.randn(2, 3, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.tensor([1, 500, 999])
+    found = clean_latents(noisy, output, timesteps, scheduler=scheduler)
+    for index, timestep in enumerate(timesteps):
+        alone = clean_latents(noisy[index : index + 1], output[index : index + 1], timestep, scheduler=scheduler)
+        assert torch.equal(found[index : index + 1], alone)
+
+
 def test_it_is_the_estimate_that_ddim_makes():
     scheduler = make(DDIMScheduler, clip_sample=False, prediction_type="v_prediction")
     scheduler.set_timesteps(10)

@@ -4,11 +4,11 @@ from diffusers import DDIMScheduler
 
 from ldrestore.backbones import VaeSizes, create_scheduler, create_vae
 from ldrestore.errors import ConfigError
+from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.diffusion_loss import (
     diffusion_loss,
     draw_timesteps,
     encoded,
-    estimated_latents,
     min_snr_weights,
     noise_between,
     prediction_target,
@@ -76,16 +76,6 @@ def test_shifted_timesteps_are_noisier_and_lie_within_the_schedule():
     assert abs((drawn >= 900).float().mean() - (1 - share)) < 0.01
 
 
-@pytest.mark.parametrize("scheduler", [DDIMScheduler(), create_scheduler()], ids=["epsilon", "v_prediction"])
-def test_the_exact_prediction_amounts_to_the_latents(scheduler):
-    latents, noise = torch.randn(2, 4, 2, 2), torch.randn(2, 4, 2, 2)
-    timesteps = torch.tensor([1, 700])
-    noised = scheduler.add_noise(latents, noise, timesteps)
-    exact = prediction_target(scheduler, latents, noise, timesteps)
-    found = estimated_latents(exact, noised=noised, timesteps=timesteps, scheduler=scheduler)
-    torch.testing.assert_close(found, latents, rtol=1e-3, atol=1e-4)
-
-
 def test_rectified_noise_adds_the_error_of_the_models_noise():
     """DREAM, from its formula, a timestep at a time."""
     scheduler = DDIMScheduler()
@@ -93,7 +83,7 @@ def test_rectified_noise_adds_the_error_of_the_models_noise():
     guess = noise + 0.1 * wrong
     noised = scheduler.add_noise(latents, noise, TIMESTEPS)
     known = {"timesteps": TIMESTEPS, "scheduler": scheduler}
-    estimate = estimated_latents(guess, noised=noised, **known)
+    estimate = clean_latents(noised, guess, TIMESTEPS, scheduler=scheduler)
     found = rectified_noise(noise, latents, estimate=estimate, detail=2.0, **known)
     for index, timestep in enumerate(TIMESTEPS):
         share = 1 - float(scheduler.alphas_cumprod[timestep])  # sqrt(1 - abar)^2
@@ -108,7 +98,8 @@ def test_with_rectified_noise_the_latents_are_those_of_the_estimate_and_the_targ
     noised = scheduler.add_noise(latents, moved, TIMESTEPS)
     torch.testing.assert_close(noised, scheduler.add_noise(estimate, noise, TIMESTEPS), rtol=1e-3, atol=1e-4)
     target = prediction_target(scheduler, latents, moved, TIMESTEPS)
-    torch.testing.assert_close(estimated_latents(target, noised=noised, **known), latents, rtol=1e-3, atol=1e-3)
+    found = clean_latents(noised, target, TIMESTEPS, scheduler=scheduler)
+    torch.testing.assert_close(found, latents, rtol=1e-3, atol=1e-3)
 
 
 def test_the_latent_of_a_damaged_picture_is_the_mode_and_scaled():
