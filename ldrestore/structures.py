@@ -79,6 +79,10 @@ class DegradationEstimate:
     probabilities: tuple[float, ...]
     """One value in [0, 1] for each name; each degradation may be there or not, so they need not sum to 1."""
 
+    def __getitem__(self, name: str) -> float:
+        """The probability of one degradation; a KeyError for a name that the model does not know."""
+        return dict(zip(self.names, self.probabilities, strict=True))[name]
+
     def ranked(self) -> list[tuple[str, float]]:
         """Names and probabilities, the surest first."""
         return sorted(zip(self.names, self.probabilities, strict=True), key=lambda pair: -pair[1])

@@ -169,7 +169,7 @@ def table(document: dict[str, Any], *, names: list[str], command: str) -> str:
         "",
         f"{len(document['pictures'])} clean pictures, squares of {settings['crop']} pixels at their centres, degraded "
         f"at severity {SEVERITY:g}; {settings['steps']} steps, seed {settings['seed']}.",
-        "All rows were trained alike, with the same short budget, upon the same frozen base, see",
+        "Stage 1 of all trained rows had the same short budget, upon the same frozen base, see",
         "`configs/stable/ablations/`. Means of PSNR (higher is better) and ST-LPIPS (lower is better) over the nine",
         "degradations, and of PSNR over the three of the paper's table (rain, haze, raindrop). The paper's own figures",
         "are upon Stable Diffusion 2.1 and on other pictures, so that only their order can be compared.",

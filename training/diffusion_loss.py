@@ -38,7 +38,7 @@ def draw_timesteps(
     num = scheduler.config.num_train_timesteps
     drawn = torch.randint(num, (batch_size,), generator=generator, device=device)
     share = (drawn + 0.5) / num
-    return (num * shift * share / (1 + (shift - 1) * share)).long()
+    return (num * shift * share / (1 + (shift - 1) * share)).long().clamp_max(num - 1)  # rounding may reach num
 
 
 def prediction_target(scheduler: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

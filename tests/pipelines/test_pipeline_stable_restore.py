@@ -95,6 +95,7 @@ def test_given_degradations_take_the_place_of_the_prediction(stable, picture):
     seen = stable(lq, **STEPS)
     assert seen.degradations[0].names == stable.predictor.names
     assert sum(seen.degradations[0].probabilities) == pytest.approx(1)
+    assert seen.degradations[0][stable.predictor.names[1]] == seen.degradations[0].probabilities[1]
     texts = [stable(lq, degradations=given, **STEPS) for given in ("rain=0.25,haze=0.75", {"haze": 0.75, "rain": 0.25})]
     assert texts[0].records == texts[1].records
     assert texts[0].degradations[0].probabilities == (0.25, 0.75, 0.0)

@@ -72,6 +72,8 @@ def test_shifted_timesteps_are_noisier_and_lie_within_the_schedule():
     drawn = draw_timesteps(20000, generator=torch.Generator().manual_seed(0), shift=4.0, **options)
     even = draw_timesteps(20000, generator=torch.Generator().manual_seed(0), **options)
     assert drawn.min() >= 0 and drawn.max() <= 999 and (drawn >= even).all()
+    extreme = draw_timesteps(20000, generator=torch.Generator().manual_seed(0), shift=1e5, **options)
+    assert extreme.max() == 999
     share = 0.9 / (4 - 3 * 0.9)  # of the even draws that stay below nine tenths
     assert abs((drawn >= 900).float().mean() - (1 - share)) < 0.01
 
