@@ -16,7 +16,8 @@ r"""Measure what few-shot adaptation gains and costs, and what the model does un
 
 A model is NAME=EXPORT of a run of stage 1, with its predictor, and after a comma the folder of a DRM that knows the
 same degradations. UNDERWATER has real pairs in `lq` and `gt`. Writes adaptation.json, picture by picture, the report
-adaptation.md, and a strip of the first model's pictures, underwater.jpg. Interrupted, it goes on where it stopped; rows
+adaptation.md, and with `--strip` one of the first model's real pictures, underwater.jpg: mind whose they are before you
+publish it. Interrupted, it goes on where it stopped; rows
 of other weights or other real pairs are measured anew, those of other clean pictures, settings, devices or packages
 only with `--fresh`. The report tells of the models named now; what was measured of others stays in the file.
 
@@ -138,13 +139,14 @@ def told_rows(document: dict[str, Any], names: Sequence[str], *, has_pairs: bool
     return {title: section for title, section in rows.items() if section}
 
 
-def report(document: dict[str, Any], *, names: Sequence[str], has_pairs: bool, command: str) -> str:
+def report(document: dict[str, Any], *, names: Sequence[str], has_pairs: bool, has_strip: bool, command: str) -> str:
     """The rows as Markdown.
 
     Args:
         document: Header and rows.
         names: Models that were measured now, or found to be up to date; the others are not told.
         has_pairs: Whether real pairs were.
+        has_strip: Whether a strip of them was written.
         command: That made it.
     """
     settings, sections = document["settings"], told_rows(document, names, has_pairs=has_pairs)
@@ -178,7 +180,7 @@ def report(document: dict[str, Any], *, names: Sequence[str], has_pairs: bool, c
         "",
         *_table(zero),
     ]
-    if REAL in zero:
+    if has_strip and REAL in zero:
         lines += ["", f"![underwater, restored, reference]({STRIP})"]
     lines += [line for place in places for line in ("", f"Computed on {place}.")]
     return "\n".join(lines) + "\n"
@@ -236,6 +238,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="export of the U-Net's run, or a saved pipeline")
     parser.add_argument("--model", type=place_of, action="append", required=True, help="NAME=EXPORT or NAME=EXPORT,DRM")
     parser.add_argument("--underwater", type=Path, help="folder of real pairs, with lq and gt")
+    parser.add_argument("--strip", action="store_true", help="also write a strip of the real pairs")
     parser.add_argument("--out", type=Path, required=True, help="folder of adaptation.json and adaptation.md")
     parser.add_argument("--num-pictures", type=int, default=8, help="so many of the pictures, from the first on")
     parser.add_argument("--num-pairs", type=int, default=12, help="so many of the real pairs")
@@ -253,16 +256,19 @@ def main() -> None:
             raise ValueError(f"{arguments.folder} holds no pictures; name a folder of clean ones")
         header = header_of(chosen_paths(arguments), settings=settings)
         file = MeasurementFile(arguments.out / "adaptation.json", header, may_drop=arguments.fresh)
+        has_pairs = arguments.underwater is not None
+        has_strip = has_pairs and arguments.strip
         distance = ShiftTolerantDistance(arguments.device)
         for number, place in enumerate(arguments.model):
             pipeline = assemble(arguments.base, place.export, drm=place.drm, device=arguments.device)
             measure(file, place.name, pipeline, arguments, distance)
-            if number == 0 and arguments.underwater is not None:
+            if number == 0 and has_strip:
                 save_strip(pipeline, arguments)
-        names, has_pairs = [place.name for place in arguments.model], arguments.underwater is not None
+        names = [place.name for place in arguments.model]
         if left_out := sorted({name for rows in file.rows.values() for name in rows} - set(names)):
             print(f"not told, since not named now: {', '.join(left_out)}")
-        text = report(file.document(), names=names, has_pairs=has_pairs, command=command_line(arguments))
+        known = {"has_pairs": has_pairs, "has_strip": has_strip, "command": command_line(arguments)}
+        text = report(file.document(), names=names, **known)
         (arguments.out / "adaptation.md").write_text(text, encoding="utf-8")
     except WRONG_INPUT as error:
         sys.exit(str(error))

@@ -58,16 +58,18 @@ def test_models_are_measured_side_by_side(model, arguments):
     assert rows["before"]["means"]["plain_psnr"] == rows["after"]["means"]["plain_psnr"]
     assert "refined_psnr" not in rows["after"]["means"]
     names, arguments.model = ["before", "after"], [place_of("before=a,b"), place_of("the new=a")]
-    told = {"has_pairs": True, "command": command_line(arguments)}
+    told = {"has_pairs": True, "has_strip": True, "command": command_line(arguments)}
     text = report(file.document(), names=names, **told)
     assert 'PICTURES --model before=EXPORT,DRM --model "the new=EXPORT" --base BASE --underwater UNDERWATER' in text
     degraded, plain = (rows["after"]["means"][f"{kind}_psnr"][0] for kind in ("input", "plain"))
     assert f"| jpeg(quality=10) | after | 1 | {degraded:.2f} / 0.500 | {plain:.2f} / 0.500 | – |" in text
     old = file.rows["rain"]["after"]["means"]
     assert f"| after | 1 | {old['input_psnr'][0]:.2f} | {old['plain_psnr'][0]:.2f} | – |" in text
-    assert f"| {REAL} | before |" in text
-    text = report(file.document(), names=["after"], has_pairs=False, command="python")
+    assert f"| {REAL} | before |" in text and "](underwater.jpg)" in text
+    text = report(file.document(), names=["after"], has_pairs=False, has_strip=False, command="python")
     assert "before" not in text and REAL not in text
+    text = report(file.document(), names=names, **told | {"has_strip": False})
+    assert REAL in text and "underwater.jpg" not in text
     path = save_strip(assemble(model, model), arguments)
     with Image.open(path) as strip:
         assert strip.width == 24 and strip.height > 3 * 20
