@@ -22,7 +22,7 @@ from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ldrestore import __version__
-from ldrestore.errors import ExportError, InputError, MissingExtraError
+from ldrestore.errors import ExportError, InputError, MissingExtraError, WeightsError
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.onnx_regressor import FORMAT, METADATA_KEY, ExportedFacts, OnnxRegressor, import_onnxruntime
 from ldrestore.weights import hash_of_weights
@@ -78,7 +78,13 @@ def export(
         ) from error
     with _written_whole(out_path) as temporary:
         program.save(temporary, external_data=False)
-        check(regressor, OnnxRegressor(temporary))
+        try:
+            check(regressor, OnnxRegressor(temporary))
+        except WeightsError as error:  # whose advice, to export again, would lead here again
+            raise ExportError(
+                f"{type(regressor).__name__} cannot be exported to ONNX (onnxruntime cannot compute what was exported: "
+                f"{error.__cause__ or error}); restore with it as it is"
+            ) from error
         check_target(out_path, overwrite=overwrite)
     return out_path
 

@@ -240,6 +240,16 @@ def test_what_cannot_be_exported_is_an_error_and_leaves_nothing(tmp_path, middle
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_onnxruntime_cannot_compute_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
+    def fail(self, inputs):
+        raise WeightsError("onnxruntime cannot compute it; export it again") from RuntimeError("Einsum does not fit")
+
+    monkeypatch.setattr(OnnxRegressor, "_run", fail)
+    with pytest.raises(ExportError, match=r"NAFNet cannot be exported .* Einsum does not fit\); restore with it"):
+        export(shallow("nafnet"), tmp_path / "x.onnx", name="tiny")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_exports_or_says_that_it_cannot(name, tmp_path):
