@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.datasets.pictures import generator_of, list_pictures, read_rgb, to_tensor
+from ldrestore.datasets.pictures import fault_of_picture, generator_of, list_pictures, read_rgb, to_tensor
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
 from ldrestore.errors import ConfigError, UnknownNameError
 
@@ -73,6 +73,7 @@ def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
 
     Raises:
         ConfigError: a folder is missing or empty, or a picture has no partner.
+        DatasetError: a picture cannot be read or degraded, or a pair differs in size; names the file.
         InputError: a recipe cannot be parsed.
     """
     if config is None:
@@ -82,13 +83,17 @@ def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
     assert config.folder is not None
     pairs = []
     for recipe in config.recipes:
+        steps = None if recipe == CLEAN else parse_recipe(recipe)
         folder = config.recipe_folders.get(recipe, config.folder)
         for index, path in enumerate(list_pictures([Path(folder)])[: config.num_pictures]):
-            gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
-            lq = gt
-            if recipe != CLEAN:
-                generator = generator_of(config.seed, index)
-                lq = apply_recipe(gt, parse_recipe(recipe), severity=config.severity, generator=generator)
+            try:
+                gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
+                lq = gt
+                if steps is not None:
+                    generator = generator_of(config.seed, index)
+                    lq = apply_recipe(gt, steps, severity=config.severity, generator=generator)
+            except Exception as error:  # whatever a decoder or a degradation raises: the file must be named
+                raise fault_of_picture(path, error) from error
             pairs.append(ValidationPair(recipe, path, _to_8_bit(to_tensor(lq)), _to_8_bit(to_tensor(gt))))
     return pairs
 
@@ -99,7 +104,10 @@ def _read_pairs(config: ValidationConfig, folders: PairedDataConfig) -> list[Val
     recipe = "+".join(folders.degradations) or "pairs"
     pairs = []
     for index in range(min(config.num_pictures, len(dataset))):
-        item = dataset[index]
+        try:
+            item = dataset[index]
+        except Exception as error:
+            raise fault_of_picture(dataset.source_path(index), error) from error
         crops = (_centre(item[name].permute(1, 2, 0).numpy(), config.crop_size) for name in ("lq", "gt"))
         lq, gt = (_to_8_bit(to_tensor(crop)) for crop in crops)
         pairs.append(ValidationPair(recipe, dataset.source_path(index), lq, gt))
