@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ldrestore.errors import InputError
 from ldrestore.guides.sentence_encoder import SentenceEncoder
+from ldrestore.images.enlargement import enlarge
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type

@@ -18,11 +18,11 @@ from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import TowerView
+from ldrestore.images.enlargement import enlarge
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
-from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.finite_numbers import again_in_float32
 from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.latent_restoration import (

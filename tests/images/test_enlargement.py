@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ldrestore.images.enlargement import BAND_ROWS, enlarge
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.enlargement import BAND_ROWS, enlarge
 
 
 def test_factor_one_is_the_photo_itself(picture):
