@@ -15,7 +15,6 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
@@ -45,6 +44,7 @@ from ldrestore.regressors.instruction_encoder import Instruction, InstructionEnc
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.weights import align_weights, hash_of_weights
 
 

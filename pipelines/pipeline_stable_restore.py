@@ -25,7 +25,6 @@ from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
 from ldrestore.pipelines.finite_numbers import again_in_float32
-from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.latent_restoration import (
     ColourFix,
     LatentModels,
@@ -63,6 +62,7 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.denoising import check_scheduler
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
+from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.weights import read_json
 
 StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
