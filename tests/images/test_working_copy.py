@@ -35,7 +35,7 @@ def test_colours_under_full_transparency_change_nothing_that_is_seen(picture, sc
         pixels[alpha == 0] = hidden
         photo = Photo(pixels=pixels, alpha=alpha)
         shown = working_copy(photo, scale=scale)
-        pictures.append(shown.pixels)
+        pictures.append(shown.pixels.copy())
         if scale == 1:
             np.testing.assert_array_equal(like_input(shown, photo).pixels, pixels)
     np.testing.assert_array_equal(*pictures)
