@@ -16,7 +16,8 @@ from syntax_trees import Import, Module, imports_of, read_modules
 LAYERS = (
     ("errors", "structures"),
     ("registry", "config", "weights", "bases", "backbones", "records", "images"),
-    ("assets", "blocks", "metrics"),
+    ("tiling", "metrics"),
+    ("assets", "blocks"),
     ("degradations",),
     ("datasets",),
     ("guides",),
