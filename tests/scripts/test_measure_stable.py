@@ -233,5 +233,5 @@ def test_other_tracks_and_empty_folders_are_refused(folder, tmp_path):
         open_bench(parse_arguments(["default", "--val", str(folder), *out]))
     tiny_stable().save_pretrained(tmp_path / "model")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no pictures below .*empty"):
+    with pytest.raises(ValueError, match="no pictures below"):
         open_bench(parse_arguments([str(tmp_path / "model"), "--val", str(tmp_path / "empty"), *out]))
