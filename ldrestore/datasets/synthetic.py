@@ -10,9 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
-    Key,
     enlarged_to_fit,
-    generator_of,
     index_of,
     list_pictures,
     random_window,
@@ -20,6 +18,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import FILE, counted_name, step_record
 from ldrestore.degradations.recipes import (
     Recipe,
@@ -192,7 +191,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class."""
-        generator = generator_of(self.seed, key)
+        generator = item_generator(self.seed, key)
         index = index_of(key)
         scale = self._resample_scale(generator)
         side = self.patch_size + 2 * MARGIN
