@@ -19,7 +19,6 @@ from ldrestore.blocks.visual_prompts import PreparedPrompts
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import MAX_VALUES, Photo
-from ldrestore.images.tensor_tiles import blend_tiles
 from ldrestore.pipelines.call_options import bytes_of
 from ldrestore.pipelines.finite_numbers import check_finite
 from ldrestore.pipelines.tile_restoration import make_plan
@@ -28,6 +27,7 @@ from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsamplin
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise
 from ldrestore.structures import Conditioning, TilePlan
+from ldrestore.tiling.tensor_tiles import blend_tiles
 
 ColourFix = Literal["off", "wavelet", "adain"]
 """Tones of the input for the result: none, its low frequencies, or its mean and contrast."""

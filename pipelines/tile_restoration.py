@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ldrestore.errors import InputError, WeightsError
 from ldrestore.images.padding import crop_to, pad_to_multiple
-from ldrestore.images.tiles import fixed_plan, plan_tiles, restore_tiled, step_down, tile_starts
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
+from ldrestore.tiling.picture_tiles import fixed_plan, plan_tiles, restore_tiled, step_down, tile_starts
 
 logger = logging.getLogger(__name__)
 

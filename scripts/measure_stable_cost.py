@@ -36,9 +36,9 @@ from measurement_file import MeasurementFile, Row
 from measurement_tables import joined, markdown_table, table_of_verdicts
 from stable_widths import NAMES_OF_WIDTHS, build_restorer, count_parameters
 
-from ldrestore.pipelines.freed_memory import keeping_freed_memory
 from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.refiners.refined_decoder import downsampling_of
+from ldrestore.tiling.freed_memory import keeping_freed_memory
 
 NUM_STEPS = 50
 """Of what is told."""

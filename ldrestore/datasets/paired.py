@@ -10,9 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
-    Key,
     check_pictures,
-    generator_of,
     index_of,
     list_pictures,
     picture_size,
@@ -21,6 +19,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, DatasetError
@@ -109,7 +108,7 @@ class PairedDataset(Dataset[dict[str, Any]]):
         if lq.shape != gt.shape:
             raise _unequal(lq_path, gt_path, lq.shape[1::-1], gt.shape[1::-1])
         if self.patch_size is not None:
-            lq, gt = self._cropped(lq, gt, generator_of(self.seed, key))
+            lq, gt = self._cropped(lq, gt, item_generator(self.seed, key))
         return {
             "lq": to_tensor(lq.astype(np.float32) / 255.0),
             "gt": to_tensor(gt.astype(np.float32) / 255.0),

@@ -7,12 +7,12 @@ what it puts out, after its final norm, is the penultimate layer that the U-Net 
 """
 
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
-from transformers.masking_utils import create_causal_mask
 
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.prompts.cm_adapter import CMAdapter
@@ -154,24 +154,24 @@ def encode_embeddings(text_encoder: CLIPTextModel, embeddings: Tensor) -> Tensor
     """What `CLIPTextModel` computes after looking its tokens up: positions, causal transformer, final norm.
 
     On the embeddings of ordinary tokens this is the model's `last_hidden_state` to the bit. Gradients reach the
-    embeddings. The model itself takes no embeddings; where accelerate moves it between devices, it is moved as if it
-    had been called.
+    embeddings. The model takes tokens alone: it is called with some, and what it looks up for them gives way to the
+    embeddings, in this thread only. So its mask, its attention and its moves between devices are its own.
 
     Args:
-        text_encoder: Of transformers 5.
+        text_encoder: Of transformers.
         embeddings: (B, L, D), of tokens or learned, without positions.
 
     Returns:
         (B, L, D).
     """
-    hook = getattr(text_encoder, "_hf_hook", None)
-    if hook is not None:
-        (embeddings,), _ = hook.pre_forward(text_encoder, embeddings)
-    hidden_states = text_encoder.embeddings(inputs_embeds=embeddings)  # (B, L, D)
-    mask = create_causal_mask(
-        config=text_encoder.config, inputs_embeds=hidden_states, attention_mask=None, past_key_values=None
-    )
-    hidden_states = text_encoder.encoder(
-        inputs_embeds=hidden_states, attention_mask=mask, is_causal=True
-    ).last_hidden_state
-    return text_encoder.final_layer_norm(hidden_states)
+    thread = get_ident()
+
+    def give_way(table: nn.Module, inputs: tuple[Tensor, ...], looked_up: Tensor) -> Tensor:
+        return embeddings.to(looked_up.device) if get_ident() == thread else looked_up
+
+    handle = text_encoder.get_input_embeddings().register_forward_hook(give_way)
+    try:
+        tokens = torch.zeros(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)  # (B, L)
+        return text_encoder(tokens).last_hidden_state
+    finally:
+        handle.remove()

@@ -17,10 +17,10 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.tensor_tiles import blend_tiles
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.shared_statistics import measured_statistics, shared_statistics, spread_cells
 from ldrestore.structures import TilePlan
+from ldrestore.tiling.shared_statistics import measured_statistics, shared_statistics, spread_cells
+from ldrestore.tiling.tensor_tiles import blend_tiles
 
 Cells = slice | Tensor
 """Rows or columns of latents: neighbours, or (L,) int64, any."""

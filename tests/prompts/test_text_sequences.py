@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from accelerate import cpu_offload
@@ -159,6 +161,27 @@ def test_an_encoder_whose_weights_are_offloaded_one_by_one_computes_the_same(enc
     cpu_offload(offloaded, execution_device=torch.device("cpu"))
     assert offloaded.get_input_embeddings().weight.is_meta
     assert torch.equal(mixed_text(words, probabilities, text_encoder=offloaded, tokens=TOKENS), expected)
+
+
+def test_threads_that_share_an_encoder_do_not_read_each_others_words(encoder):
+    words = torch.randn(4, 1, 12, 8)
+    with torch.no_grad():
+        expected = [encode_embeddings(encoder, embeddings) for embeddings in words]
+
+    def encode(index):
+        with torch.no_grad():
+            return all(torch.equal(encode_embeddings(encoder, words[index]), expected[index]) for _ in range(20))
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        assert all(pool.map(encode, range(4)))
+
+
+def test_an_encoder_that_fails_reads_tokens_again_afterwards(encoder):
+    tokens = torch.tensor([[40, 7, 41, *[0] * 9]])
+    expected = encoder(tokens).last_hidden_state
+    with pytest.raises(RuntimeError):
+        encode_embeddings(encoder, torch.randn(1, 12, 9))
+    assert torch.equal(encoder(tokens).last_hidden_state, expected)
 
 
 def test_the_special_tokens_are_the_tokenizers():

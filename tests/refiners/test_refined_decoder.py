@@ -8,7 +8,6 @@ from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import AutoencoderKL
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.tiles import fixed_plan, seam_score
 from ldrestore.refiners.refined_decoder import (
     decode_refined,
     decode_refined_tiled,
@@ -17,6 +16,7 @@ from ldrestore.refiners.refined_decoder import (
     plan_of,
 )
 from ldrestore.structures import TilePlan
+from ldrestore.tiling.picture_tiles import fixed_plan, seam_score
 from tests.tiny_autoencoder import make_drm, make_vae, trained
 
 LEVELS_AND_SIZES = [(3, (32, 48)), (3, (20, 28)), (4, (40, 56)), (4, (8, 24))]

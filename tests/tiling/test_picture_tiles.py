@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ldrestore.errors import InputError, OutOfMemoryError, ShapeError
-from ldrestore.images.tiles import (
+from ldrestore.tiling.picture_tiles import (
     TILE_LADDER,
     fixed_plan,
     overlap_of,

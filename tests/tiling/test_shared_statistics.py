@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from ldrestore.blocks.naf import NAFBlock
-from ldrestore.refiners.shared_statistics import PIECE, measured_statistics, shared_statistics, spread_cells
+from ldrestore.tiling.shared_statistics import PIECE, measured_statistics, shared_statistics, spread_cells
 
 
 def pixelwise(num_channels=8):

@@ -1,7 +1,7 @@
 """Tiles of tensors, such as latents: computed one at a time and faded into each other.
 
-`ldrestore.images.tiles` plans tiles and restores pictures in memory; here a tile may come out larger than what it is
-made from, as pixels do from latents, and everything stays on one device.
+`picture_tiles` plans tiles and restores pictures in memory; here a tile may come out larger than what it is made from,
+as pixels do from latents, and everything stays on one device.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.tiles import tile_starts
+from ldrestore.tiling.picture_tiles import tile_starts
 
 
 def blend_tiles(

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.tensor_tiles import blend_tiles, fading_weights
+from ldrestore.tiling.tensor_tiles import blend_tiles, fading_weights
 
 
 @pytest.mark.parametrize("scale", [1, 4])

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from ldrestore.pipelines.freed_memory import keeping_freed_memory
+from ldrestore.tiling.freed_memory import keeping_freed_memory
 
 needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 
 MEASURE = """
 import resource, sys
 import numpy as np
-from ldrestore.pipelines.freed_memory import keeping_freed_memory
+from ldrestore.tiling.freed_memory import keeping_freed_memory
 
 def pages_of_ten_blocks(num_bytes=96_000_000):  # above every threshold of glibc's own
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
