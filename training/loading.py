@@ -84,14 +84,13 @@ class Batches:
     def __init__(self, loader: DataLoader[Batch]) -> None:
         """Start the loading processes, if there are any."""
         others = set(multiprocessing.active_children())
-        # torch would raise in the middle of whatever the main thread does when a loading process dies; `next` then
-        # finds out within seconds, at a place where processes can agree on it.
-        is_main = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
-        handler = signal.getsignal(signal.SIGCHLD) if is_main else None
         self._iterator = iter(loader)
-        if is_main:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
         self._processes = [process for process in multiprocessing.active_children() if process not in others]
+        # torch would raise in the middle of whatever the main thread does when a loading process dies; `next` finds out
+        # by itself, at a place where processes can agree on it.
+        self._handler: Any = None
+        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def __enter__(self) -> Self:
         """Nothing more: the processes run already."""
@@ -146,6 +145,11 @@ class Batches:
         self._iterator = iter(())  # nothing else holds torch's iterator, which tells its processes to end, and waits
         timer.cancel()
         self._kill()
+        for process in self._processes:
+            process.join(SECONDS_TO_END)
+        if self._handler is not None:
+            signal.signal(signal.SIGCHLD, self._handler)
+            self._handler = None
 
     def _kill(self) -> None:
         """End what still runs, whatever it does."""

@@ -106,6 +106,18 @@ def test_pictures_of_two_sizes_do_not_fit_one_batch():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_handler_of_ending_children_is_given_back(tmp_path):
+    before = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        with batches(TinyPairs(8), tmp_path, 0):
+            assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGCHLD) is handler
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_whatever_ends_the_loop_ends_the_loading_processes(tmp_path):
     kept = None
     for error in (KeyboardInterrupt, RuntimeError):
@@ -122,10 +134,8 @@ def test_whatever_ends_the_loop_ends_the_loading_processes(tmp_path):
 @pytest.mark.e2e
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_loading_process_that_is_killed_is_an_error_within_seconds(tmp_path):
-    before = signal.getsignal(signal.SIGCHLD)
     with pytest.raises(LoaderError, match=r"ended by SIGKILL.*smaller run\.num_workers"):
         load_all(batches(Failing("dies"), tmp_path, 1))
-    assert signal.getsignal(signal.SIGCHLD) == before
     assert multiprocessing.active_children() == []
 
 
