@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ldrestore.errors import InputError, LDRestoreError
+from ldrestore.errors import InputError, LDRestoreError, OtherProcessError
 from ldrestore.training.trainers import train_by_config
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line; None takes those of the process.
 
     Returns:
-        Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config.
+        Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config; 130
+        interrupted before a checkpoint was written.
     """
     parser = argparse.ArgumentParser(
         prog="python -m ldrestore.training",
@@ -43,9 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         logger.error("%s", error)
         return 2
+    except OtherProcessError as error:
+        logger.debug("%s", error)  # the other process has said why
+        return 1
     except LDRestoreError as error:
         logger.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; go on with --resume auto")
+        return 130
     if not is_finished:
         logger.warning("stopped by a signal; go on with --resume auto")
     return 0

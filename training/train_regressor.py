@@ -7,14 +7,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, embedding_shape_of
-from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.embeddings import EmbeddingSource
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.instructions import InstructedRegressor, Instructions
-from ldrestore.training.loop import train
 from ldrestore.training.regressor_config import RegressorTrainingConfig
 from ldrestore.training.regressor_task import RegressorTask
 
@@ -35,12 +33,15 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(RegressorTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
-    network, task = create_network_and_task(config, is_new=checkpoint is None)
+    return run_trainer(RegressorTrainingConfig, path, overrides=overrides, resume=resume, prepare=prepare_regressor)
+
+
+def prepare_regressor(config: RegressorTrainingConfig, is_new: bool) -> Prepared:
+    """What a run trains; see `create_network_and_task`."""
+    network, task = create_network_and_task(config, is_new=is_new)
     logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
     skips_weights = REGRESSORS.get(config.network.name).routes_to_one
-    return train(config, task=task, network=network, checkpoint=checkpoint, skips_weights=skips_weights)
+    return Prepared(network=network, task=task, skips_weights=skips_weights)
 
 
 def create_network_and_task(config: RegressorTrainingConfig, *, is_new: bool) -> tuple[nn.Module, RegressorTask]:

@@ -45,7 +45,7 @@ def train_command(
     The same as `accelerate launch -m ldrestore.training CONFIG`. Ctrl-C stops after the current step with a checkpoint.
     """
     _check_config(config, overrides or [])
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    command = [sys.executable, "-m", "ldrestore.training.launch"]
     command += ["--config_file", accelerate_config] if accelerate_config else []
     command += ["-m", "ldrestore.training", config, *(overrides or [])]
     command += ["--resume", resume] if resume else []
@@ -53,7 +53,7 @@ def train_command(
 
 
 def _check_config(config: str, overrides: list[str]) -> None:
-    """Refuse a wrong config here, since the launcher turns every exit code of the trainer into 1.
+    """Refuse a wrong config before processes are started.
 
     Raises:
         ConfigError: the file is missing, or a value is unknown or out of range.
