@@ -106,7 +106,7 @@ class RegressorTask:
         if weights.l1_weight + weights.fourier_weight + weights.squared_weight == 0:
             relit = squared_loss(model(batch["lq"], light_only=True, **where), batch["gt"])
             return weights.relit_weight * relative(relit, weights.relative_floor**2), {"relit": relit.mean()}
-        restored, logits, relit = model(batch["lq"], return_estimate=True, **where)
+        restored, logits, relit = model(batch["lq"], return_light=True, **where)
         labels = batch["degradations"][:, columns]
         labels = torch.cat([labels, 1 - labels.amax(dim=1, keepdim=True)], dim=1)  # (B, N + 1), the last one: clean
         parts = {

@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
+from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
 from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.picture_look import PictureLook, Relighting
+from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
 from ldrestore.regressors.prompted_nafnet import statistics_of
 
 CLEAN = "clean"
@@ -35,7 +37,7 @@ class Restoration(NamedTuple):
     restored: Tensor
     """(B, 3, H, W), around [0, 1], not clamped."""
     logits: Tensor
-    """(B, N + 1), of `config.degradations` and of "clean": each may be there or not, whatever the others."""
+    """(B, N + 1), of `GridNAFNet.estimate_names`."""
     relit: Tensor
     """(B, 3, H, W), the picture with its light changed alone."""
 
@@ -118,8 +120,9 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         whole: Tensor | None = None,
         window: Tensor | None = None,
         return_estimate: bool = False,
+        return_light: bool = False,
         light_only: bool = False,
-    ) -> Tensor | Restoration:
+    ) -> Tensor | tuple[Tensor, ...]:
         """Restore pictures, or a part of each.
 
         Args:
@@ -127,11 +130,13 @@ class GridNAFNet(ModelMixin, ConfigMixin):
             hints: (B, 2N), see the class; None for none.
             whole: (B, 3, h, w), the whole pictures that `lq` are parts of; None where these are the whole.
             window: (B, 4), where the parts lie: top, left, bottom and right as shares of the whole's height and width.
-            return_estimate: Whether to return all that one pass gives.
+            return_estimate: Whether to return what is wrong with the pictures, too.
+            return_light: Whether to return a `Restoration`, all that one pass gives.
             light_only: Whether to change the light alone, which is quick, and to give that.
 
         Returns:
-            (B, 3, H, W), around [0, 1], not clamped; with `return_estimate` a `Restoration`.
+            (B, 3, H, W), around [0, 1], not clamped; with `return_estimate` also (B, N + 1) logits, one for each of
+            `estimate_names`: each may be there or not, whatever the others.
 
         Raises:
             ShapeError: not four axes, or not three channels; hints of another width.
@@ -143,7 +148,14 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         if light_only:
             return self.relight(lq, relighting, window=window)
         restoration = self.restore_part(lq, relighting, window=window, hints=hints)
-        return restoration if return_estimate else restoration.restored
+        if return_light:
+            return restoration
+        return restoration[:2] if return_estimate else restoration.restored
+
+    @property
+    def estimate_names(self) -> tuple[str, ...]:
+        """What the logits are about: `config.degradations`, and that nothing is wrong."""
+        return (*self.config["degradations"], CLEAN)
 
     def restore_part(self, lq: Tensor, relighting: Relighting, *, window: Tensor, hints: Tensor) -> Restoration:
         """Restore a part of a picture upon what the look at the whole decided; see `forward`."""
@@ -234,9 +246,6 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     Args:
         weights: Key to tensor; has "body.intro.weight", "body.ending.weight", "pool.keys" and "look.to_grid.weight".
     """
-    from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
-    from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
-
     code_dim = weights["look.to_code.3.weight"].shape[0]
     num_levels = weights["look.to_grid.weight"].shape[0] // NUM_COEFFICIENTS
     return {**options_of_prompted(weights), "code_dim": code_dim, "num_levels": num_levels}
