@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ldrestore.datasets.pictures import Key, index_of, to_tensor
+from ldrestore.datasets.pictures import index_of, to_tensor
+from ldrestore.datasets.seeds import Key
 from ldrestore.datasets.synthetic import (
     MARGIN,
     DrawnPair,

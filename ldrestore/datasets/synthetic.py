@@ -12,9 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
-    Key,
     enlarged_to_fit,
-    generator_of,
     index_of,
     list_pictures,
     random_window,
@@ -22,6 +20,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import DEGRADATIONS, FILE
 from ldrestore.degradations.recipes import (
     Recipe,
@@ -229,7 +228,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
     def draw(self, key: Key) -> DrawnPair:
         """The clean picture of an item, and what is to be done to it."""
-        generator = generator_of(self.seed, key)
+        generator = item_generator(self.seed, key)
         scale = self._resample_scale(generator)
         clean = self._clean_crop(index_of(key), side=round(self.side / scale), generator=generator)  # (S, S, 3) uint8
         recipe, severity = self._draw_recipe(generator)
