@@ -194,14 +194,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
             WeightsError: a weight does not fit, or one is missing that does not start as the identity.
         """
         own = self.state_dict()
-        estimator = "estimator.weight"
-        weights = dict(weights)
-        if estimator in weights and weights[estimator].shape != own[estimator].shape:
-            for name in (estimator, "estimator.bias"):
-                grown = torch.zeros_like(own[name])
-                part = weights[name]
-                grown[tuple(slice(size) for size in part.shape)] = part
-                weights[name] = grown
+        weights = {name: _widened(value, own[name]) if name in _WIDENED else value for name, value in weights.items()}
         misfits = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
         new = ("look.", "hint_to_query.", "hint_to_prompt.", "body.encoders.", "body.decoders.", "body.middle_blks.")
         missing = [name for name in own if name not in weights and not name.startswith(new)]
@@ -223,6 +216,19 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         if hints.shape != shape:
             raise ShapeError(f"expected hints of shape {shape}, got {tuple(hints.shape)}")
         return hints
+
+
+_WIDENED = ("estimator.weight", "estimator.bias")
+"""Weights that a `PromptedNAFNet` has too, for fewer names and without the code."""
+
+
+def _widened(weight: Tensor, like: Tensor) -> Tensor:
+    """A weight with zeros behind it on each axis, as another one is long; itself where it does not fit into that."""
+    if any(size > limit for size, limit in zip(weight.shape, like.shape, strict=True)):
+        return weight
+    widened = torch.zeros_like(like)
+    widened[tuple(slice(size) for size in weight.shape)] = weight
+    return widened
 
 
 def reduced_copy(whole: Tensor, side: int = REDUCED_SIDE) -> Tensor:
