@@ -21,7 +21,7 @@ from ldrestore.datasets.pictures import (
     turned,
 )
 from ldrestore.datasets.seeds import Key, item_generator
-from ldrestore.degradations.catalog import DEGRADATIONS, FILE
+from ldrestore.degradations.catalog import FILE, counted_name, step_record
 from ldrestore.degradations.recipes import (
     Recipe,
     Step,
@@ -63,7 +63,7 @@ class RandomMixtureConfig:
                 "random_mixture: expected weight > 0, max_steps >= 2 and 0 <= severity <= 1, low first, "
                 f"got {self.weight}, {self.max_steps}, {self.severity}"
             )
-        if len({DEGRADATIONS.get(name).order for name in self.names}) < self.max_steps:
+        if len({step_record(name).order for name in self.names}) < self.max_steps:
             raise ConfigError(
                 f"random_mixture: {self.max_steps} steps need that many kinds of degradations, got {list(self.names)}"
             )
@@ -279,8 +279,8 @@ def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) ->
     count = int(generator.integers(2, config.max_steps + 1))
     names: list[str] = []
     for name in generator.permutation(config.names):
-        taken = [DEGRADATIONS.get(other).order for other in names]
-        if len(names) < count and DEGRADATIONS.get(str(name)).order not in taken:
+        taken = [step_record(other).order for other in names]
+        if len(names) < count and step_record(str(name)).order not in taken:
             names.append(str(name))
     severities = generator.uniform(*config.severity, size=len(names))
     steps = [
@@ -319,7 +319,7 @@ def severities_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
         fixed = dict(step.parameters)
         is_physical = bool(fixed.keys() - {"severity"})
         own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
-        index = names.index(step.name)
+        index = names.index(counted_name(step.name))
         severities[index] = max(severities[index], own_severity)
     return severities
 
@@ -343,7 +343,7 @@ def degraded_pair(
     is_resized = drawn.scale == 1
     lq = gt = drawn.clean
     for step, child in zip(steps, drawn.generator.spawn(len(steps)), strict=True):
-        if not is_resized and DEGRADATIONS.get(step.name).order >= FILE:
+        if not is_resized and step_record(step.name).order >= FILE:
             lq, gt, is_resized = _resized(lq, side), _resized(gt, side), True
         strength = strengths.get(step.name, 1.0)
         left = gt if strength == 1 else _step_applied(gt, step, severity=drawn.severity, generator=deepcopy(child))
