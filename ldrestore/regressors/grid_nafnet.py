@@ -86,7 +86,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         if not degradations:
             raise ConfigError("degradations is empty; name at least one")
         num_hints = 2 * len(degradations)
-        self.look = PictureLook(num_hints=num_hints, code_dim=code_dim, num_levels=num_levels)
+        self.picture_look = PictureLook(num_hints=num_hints, code_dim=code_dim, num_levels=num_levels)
         self.body = NAFNet(
             width=width,
             middle_blk_num=middle_blk_num,
@@ -144,7 +144,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         hints = self._checked_hints(lq, hints)
         whole = lq if whole is None else whole
         window = lq.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(lq), -1) if window is None else window
-        relighting = self.look(reduced_copy(whole), hints)
+        relighting = self.picture_look(reduced_copy(whole), hints)
         if light_only:
             return self.relight(lq, relighting, window=window)
         restoration = self.restore_part(lq, relighting, window=window, hints=hints)
@@ -179,7 +179,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         grown = even.new_tensor([even.shape[-2] / height, even.shape[-1] / width])
         first, last = window.chunk(2, dim=1)  # (B, 2) each
         window = torch.cat([first, first + (last - first) * grown], dim=1)
-        return self.look.relight(even, relighting, window)[..., :height, :width]
+        return self.picture_look.relight(even, relighting, window)[..., :height, :width]
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a `PromptedNAFNet`, or of a shallower network of this class, and compute what it did.
@@ -196,7 +196,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         own = self.state_dict()
         weights = {name: _widened(value, own[name]) if name in _WIDENED else value for name, value in weights.items()}
         misfits = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
-        new = ("look.", "hint_to_query.", "hint_to_prompt.", "body.encoders.", "body.decoders.", "body.middle_blks.")
+        new = ("picture_look.", "hint_to_query.", "hint_to_prompt.", "body.encoders.", "body.decoders.", "body.middle_blks.")
         missing = [name for name in own if name not in weights and not name.startswith(new)]
         if misfits or missing:
             raise WeightsError(f"weights to begin from do not fit: misfits {misfits[:3]}, missing {missing[:3]}")
@@ -250,8 +250,8 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Constructor arguments that a checkpoint's keys and shapes call for; names and `top_k` leave no trace in them.
 
     Args:
-        weights: Key to tensor; has "body.intro.weight", "body.ending.weight", "pool.keys" and "look.to_grid.weight".
+        weights: Key to tensor; has "body.intro.weight", "body.ending.weight", "pool.keys" and "picture_look.to_grid.weight".
     """
-    code_dim = weights["look.to_code.3.weight"].shape[0]
-    num_levels = weights["look.to_grid.weight"].shape[0] // NUM_COEFFICIENTS
+    code_dim = weights["picture_look.to_code.3.weight"].shape[0]
+    num_levels = weights["picture_look.to_grid.weight"].shape[0] // NUM_COEFFICIENTS
     return {**options_of_prompted(weights), "code_dim": code_dim, "num_levels": num_levels}
