@@ -196,7 +196,14 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         own = self.state_dict()
         weights = {name: _widened(value, own[name]) if name in _WIDENED else value for name, value in weights.items()}
         misfits = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
-        new = ("picture_look.", "hint_to_query.", "hint_to_prompt.", "body.encoders.", "body.decoders.", "body.middle_blks.")
+        new = (
+            "picture_look.",
+            "hint_to_query.",
+            "hint_to_prompt.",
+            "body.encoders.",
+            "body.decoders.",
+            "body.middle_blks.",
+        )
         missing = [name for name in own if name not in weights and not name.startswith(new)]
         if misfits or missing:
             raise WeightsError(f"weights to begin from do not fit: misfits {misfits[:3]}, missing {missing[:3]}")
