@@ -257,7 +257,8 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Constructor arguments that a checkpoint's keys and shapes call for; names and `top_k` leave no trace in them.
 
     Args:
-        weights: Key to tensor; has "body.intro.weight", "body.ending.weight", "pool.keys" and "picture_look.to_grid.weight".
+        weights: Key to tensor; has "body.intro.weight", "body.ending.weight", "pool.keys" and
+            "picture_look.to_grid.weight".
     """
     code_dim = weights["picture_look.to_code.3.weight"].shape[0]
     num_levels = weights["picture_look.to_grid.weight"].shape[0] // NUM_COEFFICIENTS
