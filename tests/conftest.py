@@ -7,6 +7,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")))
 )
 
+pytest_plugins = ["tests.foreign_deprecations", "tests.gpu_results"]
+
 import hypothesis
 import pytest
 
