@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
+    check_pictures,
     enlarged_to_fit,
     index_of,
     list_pictures,
@@ -170,11 +171,13 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
         Raises:
             ConfigError: a folder is missing or empty.
+            DatasetError: by its header a file is no picture.
             InputError: a recipe cannot be parsed.
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
         self.tells_severities = tells_severities
         self.paths = spread(list_pictures(config.folders), config.max_pictures)
+        check_pictures(self.paths)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
         random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
         weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
