@@ -7,10 +7,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")))
 )
 
-pytest_plugins = ["tests.foreign_deprecations", "tests.gpu_results"]
-
 import hypothesis
 import pytest
+
+pytest_plugins = ["tests.foreign_deprecations", "tests.gpu_results"]
 
 hypothesis.settings.register_profile("ldrestore", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("ldrestore")
