@@ -111,7 +111,7 @@ def load_restorer(
         return pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype).to(chosen_device)
     pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype)
     if engine == "onnx":
-        from ldrestore.onnx_export import export_to_cache
+        from ldrestore.checkpoints.onnx_export import export_to_cache
         from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
         licence = _licence_of(name_or_path, location)
@@ -137,7 +137,7 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: the network cannot be exported, or the file cannot be written.
     """
-    from ldrestore.onnx_export import check_target, export
+    from ldrestore.checkpoints.onnx_export import check_target, export
 
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")

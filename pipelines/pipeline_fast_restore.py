@@ -9,17 +9,17 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
+from ldrestore.checkpoints.network_identity import identity_of, runtime_of
+from ldrestore.checkpoints.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.errors import InputError
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,

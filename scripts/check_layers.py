@@ -15,14 +15,15 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
-    ("registry", "config", "weights", "bases", "backbones", "records", "images"),
+    ("registry", "config", "weights", "backbones", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
-    ("conversion", "onnx_export", "pipelines"),
+    ("checkpoints",),
+    ("conversion", "pipelines"),
     ("restorers", "explanations"),
     ("evaluation",),
     ("training",),
@@ -30,8 +31,8 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-DEFERRED = {("conversion", "pipelines")}
-"""Siblings that may meet inside functions: a conversion ends in a pipeline's folder, which the pipeline writes."""
+DEFERRED = {("checkpoints", "pipelines")}
+"""What may meet inside functions: a conversion ends in a pipeline's folder, which the pipeline writes."""
 
 _RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 

@@ -10,14 +10,14 @@ from torch import nn
 
 from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
-from ldrestore.bases import find_base
+from ldrestore.checkpoints.bases import find_base
+from ldrestore.checkpoints.saved_folder import NO_PART, check_target
+from ldrestore.checkpoints.stable_exports import load_part
+from ldrestore.checkpoints.stable_folder import check_scheduler_entry, make_ready
+from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
 from ldrestore.foreign_internals import uncompiled
-from ldrestore.pipelines.saved_folder import NO_PART, check_target
-from ldrestore.pipelines.stable_exports import load_part
-from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready
-from ldrestore.pipelines.stable_parts import OUR_PARTS
-from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.weights import find_folder, read_json
 
