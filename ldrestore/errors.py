@@ -18,7 +18,8 @@ LDRestoreError
 ├── LoaderError                      a process that loads pictures for training died
 ├── OtherProcessError                another process of a run failed, and says why
 ├── WeightsError                     a checkpoint does not fit, or is damaged
-│   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+│   ├── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+│   └── UndefinedNumbersError        a model gave infinite or undefined numbers
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
@@ -133,6 +134,10 @@ class WeightsError(LDRestoreError):
 
 class WeightsUnavailableError(WeightsError):
     """A checkpoint cannot be found locally nor downloaded."""
+
+
+class UndefinedNumbersError(WeightsError):
+    """A model gave infinite or undefined numbers."""
 
 
 class EmbeddingCacheError(LDRestoreError):

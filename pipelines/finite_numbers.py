@@ -8,16 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ldrestore.errors import WeightsError
+from ldrestore.errors import UndefinedNumbersError
 from ldrestore.pipelines.tile_restoration import HALF_TYPES
 
 logger = logging.getLogger(__name__)
 
 Computed = TypeVar("Computed")
-
-
-class UndefinedNumbersError(WeightsError):
-    """A model gave infinite or undefined numbers."""
 
 
 def check_finite(values: Tensor, *, of: str) -> Tensor:

@@ -10,7 +10,8 @@ from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
 from ldrestore.checkpoints.network_identity import identity_of, runtime_of
-from ldrestore.checkpoints.saved_folder import check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
@@ -45,7 +46,7 @@ from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.tiling.freed_memory import keeping_freed_memory
-from ldrestore.weights import align_weights, hash_of_weights
+from ldrestore.weights import align_weights
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -108,6 +109,7 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         for part in parts:
             align_weights(part.eval())
+        check_recorded_weights(folder, pipeline.regressor)
         return pipeline
 
     @classmethod
@@ -319,5 +321,5 @@ class FastRestorePipeline(DiffusionPipeline):
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
             **identity_of(self.regressor),
-            "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
+            "head_sha256": None if self.instruction_head is None else cached_hash(self.instruction_head),
         }

@@ -16,7 +16,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
     ("registry", "config", "weights", "backbones", "records", "images"),
-    ("tiling", "metrics"),
+    ("published_files", "tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),
@@ -31,8 +31,8 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-DEFERRED = {("checkpoints", "pipelines")}
-"""What may meet inside functions: a conversion ends in a pipeline's folder, which the pipeline writes."""
+DEFERRED: frozenset[tuple[str, str]] = frozenset()
+"""Pairs of units of which the first may import the second inside functions, although the layers forbid it."""
 
 _RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 

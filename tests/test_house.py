@@ -103,7 +103,11 @@ def test_code_keeps_the_limits(modules):
             "import ldrestore.pipelines.a",
             "checkpoints imports pipelines, which lies",
         ),
-        ("ldrestore.checkpoints.conversion", "def f():\n    import ldrestore.pipelines.a", None),
+        (
+            "ldrestore.checkpoints.conversion",
+            "def f():\n    import ldrestore.pipelines.a",
+            "checkpoints imports pipelines, which lies",
+        ),
         ("ldrestore.novel.thing", "", "ldrestore.novel.thing: in no layer"),
         (
             "ldrestore.images.files",

@@ -36,11 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="auto|FOLDER",
         help="go on from the newest checkpoint of run.output_dir, if there is one, or from the one in FOLDER",
     )
+    parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="with --resume auto: go on from the newest checkpoint that is intact",
+    )
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
     try:
-        is_finished = train_by_config(options.config, overrides=options.overrides, resume=options.resume)
+        is_finished = train_by_config(
+            options.config,
+            overrides=options.overrides,
+            resume=options.resume,
+            skips_damaged=options.skip_damaged,
+        )
     except InputError as error:
         logger.error("%s", error)
         return 2

@@ -36,6 +36,7 @@ def run_trainer(
     *,
     overrides: list[str],
     resume: str | None,
+    skips_damaged: bool = False,
     prepare: Callable[[Any, bool], Prepared],
 ) -> bool:
     """Train what a YAML file says.
@@ -47,6 +48,7 @@ def run_trainer(
         path: YAML file.
         overrides: "section.key=value" strings, which win over the file.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
         prepare: Takes the config, and whether the run begins rather than goes on, to what is trained.
 
     Returns:
@@ -63,7 +65,7 @@ def run_trainer(
         raise
     PartialState(cpu=config.run.device == "cpu")  # joins the other processes, if there are some
     with agreed():
-        checkpoint = find_checkpoint(config.run, resume)
+        checkpoint = find_checkpoint(config.run, resume, skips_damaged=skips_damaged)
         prepared = prepare(config, checkpoint is None)
     return train(
         config,

@@ -24,13 +24,14 @@ from ldrestore.training.train_estimator import load_predictor
 logger = logging.getLogger(__name__)
 
 
-def train_adapters(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_adapters(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train adapters and prompts as a YAML file says.
 
     Args:
         path: YAML of an `AdaptersTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -43,6 +44,7 @@ def train_adapters(path: Path, *, overrides: list[str], resume: str | None) -> b
         path,
         overrides=overrides,
         resume=resume,
+        skips_damaged=skips_damaged,
         prepare=lambda config, _: prepare_adapters(config),
     )
 

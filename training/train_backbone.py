@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def train_backbone(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_backbone(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a part of the small prior as a YAML file says.
 
     Args:
         path: YAML of a `BackboneTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -45,6 +46,7 @@ def train_backbone(path: Path, *, overrides: list[str], resume: str | None) -> b
         path,
         overrides=overrides,
         resume=resume,
+        skips_damaged=skips_damaged,
         prepare=lambda config, _: prepare_backbone(config),
     )
 

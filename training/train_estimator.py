@@ -17,13 +17,14 @@ from ldrestore.training.memory_estimate import log_memory_estimate
 logger = logging.getLogger(__name__)
 
 
-def train_estimator(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_estimator(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a predictor as a YAML file says.
 
     Args:
         path: YAML of an `EstimatorTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -36,6 +37,7 @@ def train_estimator(path: Path, *, overrides: list[str], resume: str | None) -> 
         path,
         overrides=overrides,
         resume=resume,
+        skips_damaged=skips_damaged,
         prepare=lambda config, _: prepare_estimator(config),
     )
 

@@ -18,7 +18,8 @@ from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, load_transfo
 from ldrestore.checkpoints.stable_parts import check_unet_config
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
-from ldrestore.weights import find_folder, load_strictly, read_checkpoint, read_json
+from ldrestore.published_files import read_checkpoint
+from ldrestore.weights import find_folder, load_strictly, read_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,22 +1,24 @@
 """Published checkpoints to folders that `from_pretrained` loads: pipelines, instruction heads, CLIP towers."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from torch import Tensor, nn
 
+from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
 from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.published_files import check_recorded_hash, read_checkpoint
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
-from ldrestore.weights import ORIGIN_FILE, check_fit, hash_of_file, load_strictly, read_checkpoint
+from ldrestore.weights import ORIGIN_FILE, check_fit, hash_of_file, hash_of_weights, load_strictly
 
 INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""
@@ -29,10 +31,11 @@ CLIP_LICENCE = "MIT for LAION's weights; of others, see their source"
 
 
 def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head: str | Path | None = None) -> Path:
-    """Convert a published checkpoint.
+    """Convert a published checkpoint; the folder is there whole, or not at all.
 
     The layout (width, blocks a level) is read off the checkpoint's shapes. A name that stands for one published layout,
-    such as "nafnet_sidd_w32", refuses another one; the architecture's own name, such as "nafnet", takes any.
+    such as "nafnet_sidd_w32", refuses another one; the architecture's own name, such as "nafnet", takes any. Where
+    `NAME.sha256` lies beside the file NAME, as `sha256sum` writes it, its hash is checked.
 
     Args:
         name: Registry name of the regressor; "instructir_head" for the text head that InstructIR is published with; or
@@ -50,8 +53,9 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         UnknownNameError: no such regressor.
         InputError: the folder is not empty, or a head for a network that takes no instructions.
         WeightsUnavailableError: no such file.
-        WeightsError: a file is damaged, or holds another network; or the head's embeddings are not as wide as the
-            network's.
+        WeightsError: a file is damaged, or holds another network, or weights that are not finite; or the head's
+            embeddings are not as wide as the network's.
+        ExportError: the folder cannot be written.
     """
     checkpoint, out_dir = Path(checkpoint_path), Path(out_dir)
     converters = {INSTRUCTION_HEAD: _convert_instruction_head, CLIP_TOWER: _convert_clip_tower}
@@ -59,16 +63,17 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         raise InputError(f"{name} takes no instruction head; leave the head out")
     if name in converters:
         return converters[name](checkpoint, out_dir)
-    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline  # a sibling, used to write the folder
-
     record = REGRESSORS.get(name)
     _check_new(out_dir)
+    check_recorded_hash(checkpoint)
     weights = read_checkpoint(checkpoint)
     network = _network_of(record, weights, source=checkpoint.name)
     load_strictly(network, weights, source=checkpoint.name)
     instruction_head = None if head is None else _read_head(Path(head))
-    FastRestorePipeline(network.eval(), instruction_head).save_pretrained(out_dir)
-    _write_origin(out_dir, checkpoint, name=name, source=record.source, licence=record.licence, head=head)
+    origin = _origin_of(checkpoint, name=name, source=record.source, licence=record.licence, head=head)
+    with whole_folder(out_dir) as folder:
+        _write_pipeline(folder, {"regressor": network.eval(), "instruction_head": instruction_head})
+        write_json(folder / ORIGIN_FILE, {**origin, "weights_sha256": hash_of_weights(network)})
     return out_dir
 
 
@@ -82,8 +87,11 @@ def _convert_instruction_head(checkpoint: Path, out_dir: Path) -> Path:
     """
     record = REGRESSORS.get("instructir")
     _check_new(out_dir)
-    _read_head(checkpoint).save_pretrained(out_dir)
-    _write_origin(out_dir, checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
+    head = _read_head(checkpoint)
+    with whole_folder(out_dir) as folder:
+        head.save_pretrained(folder)
+        origin = _origin_of(checkpoint, name=INSTRUCTION_HEAD, source=record.source, licence=record.licence)
+        write_json(folder / ORIGIN_FILE, origin)
     return out_dir
 
 
@@ -98,12 +106,14 @@ def _convert_clip_tower(checkpoint: Path, out_dir: Path) -> Path:
     from transformers import CLIPVisionModelWithProjection  # slow to import, and needed here alone
 
     _check_new(out_dir)
+    check_recorded_hash(checkpoint)
     weights = read_checkpoint(checkpoint)
     model = CLIPVisionModelWithProjection(tower_config(weights, source=checkpoint.name))
     load_strictly(model, tower_weights(weights, source=checkpoint.name), source=checkpoint.name)
-    with without_progress_bar():
-        model.eval().save_pretrained(out_dir)
-    _write_origin(out_dir, checkpoint, name=CLIP_TOWER, source=CLIP_SOURCE, licence=CLIP_LICENCE)
+    with whole_folder(out_dir) as folder, without_progress_bar():
+        model.eval().save_pretrained(folder)
+        origin = _origin_of(checkpoint, name=CLIP_TOWER, source=CLIP_SOURCE, licence=CLIP_LICENCE)
+        write_json(folder / ORIGIN_FILE, origin)
     return out_dir
 
 
@@ -114,6 +124,7 @@ def _read_head(path: Path) -> InstructionHead:
         WeightsUnavailableError: no such file.
         WeightsError: it is damaged, or no such head.
     """
+    check_recorded_hash(path)
     weights = read_checkpoint(path)
     shapes = {key: weights[key].ndim for key in ("fc1.weight", "fc2.weight") if key in weights}
     if shapes != {"fc1.weight": 2, "fc2.weight": 2}:
@@ -136,10 +147,26 @@ def _check_new(out_dir: Path) -> None:
         raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
 
 
-def _write_origin(
-    out_dir: Path, checkpoint: Path, *, name: str, source: str, licence: str, head: str | Path | None = None
-) -> None:
-    """Write where the weights of a converted folder come from."""
+def _write_pipeline(folder: Path, parts: Mapping[str, Any]) -> None:
+    """Write the parts of a `FastRestorePipeline` as it saves them itself, which is written in a layer above this one.
+
+    Args:
+        folder: To write; not there yet.
+        parts: By name; None for one that there is not.
+    """
+    index: dict[str, Any] = {"_class_name": "FastRestorePipeline", "_diffusers_version": diffusers.__version__}
+    folder.mkdir()
+    for name, part in parts.items():
+        index[name] = [None, None] if part is None else [type(part).__module__, type(part).__name__]
+        if part is not None:
+            part.save_pretrained(folder / name)
+    write_json(folder / "model_index.json", dict(sorted(index.items())))
+
+
+def _origin_of(
+    checkpoint: Path, *, name: str, source: str, licence: str, head: str | Path | None = None
+) -> dict[str, str]:
+    """Where the weights of a converted folder come from."""
     origin = {
         "architecture": name,
         "source": source,
@@ -149,7 +176,7 @@ def _write_origin(
     }
     if head is not None:
         origin |= {"head_file": Path(head).name, "head_sha256": hash_of_file(head)}
-    (out_dir / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    return origin
 
 
 def _network_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> nn.Module:

@@ -35,6 +35,10 @@ def train_command(
             help="`auto` goes on from the run's newest checkpoint, if there is one; or from the checkpoint in FOLDER.",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="With --resume auto: go on from the newest checkpoint that is intact."),
+    ] = False,
     accelerate_config: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="accelerate's own YAML: processes, several GPUs, DeepSpeed, FSDP."),
@@ -49,6 +53,7 @@ def train_command(
     command += ["--config_file", accelerate_config] if accelerate_config else []
     command += ["-m", "ldrestore.training", config, *(overrides or [])]
     command += ["--resume", resume] if resume else []
+    command += ["--skip-damaged"] if skip_damaged else []
     raise typer.Exit(_run(command))
 
 
