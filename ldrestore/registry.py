@@ -37,6 +37,12 @@ class RegressorRecord:
     """The paper."""
     licence: str
     """Licence of the authors' published weights; ours is Apache-2.0."""
+    overlap: int = 64
+    """Pixels that neighbouring tiles should share: four times the distance beyond which a pixel's surroundings hardly
+    matter to it, the statistics of the whole picture set aside."""
+    looks: bool = False
+    """Whether the network has `look(reduced, crops)` and forward takes `look` and `window`: see
+    `ldrestore.systems.regression.LookingNetwork`. Other networks share the statistics of their maps."""
     gives_estimate: bool = False
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
     takes_embedding: bool = False
