@@ -49,7 +49,7 @@ def restore(
             the Hub. The last two models used stay in memory.
         options: `base`, `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call,
             e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
-            self_ensemble, output_type.
+            clip, self_ensemble, output_type.
 
     Raises:
         InputError: an option is unknown or wrong.
@@ -217,7 +217,7 @@ def _stamp(location: str | Path) -> tuple[Any, ...]:
 
 def _is_exported(name_or_path: str | Path) -> bool:
     """Whether a model's name is that of an .onnx file, there or not."""
-    return Path(name_or_path).suffix == ".onnx" and not Path(name_or_path).is_dir()
+    return Path(name_or_path).suffix.lower() == ".onnx" and not Path(name_or_path).is_dir()
 
 
 def _check_exportable(pipeline_class: Any) -> None:

@@ -13,11 +13,12 @@ from ldrestore.errors import InputError
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
+from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
-from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.progress import loading_bar_in_terminals_only
+from ldrestore.pipelines.protection import finished, read_masks
 from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
@@ -71,6 +72,7 @@ class FastRestorePipeline(DiffusionPipeline):
             check_pair(regressor, instruction_head)
         self.register_modules(regressor=regressor, instruction_head=instruction_head)
         self._sentence_encoder: SentenceEncoder | None = None
+        self.set_progress_bar_config(disable=None)  # for tqdm: drawn in terminals only
 
     @classmethod
     def from_pretrained(
@@ -97,7 +99,8 @@ class FastRestorePipeline(DiffusionPipeline):
             pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
         )
         check_saved_pipeline(folder, pipeline_name=cls.__name__)
-        pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
+        with loading_bar_in_terminals_only():
+            pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
         parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
         for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)
@@ -134,6 +137,7 @@ class FastRestorePipeline(DiffusionPipeline):
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
+        clip: bool = False,
         self_ensemble: bool = False,
         output_type: OutputType = "pil",
         return_dict: bool = True,
@@ -154,13 +158,14 @@ class FastRestorePipeline(DiffusionPipeline):
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
                 picture whole.
             memory_gb: Budget for "auto", in 10^9 bytes, input and output included.
+            clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
             self_ensemble: Average over the eight flips and quarter turns.
             output_type: Kind of `.images`: "pil" 8-bit, "np" float32 (H, W, C), "pt" float32 (C, H, W), or "photo".
             return_dict: Whether to return a `RestoreOutput`; otherwise the tuple (images, photos).
 
         Returns:
             Pictures of the inputs' size times `scale`. Alpha is not given to the network, which knows no mattes: it is
-            kept as it is, and enlarged like the colours.
+            kept as it is, and enlarged like the colours; those under full transparency stay, and are not looked at.
 
         Raises:
             InputError: an option out of range, no picture, an instruction that cannot be understood, or one or an
@@ -172,20 +177,20 @@ class FastRestorePipeline(DiffusionPipeline):
         """
         check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
-        photos = to_photos(image)
+        photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         steerings = self._steer(photos, instruction=instruction, embedding=embedding)
         asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
         model = self._describe()
         restored, estimates, records = [], [], []
         for photo, mask, steering in zip(photos, masks, steerings, strict=True):
-            large = enlarge(photo, scale)
+            large = working_copy(photo, scale=scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
             with keeping_freed_memory():
                 pixels, plan, estimate = self._restore(
                     large.pixels, plan, steering.embedding, fidelity=fidelity, self_ensemble=self_ensemble
                 )
-            result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
+            result = finished(pixels, large=large, photo=photo, mask=mask)
             restored.append(result)
             estimates.append(estimate)
             mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)

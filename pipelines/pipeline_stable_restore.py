@@ -20,9 +20,10 @@ from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
+from ldrestore.images.transparency import fill_hidden
+from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
-from ldrestore.pipelines.enlargement import enlarge
 from ldrestore.pipelines.latent_restoration import (
     ColourFix,
     LatentModels,
@@ -33,7 +34,8 @@ from ldrestore.pipelines.latent_restoration import (
 from ldrestore.pipelines.network_identity import runtime_of
 from ldrestore.pipelines.picture_conditioning import Degradations, condition, read_degradations
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
-from ldrestore.pipelines.protection import keep_protected, read_masks
+from ldrestore.pipelines.progress import loading_bar_in_terminals_only
+from ldrestore.pipelines.protection import finished, read_masks
 from ldrestore.pipelines.saved_folder import find_saved_pipeline
 from ldrestore.pipelines.stable_adapters import (
     check_base,
@@ -132,6 +134,7 @@ class StableRestorePipeline(DiffusionPipeline):
         check_scheduler(scheduler)
         self.register_modules(**parts)
         self._connection = UNetConnection()
+        self.set_progress_bar_config(disable=None)  # for tqdm: drawn in terminals only
 
     @classmethod
     def from_pretrained(
@@ -164,7 +167,8 @@ class StableRestorePipeline(DiffusionPipeline):
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, dtype=dtype)
         base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
-        pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
+        with loading_bar_in_terminals_only():
+            pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
         make_ready(pipeline.components, name=name)
         pipeline.register_to_config(_name_or_path=name)
         pipeline.unet.register_to_config(_name_or_path=base_name or name)
@@ -313,6 +317,7 @@ class StableRestorePipeline(DiffusionPipeline):
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
+        clip: bool = False,
         self_ensemble: bool = False,
         colour_fix: ColourFix = "off",
         output_type: OutputType = "pil",
@@ -339,6 +344,7 @@ class StableRestorePipeline(DiffusionPipeline):
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
                 picture whole, but for the autoencoder's own tiles after `vae.enable_tiling()`.
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
+            clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
             self_ensemble: Average over the eight flips and quarter turns, each with noise of its own.
             colour_fix: Take tones from the input: "wavelet" its low frequencies, "adain" its mean and contrast; "off"
                 for pictures whose light or colour is what is wrong.
@@ -348,7 +354,7 @@ class StableRestorePipeline(DiffusionPipeline):
 
         Returns:
             Pictures of the inputs' size times `scale`, and what the model believes to be wrong with each. Alpha is kept
-            as it is, and enlarged like the colours.
+            as it is, and enlarged like the colours; those under full transparency stay, and are not looked at.
 
         Raises:
             InputError: an option out of range, no picture, or an unknown degradation.
@@ -368,22 +374,21 @@ class StableRestorePipeline(DiffusionPipeline):
             colour_fix=colour_fix,
         )
         options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range right away
-        photos = to_photos(image)
+        photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         given = read_degradations(degradations, names=self.predictor.names, num_pictures=len(photos))
         model, runtime = describe_pipeline(self), runtime_of(self.unet)
-        seen = self._look_at(photos, given, scale=scale)
+        copies = [working_copy(photo, scale=scale) for photo in photos]
+        seen = self._look_at(copies, given)
         self._connection.connect(self.components)
         restored, records = [], []
-        for photo, mask, said, (conditioning, estimate) in zip(photos, masks, given, seen, strict=True):
-            large = enlarge(photo, scale)
+        for photo, large, mask, said, (conditioning, estimate) in zip(photos, copies, masks, given, seen, strict=True):
             drm = self.drm if options.refine else None
             plan = plan_tiles(photo, large, vae=self.vae, drm=drm, tile=tile, memory_gb=memory_gb)
             content = hash_of_pixels(photo.pixels, photo.alpha)
-            pixels, plan = self._restore(
-                large.pixels, plan, conditioning, options=options, content=content, callback=callback_on_step_end
-            )
-            result = large.replace(pixels=keep_protected(pixels, large.pixels, mask), alpha=large.alpha)
+            drawing = {"options": options, "content": _visible(photo), "callback": callback_on_step_end}
+            pixels, plan = self._restore(large.pixels, plan, conditioning, **drawing)
+            result = finished(pixels, large=large, photo=photo, mask=mask)
             restored.append(result)
             told = {"given": said, "mask": mask, "plan": plan, "estimate": estimate}
             records.append(record_of_picture(content, result, model=model, runtime=runtime, options=options, **told))
@@ -413,7 +418,7 @@ class StableRestorePipeline(DiffusionPipeline):
         self._connection.choose_backend(backend, self.components)
 
     def _look_at(
-        self, photos: Sequence[Photo], given: Sequence[DegradationEstimate | None], *, scale: int
+        self, copies: Sequence[Photo], given: Sequence[DegradationEstimate | None]
     ) -> list[tuple[Conditioning, DegradationEstimate]]:
         """What steers each picture, for all pictures before the first is restored: CLIP's tower has done its part then.
 
@@ -421,8 +426,8 @@ class StableRestorePipeline(DiffusionPipeline):
             UndefinedNumbersError: a model gives infinite or undefined numbers in float32 too.
         """
         seen = []
-        for photo, said in zip(photos, given, strict=True):
-            lq = lq_of(enlarge(photo, scale).pixels, multiple=1, device=self._execution_device)
+        for large, said in zip(copies, given, strict=True):
+            lq = lq_of(large.pixels, multiple=1, device=self._execution_device)
 
             def compute(lq: Tensor = lq, said: DegradationEstimate | None = said) -> Any:
                 return condition(lq, said, parts=self.components)
@@ -479,3 +484,9 @@ class StableRestorePipeline(DiffusionPipeline):
     def _networks(self) -> list[nn.Module]:
         """All parts with weights."""
         return [part for part in self.components.values() if isinstance(part, nn.Module)]
+
+
+def _visible(photo: Photo) -> str:
+    """Hash of what is seen of a picture: colours under full transparency do not change the noise."""
+    visible = fill_hidden(photo)
+    return hash_of_pixels(visible.pixels, visible.alpha)

@@ -8,6 +8,7 @@ import numpy as np
 from ldrestore.errors import InputError
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
+from ldrestore.images.working_copy import like_input
 
 BAND_ROWS = 256
 """Rows that are blended at once, which bounds working memory."""
@@ -63,6 +64,19 @@ def keep_protected(restored: np.ndarray, original: np.ndarray, mask: Photo | Non
         blend = np.where(share == 1, before, after + (before - after) * share)
         restored[rows] = blend if restored.dtype == np.float32 else np.rint(blend)
     return restored
+
+
+def finished(restored: np.ndarray, *, large: Photo, photo: Photo, mask: Photo | None) -> Photo:
+    """A restored working copy as the picture came: protected parts, number of channels and hidden colours given back.
+
+    Args:
+        restored: Pixels of the working copy's shape and type, changed.
+        large: The working copy, see `ldrestore.images.working_copy`.
+        photo: The picture that it was made of.
+        mask: See `keep_protected`.
+    """
+    protected = keep_protected(restored, large.pixels, mask)
+    return like_input(large.replace(pixels=protected, alpha=large.alpha), photo)
 
 
 def _read_mask(mask: Any) -> Photo | None:

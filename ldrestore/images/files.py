@@ -48,7 +48,7 @@ _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
 }
 
 
-def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: bool = False) -> Photo:
     """Read a picture: JPEG, PNG, TIFF, WebP, BMP, and HEIF where pillow-heif is installed.
 
     The format is told by the content, not by the suffix. Of animated and many-paged files the first frame is read, with
@@ -58,6 +58,7 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pho
         path: The file.
         max_pixels: Pictures whose header announces more are refused. WebP and TIFF of a palette or CMYK end at
             178,956,970 pixels, whatever is given here: their decoders have that limit.
+        clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
 
     Returns:
         The picture upright, 8-bit as uint8, 16-bit as uint16, float TIFF as float32. Deeper HEIF becomes 8-bit.
@@ -67,7 +68,7 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pho
         UnsupportedFormatError: no picture, or one of a format or colour space outside the list.
         CorruptImageError: empty, truncated or damaged.
         ImageTooLargeError: more pixels than allowed.
-        PixelRangeError: float pixels outside [0, 1].
+        PixelRangeError: float pixels outside [0, 1] that are not to be clipped, or not finite.
         MissingExtraError: a HEIF file, and pillow-heif is not installed.
     """
     path = Path(path)
@@ -81,7 +82,7 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pho
         if file_format == "HEIF":
             return _read_heif(path, max_pixels=max_pixels)
         if file_format == "TIFF":
-            return read_tiff(path, max_pixels=max_pixels)
+            return read_tiff(path, max_pixels=max_pixels, clip=clip)
         if file_format == "PNG" and is_deep_png(head):
             return read_deep_png(path, max_pixels=max_pixels)
         with _PILLOW_CLASSES[file_format](path) as image:

@@ -1,6 +1,6 @@
 """Whatever a user passes as a picture, as photos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -18,26 +18,33 @@ if TYPE_CHECKING:
 ImageInput = Union[str, Path, Image.Image, np.ndarray, "Tensor", Photo]
 """A path; PIL; numpy (H, W[, C]) of uint8, uint16 or float in [0, 1]; torch (C, H, W) in [0, 1]; a photo."""
 
+_NOT_MANY = (str, bytes, Path, Mapping, Image.Image, Photo)  # iterable or not, none of these is many pictures
 
-def to_photos(images: ImageInput | Iterable[ImageInput]) -> list[Photo]:
-    """One or many pictures as a list: a list or tuple, or a batch (B, C, H, W) or (B, H, W, C), is many.
+
+def to_photos(images: ImageInput | Iterable[ImageInput], *, clip: bool = False) -> list[Photo]:
+    """One or many pictures as a list: any iterable, or a batch (B, C, H, W) or (B, H, W, C), is many.
+
+    Args:
+        images: Generators are read to their end.
+        clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
 
     Raises:
         InputError: as `to_photo`.
         ImageFileError: a path cannot be read.
     """
-    if isinstance(images, (list, tuple)):
-        return [photo for image in images for photo in to_photos(image)]
     if getattr(images, "ndim", None) == 4:
-        return [to_photo(image) for image in images]  # type: ignore[union-attr]  # a tensor or array, by its ndim
-    return [to_photo(images)]  # type: ignore[arg-type]  # checked in to_photo
+        return [to_photo(image, clip=clip) for image in images]  # type: ignore[union-attr]  # by its ndim
+    if isinstance(images, Iterable) and not isinstance(images, _NOT_MANY) and not hasattr(images, "ndim"):
+        return [photo for image in images for photo in to_photos(image, clip=clip)]
+    return [to_photo(images, clip=clip)]  # type: ignore[arg-type]  # checked in to_photo
 
 
-def to_photo(image: ImageInput) -> Photo:
+def to_photo(image: ImageInput, *, clip: bool = False) -> Photo:
     """One picture as a photo.
 
     Args:
         image: See `ImageInput`; 1 channel is grey, 2 grey with alpha, 3 RGB, 4 RGBA.
+        clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
 
     Raises:
         ShapeError: an array has another shape.
@@ -47,20 +54,20 @@ def to_photo(image: ImageInput) -> Photo:
     if isinstance(image, Photo):
         return image
     if isinstance(image, (str, Path)):
-        return read_photo(image)
+        return read_photo(image, clip=clip)
     if isinstance(image, Image.Image):
         with decoder_errors(getattr(image, "filename", "") or "the PIL image"):
             return photo_of_pil(image, path=None)
     if isinstance(image, np.ndarray):
-        return _photo_of_array(image)
+        return _photo_of_array(image, clip=clip)
     if type(image).__module__.startswith("torch") and hasattr(image, "detach"):
-        return _photo_of_tensor(image)
+        return _photo_of_tensor(image, clip=clip)
     raise InputError(
         f"cannot take {type(image).__name__} as a picture; give a path, a PIL image, a numpy array or a torch tensor"
     )
 
 
-def _photo_of_tensor(tensor: Any) -> Photo:
+def _photo_of_tensor(tensor: Any, *, clip: bool) -> Photo:
     """A torch tensor (C, H, W) of floats in [0, 1].
 
     Raises:
@@ -71,10 +78,10 @@ def _photo_of_tensor(tensor: Any) -> Photo:
         raise ShapeError(f"expected a tensor of shape (C, H, W) with 1 to 4 channels, got {tuple(tensor.shape)}")
     if not tensor.is_floating_point():
         raise InputError(f"expected a floating point tensor in [0, 1], got {tensor.dtype}; divide by its white first")
-    return _photo_of_array(tensor.detach().float().cpu().numpy().transpose(1, 2, 0))
+    return _photo_of_array(tensor.detach().float().cpu().numpy().transpose(1, 2, 0), clip=clip)
 
 
-def _photo_of_array(array: np.ndarray) -> Photo:
+def _photo_of_array(array: np.ndarray, *, clip: bool) -> Photo:
     """A numpy array (H, W) or (H, W, C).
 
     Raises:
@@ -85,9 +92,13 @@ def _photo_of_array(array: np.ndarray) -> Photo:
     if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or 0 in values.shape:
         raise ShapeError(f"expected an array of shape (H, W) or (H, W, 1 to 4), got {array.shape}")
     if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
-            raise InputError(f"float pixels must lie in [0, 1], got [{values.min():g}, {values.max():g}]; rescale them")
-        values = values.astype(np.float32)
+        low, high = float(values.min()), float(values.max())
+        is_inside = low >= 0 and high <= 1  # false for NaN too
+        if not is_inside and not (clip and np.isfinite([low, high]).all()):
+            raise InputError(
+                f"float pixels must lie in [0, 1], got [{low:g}, {high:g}]; rescale them, or pass clip=True"
+            )
+        values = values.astype(np.float32) if is_inside else values.clip(0, 1).astype(np.float32)
     elif values.dtype not in (np.uint8, np.uint16):
         raise InputError(f"expected uint8, uint16 or float pixels, got {values.dtype}")
     colours = np.ascontiguousarray(values[..., :-1] if values.shape[2] in (2, 4) else values)

@@ -36,7 +36,7 @@ _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), 
 _SILENT = logging.NullHandler()
 
 
-def read_tiff(path: Path, *, max_pixels: int) -> Photo:
+def read_tiff(path: Path, *, max_pixels: int, clip: bool) -> Photo:
     """The first page of a TIFF or BigTIFF, orientation applied.
 
     Colours that are multiplied by alpha are divided by it. EXIF holds texts, camera's and GPS data; makers' notes
@@ -46,7 +46,7 @@ def read_tiff(path: Path, *, max_pixels: int) -> Photo:
         UnsupportedFormatError: other types or colour spaces.
         CorruptImageError: the header contradicts itself.
         ImageTooLargeError: more pixels than allowed.
-        PixelRangeError: float values outside [0, 1], or not finite.
+        PixelRangeError: float values outside [0, 1] that are not to be clipped, or not finite.
     """
     logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
     with tifffile.TiffFile(path) as file:
@@ -60,7 +60,7 @@ def read_tiff(path: Path, *, max_pixels: int) -> Photo:
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
     values = values if values.ndim == 3 else values[..., None]  # (H, W, 1 to 4)
     if values.dtype.kind == "f":
-        values = _checked_floats(values, path)
+        values = _checked_floats(values, path, clip=clip)
     tag = page.tags.get(_EXTRA_SAMPLES_TAG)
     is_multiplied = tag is not None and _ASSOCIATED_ALPHA in np.atleast_1d(tag.value)
     if page.photometric == _WHITE_IS_ZERO:
@@ -211,17 +211,22 @@ def _bytes_of(value: Any) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def _checked_floats(values: np.ndarray, path: Path) -> np.ndarray:
+def _checked_floats(values: np.ndarray, path: Path, *, clip: bool) -> np.ndarray:
     """Floats as float32.
 
     Raises:
         PixelRangeError: a value outside [0, 1], or not finite.
     """
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 1):  # false for NaN too
+    is_inside = low >= 0 and high <= 1  # false for NaN too
+    if not is_inside and not (clip and math.isfinite(low) and math.isfinite(high)):
         raise PixelRangeError(
-            path, f"float pixels must lie in [0, 1], got [{low:g}, {high:g}]", "rescale them to [0, 1] first"
+            path,
+            f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]",
+            "rescale them, or clip them with --clip on the command line and clip=True in Python",
         )
+    if not is_inside:
+        values = values.clip(0, 1)
     return values.astype(np.float32, copy=False)
 
 

@@ -46,3 +46,15 @@ def xmp():
         b"<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>"
         b'<rdf:Description tiff:Orientation="6" dc:creator="An Artist"/></x:xmpmeta>'
     )
+
+
+@pytest.fixture
+def picture():
+    """Makes a seeded random picture of a shape and type."""
+
+    def make(*shape, dtype=np.uint8, seed=0):
+        values = np.random.default_rng(seed).random(shape, dtype=np.float32)
+        top = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
+        return (values * top).astype(dtype)
+
+    return make

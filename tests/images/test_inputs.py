@@ -33,6 +33,33 @@ def test_lists_and_batches_are_many():
     assert len(to_photos(np.zeros((4, 5, 3)))) == 1
 
 
+@pytest.mark.parametrize(
+    "make", [iter, set, tuple, lambda images: (image for image in images), lambda images: dict.fromkeys(images).keys()]
+)
+def test_every_iterable_is_many(tmp_path, pixels, make):
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path in paths:
+        Image.fromarray(pixels).save(path)
+    assert len(to_photos(make(paths))) == 3
+
+
+@pytest.mark.parametrize("image", [{"a.png": 1}, b"a.png"])
+def test_what_is_iterable_but_no_row_of_pictures_is_refused(image):
+    with pytest.raises(InputError, match=r"cannot take (dict|bytes) as a picture"):
+        to_photos(image)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32])
+def test_floats_outside_the_range_are_clipped_where_asked(kind):
+    values = np.array([[-0.5, 0.25, 1.0001]])
+    image = torch.tensor(values, dtype=kind)[None] if isinstance(kind, torch.dtype) else values.astype(kind)
+    with pytest.raises(InputError, match="or pass clip=True"):
+        to_photos([image])
+    assert np.array_equal(to_photos([image], clip=True)[0].pixels.ravel(), np.array([0, 0.25, 1], np.float32))
+    with pytest.raises(InputError, match=r"got .nan, nan"):
+        to_photo(np.full((2, 2), np.nan), clip=True)
+
+
 def test_a_pil_image_is_turned_upright(pixels):
     image = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
     image.getexif()[0x0112] = 6

@@ -90,6 +90,19 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
         read_photo(tmp_path / "a.tif")
 
 
+def test_floats_a_hair_outside_are_clipped_where_asked(tmp_path):
+    values = np.full((4, 4, 3), 0.5, np.float32)
+    values[1, 2] = 1.0001, -0.0001, 1
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    with pytest.raises(PixelRangeError, match=r"1\.0001.*; rescale them, or clip them with --clip .* clip=True"):
+        read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif", clip=True).pixels, values.clip(0, 1))
+    values[0, 0, 0] = np.inf
+    tifffile.imwrite(tmp_path / "b.tif", values, photometric="rgb")
+    with pytest.raises(PixelRangeError, match="inf"):
+        read_photo(tmp_path / "b.tif", clip=True)
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB"])
 @pytest.mark.parametrize("tag", ["ImageLength", "StripByteCounts", "StripOffsets"])
 def test_strips_that_are_missing_are_not_left_black(tmp_path, pixels, mode, tag):

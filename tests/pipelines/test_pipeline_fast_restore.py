@@ -296,6 +296,34 @@ def test_scale_enlarges_colours_and_alpha_first(pipeline, picture):
     assert np.array_equal(pipeline(lq, scale=3, protect=mask, output_type="photo").images[0].pixels, photo.pixels)
 
 
+def test_a_grey_picture_given_as_three_channels_comes_back_without_chroma(pipeline, picture):
+    grey = picture(16, 12, 1)
+    restored = pipeline(grey.repeat(3, axis=2), output_type="photo").images[0].pixels
+    assert np.array_equal(restored, pipeline(grey, output_type="photo").images[0].pixels.repeat(3, axis=2))
+    assert not np.array_equal(restored[..., :1], grey)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_hidden_colours_change_nothing_that_is_seen(pipeline, picture, scale):
+    seen = []
+    for hidden in (0, 255):
+        lq = picture(24, 16, 4)
+        lq[..., 3] = 255
+        lq[4:12, 4:12] = (hidden, hidden, hidden, 0)
+        photo = pipeline(lq, scale=scale, output_type="photo").images[0]
+        seen.append(photo.pixels[photo.alpha > 0])
+        if scale == 1:
+            assert (photo.pixels[4:12, 4:12] == hidden).all()
+    assert np.array_equal(*seen)
+
+
+def test_no_bar_is_drawn_outside_a_terminal(local_pipeline, picture, tmp_path, capfd):
+    local_pipeline.save_pretrained(tmp_path / "saved")
+    capfd.readouterr()
+    FastRestorePipeline.from_pretrained(tmp_path / "saved")(picture(9, 9, 3))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_records_tell_input_weights_options_and_machine(pipeline, picture):
     lq = picture(6, 6, 3)
     first, again = pipeline(lq).records[0], pipeline(lq).records[0]

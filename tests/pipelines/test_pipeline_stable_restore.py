@@ -7,6 +7,7 @@ import torch
 
 from ldrestore.errors import InputError, UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
+from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines import latent_restoration, pipeline_stable_restore
 from tests.adapters.conftest import tiny_unet
 from tests.tiny_stable import tiny_adapters, tiny_stable
@@ -185,6 +186,30 @@ def test_protected_pixels_scale_and_colour_fixes(stable, picture):
             np.abs(fixed.mean((0, 1)) - lq[..., :3].mean((0, 1))).sum()
             < np.abs(restored.mean((0, 1)) - lq[..., :3].mean((0, 1))).sum()
         )
+
+
+def test_hidden_colours_change_nothing_that_is_seen(stable, picture):
+    seen = []
+    for hidden in (0, 255):
+        lq = picture(16, 16, 4)
+        lq[..., 3] = 255
+        lq[4:12, 4:12] = (hidden, hidden, hidden, 0)
+        photo = stable(lq, **STEPS).photos[0]
+        seen.append(photo.pixels[photo.alpha > 0])
+        assert (photo.pixels[4:12, 4:12] == hidden).all()
+    assert np.array_equal(*seen)
+
+
+def test_a_picture_is_enlarged_once(stable, picture, monkeypatch):
+    enlarged = []
+
+    def counted(photo, *, scale):
+        enlarged.append(photo)
+        return working_copy(photo, scale=scale)
+
+    monkeypatch.setattr("ldrestore.pipelines.pipeline_stable_restore.working_copy", counted)
+    stable([picture(8, 8, 3), picture(8, 8, 1)], scale=2, **STEPS)
+    assert len(enlarged) == 2
 
 
 def test_the_decoder_is_refined_if_there_is_one_who_does(stable, picture):

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ldrestore.images.enlargement import BAND_ROWS, enlarge
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.enlargement import BAND_ROWS, enlarge
 
 
 def test_factor_one_is_the_photo_itself(picture):
@@ -28,3 +28,24 @@ def test_flat_colours_and_mattes_stay_flat():
     enlarged = enlarge(Photo(pixels=pixels, alpha=alpha), 4)
     assert enlarged.pixels.shape == (20, 16, 1) and (enlarged.pixels == 200).all()
     assert enlarged.alpha.shape == (20, 16) and (enlarged.alpha == 65535).all()
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_faint_colours_do_not_fringe_opaque_ones(scale):
+    pixels, alpha = np.zeros((20, 20, 3), np.uint8), np.full((20, 20), 255, np.uint8)
+    pixels[:, :10], pixels[:, 10:] = (200, 0, 0), (0, 0, 255)
+    alpha[:, 10:] = 3  # nearly nothing is seen of the blue
+    enlarged = enlarge(Photo(pixels=pixels, alpha=alpha), scale)
+    is_seen = enlarged.alpha > 40
+    assert is_seen[:, : 10 * scale - 1].all()
+    assert np.abs(enlarged.pixels[is_seen].astype(int) - (200, 0, 0)).max() <= 10
+    unweighted = enlarge(Photo(pixels=pixels), scale).pixels
+    assert np.abs(unweighted[is_seen].astype(int) - (200, 0, 0)).max() > 50
+
+
+def test_alpha_changes_nothing_where_all_around_is_opaque(picture):
+    pixels, alpha = picture(30, 30, 3), np.full((30, 30), 255, np.uint8)
+    alpha[20:, :] = 100
+    enlarged, opaque = enlarge(Photo(pixels=pixels, alpha=alpha), 2).pixels, enlarge(Photo(pixels=pixels), 2).pixels
+    np.testing.assert_array_equal(enlarged[:34], opaque[:34])
+    assert not np.array_equal(enlarged, opaque)

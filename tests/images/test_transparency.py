@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from ldrestore.images.photo import Photo
+from ldrestore.images.transparency import fill_hidden, restore_hidden
+
+
+def ramp(height, width, dtype):
+    """Smooth colours (H, W, 3)."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    values = np.stack([rows / height, columns / width, 1 - rows / height], axis=2)
+    top = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
+    return (values * top).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(700, 301), (64, 64), (1, 9), (5, 1)])
+def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size):
+    white = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
+    colours, alpha = ramp(*size, dtype), np.full(size, white, dtype)
+    alpha[size[0] // 3 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = 0
+    alpha[0, 0] = white  # faint or not, it is seen
+    filled = []
+    for hidden in (0, white):
+        stored = colours.copy()
+        stored[alpha == 0] = hidden
+        filled.append(fill_hidden(Photo(pixels=stored, alpha=alpha)).pixels)
+        np.testing.assert_array_equal(filled[-1][alpha > 0], colours[alpha > 0])
+    np.testing.assert_array_equal(*filled)
+    assert filled[0].dtype == dtype
+
+
+def test_holes_take_the_colours_beside_them():
+    colours, alpha = ramp(128, 128, np.float32), np.ones((128, 128), np.float32)
+    alpha[40:80, 30:90] = 0
+    stored = colours.copy()
+    stored[alpha == 0] = 0
+    filled = fill_hidden(Photo(pixels=stored, alpha=alpha)).pixels
+    assert np.abs(filled - colours).max() < 0.2
+    edge = np.s_[40, 30:90]
+    assert np.abs(filled[edge] - colours[edge]).max() < 0.05
+
+
+def test_a_picture_of_which_all_or_nothing_is_seen_is_itself():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    for alpha in (None, np.full((4, 4), 7, np.uint8), np.zeros((4, 4), np.uint8)):
+        photo = Photo(pixels=pixels, alpha=alpha)
+        assert fill_hidden(photo) is photo
+
+
+def test_hidden_colours_come_back():
+    alpha = np.array([[0, 9]], np.uint8)
+    photo = Photo(pixels=np.array([[[7], [8]]], np.uint8), alpha=alpha)
+    restored = np.array([[[1], [2]]], np.uint8)
+    restore_hidden(restored, photo)
+    np.testing.assert_array_equal(restored.ravel(), [7, 2])
+    larger = np.ones((2, 4, 1), np.uint8)
+    restore_hidden(larger, photo)
+    assert (larger == 1).all()
