@@ -38,14 +38,16 @@ __all__ = ["DEFAULT_MAX_PIXELS", "SUPPORTED_SUFFIXES", "is_image_path", "read_ph
 DEFAULT_MAX_PIXELS = 300_000_000
 """The most pixels that are read unasked."""
 
-# Pillow's classes are called themselves: `Image.open` warns of pictures above its own, process-wide limit, and takes
-# a camera's JPEG with a preview behind it for an animation.
-_PILLOW_CLASSES: dict[str, type[ImageFile]] = {
+PILLOW_CLASSES: dict[str, type[ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
     "BMP": BmpImageFile,
 }
+"""Formats that Pillow reads.
+
+The classes are called themselves: `Image.open` warns of pictures above its own, process-wide limit, and takes a
+camera's JPEG with a preview behind it for an animation."""
 
 
 def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: bool = False) -> Photo:
@@ -72,7 +74,7 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
         MissingExtraError: a HEIF file, and pillow-heif is not installed.
     """
     path = Path(path)
-    head = _head_of(path)
+    head = head_of(path)
     file_format = format_of(head)
     if file_format is None:
         raise UnsupportedFormatError(
@@ -85,13 +87,13 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
             return read_tiff(path, max_pixels=max_pixels, clip=clip)
         if file_format == "PNG" and is_deep_png(head):
             return read_deep_png(path, max_pixels=max_pixels)
-        with _PILLOW_CLASSES[file_format](path) as image:
+        with PILLOW_CLASSES[file_format](path) as image:
             check_size(path, *image.size, max_pixels=max_pixels)
             warn_of_more_frames(path, getattr(image, "n_frames", 1))
             return photo_of_pil(image, path=path)
 
 
-def _head_of(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
