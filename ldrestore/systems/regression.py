@@ -1,59 +1,50 @@
 """One regressor upon pictures: what it makes of the whole, and its one pass a tile with that in hand."""
 
-import logging
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from diffusers import ModelMixin
 from torch import Tensor
 
-from ldrestore.errors import WeightsError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
-from ldrestore.systems.finite_numbers import HALF_TYPES, in_float32
+from ldrestore.systems.finite_numbers import again_in_float32, check_finite
 from ldrestore.tiling.orientations import Orientation
 from ldrestore.tiling.picture_views import PictureViews, Window, views_of
 from ldrestore.tiling.planning import is_one_tile
 from ldrestore.tiling.shared_statistics import Statistics, measured_statistics, shared_statistics
 
-logger = logging.getLogger(__name__)
 
+class WholeAwareNetwork(Protocol):
+    """A regressor that sees the whole picture in a reduced copy; its record says `takes_whole`.
 
-class LookingNetwork(Protocol):
-    """A regressor with a way of its own to see the whole picture; its record says `looks`.
-
-    `look` is called once a picture (once an orientation with the self-ensemble), tiled or not, under `torch.no_grad()`;
-    what it gives goes unchanged to the passes of all tiles. `embedding` is given to networks that take one.
+    What it makes of the copy is the same for all tiles, since the copy is. What it measures besides over its maps it
+    measures in `MapStatistic`s, as every network does.
     """
 
-    def look(self, reduced: Tensor, crops: Tensor, *, embedding: Tensor | None = None) -> Any:
-        """What all tiles should know of the picture.
+    def forward(self, lq: Tensor, *, whole: Tensor | None = None, window: Tensor | None = None) -> Tensor:
+        """Restore parts of pictures.
 
         Args:
-            reduced: (1, 3, h, w) in [0, 1], see `PictureViews.reduced`.
-            crops: (N, 3, P, Q) in [0, 1], see `PictureViews.crops`.
-            embedding: (1, *embedding_shape).
-
-        Returns:
-            A tensor, or a frozen dataclass, tuple or mapping of tensors, on the network's device.
-        """
-
-    def forward(self, lq: Tensor, *, look: Any = None, window: Window | None = None) -> Tensor:
-        """Restore a tile.
-
-        Args:
-            lq: (1, 3, h, w) in [0, 1], padded to the size multiple.
-            look: What `look` gave; None, as in training, for what can be seen of lq alone.
-            window: Where lq lies in the picture, its padding included; None for a whole picture.
+            lq: (B, 3, H, W) in [0, 1], the sides multiples of `size_multiple`.
+            whole: (B, 3, h, w) in [0, 1], see `PictureViews.reduced`; None where `lq` is the whole.
+            window: (B, 4), see `Window.shares`; None where `lq` is the whole.
         """
 
 
-Look = Any
-"""What a network knows of a whole picture: `Statistics` of a common network, its own of a `LookingNetwork`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What all tiles of a picture know of the whole of it."""
+
+    whole: Tensor | None
+    """(1, 3, h, w), on the network's device and in its type; None for networks that do not take it."""
+    statistics: Statistics | None
+    """What the network's `MapStatistic`s measured over the views; None where a pass measures for itself."""
 
 
 class RegressionSystem:
@@ -69,11 +60,6 @@ class RegressionSystem:
         self.network = network
         self.record = record_of(network)
 
-    @property
-    def can_look(self) -> bool:
-        """Whether tiles can be told what the whole picture looks like; an exported network's cannot."""
-        return not isinstance(self.network, OnnxRegressor)
-
     def looks_at(
         self,
         pixels: np.ndarray,
@@ -82,7 +68,7 @@ class RegressionSystem:
         orientations: tuple[Orientation, ...],
         device: torch.device,
         embedding: Tensor | None = None,
-    ) -> dict[Orientation, Look]:
+    ) -> dict[Orientation, Look | None]:
         """Look at a picture, in each orientation in which it is restored; for all tiles and for the untiled pass alike.
 
         Args:
@@ -96,25 +82,26 @@ class RegressionSystem:
             None for each where a pass that takes the whole picture sees all that there is to see.
 
         Raises:
-            WeightsError: the network gives infinite or undefined numbers in float32 too.
+            UndefinedNumbersError: the network gives infinite or undefined numbers in float32 too.
         """
         height, width = pixels.shape[:2]
         is_seen_whole = is_one_tile(plan, height, width) and height * width <= plan.look**2
-        if not self.can_look or (is_seen_whole and not self.record.looks):
+        if isinstance(self.network, OnnxRegressor) or (is_seen_whole and not self.record.takes_whole):
             return dict.fromkeys(orientations)
         views = views_of(pixels, side=plan.look, multiple=self.record.size_multiple)
-        return {
-            orientation: self.look(
-                views.turned(orientation.turns, is_flipped=orientation.is_flipped), device=device, embedding=embedding
+        looks = {}
+        for orientation in orientations:
+            turned = views.turned(orientation.turns, is_flipped=orientation.is_flipped)
+            looks[orientation] = (
+                Look(whole=turned.reduced.to(device), statistics=None)
+                if is_seen_whole
+                else self.look(turned, device=device, embedding=embedding)
             )
-            for orientation in orientations
-        }
+        return looks
 
     @torch.no_grad()
     def look(self, views: PictureViews, *, device: torch.device, embedding: Tensor | None = None) -> Look:
-        """What the network makes of the views of a picture.
-
-        A common network measures its `MapStatistic`s over all crops at once, in one pass.
+        """What the network makes of the views of a picture: its statistics over all crops at once, in one pass.
 
         Args:
             views: Of the picture.
@@ -122,22 +109,23 @@ class RegressionSystem:
             embedding: (1, *embedding_shape), what steers a network that takes embeddings.
 
         Raises:
-            WeightsError: the network gives infinite or undefined numbers in float32 too.
+            UndefinedNumbersError: the network gives infinite or undefined numbers in float32 too.
         """
-        compute = self._own_look if self.record.looks else self._measured
-        look = compute(views, device, embedding)
-        if _is_finite(look):
-            return look
-        if self.network.dtype in HALF_TYPES:
-            logger.warning("%s overflowed; it looks again in float32", type(self.network).__name__)
-            with in_float32([self.network]):
-                look = compute(views, device, embedding)
-        if not _is_finite(look):
-            raise WeightsError(
-                f"{type(self.network).__name__} sees infinite or undefined numbers in the picture; its weights are "
-                "damaged"
-            )
-        return look
+
+        def measure() -> Statistics:
+            crops = pad_to_multiple(views.crops, self.network.size_multiple).to(device, self.network.dtype)
+            crops = crops.contiguous(memory_format=torch.channels_last)
+            windows = [window.padded(*crops.shape[-2:]) for window in views.windows]
+            options = self._options(crops, embedding=embedding, whole=views.reduced, windows=windows)
+            with measured_statistics({"": self.network}, layout=views.layout) as statistics:
+                self.network(crops, **options)
+            for name, value in statistics.items():
+                check_finite(value, of=f"what {type(self.network).__name__} measures in {name}")
+            return statistics
+
+        statistics = again_in_float32(measure, [self.network])
+        whole = views.reduced.to(device) if self.record.takes_whole else None
+        return Look(whole=whole, statistics=statistics)
 
     def restore(
         self,
@@ -145,7 +133,7 @@ class RegressionSystem:
         *,
         device: torch.device,
         embedding: Tensor | None = None,
-        look: Look = None,
+        look: Look | None = None,
         window: Window | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """One forward pass, padded by reflection; the residual is taken in the network's precision, added in float32.
@@ -156,74 +144,54 @@ class RegressionSystem:
             lq: (1, C, h, w), C 1 or 3, float32 in [0, 1].
             device: Where the network computes.
             embedding: (1, *embedding_shape), what steers a network that takes embeddings; None leaves it out.
-            look: What the network knows of the picture; None for what it sees in lq.
-            window: Where lq lies in the picture; None for the whole.
+            look: What the network knows of the picture; None where lq is the whole.
+            window: Where lq lies in the picture.
 
         Returns:
             (1, C, h, w), float32 where `lq` is, not clamped; and the probabilities (N,), float32 on the CPU, of the
             degradations of networks that estimate them, None from others.
 
         Raises:
-            WeightsError: the network gives infinite or undefined pixels in float32 too.
+            UndefinedNumbersError: the network gives infinite or undefined pixels in float32 too.
             StatisticsError: the tile takes another way through the network than the picture did.
         """
-        network, (num_channels, height, width) = self.network, lq.shape[1:]
-        rgb = pad_to_multiple(lq, network.size_multiple).expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
+        num_channels, height, width = lq.shape[1:]
+        rgb = pad_to_multiple(lq, self.network.size_multiple).expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
         rgb = rgb.contiguous(memory_format=torch.channels_last)  # convolutions and channel norms are faster so
-        dtype, knowledge = network.dtype, {"embedding": embedding, "look": look, "window": window}
-        residual, logits = self._residual(rgb.to(dtype), **knowledge)
-        if dtype in HALF_TYPES and not residual.isfinite().all():
-            logger.warning("%s overflowed in %s; this tile is computed again in float32", type(network).__name__, dtype)
-            with in_float32([network]):
-                residual, logits = self._residual(rgb, **knowledge)
-        if not residual.isfinite().all():
-            raise WeightsError(
-                f"{type(network).__name__} gives infinite or undefined pixels in {dtype}; its weights are damaged"
-            )
+
+        def compute() -> tuple[Tensor, Tensor | None]:
+            residual, logits = self._residual(rgb.to(self.network.dtype), embedding=embedding, look=look, window=window)
+            return check_finite(residual, of=f"the pixels of {type(self.network).__name__}"), logits
+
+        networks = [] if isinstance(self.network, OnnxRegressor) else [self.network]
+        residual, logits = again_in_float32(compute, networks)
         if num_channels == 1:
             residual = residual.mean(dim=1, keepdim=True)
         probabilities = None if logits is None else logits[0].float().sigmoid().cpu()
         return lq + crop_to(residual, height, width).to(lq.device), probabilities
 
     def _residual(
-        self, rgb: Tensor, *, embedding: Tensor | None, look: Look, window: Window | None
+        self, rgb: Tensor, *, embedding: Tensor | None, look: Look | None, window: Window | None
     ) -> tuple[Tensor, Tensor | None]:
         """What the network changes, (1, 3, H, W) in its own type to float32, and its logits, if it estimates."""
-        options: dict[str, Any] = {} if embedding is None else {"embedding": embedding.to(rgb)}
+        place = [] if window is None else [window.padded(*rgb.shape[-2:])]
+        options = self._options(rgb, embedding=embedding, whole=None if look is None else look.whole, windows=place)
         if self.record.gives_estimate:
             options["return_estimate"] = True
-        if look is None:
+        if look is None or look.statistics is None:
             output = self.network(rgb, **options)
-        elif self.record.looks:
-            place = None if window is None else window.padded(*rgb.shape[-2:])
-            output = self.network(rgb, look=look, window=place, **options)
         else:
-            with shared_statistics({"": self.network}, look):
+            with shared_statistics({"": self.network}, look.statistics):
                 output = self.network(rgb, **options)
         restored, logits = output if self.record.gives_estimate else (output, None)
         return restored.float() - rgb.float(), logits
 
-    def _own_look(self, views: PictureViews, device: torch.device, embedding: Tensor | None) -> Look:
-        """What a `LookingNetwork` sees."""
-        options = {} if embedding is None else {"embedding": embedding.to(device, self.network.dtype)}
-        reduced, crops = (view.to(device, self.network.dtype) for view in (views.reduced, views.crops))
-        return self.network.look(reduced, crops, **options)
-
-    def _measured(self, views: PictureViews, device: torch.device, embedding: Tensor | None) -> Statistics:
-        """What the modules of a common network measure."""
-        options = {} if embedding is None else {"embedding": embedding.to(device, self.network.dtype)}
-        crops = pad_to_multiple(views.crops, self.network.size_multiple).to(device, self.network.dtype)
-        with measured_statistics({"": self.network}, layout=views.layout) as statistics:
-            self.network(crops.contiguous(memory_format=torch.channels_last), **options)
-        return statistics
-
-
-def _is_finite(look: Look) -> bool:
-    """Whether all tensors of a look, as deep as they lie, are finite."""
-    if isinstance(look, Tensor):
-        return bool(look.isfinite().all())
-    if isinstance(look, Mapping):
-        return all(map(_is_finite, look.values()))
-    if isinstance(look, (tuple, list)):
-        return all(map(_is_finite, look))
-    return all(map(_is_finite, vars(look).values())) if hasattr(look, "__dict__") else True
+    def _options(
+        self, rgb: Tensor, *, embedding: Tensor | None, whole: Tensor | None, windows: Sequence[Window]
+    ) -> dict[str, Tensor]:
+        """What a pass is given besides (B, 3, H, W), as the network takes it."""
+        options = {} if embedding is None else {"embedding": embedding.to(rgb)}
+        if self.record.takes_whole and whole is not None:
+            options["whole"] = whole.to(rgb).expand(len(rgb), -1, -1, -1)
+            options["window"] = rgb.new_tensor([window.shares for window in windows])
+        return options

@@ -67,11 +67,25 @@ class Window:
         """
         return replace(self, height=height, width=width)
 
-    def positions(self) -> tuple[Tensor, Tensor]:
-        """Centres of the tile's rows (h,) and columns (w,), as fractions of the picture's height and width."""
-        rows = (torch.arange(self.height) + self.top + 0.5) / self.picture_height
-        columns = (torch.arange(self.width) + self.left + 0.5) / self.picture_width
-        return rows, columns
+    @property
+    def rows(self) -> slice:
+        """Its rows in the picture."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in the picture."""
+        return slice(self.left, self.left + self.width)
+
+    @property
+    def shares(self) -> tuple[float, float, float, float]:
+        """Top, left, bottom and right as shares of the picture's height and width; above 1 in what is padded."""
+        return (
+            self.top / self.picture_height,
+            self.left / self.picture_width,
+            (self.top + self.height) / self.picture_height,
+            (self.left + self.width) / self.picture_width,
+        )
 
 
 def whole_window(height: int, width: int) -> Window:
@@ -87,6 +101,8 @@ class PictureViews:
     """(1, 3, h, w), the whole picture, the longer side at most `REDUCED_SIDE`, each pixel a mean over its area."""
     crops: Tensor
     """(N, 3, P, Q), native crops, evenly spread, row by row; the whole picture as the only one where it is small."""
+    windows: tuple[Window, ...]
+    """Where each crop lies in the picture."""
     layout: tuple[int, int]
     """Rows and columns of crops."""
     is_whole: bool
@@ -99,12 +115,14 @@ class PictureViews:
             x = x.rot90(turns, (-2, -1))
             return (x.flip(-1) if is_flipped else x).contiguous()
 
-        rows, columns = self.layout
-        grid = self.crops.unflatten(0, (rows, columns)).permute(2, 3, 4, 0, 1)  # (3, P, Q, rows, columns)
-        grid = turn(grid)
-        layout = (grid.shape[-2], grid.shape[-1])
-        crops = turn(grid.permute(3, 4, 0, 1, 2).flatten(0, 1))
-        return PictureViews(reduced=turn(self.reduced), crops=crops, layout=layout, is_whole=self.is_whole)
+        order = turn(torch.arange(len(self.crops)).unflatten(0, self.layout))
+        return PictureViews(
+            reduced=turn(self.reduced),
+            crops=turn(self.crops[order.flatten()]),
+            windows=tuple(self.windows[index].turned(turns, is_flipped=is_flipped) for index in order.flatten()),
+            layout=(order.shape[0], order.shape[1]),
+            is_whole=self.is_whole,
+        )
 
 
 def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 1) -> PictureViews:
@@ -118,13 +136,26 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
     height, width = pixels.shape[:2]
     reduced = _reduced(pixels)
     if height * width <= side * side:
-        return PictureViews(reduced=reduced, crops=_tensor_of(pixels), layout=(1, 1), is_whole=True)
+        windows: tuple[Window, ...] = (whole_window(height, width),)
+        return PictureViews(reduced=reduced, crops=_tensor_of(pixels), windows=windows, layout=(1, 1), is_whole=True)
     num_crops = max(1, (side // CROP_SIDE) ** 2)
     rows = min(max(1, round((num_crops * height / width) ** 0.5)), num_crops, max(1, height // CROP_SIDE))
     columns = min(num_crops // rows, max(1, width // CROP_SIDE))
     tops, lefts = (_spread(size, count, multiple=multiple) for size, count in ((height, rows), (width, columns)))
-    crops = [_tensor_of(pixels[top : top + CROP_SIDE, left : left + CROP_SIDE]) for top in tops for left in lefts]
-    return PictureViews(reduced=reduced, crops=torch.cat(crops), layout=(rows, columns), is_whole=False)
+    windows = tuple(
+        Window(
+            top=top,
+            left=left,
+            height=min(CROP_SIDE, height),
+            width=min(CROP_SIDE, width),
+            picture_height=height,
+            picture_width=width,
+        )
+        for top in tops
+        for left in lefts
+    )
+    crops = torch.cat([_tensor_of(pixels[window.rows, window.columns]) for window in windows])
+    return PictureViews(reduced=reduced, crops=crops, windows=windows, layout=(rows, columns), is_whole=False)
 
 
 def reduced_copy(lq: Tensor) -> Tensor:

@@ -83,11 +83,12 @@ def test_windows_and_views_turn_with_the_picture(orientation):
     order = turned(grid, orientation)
     assert views.layout == tuple(order.shape)
     assert torch.equal(views.crops, turned(upright.crops, orientation)[order.flatten()])
+    large = turned(torch.from_numpy(picture(300, 1300).transpose(2, 0, 1).astype(np.float32) / 255), orientation)
+    for crop, window in zip(views.crops, views.windows, strict=True):
+        torch.testing.assert_close(crop, large[:, window.rows, window.columns])
 
 
-def test_positions_are_those_of_pixel_centres():
-    rows, columns = whole_window(4, 2).positions()
-    assert rows.tolist() == [0.125, 0.375, 0.625, 0.875] and columns.tolist() == [0.25, 0.75]
+def test_windows_tell_their_shares():
+    assert whole_window(4, 2).shares == (0, 0, 1, 1)
     window = Window(top=2, left=0, height=2, width=2, picture_height=4, picture_width=2)
-    assert torch.equal(window.positions()[0], rows[2:])
-    assert window.padded(3, 2).positions()[0].tolist() == [0.625, 0.875, 1.125]
+    assert window.shares == (0.5, 0, 1, 1) and window.padded(3, 2).shares == (0.5, 0, 1.25, 1)
