@@ -112,6 +112,10 @@ class OutputExistsError(ImageFileError):
     """The target exists and overwriting was not asked for."""
 
 
+class MetadataLossWarning(UserWarning):
+    """Something that lies beside the pixels is left out: the same words for each picture, so that once is enough."""
+
+
 class WeightsError(LDRestoreError):
     """A checkpoint does not fit its network, or is damaged."""
 
