@@ -70,6 +70,8 @@ class DegradationRecord:
     """Place in the physical order of image formation: scene, atmosphere, lens, sensor, file."""
     source: str
     """The paper or standard that the model follows."""
+    counts_as: str = ""
+    """Of a training form: the degradation whose name its pictures carry; empty for a degradation itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 LAYERS = (
     ("errors", "structures"),
     ("registry", "config", "weights", "bases", "backbones", "records", "images"),
-    ("tiling",),
+    ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),

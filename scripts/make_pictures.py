@@ -20,12 +20,14 @@ import cv2
 import numpy as np
 from measurement_file import worst_gain
 from picture_grid import fitted, labelled, save_within
-from picture_pairs import Pair, list_paths, psnr, synthetic_pairs
 from PIL import Image
 from skimage import data
 
+from ldrestore.datasets.compared_pairs import Pair, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import degrade, list_degradations
 from ldrestore.images.inputs import to_photos
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES, IMAGES = ROOT / "samples", ROOT / "docs" / "images"
@@ -121,7 +123,7 @@ def make_real(folder: Path, *, model: str) -> None:
     """
     pipeline = quiet_restorer(model)
     cells = []
-    for path in list_paths(folder):
+    for path in list_pictures([folder]):
         output = pipeline(path)
         estimate = output.degradations[0]
         seen = f", seen: {estimate.ranked()[0][0]}" if estimate is not None else ""
@@ -146,7 +148,7 @@ def make_failures(folder: Path, *, model: str) -> None:
         name, _ = worst_gain(row)
         pair = next(synthetic_pairs([folder / name], recipe))
         restored = pipeline(pair.lq).photos[0].pixels
-        gain = psnr(restored, pair.gt) - psnr(pair.lq, pair.gt)
+        gain = psnr(restored, pair.gt, cap=MEAN_CAP) - psnr(pair.lq, pair.gt, cap=MEAN_CAP)
         window = window_of_harm(pair, restored)
         labels = (recipe.replace("sigma_255=", ""), f"{Path(name).stem}: {gain:+.1f} dB", "original")
         for label, picture in zip(labels, (pair.lq, restored, pair.gt), strict=True):

@@ -38,10 +38,11 @@ from measured_rows import FOLDER, WRONG_INPUT, check_settings, command_of, heade
 from measurement_file import MeasurementFile, Row
 from perceptual_distance import ShiftTolerantDistance
 from picture_grid import labelled, save_within
-from picture_pairs import SEVERITY, list_paths, real_pairs
 from PIL import Image
-from stable_exports import Distance, Sampling, assemble, at_half, centred_pairs, decoded, identity, measure_of
+from stable_exports import Distance, Sampling, assemble, at_half, decoded, identity, measure_of
 
+from ldrestore.datasets.compared_pairs import SEVERITY, real_pairs, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
 
@@ -86,9 +87,9 @@ def measure(
     """All rows of one model, each in the section of its data."""
     paths, sampling = chosen_paths(arguments), Sampling(steps=arguments.steps, seed=arguments.seed)
     recipes = {**{recipe: recipe for recipe in FEW_SHOT}, **{known: at_half(known) for known in MPERCEIVER_SET}}
-    rows = {title: centred_pairs(paths, recipe, crop=arguments.crop) for title, recipe in recipes.items()}
+    rows = {title: synthetic_pairs(paths, recipe, crop=arguments.crop) for title, recipe in recipes.items()}
     same = identity(pipeline, sampling)
-    rows[SYNTHETIC] = centred_pairs(paths, at_half("underwater"), crop=arguments.crop)
+    rows[SYNTHETIC] = synthetic_pairs(paths, at_half("underwater"), crop=arguments.crop)
     if arguments.underwater is not None:
         rows[REAL] = real_pairs(arguments.underwater, limit=arguments.num_pairs)
     values_of = measure_of(pipeline, sampling=sampling, distance=distance)
@@ -99,7 +100,7 @@ def measure(
 
 def chosen_paths(arguments: argparse.Namespace) -> list[Path]:
     """The clean pictures that are taken."""
-    return list_paths(arguments.folder)[: arguments.num_pictures]
+    return list_pictures([arguments.folder])[: arguments.num_pictures]
 
 
 def hash_of_pairs(arguments: argparse.Namespace) -> str:
@@ -252,8 +253,6 @@ def main() -> None:
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed", "num_pairs")}
     try:
         check_settings(arguments)
-        if not chosen_paths(arguments):
-            raise ValueError(f"{arguments.folder} holds no pictures; name a folder of clean ones")
         header = header_of(chosen_paths(arguments), settings=settings)
         file = MeasurementFile(arguments.out / "adaptation.json", header, may_drop=arguments.fresh)
         has_pairs = arguments.underwater is not None

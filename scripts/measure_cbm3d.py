@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from classical_peers import cbm3d
-from picture_pairs import Pair, list_paths, psnr, synthetic_pairs
 
+from ldrestore.datasets.compared_pairs import Pair, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.records import hash_of_pixels
 
 SIGMAS = (15, 25, 50)
@@ -47,7 +49,7 @@ def measure_pair(pair: Pair, *, sigma_255: int) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     return {
         "lq_sha256": hash_of_pixels(pair.lq, None),
-        "psnr": round(psnr(restored, pair.gt), 3),
+        "psnr": round(psnr(restored, pair.gt, cap=MEAN_CAP), 3),
         "seconds": round(seconds, 1),
     }
 
@@ -61,7 +63,7 @@ def main() -> None:
     results = {"rows": {}, **read_results(arguments.out), "package": f"bm3d {version('bm3d')}"}
     for sigma in SIGMAS:
         recipe = recipe_of(sigma)
-        for pair in synthetic_pairs(list_paths(arguments.folder)[:NUM_PICTURES], recipe):
+        for pair in synthetic_pairs(list_pictures([arguments.folder])[:NUM_PICTURES], recipe):
             if stored_psnr(results, recipe, pair) is None:
                 entry = measure_pair(pair, sigma_255=sigma)
                 results["rows"].setdefault(recipe, {})[pair.name] = entry

@@ -37,15 +37,19 @@ from measure_tiled_memory import measure_memory
 from measurement_file import MeasurementFile, Row, as_row
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
-from picture_pairs import REAL_SETS, Pair, list_paths, psnr, real_pairs, synthetic_pairs
 
 from ldrestore.assets.catalog import MODELS, folder_of
+from ldrestore.datasets.compared_pairs import Pair, real_pairs, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import list_mixtures
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.restorers import load_restorer
 from ldrestore.structures import FIRST_SET
 from ldrestore.weights import hash_of_file
 
+REAL_SETS = ("polyu", "sots_indoor", "rain100h")
+"""Folders of pairs, each with `lq` and `gt`, that nothing was trained on."""
 SEVERITIES = (0.4, 0.6, 0.8, 1.0)
 """At which the degradation estimate is tested."""
 
@@ -128,9 +132,12 @@ def measure_row(
     for pair in pairs:
         names.append(pair.name)
         restored = bench.restore(pair.lq)
-        measured = {"input_psnr": psnr(pair.lq, pair.gt), "restored_psnr": psnr(restored, pair.gt)}
+        measured = {
+            "input_psnr": psnr(pair.lq, pair.gt, cap=MEAN_CAP),
+            "restored_psnr": psnr(restored, pair.gt, cap=MEAN_CAP),
+        }
         for peer, restore in PEERS.get(name, {}).items():
-            measured[f"{peer}_psnr"] = psnr(restore(pair.lq), pair.gt)
+            measured[f"{peer}_psnr"] = psnr(restore(pair.lq), pair.gt, cap=MEAN_CAP)
         if distance is not None:
             both = distance([pair.lq, restored], pair.gt)
             measured["input_stlpips"], measured["restored_stlpips"] = both
@@ -239,7 +246,7 @@ def header_of(pipeline: Any, model: str, paths: list[Path]) -> dict[str, Any]:
 
 def open_bench(arguments: argparse.Namespace) -> Bench:
     """Load the model and the rows that are stored."""
-    paths = list_paths(arguments.folder)[: arguments.quick]
+    paths = list_pictures([arguments.folder])[: arguments.quick]
     pipeline = load_restorer(arguments.model, device=arguments.device)
     pipeline.set_progress_bar_config(disable=True)
     name = "quick_measurements.json" if arguments.quick else "measurements.json"

@@ -17,8 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from picture_pairs import degraded, list_paths
 
+from ldrestore.datasets.compared_pairs import degraded
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.images.files import read_photo
 from ldrestore.restorers import load_restorer
 
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    mosaic = np.concatenate([read_photo(path).pixels for path in list_paths(arguments.folder)[:3]], axis=1)
+    mosaic = np.concatenate([read_photo(path).pixels for path in list_pictures([arguments.folder])[:3]], axis=1)
     picture = degraded(cv2.resize(mosaic, SIZE, interpolation=cv2.INTER_AREA), "gaussian_noise(sigma_255=25)", "speed")
     pipeline = load_restorer(arguments.model, device=arguments.device)
     pipeline.set_progress_bar_config(disable=True)

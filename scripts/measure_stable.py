@@ -41,13 +41,14 @@ from measured_rows import (
 from measurement_file import MeasurementFile, Row, extended
 from measurement_tables import table_of_verdicts
 from perceptual_distance import ShiftTolerantDistance
-from picture_pairs import SEVERITY, Pair, centre_of, degraded, list_paths, psnr
 from stable_exports import Sampling, decoded
 from stable_gates import judge_stable
 from stable_tables import stable_report
 
+from ldrestore.datasets.compared_pairs import CLEAN, SEVERITY, Pair, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.images.files import read_photo
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.restorers import load_restorer
@@ -62,8 +63,6 @@ OWN_STEPS = 50
 """Of the model's own scheduler, which that is held against."""
 SETTINGS = ("crop", "severity", "steps", "seed")
 """Options that all rows share."""
-INTACT = "clean"
-"""The recipe that leaves a picture as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +106,7 @@ class Bench:
         """A picture, and itself degraded; with the recipe "clean" twice itself."""
         key = (path.name, recipe)
         if key not in self.known_pairs:
-            gt = centre_of(read_photo(path).pixels, self.crop)
-            lq = gt if recipe == INTACT else degraded(gt, recipe, path.name)
-            self.known_pairs[key] = Pair(path.name, lq, gt)
+            self.known_pairs[key] = next(synthetic_pairs([path], recipe, crop=self.crop))
         return self.known_pairs[key]
 
     def restore(self, lq: np.ndarray, **options: Any) -> np.ndarray:
@@ -140,9 +137,9 @@ def measure_ceiling(bench: Bench) -> None:
     """One row: clean pictures through the autoencoder alone."""
 
     def round_trip(pair: Pair) -> dict[str, float]:
-        return {"psnr": psnr(bench.restore(pair.lq, strength=0.0, refine=False), pair.gt)}
+        return {"psnr": psnr(bench.restore(pair.lq, strength=0.0, refine=False), pair.gt, cap=MEAN_CAP)}
 
-    measure_recipe(bench, "ceiling", "round_trip", recipe=INTACT, measure=round_trip)
+    measure_recipe(bench, "ceiling", "round_trip", recipe=CLEAN, measure=round_trip)
 
 
 def measure_predictor(bench: Bench) -> None:
@@ -181,7 +178,7 @@ def measure_restoration(bench: Bench) -> None:
         pictures = {"input": pair.lq, **dict(zip(("plain", "restored"), bench.restore_both(pair.lq), strict=True))}
         distances = distance(list(pictures.values()), pair.gt)
         return {
-            **{f"{name}_psnr": psnr(picture, pair.gt) for name, picture in pictures.items()},
+            **{f"{name}_psnr": psnr(picture, pair.gt, cap=MEAN_CAP) for name, picture in pictures.items()},
             **{f"{name}_stlpips": value for name, value in zip(pictures, distances, strict=True)},
         }
 
@@ -192,7 +189,7 @@ def measure_prior(bench: Bench) -> None:
     """One row a degradation: the degraded picture's own latents in place of sampled ones, decoded with the same DRM."""
 
     def restore(pair: Pair) -> dict[str, float]:
-        return {"unsampled_psnr": psnr(bench.restore(pair.lq, strength=0.0), pair.gt)}
+        return {"unsampled_psnr": psnr(bench.restore(pair.lq, strength=0.0), pair.gt, cap=MEAN_CAP)}
 
     measure_degradations(bench, "prior", restore)
 
@@ -206,11 +203,11 @@ def measure_solvers(bench: Bench) -> None:
     def restore(pair: Pair) -> dict[str, float]:
         with dpm_solver(bench.pipeline):
             restored = bench.restore(pair.lq, num_inference_steps=SOLVER_STEPS, refine=False)
-        values = {"solver_psnr": psnr(restored, pair.gt)}
+        values = {"solver_psnr": psnr(restored, pair.gt, cap=MEAN_CAP)}
         if bench.steps == OWN_STEPS:
             return values
         own = bench.restore(pair.lq, num_inference_steps=OWN_STEPS, refine=False)
-        return values | {"own_psnr": psnr(own, pair.gt)}
+        return values | {"own_psnr": psnr(own, pair.gt, cap=MEAN_CAP)}
 
     measure_degradations(bench, "solvers", restore)
 
@@ -231,9 +228,12 @@ def measure_clean(bench: Bench) -> None:
 
     def restore(pair: Pair) -> dict[str, float]:
         plain, restored = bench.restore_both(pair.lq)
-        return {"plain_psnr": psnr(plain, pair.gt), "restored_psnr": psnr(restored, pair.gt)}
+        return {
+            "plain_psnr": psnr(plain, pair.gt, cap=MEAN_CAP),
+            "restored_psnr": psnr(restored, pair.gt, cap=MEAN_CAP),
+        }
 
-    measure_recipe(bench, "clean", INTACT, recipe=INTACT, measure=restore)
+    measure_recipe(bench, "clean", CLEAN, recipe=CLEAN, measure=restore)
 
 
 def measure_degradations(bench: Bench, section: str, measure: Callable[[Pair], dict[str, float]]) -> None:
@@ -288,9 +288,7 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         ValueError: the model is of another track, there are no pictures, or the rows are of others.
     """
     check_settings(arguments)
-    paths = list_paths(arguments.val)
-    if not paths:
-        raise ValueError(f"{arguments.val} holds no pictures; name a folder of clean ones")
+    paths = list_pictures([arguments.val])
     pipeline = load_restorer(arguments.model, device=arguments.device, dtype=arguments.dtype)
     if type(pipeline).__name__ != "StableRestorePipeline":
         raise ValueError(f"{arguments.model} is a {type(pipeline).__name__}; name a model of the stable track")

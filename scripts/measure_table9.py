@@ -28,9 +28,10 @@ import numpy as np
 from measured_rows import FOLDER, WRONG_INPUT, check_settings, command_of, header_of, measure_row, told
 from measurement_file import MeasurementFile, Row
 from perceptual_distance import ShiftTolerantDistance
-from picture_pairs import SEVERITY, list_paths
-from stable_exports import Distance, Sampling, assemble, at_half, centred_pairs, identity, measure_of
+from stable_exports import Distance, Sampling, assemble, at_half, identity, measure_of
 
+from ldrestore.datasets.compared_pairs import SEVERITY, synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
 
@@ -115,7 +116,7 @@ def pipeline_of(row: TableRow, arguments: argparse.Namespace) -> StableRestorePi
 def measure(file: MeasurementFile, arguments: argparse.Namespace, *, distance: Distance) -> list[str]:
     """All rows whose runs are there, each over all degradations; gives their names."""
     measured = []
-    paths = list_paths(arguments.folder)[: arguments.num_pictures]
+    paths = list_pictures([arguments.folder])[: arguments.num_pictures]
     for name, row in ROWS.items():
         lacking = missing_of(row, arguments)
         if lacking is not None:
@@ -127,7 +128,7 @@ def measure(file: MeasurementFile, arguments: argparse.Namespace, *, distance: D
         sampling = Sampling(steps=arguments.steps, strength=strength, seed=arguments.seed)
         pipeline = pipeline_of(row, arguments)
         for degradation in MPERCEIVER_SET:
-            pairs = centred_pairs(paths, at_half(degradation), crop=arguments.crop)
+            pairs = synthetic_pairs(paths, at_half(degradation), crop=arguments.crop)
             values_of = measure_of(pipeline, sampling=sampling, distance=distance)
             measure_row(file, name, degradation, pairs=pairs, measure=values_of, same=identity(pipeline, sampling))
     return measured
@@ -235,9 +236,7 @@ def main() -> None:
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed")}
     try:
         check_settings(arguments)
-        paths = list_paths(arguments.folder)[: arguments.num_pictures]
-        if not paths:
-            raise ValueError(f"{arguments.folder} holds no pictures; name a folder of clean ones")
+        paths = list_pictures([arguments.folder])[: arguments.num_pictures]
         header = header_of(paths, settings=settings)
         file = MeasurementFile(arguments.out / "ablations.json", header, may_drop=arguments.fresh)
         names = measure(file, arguments, distance=ShiftTolerantDistance(arguments.device))

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from measurement_file import MeasurementFile, Row, extended
-from picture_pairs import Pair
 
+from ldrestore.datasets.compared_pairs import Pair
 from ldrestore.errors import LDRestoreError
 from ldrestore.pipelines.stable_records import MORE_PACKAGES
 from ldrestore.records import RECORDED_PACKAGES

@@ -1,10 +1,10 @@
 """Pipelines of the stable track, put together from a base and what training runs exported, and what rows hold of them.
 
-Protocol "uint8", as in `picture_pairs`: the square at the centre of a clean 8-bit picture is degraded, clipped and
-rounded to 8 bits, restored without being told what is wrong, and rounded to 8 bits.
+Protocol "uint8", as in `ldrestore.datasets.compared_pairs`: the square at the centre of a clean 8-bit picture is
+degraded, clipped and rounded to 8 bits, restored without being told what is wrong, and rounded to 8 bits.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from measured_rows import environment_of
 from measurement_file import Row
-from picture_pairs import SEVERITY, Pair, centre_of, degraded, psnr
 
-from ldrestore.images.files import read_photo
+from ldrestore.datasets.compared_pairs import SEVERITY, Pair
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_exports import load_part
 from ldrestore.pipelines.stable_parts import check_parts
@@ -98,19 +98,6 @@ def at_half(degradation: str) -> str:
     return f"{degradation}(severity={SEVERITY:g})"
 
 
-def centred_pairs(paths: Iterable[Path], recipe: str, *, crop: int) -> Iterator[Pair]:
-    """The squares at the centres of clean pictures, and themselves degraded.
-
-    Args:
-        paths: Of the pictures.
-        recipe: What is done to them.
-        crop: Side of the squares in pixels; a picture that is smaller is taken whole.
-    """
-    for path in paths:
-        gt = centre_of(read_photo(path).pixels, crop)
-        yield Pair(path.name, degraded(gt, recipe, path.name), gt)
-
-
 def measure_of(
     pipeline: StableRestorePipeline, *, sampling: Sampling, distance: Distance
 ) -> Callable[[Pair], dict[str, float]]:
@@ -118,7 +105,7 @@ def measure_of(
 
     def measure(pair: Pair) -> dict[str, float]:
         pictures = {"input": pair.lq, **decoded(pipeline, pair.lq, sampling)}
-        values = {f"{name}_psnr": psnr(picture, pair.gt) for name, picture in pictures.items()}
+        values = {f"{name}_psnr": psnr(picture, pair.gt, cap=MEAN_CAP) for name, picture in pictures.items()}
         distances = distance(list(pictures.values()), pair.gt)
         return values | {f"{name}_stlpips": far for name, far in zip(pictures, distances, strict=True)}
 

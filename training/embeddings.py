@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 
 from ldrestore.datasets.domains import MultiDomainDataset
 from ldrestore.datasets.paired import PairedDataset
-from ldrestore.datasets.pictures import Key, index_of
+from ldrestore.datasets.pictures import index_of
+from ldrestore.datasets.seeds import Key
 from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.errors import MissingEmbeddingError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ldrestore.assets.sentences import HELD_OUT_FILE, OUTSIDE, TRAINING_FILE, LabelledSentence, read_sentences
 from ldrestore.datasets.domains import MultiDomainDataset
 from ldrestore.datasets.paired import PairedDataset
-from ldrestore.datasets.pictures import Key, generator_of
+from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
 from ldrestore.errors import ConfigError
@@ -205,7 +205,7 @@ class InstructedDataset(Dataset[dict[str, Any]]):
         """One item; see the class."""
         item = self.dataset[key]
         told = self.instructions
-        generator = generator_of(self.seed + SEED_OFFSET, key)
+        generator = item_generator(self.seed + SEED_OFFSET, key)
         names = [name for name, level in zip(list_degradations(), item["degradations"], strict=True) if level > 0]
         topics = [name for name in names if name in told.topics]
         row = None

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ldrestore.backbones import create_scheduler
+from ldrestore.datasets.compared_pairs import CLEAN
 from ldrestore.datasets.synthetic import SyntheticDataset, severities_of
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
 from ldrestore.training.backbone_config import BackboneTrainingConfig
@@ -27,7 +28,7 @@ from ldrestore.training.diffusion_loss import (
 from ldrestore.training.loading import Batch
 from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.shown_pictures import show_pictures
-from ldrestore.training.validation import CLEAN, ValidationPair, create_pairs
+from ldrestore.training.validation import ValidationPair, create_pairs
 
 
 class UnetTask:

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldrestore.datasets.compared_pairs import file_pairs, synthetic_pairs
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.datasets.pictures import generator_of, list_pictures, read_rgb, to_tensor
-from ldrestore.degradations.recipes import apply_recipe, parse_recipe
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.errors import ConfigError, UnknownNameError
-
-CLEAN = "clean"
-"""Name of the recipe that leaves a picture as it is."""
+from ldrestore.metrics.psnr import MEAN_CAP, psnr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class ValidationConfig:
     crop_size: int = 256
     """Side in pixels of the square at the centre that is taken; pictures that are smaller are taken whole."""
     seed: int = 0
-    """Start of the degradations' random numbers."""
+    """Of the degradations' draws, which else follow from file name and recipe; all published figures have 0."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -69,6 +67,8 @@ class ValidationPair:
 def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
     """Degrade the pictures, or read the pairs; equal configs give equal pairs, and None gives none.
 
+    They are those of `datasets.compared_pairs`: what a run validates on is what measurements publish figures of.
+
     Tasks do it when they are made, so that a wrong folder ends a run before its first step.
 
     Raises:
@@ -82,14 +82,10 @@ def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
     assert config.folder is not None
     pairs = []
     for recipe in config.recipes:
-        folder = config.recipe_folders.get(recipe, config.folder)
-        for index, path in enumerate(list_pictures([Path(folder)])[: config.num_pictures]):
-            gt = _centre(read_rgb(path), config.crop_size).astype(np.float32) / 255.0
-            lq = gt
-            if recipe != CLEAN:
-                generator = generator_of(config.seed, index)
-                lq = apply_recipe(gt, parse_recipe(recipe), severity=config.severity, generator=generator)
-            pairs.append(ValidationPair(recipe, path, _to_8_bit(to_tensor(lq)), _to_8_bit(to_tensor(gt))))
+        paths = list_pictures([Path(config.recipe_folders.get(recipe, config.folder))])[: config.num_pictures]
+        made = synthetic_pairs(paths, recipe, crop=config.crop_size, severity=config.severity, seed=config.seed)
+        for path, pair in zip(paths, made, strict=True):
+            pairs.append(ValidationPair(recipe, path, _as_tensor(pair.lq), _as_tensor(pair.gt)))
     return pairs
 
 
@@ -97,13 +93,11 @@ def _read_pairs(config: ValidationConfig, folders: PairedDataConfig) -> list[Val
     """The squares at the centre of the first pairs of files."""
     dataset = PairedDataset(folders, patch_size=None, seed=0)
     recipe = "+".join(folders.degradations) or "pairs"
-    pairs = []
-    for index in range(min(config.num_pictures, len(dataset))):
-        item = dataset[index]
-        crops = (_centre(item[name].permute(1, 2, 0).numpy(), config.crop_size) for name in ("lq", "gt"))
-        lq, gt = (_to_8_bit(to_tensor(crop)) for crop in crops)
-        pairs.append(ValidationPair(recipe, dataset.source_path(index), lq, gt))
-    return pairs
+    found = file_pairs(folders, crop=config.crop_size, limit=config.num_pictures)
+    return [
+        ValidationPair(recipe, dataset.source_path(index), _as_tensor(pair.lq), _as_tensor(pair.gt))
+        for index, pair in enumerate(found)
+    ]
 
 
 def validate_pairs(
@@ -120,9 +114,9 @@ def validate_pairs(
     for pair in pairs:
         lq, gt = pair.lq.to(device), pair.gt.to(device)
         restored = restore(lq.float().div(255.0).unsqueeze(0), pair).float().squeeze(0)  # (3, H, W)
-        psnr = psnr_8bit(_to_8_bit(restored), gt)
-        values.setdefault(f"psnr/{pair.recipe}", []).append(psnr)
-        values.setdefault(f"gain/{pair.recipe}", []).append(psnr - psnr_8bit(lq, gt))
+        figure = psnr_8bit(_to_8_bit(restored), gt)
+        values.setdefault(f"psnr/{pair.recipe}", []).append(figure)
+        values.setdefault(f"gain/{pair.recipe}", []).append(figure - psnr_8bit(lq, gt))
     means = {name: float(np.mean(figures)) for name, figures in values.items()}
     for kind in ("psnr", "gain"):
         all_figures = [figure for name, figures in values.items() if name.startswith(kind) for figure in figures]
@@ -131,14 +125,13 @@ def validate_pairs(
 
 
 def psnr_8bit(restored: Tensor, gt: Tensor) -> float:
-    """PSNR over all channels of RGB, peak 255, in dB; 100 for equal pictures, so that means stay finite.
+    """PSNR over all channels of RGB, peak 255, in dB; `MEAN_CAP` for equal pictures, so that means stay finite.
 
     Args:
         restored: (3, H, W) uint8.
         gt: Same shape, uint8.
     """
-    mean_square = (restored.double() - gt.double()).square().mean().item()
-    return 100.0 if mean_square == 0 else float(10 * np.log10(255.0**2 / mean_square))
+    return psnr(restored.cpu().numpy(), gt.cpu().numpy(), cap=MEAN_CAP)
 
 
 def _to_8_bit(picture: Tensor) -> Tensor:
@@ -146,8 +139,6 @@ def _to_8_bit(picture: Tensor) -> Tensor:
     return picture.clamp(0, 1).mul(255.0).round().to(torch.uint8)
 
 
-def _centre(picture: np.ndarray, side: int) -> np.ndarray:
-    """The square at the centre of (H, W, 3), or the whole of a shorter axis."""
-    height, width = picture.shape[:2]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    return picture[top : top + side, left : left + side]
+def _as_tensor(picture: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.datasets.pictures import Key
+from ldrestore.datasets.seeds import Key
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.errors import ConfigError
 

@@ -10,8 +10,6 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
-    Key,
-    generator_of,
     index_of,
     list_pictures,
     random_window,
@@ -19,6 +17,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, ShapeError
@@ -103,7 +102,7 @@ class PairedDataset(Dataset[dict[str, Any]]):
         if lq.shape != gt.shape:
             raise ShapeError(f"{lq_path} is {lq.shape[1]}x{lq.shape[0]}, {gt_path} {gt.shape[1]}x{gt.shape[0]}")
         if self.patch_size is not None:
-            lq, gt = self._cropped(lq, gt, generator_of(self.seed, key))
+            lq, gt = self._cropped(lq, gt, item_generator(self.seed, key))
         return {
             "lq": to_tensor(lq.astype(np.float32) / 255.0),
             "gt": to_tensor(gt.astype(np.float32) / 255.0),

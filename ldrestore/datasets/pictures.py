@@ -1,6 +1,5 @@
 """What all data sets share: finding pictures, reading them as RGB, cropping and turning them."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,11 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldrestore.datasets.seeds import Key
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.files import is_image_path, read_photo
-
-Key = int | tuple[int, int]
-"""What indexes a data set: (epoch, index), or an index of epoch 0."""
 
 
 def list_pictures(folders: Iterable[Path]) -> list[Path]:
@@ -44,13 +41,6 @@ def read_rgb(path: Path) -> np.ndarray:
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels * (255.0 / photo.max_value)).astype(np.uint8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def generator_of(seed: int, key: Key) -> np.random.Generator:
-    """The random numbers of one item: a pure function of seed, epoch and index."""
-    epoch, index = key if isinstance(key, tuple) else (0, key)
-    digest = hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def index_of(key: Key) -> int:

@@ -10,9 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
-    Key,
     enlarged_to_fit,
-    generator_of,
     index_of,
     list_pictures,
     random_window,
@@ -20,7 +18,8 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
-from ldrestore.degradations.catalog import DEGRADATIONS, FILE
+from ldrestore.datasets.seeds import Key, item_generator
+from ldrestore.degradations.catalog import FILE, counted_name, step_record
 from ldrestore.degradations.recipes import (
     Recipe,
     Step,
@@ -62,7 +61,7 @@ class RandomMixtureConfig:
                 "random_mixture: expected weight > 0, max_steps >= 2 and 0 <= severity <= 1, low first, "
                 f"got {self.weight}, {self.max_steps}, {self.severity}"
             )
-        if len({DEGRADATIONS.get(name).order for name in self.names}) < self.max_steps:
+        if len({step_record(name).order for name in self.names}) < self.max_steps:
             raise ConfigError(
                 f"random_mixture: {self.max_steps} steps need that many kinds of degradations, got {list(self.names)}"
             )
@@ -192,7 +191,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class."""
-        generator = generator_of(self.seed, key)
+        generator = item_generator(self.seed, key)
         index = index_of(key)
         scale = self._resample_scale(generator)
         side = self.patch_size + 2 * MARGIN
@@ -200,7 +199,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         gt = clean.astype(np.float32) / 255.0
         recipe, severity = self._draw_recipe(generator)
         steps = recipe.steps if recipe is not None else ()
-        is_file = [DEGRADATIONS.get(step.name).order >= FILE for step in steps]
+        is_file = [step_record(step.name).order >= FILE for step in steps]
         num_before = is_file.index(True) if any(is_file) else len(steps)
         lq = _applied(gt, steps[:num_before], severity=severity, generator=generator)
         if scale != 1:
@@ -263,8 +262,8 @@ def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) ->
     count = int(generator.integers(2, config.max_steps + 1))
     names: list[str] = []
     for name in generator.permutation(config.names):
-        taken = [DEGRADATIONS.get(other).order for other in names]
-        if len(names) < count and DEGRADATIONS.get(str(name)).order not in taken:
+        taken = [step_record(other).order for other in names]
+        if len(names) < count and step_record(str(name)).order not in taken:
             names.append(str(name))
     severities = generator.uniform(*config.severity, size=len(names))
     steps = [
@@ -303,7 +302,7 @@ def severities_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
         fixed = dict(step.parameters)
         is_physical = bool(fixed.keys() - {"severity"})
         own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
-        index = names.index(step.name)
+        index = names.index(counted_name(step.name))
         severities[index] = max(severities[index], own_severity)
     return severities
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
+from ldrestore.metrics.psnr import MEAN_CAP, decibels
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.steering import (
     Embedding,
@@ -28,9 +29,6 @@ from ldrestore.weights import hash_of_weights
 MAX_SEEN = 512
 """Longest side, in pixels, of what usage and maps are told of. A larger picture is cut and not shrunk: shrinking would
 average away the very noise that the model is asked about."""
-
-EQUAL_PSNR = 100.0
-"""PSNR of equal pictures, in dB, so that means stay finite."""
 
 _BAND_ROWS = 256
 
@@ -82,7 +80,7 @@ class Difference:
     magnitude: np.ndarray
     """(H, W) float32 in [0, 1], the absolute difference, mean over the colours."""
     psnr: float
-    """In dB, over all colours, white as the peak; `EQUAL_PSNR` for equal pictures."""
+    """In dB, over all colours, white as the peak; `MEAN_CAP` for equal pictures."""
 
     @property
     def mean(self) -> float:
@@ -261,8 +259,7 @@ def difference_of(first: Photo, second: Photo) -> Difference:
         magnitude[rows] = np.abs(difference).mean(axis=2)
         squares.append(np.square(difference).mean(axis=2, dtype=np.float64).sum())
     mean_square = sum(squares) / magnitude.size
-    psnr = EQUAL_PSNR if mean_square == 0 else float(-10 * np.log10(mean_square))
-    return Difference(magnitude=magnitude, psnr=psnr)
+    return Difference(magnitude=magnitude, psnr=decibels(mean_square, peak=1.0, cap=MEAN_CAP))
 
 
 def differences_of(

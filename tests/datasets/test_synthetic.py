@@ -94,6 +94,18 @@ def test_labels_say_what_was_done_and_how_far():
     assert not labels_of(None, severity=0.0).any()
 
 
+def test_training_forms_count_as_the_degradation_that_they_widen(clean_folder):
+    names = list_degradations()
+    labels = labels_of(parse_recipe("rain_wide(severity=0.15)+haze_wide(severity=0.6)"), severity=0.0)
+    assert {name: float(label) for name, label in zip(names, labels, strict=True) if label > 0} == {
+        "rain": 0.5,
+        "haze": 1.0,
+    }
+    mixture = RandomMixtureConfig(weight=1.0, names=("haze_wide", "haze", "rain_wide", "jpeg"))
+    data = dataset(clean_folder, recipe="haze_wide", random_mixture=mixture)
+    assert all(data[(epoch, 0)]["degradations"].count_nonzero() in (1, 2, 3) for epoch in range(8))
+
+
 def test_items_carry_their_labels(clean_folder):
     labels = dataset(clean_folder, recipe="rain+gaussian_noise(sigma_255=25)")[0]["degradations"]
     assert labels.dtype == torch.float32

@@ -4,8 +4,9 @@ import torch
 
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.explanations import explanation as explanations
-from ldrestore.explanations.explanation import EQUAL_PSNR, difference_of, explain, routing_of, seen_part, usage_of
+from ldrestore.explanations.explanation import difference_of, explain, routing_of, seen_part, usage_of
 from ldrestore.images.photo import Photo
+from ldrestore.metrics.psnr import MEAN_CAP
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from tests.tiny_instructed import fill_cache, tiny_instructed
@@ -35,7 +36,7 @@ def test_a_ground_truth_adds_the_errors_before_and_after(pipeline, photo):
     assert list(found.differences) == ["restored - input", "input - gt", "restored - gt"]
     mean_square = np.square(picture.pixels.astype(float) - gt.pixels).mean()
     assert found.differences["input - gt"].psnr == pytest.approx(10 * np.log10(255**2 / mean_square), abs=1e-4)
-    assert explain(pipeline("nafnet"), picture, gt=picture).differences["input - gt"].psnr == EQUAL_PSNR
+    assert explain(pipeline("nafnet"), picture, gt=picture).differences["input - gt"].psnr == MEAN_CAP
 
 
 def test_a_ground_truth_of_another_size_is_refused(pipeline, photo):

@@ -9,7 +9,8 @@ from classical_peers import (
     guided_filter,
     non_local_means,
 )
-from picture_pairs import psnr
+
+from ldrestore.metrics.psnr import psnr
 
 
 def hazy(scene, *, transmission, light):

@@ -5,8 +5,9 @@ import pytest
 from make_pictures import make_failures, make_real, make_stable, window_of_harm
 from measurement_file import as_row
 from picture_grid import fitted, labelled, save_within
-from picture_pairs import Pair
 from PIL import Image
+
+from ldrestore.datasets.compared_pairs import Pair
 
 
 def test_a_grid_holds_all_its_cells_in_order():

@@ -12,8 +12,9 @@ from measure_default import (
     rows_of_degradations,
 )
 from measurement_file import MeasurementFile
-from picture_pairs import list_paths, synthetic_pairs
 
+from ldrestore.datasets.compared_pairs import synthetic_pairs
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import create_regressor
@@ -27,7 +28,7 @@ def bench(pipeline, folder, tmp_path):
         pipeline=pipeline,
         model="default",
         device="cpu",
-        paths=list_paths(folder),
+        paths=list_pictures([folder]),
         real=None,
         file=MeasurementFile(tmp_path / "measurements.json", {"pictures": []}),
         quick=None,

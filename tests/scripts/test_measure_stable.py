@@ -21,8 +21,9 @@ from measure_stable import (
 )
 from measured_rows import header_of
 from measurement_file import MeasurementFile
-from picture_pairs import list_paths, psnr
 
+from ldrestore.datasets.pictures import list_pictures
+from ldrestore.metrics.psnr import psnr
 from tests.tiny_stable import tiny_stable
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' own
@@ -48,7 +49,7 @@ def stable():
 @pytest.fixture
 def bench(stable, folder, tmp_path):
     """Two of three pictures, two degradations."""
-    paths = list_paths(folder)
+    paths = list_pictures([folder])
     header = header_of(paths, settings=SETTINGS, model=described_model(stable))
     file = MeasurementFile(tmp_path / "stable" / "measurements.json", header)
     return Bench(
@@ -232,5 +233,5 @@ def test_other_tracks_and_empty_folders_are_refused(folder, tmp_path):
         open_bench(parse_arguments(["default", "--val", str(folder), *out]))
     tiny_stable().save_pretrained(tmp_path / "model")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="no pictures below"):
         open_bench(parse_arguments([str(tmp_path / "model"), "--val", str(tmp_path / "empty"), *out]))

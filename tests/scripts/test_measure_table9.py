@@ -9,10 +9,10 @@ import torch
 from measure_table9 import ROWS, command_line, measure, pipeline_of, table
 from measured_rows import header_of
 from measurement_file import MeasurementFile
-from picture_pairs import list_paths
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.datasets.pictures import list_pictures
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
@@ -78,7 +78,7 @@ def distances(images, gt):
 
 def new_file(arguments):
     settings = {name: getattr(arguments, name) for name in ("crop", "steps", "seed")}
-    header = header_of(list_paths(arguments.folder)[:1], settings=settings)
+    header = header_of(list_pictures([arguments.folder])[:1], settings=settings)
     return MeasurementFile(arguments.out / "ablations.json", header)
 
 

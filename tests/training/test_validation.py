@@ -6,6 +6,7 @@ import pytest
 import torch
 from skimage import data, io
 
+from ldrestore.datasets.compared_pairs import centre_of, degraded
 from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.training.validation import ValidationConfig, create_pairs, psnr_8bit, validate_pairs
@@ -33,6 +34,15 @@ def test_pairs_are_the_same_each_time(config):
     pairs, again = create_pairs(config), create_pairs(config)
     assert [pair.lq.shape for pair in pairs] == [(3, 64, 64)] * 4
     assert all(torch.equal(one.lq, other.lq) for one, other in zip(pairs, again, strict=True))
+
+
+def test_they_are_those_that_figures_are_published_of(config):
+    recipe = "gaussian_noise(sigma_255=25)"
+    pair = create_pairs(config)[0]
+    assert pair.recipe == recipe
+    gt = centre_of(data.chelsea(), 64)
+    assert np.array_equal(pair.gt.permute(1, 2, 0).numpy(), gt)
+    assert np.array_equal(pair.lq.permute(1, 2, 0).numpy(), degraded(gt, recipe, "cat.png"))
 
 
 def test_metrics_name_each_recipe(config):
