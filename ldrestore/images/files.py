@@ -58,7 +58,7 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
         MissingExtraError: a HEIF file, and pillow-heif is not installed.
     """
     path = Path(path)
-    head = _head_of(path)
+    head = head_of(path)
     file_format = format_of(head)
     if file_format is None:
         raise UnsupportedFormatError(
@@ -88,7 +88,7 @@ def write_photo(
     photo.save(path, format=format, quality=quality, overwrite=overwrite)
 
 
-def _head_of(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
