@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldrestore.images.photo import MAX_VALUES
+from ldrestore.images.depth import MAX_VALUES
 
 REDUCED_SIDE = 256
 """Longer side of the reduced copy in pixels, at most."""
