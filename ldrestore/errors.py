@@ -115,6 +115,10 @@ class OutputExistsError(ImageFileError):
     """The target exists and overwriting was not asked for."""
 
 
+class MetadataLossWarning(UserWarning):
+    """Something that lies beside the pixels is left out: the same words for each picture, so that once is enough."""
+
+
 class DatasetError(LDRestoreError):
     """A picture, or a pair of pictures, of a data set cannot be used; the message names the file and what to do."""
 
