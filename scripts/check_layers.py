@@ -23,6 +23,7 @@ LAYERS = (
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
     ("checkpoints",),
+    ("systems",),
     ("conversion", "pipelines"),
     ("restorers", "explanations"),
     ("evaluation",),

@@ -5,16 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import tifffile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from ldrestore.errors import MissingExtraError, UnsupportedFormatError
-from ldrestore.images.decoding import decoder_errors
-from ldrestore.images.files import PILLOW_CLASSES, head_of
+from ldrestore.images.exif import ORIENTATION_TAG
+from ldrestore.images.files import head_of
 from ldrestore.images.formats import READ_FORMATS, format_of
-from ldrestore.images.metadata import ORIENTATION_TAG
+from ldrestore.images.orientation import TURNED
+from ldrestore.images.photo_making import decoder_errors
 
-TURNED = frozenset({5, 6, 7, 8})
-"""Orientations of EXIF that swap width and height."""
+# Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
+_PILLOW_CLASSES: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+}
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -44,7 +54,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
             return _heif_size(path)
         if file_format == "TIFF":
             return _tiff_size(path)
-        with PILLOW_CLASSES[file_format](path) as image:
+        with _PILLOW_CLASSES[file_format](path) as image:
             return _upright(*image.size, orientation=_orientation_of(image))
 
 
