@@ -4,6 +4,7 @@ Pickles are read here and nowhere else, with `weights_only=True` and a short lis
 """
 
 import pickle
+import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -191,7 +192,8 @@ def _read_pickle(path: Path, head: bytes) -> object:
     is_zip = head.startswith(PICKLE_STARTS[0])
     if is_zip and not zipfile.is_zipfile(path):  # its directory is at the end
         raise WeightsError(f"{path} is cut off; download it again")
-    with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)):
+    with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kinds of tensors that are refused afterwards
         try:
             with path.open("rb") as file:  # of a path torch would look at the suffix
                 # older pickles cannot be searched before they are read
