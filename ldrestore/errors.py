@@ -14,11 +14,16 @@ LDRestoreError
 │   ├── PixelRangeError              float pixels outside [0, 1] or not finite
 │   ├── ImageWriteError              the target cannot be written
 │   └── OutputExistsError            the target exists and overwriting was not asked for
+├── DatasetError                     a picture or pair of a data set cannot be used; names the file and the remedy
+├── LoaderError                      a process that loads pictures for training died
+├── OtherProcessError                another process of a run failed, and says why
 ├── WeightsError                     a checkpoint does not fit, or is damaged
+│   ├── UndefinedNumbersError        a model gives infinite or undefined numbers
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
+├── StatisticsError                  a tile took another way through a network than the picture it is part of
 ├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
@@ -112,8 +117,28 @@ class OutputExistsError(ImageFileError):
     """The target exists and overwriting was not asked for."""
 
 
+class MetadataLossWarning(UserWarning):
+    """Something that lies beside the pixels is left out: the same words for each picture, so that once is enough."""
+
+
+class DatasetError(LDRestoreError):
+    """A picture, or a pair of pictures, of a data set cannot be used; the message names the file and what to do."""
+
+
+class LoaderError(LDRestoreError):
+    """A process that loads pictures for training died; the message says of what, and what to do."""
+
+
+class OtherProcessError(LDRestoreError):
+    """Another process of a run on several failed; that one says why, and this one ends without a word of its own."""
+
+
 class WeightsError(LDRestoreError):
     """A checkpoint does not fit its network, or is damaged."""
+
+
+class UndefinedNumbersError(WeightsError):
+    """A model gave infinite or undefined numbers."""
 
 
 class WeightsUnavailableError(WeightsError):
@@ -130,6 +155,10 @@ class OtherGuideError(EmbeddingCacheError, InputError):
 
 class MissingEmbeddingError(EmbeddingCacheError):
     """A cache holds no embedding of the picture that was asked for."""
+
+
+class StatisticsError(LDRestoreError):
+    """A tile took another way through a network than the whole picture, so that the two share no statistics."""
 
 
 class ExportError(LDRestoreError):

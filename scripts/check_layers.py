@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
-    ("errors", "structures"),
+    ("errors", "structures", "foreign_internals"),
     ("registry", "config", "weights", "bases", "backbones", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),
@@ -22,6 +22,7 @@ LAYERS = (
     ("datasets",),
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
+    ("systems",),
     ("conversion", "onnx_export", "pipelines"),
     ("restorers", "explanations"),
     ("evaluation",),

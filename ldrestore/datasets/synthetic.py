@@ -1,15 +1,19 @@
 """Pairs made from clean pictures: gt is a random crop, lq that crop degraded by a random recipe, with its names."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, draw_intact, with_gamma
 from ldrestore.datasets.pictures import (
+    check_pictures,
     enlarged_to_fit,
     index_of,
     list_pictures,
@@ -18,8 +22,9 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.random_chain import RandomChainConfig, draw_chain
 from ldrestore.datasets.seeds import Key, item_generator
-from ldrestore.degradations.catalog import DEGRADATIONS, FILE
+from ldrestore.degradations.catalog import FILE, counted_name, step_record
 from ldrestore.degradations.recipes import (
     Recipe,
     Step,
@@ -61,7 +66,7 @@ class RandomMixtureConfig:
                 "random_mixture: expected weight > 0, max_steps >= 2 and 0 <= severity <= 1, low first, "
                 f"got {self.weight}, {self.max_steps}, {self.severity}"
             )
-        if len({DEGRADATIONS.get(name).order for name in self.names}) < self.max_steps:
+        if len({step_record(name).order for name in self.names}) < self.max_steps:
             raise ConfigError(
                 f"random_mixture: {self.max_steps} steps need that many kinds of degradations, got {list(self.names)}"
             )
@@ -128,6 +133,12 @@ class SyntheticDataConfig:
     colours than a few hundred photographs have."""
     random_mixture: RandomMixtureConfig | None = None
     """Mixtures drawn at random, besides the named recipes; null for none."""
+    random_chain: RandomChainConfig | None = None
+    """Chains in any order and with repetition, besides the named recipes; null for none."""
+    darkening: DarkeningConfig | None = None
+    """A random gamma upon the clean pictures, before the damage; null for none."""
+    intact: IntactConfig | None = None
+    """Clean pictures that look damaged and are not; null for none."""
     resample: ResampleConfig | None = None
     """Resizing after the damage; null for none."""
     max_pictures: int | None = None
@@ -147,6 +158,21 @@ class SyntheticDataConfig:
             raise ConfigError(f"swap_channels must lie in [0, 1], got {self.swap_channels}")
         if self.max_pictures is not None and self.max_pictures < 1:
             raise ConfigError(f"max_pictures must be at least 1, got {self.max_pictures}; write null for all")
+
+
+class DrawnPair(NamedTuple):
+    """A clean picture and what is to be done to it."""
+
+    clean: np.ndarray
+    """(S, S, 3) float32 in [0, 1]; S is the side asked for, divided by `scale`."""
+    recipe: Recipe | None
+    """None for nothing."""
+    severity: float
+    """For the steps that do not set their own."""
+    scale: float
+    """Factor by which both sides are resized before the file is written."""
+    generator: np.random.Generator
+    """The random numbers of the damage."""
 
 
 class SyntheticDataset(Dataset[dict[str, Any]]):
@@ -170,14 +196,17 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
         Raises:
             ConfigError: a folder is missing or empty.
+            DatasetError: by its header a file is no picture.
             InputError: a recipe cannot be parsed.
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
         self.tells_severities = tells_severities
         self.paths = spread(list_pictures(config.folders), config.max_pictures)
+        check_pictures(self.paths)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
-        random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
-        weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
+        others = (config.random_mixture, config.random_chain, config.intact)
+        weights = [*(share.weight for share in config.mixture), config.clean_weight]
+        weights += [other.weight if other is not None else 0.0 for other in others]
         self._shares = np.cumsum(weights) / np.sum(weights)
         self._pictures = [read_rgb(path) for path in self.paths] if config.in_memory else None
 
@@ -191,40 +220,60 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class."""
-        generator = item_generator(self.seed, key)
-        index = index_of(key)
-        scale = self._resample_scale(generator)
-        side = self.patch_size + 2 * MARGIN
-        clean = self._clean_crop(index, side=round(side / scale), generator=generator)  # (S, S, 3) uint8
-        gt = clean.astype(np.float32) / 255.0
-        recipe, severity = self._draw_recipe(generator)
-        steps = recipe.steps if recipe is not None else ()
-        is_file = [DEGRADATIONS.get(step.name).order >= FILE for step in steps]
-        num_before = is_file.index(True) if any(is_file) else len(steps)
-        lq = _applied(gt, steps[:num_before], severity=severity, generator=generator)
-        if scale != 1:
-            lq, gt = (cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in (lq, gt))
-        lq = _applied(lq, steps[num_before:], severity=severity, generator=generator)
-        lq = np.rint(lq * 255.0) / 255.0
+        drawn = self.draw(key)
+        lq, gt = degraded_pair(drawn, side=self.side)
         inner = slice(MARGIN, -MARGIN)
         item = {
             "lq": to_tensor(lq[inner, inner]),
             "gt": to_tensor(gt[inner, inner]),
-            "degradations": torch.from_numpy(labels_of(recipe, severity=severity)),
-            "name": self.paths[index].name,
+            "degradations": torch.from_numpy(labels_of(drawn.recipe, severity=drawn.severity)),
+            "name": self.paths[index_of(key)].name,
         }
         if self.tells_severities:
-            item["severities"] = torch.from_numpy(severities_of(recipe, severity=severity))
+            item["severities"] = torch.from_numpy(severities_of(drawn.recipe, severity=drawn.severity))
         return item
 
-    def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float]:
-        """What is done to one picture and how strongly; None for nothing."""
+    @property
+    def side(self) -> int:
+        """Side in pixels of what is degraded, the margins included."""
+        return self.patch_size + 2 * MARGIN
+
+    def draw(self, key: Key) -> DrawnPair:
+        """The clean picture of an item, and what is to be done to it."""
+        generator = item_generator(self.seed, key)
+        scale = self._resample_scale(generator)
+        clean = self._clean_crop(index_of(key), side=round(self.side / scale), generator=generator)  # (S, S, 3) uint8
+        recipe, severity, is_intact = self._draw_recipe(generator)
+        clean = self._retoned(clean, recipe, is_intact=is_intact, generator=generator)
+        return DrawnPair(clean.astype(np.float32) / 255.0, recipe, severity, scale, generator)
+
+    def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float, bool]:
+        """What is done to one picture, None for nothing; how strongly; and whether it is an intact one, undamaged."""
         drawn = int(np.searchsorted(self._shares, generator.random(), side="right"))
         if drawn < len(self._recipes):
-            return self._recipes[drawn], float(generator.uniform(*self.config.mixture[drawn].severity))
-        if drawn == len(self._recipes) or self.config.random_mixture is None:
-            return None, 0.0
-        return draw_mixture(self.config.random_mixture, generator), 0.0
+            return self._recipes[drawn], float(generator.uniform(*self.config.mixture[drawn].severity)), False
+        kind = drawn - len(self._recipes)  # clean, random mixture, random chain, intact
+        if kind == 1 and self.config.random_mixture is not None:
+            return draw_mixture(self.config.random_mixture, generator), 0.0, False
+        if kind == 2 and self.config.random_chain is not None:
+            return draw_chain(self.config.random_chain, generator), 0.0, False
+        return None, 0.0, kind == 3
+
+    def _retoned(
+        self, clean: np.ndarray, recipe: Recipe | None, *, is_intact: bool, generator: np.random.Generator
+    ) -> np.ndarray:
+        """The clean picture darkened, or an intact one made of it, as the config says: (S, S, 3) uint8."""
+        names = {counted_name(step.name) for step in recipe.steps} if recipe is not None else set()
+        intact, darkening = self.config.intact, self.config.darkening
+        if intact is not None:
+            share = intact.under_damage if names and "low_light" not in names else 0.0
+            if is_intact or (share > 0 and generator.random() < share):
+                return draw_intact(clean, intact.shares, generator)
+        if darkening is None or (darkening.names and names.isdisjoint(darkening.names)):
+            return clean
+        if generator.random() >= darkening.probability:
+            return clean
+        return with_gamma(clean, float(generator.uniform(*darkening.gamma)))
 
     def _resample_scale(self, generator: np.random.Generator) -> float:
         """Factor by which a pair is resized after the damage; 1 for not at all."""
@@ -262,8 +311,8 @@ def draw_mixture(config: RandomMixtureConfig, generator: np.random.Generator) ->
     count = int(generator.integers(2, config.max_steps + 1))
     names: list[str] = []
     for name in generator.permutation(config.names):
-        taken = [DEGRADATIONS.get(other).order for other in names]
-        if len(names) < count and DEGRADATIONS.get(str(name)).order not in taken:
+        taken = [step_record(other).order for other in names]
+        if len(names) < count and step_record(str(name)).order not in taken:
             names.append(str(name))
     severities = generator.uniform(*config.severity, size=len(names))
     steps = [
@@ -302,13 +351,46 @@ def severities_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
         fixed = dict(step.parameters)
         is_physical = bool(fixed.keys() - {"severity"})
         own_severity = 1.0 if is_physical else float(fixed.get("severity", severity))
-        index = names.index(step.name)
+        index = names.index(counted_name(step.name))
         severities[index] = max(severities[index], own_severity)
     return severities
 
 
-def _applied(
-    image: np.ndarray, steps: tuple[Step, ...], *, severity: float, generator: np.random.Generator
-) -> np.ndarray:
-    """A picture after some steps, or itself after none."""
-    return apply_recipe(image, Recipe(steps), severity=severity, generator=generator) if steps else image
+def degraded_pair(
+    drawn: DrawnPair, *, side: int, strengths: Mapping[str, float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Degrade a drawn picture, and make what a restorer shall give of it.
+
+    Args:
+        drawn: What `SyntheticDataset.draw` gave; its random numbers are used up.
+        side: Height and width of the result in pixels.
+        strengths: How far each degradation shall be taken away, by the name of the step, in [0, 1]: of 0 all stays in
+            gt, with the same random numbers; what is not named goes wholly.
+
+    Returns:
+        lq, rounded to 8 bits as a stored picture is, and gt: (side, side, 3) float32 in [0, 1] each.
+    """
+    strengths = strengths or {}
+    steps = drawn.recipe.steps if drawn.recipe is not None else ()
+    is_resized = drawn.scale == 1
+    lq = gt = drawn.clean
+    for step, child in zip(steps, drawn.generator.spawn(len(steps)), strict=True):
+        if not is_resized and step_record(step.name).order >= FILE:
+            lq, gt, is_resized = _resized(lq, side), _resized(gt, side), True
+        strength = strengths.get(step.name, 1.0)
+        left = gt if strength == 1 else _step_applied(gt, step, severity=drawn.severity, generator=deepcopy(child))
+        lq = _step_applied(lq, step, severity=drawn.severity, generator=child)
+        gt = left + (gt - left) * np.float32(strength)
+    if not is_resized:
+        lq, gt = _resized(lq, side), _resized(gt, side)
+    return np.rint(lq * 255.0) / 255.0, gt
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """A square picture at another size, each pixel the mean of those that it covers."""
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _step_applied(image: np.ndarray, step: Step, *, severity: float, generator: np.random.Generator) -> np.ndarray:
+    """A picture after one step."""
+    return apply_recipe(image, Recipe((step,)), severity=severity, generator=generator)

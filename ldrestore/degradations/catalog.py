@@ -36,6 +36,48 @@ for _name, _module, _order, _source in _ROWS:
         DegradationRecord(name=_name, target=f"ldrestore.degradations.{_module}:{_name}", order=_order, source=_source)
     )
 
+TRAINING_FORMS: Registry[DegradationRecord] = Registry("training form")
+"""Wider forms of the degradations above, for training alone: recipes may name them, `list_degradations()` does not."""
+
+_WIDE_ROWS = (
+    ("real_noise_wide", "noise", "real_noise", "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
+    ("low_light_wide", "light", "low_light", "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
+    ("motion_blur_wide", "blur", "motion_blur", "Boracchi and Foi 2012, https://doi.org/10.1109/TIP.2012.2192126"),
+    ("defocus_blur_wide", "blur", "defocus_blur", "circle of confusion, geometrical optics"),
+    ("haze_wide", "haze", "haze", "Koschmieder 1924; Li et al. 2019, RESIDE, https://arxiv.org/abs/1712.04143"),
+    ("rain_wide", "rain", "rain", "Yang et al. 2017, Rain100H, https://arxiv.org/abs/1609.07769"),
+)
+
+for _name, _module, _base, _source in _WIDE_ROWS:
+    TRAINING_FORMS.register(
+        DegradationRecord(
+            name=_name,
+            target=f"ldrestore.degradations.wide.{_module}:{_name}",
+            order=DEGRADATIONS.get(_base).order,
+            source=_source,
+            counts_as=_base,
+        )
+    )
+
+
+def step_record(name: str) -> DegradationRecord:
+    """The record of a degradation or of a training form.
+
+    Raises:
+        UnknownNameError: no such degradation.
+    """
+    return TRAINING_FORMS.get(name) if name in TRAINING_FORMS else DEGRADATIONS.get(name)
+
+
+def counted_name(name: str) -> str:
+    """The degradation that a step's name stands for: that of `list_degradations()` which its pictures carry.
+
+    Raises:
+        UnknownNameError: no such degradation.
+    """
+    return step_record(name).counts_as or name
+
+
 MIXTURES: dict[str, str] = {
     # CDD11: OneRestore, Guo et al. 2024, https://arxiv.org/abs/2407.04621;
     # rain and snow lie in the haze, all in the dark.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ldrestore.degradations.catalog import DEGRADATIONS, MIXTURES
+from ldrestore.degradations.catalog import DEGRADATIONS, MIXTURES, TRAINING_FORMS, step_record
 from ldrestore.errors import InputError, ShapeError, UnknownNameError
 from ldrestore.registry import resolve
 
@@ -87,10 +87,10 @@ def parse_recipe(text: str) -> Recipe:
                     f"mixture {name!r} takes no parameters, got ({inner}); write its steps: {MIXTURES[name]}"
                 )
             steps.extend(parse_recipe(MIXTURES[name]).steps)
-        elif name in DEGRADATIONS:
+        elif name in DEGRADATIONS or name in TRAINING_FORMS:
             steps.append(Step(name, _parse_parameters(name, inner or "")))
         else:
-            raise UnknownNameError("degradation", name, [*DEGRADATIONS.names(), *MIXTURES])
+            raise UnknownNameError("degradation", name, [*DEGRADATIONS.names(), *MIXTURES, *TRAINING_FORMS.names()])
     return Recipe(tuple(steps))
 
 
@@ -121,7 +121,7 @@ def apply_recipe(image: np.ndarray, recipe: Recipe, *, severity: float, generato
         fixed = dict(step.parameters)
         own_severity = float(fixed.pop("severity", severity))
         parameters = {**parameters_of(step.name, own_severity), **fixed}
-        image = resolve(DEGRADATIONS.get(step.name).target)(image, **parameters, generator=child)
+        image = resolve(step_record(step.name).target)(image, **parameters, generator=child)
     return image
 
 
@@ -133,12 +133,12 @@ def parameters_of(name: str, severity: float) -> dict[str, Any]:
         InputError: the severity is out of range.
     """
     _check_severity(severity)
-    return resolve(f"{DEGRADATIONS.get(name).target}_parameters")(severity)
+    return resolve(f"{step_record(name).target}_parameters")(severity)
 
 
 def in_physical_order(names: list[str]) -> list[str]:
     """Degradations in the order of image formation: from rain, snow and haze over lens and sensor to the file."""
-    return sorted(names, key=lambda name: DEGRADATIONS.get(name).order)
+    return sorted(names, key=lambda name: step_record(name).order)
 
 
 def _split(text: str) -> list[tuple[int, str]]:
@@ -170,7 +170,7 @@ def _parse_parameters(name: str, inner: str) -> tuple[tuple[str, float | str], .
         UnknownNameError: the degradation has no such parameter.
         InputError: a part is not key=value, comes twice, or its value does not fit.
     """
-    function = resolve(DEGRADATIONS.get(name).target)
+    function = resolve(step_record(name).target)
     known = [key for key in inspect.signature(function).parameters if key not in ("image", "generator")]
     parameters: dict[str, float | str] = {}
     for part in filter(None, (piece.strip() for piece in inner.split(","))):
@@ -237,6 +237,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "distance": (0.0, 1000.0),
     "depth": (0.0, 1000.0),
     "share": (0.0, 1.0),
+    "strength": (0.0, 1.0),
 }
 """Allowed values by parameter; any other is at least 0."""
 

@@ -1,0 +1,63 @@
+"""Haze as it measures on real sets: hazy regressed on clear."""
+
+import numpy as np
+
+from ldrestore.degradations.wide.depth import depth_along_edges, hills, mixed
+from ldrestore.degradations.wide.haze import haze_wide
+
+
+def line_of(lq, gt):
+    """Slope, air light and share of the variance of lq regressed on gt."""
+    slope, offset = np.polyfit(gt.ravel(), lq.ravel(), 1)
+    return slope, offset / (1 - slope), np.corrcoef(gt.ravel(), lq.ravel())[0, 1] ** 2
+
+
+def test_indoor_haze_lies_inside_what_is_drawn(photographs):
+    """SOTS indoor: slope 0.58 to 0.85, air light 0.93 to 1.6 with median 1.06, r2 0.88."""
+    lines = []
+    for seed, gt in photographs * 3:
+        generator = np.random.default_rng([seed, len(lines)])
+        dark = gt ** np.float32(generator.uniform(1.0, 2.4))
+        lines.append(line_of(haze_wide(dark, strength=generator.uniform(0.25, 0.55), generator=generator), dark))
+    slopes, airs, shares = np.percentile(lines, [5, 50, 95], axis=0).T
+    assert slopes[0] < 0.58 and slopes[2] > 0.82
+    assert airs[0] < 0.7 and 0.8 < airs[1] < 1.1 and airs[2] > 1.06
+    assert shares[0] < 0.8 and shares[1] > 0.88
+
+
+def test_air_light_may_lie_beyond_white_and_be_coloured():
+    black = np.zeros((32, 32, 3), np.float32)
+    results = np.stack(
+        [haze_wide(black, strength=0.95, generator=np.random.default_rng(seed)).mean((0, 1)) for seed in range(80)]
+    )
+    assert (results.min(axis=1) > 0.95).mean() > 0.05
+    assert (results.mean(axis=1) < 0.7).mean() > 0.05
+    assert (np.ptp(results, axis=1) > 0.08).mean() > 0.05
+
+
+def test_depth_changes_where_the_picture_does():
+    """A step between two flat halves: what changes across the step is more than what changes beside it."""
+    image = np.full((96, 96, 3), 0.2, np.float32)
+    image[:, 48:] = 0.8
+    across, beside = [], []
+    for seed in range(60):
+        depth = depth_along_edges(image, generator=np.random.default_rng(seed))
+        assert depth.shape == (96, 96) and depth.dtype == np.float32
+        assert depth.min() >= 0 and depth.max() <= 1
+        steps = np.abs(np.diff(depth, axis=1)).mean(axis=0)
+        across.append(steps[47])
+        beside.append(np.delete(steps, 47).mean())
+    assert np.mean(across) > 5 * np.mean(beside)
+
+
+def test_mixing_is_the_scattering_formula():
+    generator = np.random.default_rng(0)
+    image, through = generator.random((5, 7, 3), np.float32), generator.random((5, 7), np.float32)
+    for air in (generator.random(3, np.float32), generator.random((5, 7, 3), np.float32)):
+        expected = image * through[..., None] + air * (1 - through[..., None])
+        assert np.allclose(mixed(image, air, through), expected, atol=1e-6)
+
+
+def test_hills_fill_their_range():
+    field = hills(20, 31, cells=3, generator=np.random.default_rng(0))
+    assert field.shape == (20, 31) and field.min() == 0 and field.max() == 1
