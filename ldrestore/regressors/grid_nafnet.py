@@ -165,7 +165,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         logits: list[Tensor] = []
 
         def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
-            query = self.to_query(self.statistics(*features))  # (B, D)
+            query = self.to_query(self.statistics(*features)).expand(len(lq), -1)  # (B, D)
             logits.append(self.estimator(torch.cat([query, relighting.plain_code], dim=1)))
             prompt, _ = self.pool(query + self.hint_to_query(torch.cat([hints, relighting.code], dim=1)))
             prompt = prompt + self.hint_to_prompt(hints)
