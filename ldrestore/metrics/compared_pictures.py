@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.photo import Photo, to_8_bit
+from ldrestore.images.depth import to_8_bit
+from ldrestore.images.photo import Photo
 from ldrestore.metrics.luma import luma_of
 from ldrestore.metrics.protocols import Protocol
 
