@@ -1,4 +1,4 @@
-"""Degradations that a user names in place of a prediction: "rain=0.7,gaussian_noise=0.3"."""
+"""Degradations that a user names: in place of a prediction, "rain=0.7,gaussian_noise=0.3", or beside it, "haze=0"."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,6 +36,33 @@ def given_estimate(degradations: str | Mapping[str, float], names: Sequence[str]
             'write for example "rain=0.7,gaussian_noise=0.3"'
         )
     return DegradationEstimate(tuple(names), tuple(weights.get(name, 0.0) / total for name in names))
+
+
+def given_strengths(degradations: str | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """How strongly a user wants each named degradation taken away; what is not named is left to the model.
+
+    Args:
+        degradations: Strengths by name, which need not sum to anything; as text "haze=0,rain", a name alone
+            having 1.
+        names: The degradations that the model can be told of.
+
+    Returns:
+        A strength in [0, 1] for each name given: 0 leaves it as it is, 1 takes it away.
+
+    Raises:
+        UnknownNameError: the model does not know one; the closest ones are named.
+        InputError: a strength is no number in [0, 1], or a name occurs twice.
+    """
+    strengths = _parse(degradations) if isinstance(degradations, str) else dict(degradations)
+    for name, strength in strengths.items():
+        if name not in names:
+            raise UnknownNameError("degradation", name, names)
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            raise InputError(
+                f"the strength of {name} must lie in [0, 1], got {strength!r}; "
+                f"write {name} to take it away, {name}=0 to leave it"
+            )
+    return {name: float(strength) for name, strength in strengths.items()}
 
 
 def _parse(text: str) -> dict[str, float]:
