@@ -186,7 +186,7 @@ def _newest(folders: list[Path], *, skips_damaged: bool) -> Path | None:
         except WeightsError as error:
             if not skips_damaged:
                 raise
-            logger.warning("%s", str(error).partition(";")[0])
+            logger.warning("%s; skipped", str(error).partition(":")[0])
             continue
         return folder
     if folders:

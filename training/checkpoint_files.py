@@ -66,7 +66,7 @@ def read_progress(folder: Path) -> dict[str, object]:
 def damage_of(path: Path, reason: str) -> WeightsError:
     """The error of a damaged file, with the way out."""
     return WeightsError(
-        f"{path} {reason}: the checkpoint is damaged; go on from the next older one with --resume auto --skip-damaged, "
+        f"{path} {reason}; the checkpoint is damaged: go on from the next older one with --resume auto --skip-damaged, "
         "or name another one's folder"
     )
 
