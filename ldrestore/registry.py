@@ -41,6 +41,8 @@ class RegressorRecord:
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
     takes_embedding: bool = False
     """Whether forward takes `embedding`, (B, *`embedding_shape`), what a sentence or a guide said; None for nothing."""
+    takes_degradations: bool = False
+    """Whether a user may say how strongly each of `config.degradations` is treated."""
     aligns_to_embedding: bool = False
     """Whether forward takes `embedding` in training alone, as the aim of one of its own losses."""
     auxiliary_losses: tuple[str, ...] = ()
@@ -94,7 +96,32 @@ class ModelRecord:
     """One line for `ldrestore models`."""
 
 
-Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecord:
+    """One kind of pipeline, and all that the rest of the library needs to know of it."""
+
+    name: str
+    """As model records and people call it."""
+    pipeline: str
+    """The pipeline class as "module:attribute"; its own name stands in the index of saved models."""
+    options: str
+    """The frozen dataclass of its call's options as "module:attribute"; the module imports no torch."""
+    facts: str
+    """Function of a loaded pipeline as "module:attribute": plain values for `ldrestore info`."""
+    explainer: str | None = None
+    """Class as "module:attribute", see `ldrestore.explanations.explainer`; None for a track that explains nothing."""
+    explained_options: tuple[str, ...] = ()
+    """Options of the call that an explanation takes too."""
+    checks: str | None = None
+    """Function as "module:attribute" of (pipeline, options): the options as the call takes them, refused before a
+    picture is read; None where nothing hangs on the model."""
+    engines: tuple[str, ...] = ("local",)
+    """What computes its models: torch in this process ("local"), onnxruntime ("onnx")."""
+    has_adapters: bool = False
+    """Whether its pipeline has `from_base`: adapters alone, put upon a base."""
+
+
+Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord, TrackRecord)
 
 
 class Registry(Generic[Record]):

@@ -15,7 +15,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures"),
-    ("registry", "config", "weights", "bases", "backbones", "records", "images"),
+    ("registry", "config", "options", "weights", "bases", "backbones", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
@@ -23,10 +23,14 @@ LAYERS = (
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
     ("conversion", "onnx_export", "pipelines"),
-    ("restorers", "explanations"),
+    ("tracks",),
+    ("restorers",),
+    ("jobs",),
+    ("explanations",),
     ("evaluation",),
     ("training",),
     ("serving", "cli"),
+    ("__main__",),
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 

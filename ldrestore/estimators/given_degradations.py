@@ -1,10 +1,13 @@
-"""Degradations that a user names in place of a prediction: "rain=0.7,gaussian_noise=0.3"."""
+"""Degradations that a user names: in place of a prediction, "rain=0.7,gaussian_noise=0.3", or upon it."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.structures import DegradationEstimate
+
+Degradations = str | Mapping[str, float]
+"""As a user gives them: weights by name, or text such as "rain=0.7,gaussian_noise=0.3"."""
 
 SUM_TOLERANCE = 1e-3
 """By which given weights may miss 1."""
@@ -36,6 +39,32 @@ def given_estimate(degradations: str | Mapping[str, float], names: Sequence[str]
             'write for example "rain=0.7,gaussian_noise=0.3"'
         )
     return DegradationEstimate(tuple(names), tuple(weights.get(name, 0.0) / total for name in names))
+
+
+def given_strengths(degradations: str | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """How strongly single degradations are to be treated, for models that do not need all of them to sum to 1.
+
+    Args:
+        degradations: Strengths by name, each from 0, which leaves it alone, to 1; as text "low_light=0.5,jpeg=0", or
+            "low_light" alone, which is 1.
+        names: The degradations that the model knows.
+
+    Returns:
+        What was given; of names that are missing the model's own estimate counts.
+
+    Raises:
+        UnknownNameError: the model does not know one; the closest ones are named.
+        InputError: a strength is no number in [0, 1], or a name occurs twice.
+    """
+    strengths = _parse(degradations) if isinstance(degradations, str) else dict(degradations)
+    for name, strength in strengths.items():
+        if name not in names:
+            raise UnknownNameError("degradation", name, names)
+        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            raise InputError(
+                f"the strength of {name} must lie in [0, 1], got {strength}; 0 leaves it alone, 1 treats it in full"
+            )
+    return {name: float(strength) for name, strength in strengths.items()}
 
 
 def _parse(text: str) -> dict[str, float]:
