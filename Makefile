@@ -1,13 +1,34 @@
 # Two commands for everybody: `make restore` and `make test`. `make help` lists the others.
 
+# Which versions are installed: tested (exact ones, which `make lock` writes), oldest (the lower bounds of pyproject.toml,
+# on Python 3.11), or newest (whatever is there today). Each has its own environment, so that they never mix.
+VERSIONS ?= tested
+ifeq ($(VERSIONS),tested)
 VENV ?= .venv
+else
+VENV ?= .venv-$(VERSIONS)
+endif
+CONSTRAINTS_tested := requirements/tested.txt
+CONSTRAINTS_oldest := requirements/oldest.txt
+CONSTRAINTS := $(CONSTRAINTS_$(VERSIONS))
+ifeq ($(filter $(VERSIONS),tested oldest newest),)
+$(error VERSIONS is tested, oldest or newest, got $(VERSIONS))
+endif
+
+ifeq ($(VERSIONS),oldest)
+PYTHON ?= python3.11
+endif
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --strip-extras \
+	--custom-compile-command 'make lock' --extra dev pyproject.toml
 export IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help restore test test-slow check format clean
+.PHONY: help restore test test-slow test-gpu check format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -15,12 +36,14 @@ help:
 	@echo 'make restore IMAGE=photo.jpg  restore your own picture into restored/'
 	@echo 'make test                     run the fast and the end-to-end tests'
 	@echo 'make test-slow                run the slow tests, and on a machine with a GPU those that need one'
+	@echo 'make test-gpu                 run what needs a CUDA device, and write its results to gpu_results.json'
 	@echo 'make check                    check format, lint, layers and limits, then run the tests'
 	@echo 'make format                   format the code and sort its imports'
+	@echo 'make lock                     write the tested and the oldest versions anew into requirements/'
 	@echo 'make clean                    remove builds and caches; .venv/ and restored/ stay'
 	@echo
 	@echo 'Each installs what it needs into .venv first. PYTHON=python3.12 names the interpreter (3.11 or newer),'
-	@echo 'VENV=folder another environment.'
+	@echo 'VENV=folder another environment, VERSIONS=oldest or newest other versions than the tested ones.'
 
 $(BIN)/activate:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -31,14 +54,14 @@ $(BIN)/activate:
 		echo 'Python could not make the environment; on Debian and Ubuntu install the package python3-venv.' >&2; exit 1; }
 
 # Stamps: .installed stands for the package alone, .installed-EXTRA for the package with that extra.
-$(VENV)/.installed: pyproject.toml | $(BIN)/activate
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/activate
 	@echo 'Installing ldrestore and PyTorch into $(VENV): some minutes and, with GPU support, some gigabytes, once'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(PIP_INSTALL) --editable .
 	@touch '$@'
 
-$(VENV)/.installed-%: pyproject.toml | $(BIN)/activate
+$(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/activate
 	@echo 'Installing ldrestore[$*] into $(VENV): some minutes and, with GPU support, some gigabytes, once'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(PIP_INSTALL) --editable '.[$*]'
 	@touch '$@'
 
 restore: $(VENV)/.installed
@@ -55,6 +78,9 @@ test: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m 'slow or gpu' --timeout 3600
 
+test-gpu: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m gpu --timeout 3600 --gpu-results gpu_results.json
+
 check: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
@@ -62,11 +88,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_limits.py
 	$(BIN)/python scripts/write_model_card.py --check
 	$(BIN)/python scripts/write_stable_card.py --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --strict-warnings
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix --select I .
 	$(BIN)/python -m ruff format .
+
+lock: | $(BIN)/activate
+	@$(PIP_INSTALL) uv
+	$(COMPILE) --constraint requirements/tested.in --output-file requirements/tested.txt
+	$(COMPILE) --resolution lowest-direct --output-file requirements/oldest.txt
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,9 @@ LDRestoreError
 │   ├── PixelRangeError              float pixels outside [0, 1] or not finite
 │   ├── ImageWriteError              the target cannot be written
 │   └── OutputExistsError            the target exists and overwriting was not asked for
+├── DatasetError                     a picture or pair of a data set cannot be used; names the file and the remedy
+├── LoaderError                      a process that loads pictures for training died
+├── OtherProcessError                another process of a run failed, and says why
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
@@ -143,6 +146,22 @@ class ImageWriteError(ImageFileError):
 
 class OutputExistsError(ImageFileError):
     """The target exists and overwriting was not asked for."""
+
+
+class MetadataLossWarning(UserWarning):
+    """Something that lies beside the pixels is left out: the same words for each picture, so that once is enough."""
+
+
+class DatasetError(LDRestoreError):
+    """A picture, or a pair of pictures, of a data set cannot be used; the message names the file and what to do."""
+
+
+class LoaderError(LDRestoreError):
+    """A process that loads pictures for training died; the message says of what, and what to do."""
+
+
+class OtherProcessError(LDRestoreError):
+    """Another process of a run on several failed; that one says why, and this one ends without a word of its own."""
 
 
 class WeightsError(LDRestoreError):

@@ -41,8 +41,9 @@ class RegressorRecord:
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
     takes_embedding: bool = False
     """Whether forward takes `embedding`, (B, *`embedding_shape`), what a sentence or a guide said; None for nothing."""
-    takes_degradations: bool = False
-    """Whether a user may say how strongly each of `config.degradations` is treated."""
+    takes_hints: bool = False
+    """Whether forward takes `hints`, (B, 2N), what a user says of each of `config.degradations`; the whole picture and
+    where the part lies in it as `whole` and `window`; and `light_only`."""
     aligns_to_embedding: bool = False
     """Whether forward takes `embedding` in training alone, as the aim of one of its own losses."""
     auxiliary_losses: tuple[str, ...] = ()

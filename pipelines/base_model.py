@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
+from ldrestore.adapters.injection import RELEASED_UNET_PREFIX
 from ldrestore.bases import find_base
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
@@ -281,15 +282,11 @@ def _of_single_file(path: Path, prediction_type: str | None, *, sizes: BaseSizes
         WeightsError: it is damaged, or of another kind.
         ConfigError: no prediction type is given.
     """
-    from diffusers.loaders.single_file_utils import (
-        LDM_UNET_KEY,
-        convert_ldm_unet_checkpoint,
-        convert_ldm_vae_checkpoint,
-    )
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 
     scheduler = _trained_schedule(prediction_type, source=path.name)
     weights = read_checkpoint(path)
-    _check_kind(weights, unet_prefix=LDM_UNET_KEY, source=path.name)
+    _check_kind(weights, unet_prefix=RELEASED_UNET_PREFIX, source=path.name)
     vae, unet = AutoencoderKL(**sizes.vae), UNet2DConditionModel(**sizes.unet)
     text_encoder = CLIPTextModel(CLIPTextConfig(**sizes.text_encoder))
     load_strictly(unet, convert_ldm_unet_checkpoint(dict(weights), unet.config), source=path.name)

@@ -17,8 +17,9 @@ from ldrestore.adapters.attachment import Attachment
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.blocks.visual_prompts import PreparedPrompts
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
+from ldrestore.images.depth import MAX_VALUES
 from ldrestore.images.padding import crop_to, pad_to_multiple
-from ldrestore.images.photo import MAX_VALUES, Photo
+from ldrestore.images.photo import Photo
 from ldrestore.pipelines.call_options import bytes_of
 from ldrestore.pipelines.finite_numbers import check_finite
 from ldrestore.pipelines.tile_restoration import make_plan

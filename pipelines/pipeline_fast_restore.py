@@ -248,7 +248,7 @@ class FastRestorePipeline(DiffusionPipeline):
         Raises:
             InputError: the network takes none, one is no number in [0, 1], or it does not know a name.
         """
-        if not record_of(self.regressor).takes_degradations:
+        if not record_of(self.regressor).takes_hints:
             name = type(self.regressor).__name__
             raise InputError(
                 f"this model, {name}, takes no --degradation; leave the degradations out, or name another --model"

@@ -12,6 +12,7 @@ from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
 from ldrestore.bases import find_base
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
+from ldrestore.foreign_internals import uncompiled
 from ldrestore.pipelines.saved_folder import NO_PART, check_target
 from ldrestore.pipelines.stable_exports import load_part
 from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready
@@ -209,7 +210,7 @@ def _public_name(name: str | None) -> str | None:
 
 def _identity(network: nn.Module) -> dict[str, Any]:
     """Hash and number format of all weights, and some of them."""
-    network = getattr(network, "_orig_mod", network)
+    network = uncompiled(network)
     return {
         "sha256": cached_hash(network),
         "dtype": str(network.dtype).removeprefix("torch."),
@@ -227,7 +228,7 @@ def _is_same(network: nn.Module, identity: Mapping[str, Any]) -> bool:
 
 def _some_weights(network: nn.Module) -> list[float]:
     """Values from all over a network, always the same ones."""
-    network = getattr(network, "_orig_mod", network)
+    network = uncompiled(network)
     matrices = [tensor for _, tensor in sorted(network.state_dict().items()) if tensor.ndim > 1]
     values: list[float] = []
     for index in range(min(NUM_TENSORS, len(matrices))):

@@ -137,4 +137,4 @@ def make_ready(parts: Mapping[str, Any], *, name: str) -> None:
         if hasattr(part, "register_to_config"):
             part.register_to_config(_name_or_path=name)
         else:
-            part.config._name_or_path = part.name_or_path = name
+            part.config.name_or_path = part.name_or_path = name

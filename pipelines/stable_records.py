@@ -9,6 +9,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
+from ldrestore.foreign_internals import uncompiled
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.stable_drawing import StableOptions
 from ldrestore.pipelines.weight_hashes import cached_hash
@@ -24,13 +25,13 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
     """Class, name, weights, scheduler, view and the autoencoder's own tiles in pixels, as plain values."""
     parts = pipeline.components
     networks = {name: part for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
-    hashes = {name: cached_hash(getattr(part, "_orig_mod", part)) for name, part in networks.items()}
+    hashes = {name: cached_hash(uncompiled(part)) for name, part in networks.items()}
     scheduler = parts["scheduler"]
     settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
     return {
         "pipeline": type(pipeline).__name__,
         "name": pipeline.config.get("_name_or_path"),
-        "architecture": type(getattr(parts["unet"], "_orig_mod", parts["unet"])).__name__,
+        "architecture": type(uncompiled(parts["unet"])).__name__,
         "weights_sha256": sha256(json.dumps(hashes).encode()).hexdigest(),
         "parts_sha256": hashes,
         "scheduler": type(scheduler).__name__,

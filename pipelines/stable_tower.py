@@ -58,4 +58,4 @@ def name_tower(model: "CLIPVisionModelWithProjection", name: str) -> None:
         model: The tower.
         name: A Hub repository, the name of a folder, or `UNNAMED`.
     """
-    model.config._name_or_path = model.name_or_path = name
+    model.config.name_or_path = model.name_or_path = name

@@ -5,6 +5,7 @@ from typing import Any
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.dispatching_attention import dispatch_attention, restore_attention
+from ldrestore.foreign_internals import uncompiled
 
 ATTENDING_PARTS = ("unet", "cm_adapter", "ir_adapter", "drm")
 """Parts with attention that goes through diffusers' dispatcher."""
@@ -28,7 +29,7 @@ class UNetConnection:
         Args:
             parts: Of the pipeline, by name; any may be compiled.
         """
-        unet, injection = (getattr(parts[name], "_orig_mod", parts[name]) for name in ("unet", "injection"))
+        unet, injection = (uncompiled(parts[name]) for name in ("unet", "injection"))
         attached = self.attachment
         if attached is not None and (attached.unet is not unet or attached.injection is not injection):
             self.disconnect()

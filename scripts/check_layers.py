@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
-    ("errors", "structures"),
+    ("errors", "structures", "foreign_internals"),
     ("registry", "config", "options", "weights", "bases", "backbones", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),

@@ -10,6 +10,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.foreign_deprecations", "tests.gpu_results"]
+
 hypothesis.settings.register_profile("ldrestore", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("ldrestore")
 

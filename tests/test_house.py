@@ -27,6 +27,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 NETWORK_CLASSES = {
     "ldrestore.regressors.datprl_ir:DATPRLIR",
+    "ldrestore.regressors.grid_nafnet:GridNAFNet",
     "ldrestore.regressors.instructir:InstructIR",
     "ldrestore.regressors.mmfe_ir:MMFEIR",
     "ldrestore.regressors.moce_ir:MoCEIR",

@@ -78,6 +78,10 @@ class EmbeddedDataset(Dataset[dict[str, Any]]):
         """Number of pictures."""
         return len(self.dataset)
 
+    def source_path(self, index: int) -> Path:
+        """The file that an item is cut from."""
+        return self.dataset.source_path(index)
+
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One item; see the class."""
         embedding = self.source.of_file(self.dataset.source_path(index_of(key)))

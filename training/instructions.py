@@ -201,6 +201,10 @@ class InstructedDataset(Dataset[dict[str, Any]]):
         """Number of pictures."""
         return len(self.dataset)
 
+    def source_path(self, index: int) -> Path:
+        """The file that an item is cut from."""
+        return self.dataset.source_path(index)
+
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One item; see the class."""
         item = self.dataset[key]

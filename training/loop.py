@@ -7,7 +7,6 @@ metrics, checkpoints, stopping and resuming. A resumed run on the CPU equals one
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ldrestore.errors import ConfigError, MissingExtraError
+from ldrestore.training.agreement import agreed
 from ldrestore.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ldrestore.training.clipping import Norms, clip_gradients, require_whole_gradients
 from ldrestore.training.config import StageConfig, TrainingConfig, num_steps, stage_at
 from ldrestore.training.ema import Ema
 from ldrestore.training.frozen_rows import parameter_groups
 from ldrestore.training.journal import Journal, Stopwatch
-from ldrestore.training.loading import Batch, create_loader, to_device
+from ldrestore.training.loading import Batch, Batches, create_loader, to_device
 from ldrestore.training.provenance import write_provenance
 from ldrestore.training.schedule import learning_rate_at
 from ldrestore.training.stopping import StopRequest
@@ -120,6 +120,9 @@ def train(
 
     Raises:
         ConfigError: config and checkpoint, or config and launcher, do not fit.
+        DatasetError: a picture cannot be loaded.
+        LoaderError: a process that loads pictures died.
+        OtherProcessError: another process of the run failed.
         LDRestoreError: training diverged.
         MissingExtraError: the tracker is not installed.
     """
@@ -218,18 +221,37 @@ def train_stage(run: TrainingRun) -> None:
     state = run.state
     stage, stage_end = stage_at(state.step, run.config.stages)
     logger.info("steps %d to %d: %s", state.step, stage_end, stage)
-    dataset = run.task.dataset(stage)
-    batches = iter(create_loader(dataset, config=run.config, accelerator=run.accelerator, step=state.step))
-    while state.step < stage_end and not run.is_stopping:
-        learning_rate = learning_rate_at(state.step, num_steps=run.num_steps, config=run.config.optimizer)
-        with run.watch:
-            norms = optimizer_step(run, batches, learning_rate=learning_rate)
-        run.is_stopping = run.stop.agreed(run.accelerator)
-        finish_step(run, learning_rate=learning_rate, norms=norms)
+    with agreed():
+        dataset = run.task.dataset(stage)
+        loader = create_loader(dataset, config=run.config, accelerator=run.accelerator, step=state.step)
+    with Batches(loader) as batches:
+        while state.step < stage_end and not run.is_stopping:
+            learning_rate = learning_rate_at(state.step, num_steps=run.num_steps, config=run.config.optimizer)
+            with run.watch:
+                norms = optimizer_step(run, load_step(run, batches), learning_rate=learning_rate)
+            run.is_stopping = run.stop.agreed(run.accelerator)
+            finish_step(run, learning_rate=learning_rate, norms=norms)
 
 
-def optimizer_step(run: TrainingRun, batches: Iterator[Batch], *, learning_rate: float) -> Norms:
+def load_step(run: TrainingRun, batches: Batches) -> list[Batch]:
+    """The batches of one optimizer step, on the CPU, once every process has its own.
+
+    Raises:
+        DatasetError: a picture cannot be loaded; in the first process that met one.
+        LoaderError: a loading process died.
+        OtherProcessError: in the other processes.
+    """
+    with agreed():
+        return [batches.next() for _ in range(run.config.run.gradient_accumulation_steps)]
+
+
+def optimizer_step(run: TrainingRun, batches: list[Batch], *, learning_rate: float) -> Norms:
     """Forward and backward passes of one optimizer step, the step, and the averaged weights.
+
+    Args:
+        run: The run.
+        batches: One for each pass, on the CPU.
+        learning_rate: Of this step.
 
     Returns:
         Of the gradients.
@@ -237,8 +259,8 @@ def optimizer_step(run: TrainingRun, batches: Iterator[Batch], *, learning_rate:
     accelerator, state, norms = run.accelerator, run.state, Norms()
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
-    for _ in range(run.config.run.gradient_accumulation_steps):
-        batch = to_device(next(batches), device=accelerator.device, channels_last=run.config.run.channels_last)
+    for loaded in batches:
+        batch = to_device(loaded, device=accelerator.device, channels_last=run.config.run.channels_last)
         with accelerator.accumulate(state.model):
             loss, parts = run.task.loss(state.model, batch)
             accelerator.backward(loss)
@@ -265,7 +287,8 @@ def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
     if step % settings.validate_every == 0 or run.is_finished:
         validate(run)
     if step % settings.checkpoint_every == 0 or run.is_finished or run.is_stopping:
-        run.state.window.mean(run.accelerator, step=step)  # raises rather than save weights that diverged
+        with agreed():
+            run.state.window.mean(run.accelerator, step=step)  # raises rather than save weights that diverged
         export_weights(run)
         folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
         logger.info("step %d: wrote %s", step, folder)
@@ -274,7 +297,8 @@ def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
 def log_metrics(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None:
     """Write one line of metrics and start the next window."""
     step = run.state.step
-    means = run.state.window.mean(run.accelerator, step=step)
+    with agreed():
+        means = run.state.window.mean(run.accelerator, step=step)
     run.state.window.clear()
     rate = run.watch.steps_per_second() * samples_per_step(run)
     values = {

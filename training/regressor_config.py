@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ldrestore.datasets.domains import MultiDomainDataConfig
+from ldrestore.datasets.hinted import HintedDataConfig
 from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.datasets.synthetic import SyntheticDataConfig
 from ldrestore.degradations.catalog import DEGRADATIONS
@@ -42,6 +43,9 @@ class RegressorLossConfig:
     """Factor of the mean squared difference; under "relative" that of its logarithm, the PSNR loss of NAFNet."""
     estimate_weight: float = 0.0
     """Factor of the cross-entropy of the degradation estimate, for networks that give one."""
+    relit_weight: float = 0.0
+    """Factor of the mean squared difference of the picture with its light changed alone, reduced like the others, for
+    networks that take hints. Where it is the only loss, only the light is computed."""
     auxiliary: Mapping[str, float] = field(default_factory=dict)
     """Factors of the network's own losses by name, see `RegressorRecord.auxiliary_losses`; those that are not named, or
     null, are off."""
@@ -52,7 +56,12 @@ class RegressorLossConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        weights = {"l1": self.l1_weight, "fourier": self.fourier_weight, "squared": self.squared_weight}
+        weights = {
+            "l1": self.l1_weight,
+            "fourier": self.fourier_weight,
+            "squared": self.squared_weight,
+            "relit": self.relit_weight,
+        }
         if min(*weights.values(), self.estimate_weight) < 0 or sum(weights.values()) == 0:
             raise ConfigError(
                 "loss: weights must not be negative, and one of the pictures' positive, "
@@ -79,8 +88,9 @@ class RegressorTrainingConfig:
     """Where and how the run happens."""
     network: NetworkConfig
     """Which network is trained."""
-    data: SyntheticDataConfig | MultiDomainDataConfig | PairedDataConfig
-    """Training pictures: clean folders with a mixture of degradations, several domains of such, or folders of pairs."""
+    data: SyntheticDataConfig | HintedDataConfig | MultiDomainDataConfig | PairedDataConfig
+    """Training pictures: clean folders with a mixture of degradations, such with hints, several domains of such, or
+    folders of pairs."""
     stages: tuple[StageConfig, ...]
     """Stages of progressive patches."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -108,6 +118,7 @@ class RegressorTrainingConfig:
             )
         if self.loss.estimate_weight > 0:
             self._check_estimate()
+        self._check_hints()
         self._check_conditions()
 
     def _check_estimate(self) -> None:
@@ -125,6 +136,21 @@ class RegressorTrainingConfig:
             )
         for name in self.network.options.get("degradations", ()):
             DEGRADATIONS.get(name)
+
+    def _check_hints(self) -> None:
+        """Refuse hints for a network that takes none, and the other way round.
+
+        Raises:
+            ConfigError: the two do not go together.
+        """
+        takes_hints = REGRESSORS.get(self.network.name).takes_hints
+        if takes_hints != isinstance(self.data, HintedDataConfig):
+            raise ConfigError(
+                f"{self.network.name} takes {'' if takes_hints else 'no '}hints: "
+                f"{'give data.pictures and data.hints' if takes_hints else 'give data without hints'}"
+            )
+        if self.loss.relit_weight > 0 and not takes_hints:
+            raise ConfigError(f"loss.relit_weight: {self.network.name} does not change light alone; set it to 0")
 
     def _check_conditions(self) -> None:
         """Refuse losses, instructions and embeddings that the network does not know.

@@ -64,6 +64,8 @@ class RegressorTask:
             "instruction", and the network's own losses by their names.
         """
         weights = self.config.loss
+        if REGRESSORS.get(self.config.network.name).takes_hints:
+            return self._hinted_loss(model, batch)
         restored, others = self._forward(model, batch)  # (B, 3, P, P)
         parts = {"l1": l1_loss(restored, batch["gt"])}  # (B,) each
         total = weights.l1_weight * parts["l1"]
@@ -94,6 +96,29 @@ class RegressorTask:
             return model(lq, **told), {}
         restored, losses = model(lq, return_auxiliary=True, **told)
         return restored, {name: (weight, losses[name]) for name, weight in weights.auxiliary.items()}
+
+    def _hinted_loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a network that takes hints: of the result, of its light alone, and of the estimate."""
+        weights, columns = self.config.loss, self._columns()
+        named, strengths = batch["hints"].chunk(2, dim=1)
+        hints = torch.cat([named[:, columns], strengths[:, columns]], dim=1)  # (B, 2N)
+        where = {"hints": hints, "whole": batch["whole"], "window": batch["window"]}
+        if weights.l1_weight + weights.fourier_weight + weights.squared_weight == 0:
+            relit = squared_loss(model(batch["lq"], light_only=True, **where), batch["gt"])
+            return weights.relit_weight * relative(relit, weights.relative_floor**2), {"relit": relit.mean()}
+        restored, logits, relit = model(batch["lq"], return_light=True, **where)
+        labels = batch["degradations"][:, columns]
+        labels = torch.cat([labels, 1 - labels.amax(dim=1, keepdim=True)], dim=1)  # (B, N + 1), the last one: clean
+        parts = {
+            "l1": l1_loss(restored, batch["gt"]),
+            "squared": squared_loss(restored, batch["gt"]),
+            "relit": squared_loss(relit, batch["gt"]),
+            "estimate": estimate_loss(logits, labels),
+        }
+        reduced = self._reduce(weights.l1_weight * parts["l1"], parts["squared"])
+        reduced = reduced + weights.relit_weight * relative(parts["relit"], weights.relative_floor**2)
+        reduced = reduced + weights.estimate_weight * parts["estimate"].mean()
+        return reduced, {name: part.mean() for name, part in parts.items()}
 
     def _columns(self) -> list[int]:
         """Where the names of the network's estimate stand among all degradations."""

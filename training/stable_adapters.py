@@ -62,12 +62,13 @@ class StableAdapters(nn.Module):
 
     def part(self, name: str) -> Any:
         """A part, or None where it is missing."""
-        return self._modules.get(name)
+        return dict(self.named_children()).get(name)
 
     @property
     def parts(self) -> dict[str, Any]:
         """The parts that are there, by name."""
-        return {name: self._modules[name] for name in PART_CLASSES if name in self._modules}
+        children = dict(self.named_children())
+        return {name: children[name] for name in PART_CLASSES if name in children}
 
     def forward(self, noised: Tensor, timesteps: Tensor, steering: Steering) -> Tensor:
         """What the base predicts under the prompts, Eq. 2 to 5.

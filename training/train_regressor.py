@@ -137,6 +137,9 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
     if body is not None and weights.keys() == body.state_dict().keys():
         logger.info("%s holds the body alone; all else starts from random weights", found)
         network = body
+    if hasattr(network, "adopt"):
+        network.adopt(weights)
+        return
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -5,12 +5,13 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
+from ldrestore.datasets.hinted import HintedDataConfig, HintedDataset
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
 from ldrestore.degradations.recipes import parse_recipe
 
-PairDataConfig = SyntheticDataConfig | MultiDomainDataConfig | PairedDataConfig
-"""Clean folders with a mixture of degradations, several domains of such, or folders of pairs."""
+PairDataConfig = SyntheticDataConfig | HintedDataConfig | MultiDomainDataConfig | PairedDataConfig
+"""Clean folders with a mixture of degradations, such with hints, several domains of such, or folders of pairs."""
 
 
 def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> Dataset[Any]:
@@ -29,6 +30,8 @@ def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> Datas
         return PairedDataset(data, patch_size=patch_size, seed=seed)
     if isinstance(data, MultiDomainDataConfig):
         return MultiDomainDataset(data, patch_size=patch_size, seed=seed)
+    if isinstance(data, HintedDataConfig):
+        return HintedDataset(data, patch_size=patch_size, seed=seed)
     return SyntheticDataset(data, patch_size=patch_size, seed=seed)
 
 
@@ -42,5 +45,7 @@ def trained_names(data: PairDataConfig) -> set[str]:
         return set().union(*(trained_names(domain.data) for domain in data.domains))
     if isinstance(data, PairedDataConfig):
         return set(data.degradations)
+    if isinstance(data, HintedDataConfig):
+        return trained_names(data.pictures)
     names = {step.name for share in data.mixture for step in parse_recipe(share.recipe).steps}
     return names | set(data.random_mixture.names if data.random_mixture is not None else ())

@@ -73,6 +73,7 @@ def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
 
     Raises:
         ConfigError: a folder is missing or empty, or a picture has no partner.
+        DatasetError: a picture cannot be read or degraded, or a pair differs in size; names the file.
         InputError: a recipe cannot be parsed.
     """
     if config is None:

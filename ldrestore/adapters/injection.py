@@ -22,6 +22,9 @@ InjectionKind = Literal["residual", "released"]
 HIDDEN_CHANNELS = 128
 """Default of the channels between the features and gamma and beta, as released."""
 
+RELEASED_UNET_PREFIX = "model.diffusion_model."
+"""Before the keys of the U-Net in a file in the layout of the original Stable Diffusion."""
+
 NUM_MIDDLE_LAYERS = 2
 """Residual blocks in the middle of every U-Net of this family."""
 
@@ -217,17 +220,17 @@ def split_released_unet(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     and every residual block's injection inside it ("input_blocks.1.0.spade.mlp_gamma.weight").
 
     Args:
-        weights: Key to tensor, without "model.diffusion_model." before the keys.
+        weights: Key to tensor, without `RELEASED_UNET_PREFIX` before the keys.
 
     Returns:
         Weights of `UNet2DConditionModel`, and of `InjectionLayers`.
     """
-    from diffusers.loaders.single_file_utils import LDM_UNET_KEY, convert_ldm_unet_checkpoint
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     num_inputs = count_modules(weights, "input_blocks.")
     num_levels = 1 + sum(f"input_blocks.{place}.0.op.weight" in weights for place in range(num_inputs))
     layers_per_block = num_inputs // num_levels - 1
-    base = {f"{LDM_UNET_KEY}{key}": value for key, value in weights.items() if ".spade." not in key}
+    base = {f"{RELEASED_UNET_PREFIX}{key}": value for key, value in weights.items() if ".spade." not in key}
     unet = convert_ldm_unet_checkpoint(base, {"layers_per_block": layers_per_block})
     injection = {
         _key_of_layer(key, per_block=layers_per_block + 1): value for key, value in weights.items() if ".spade." in key

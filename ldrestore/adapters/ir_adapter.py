@@ -4,13 +4,13 @@ Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, Generalizabi
 Restoration", Sec. 3.2; sizes as released (https://github.com/hhb072/MPerceiver-Code).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +22,26 @@ from ldrestore.blocks.visual_prompts import PreparedPrompts, PromptCrossAttentio
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights import count_modules
+
+LONGEST_PERIOD = 10_000
+"""Of the waves that stand for a timestep, divided by 2 pi, in timesteps; approached, not reached."""
+
+
+def timestep_waves(timesteps: Tensor, num_waves: int) -> Tensor:
+    """Cosines and sines of timesteps at geometric frequencies, Sec. 3.5 of Vaswani et al. 2017 (arXiv:1706.03762).
+
+    Args:
+        timesteps: (B,), 0 to 999.
+        num_waves: C, even: one half cosines, the other sines.
+
+    Returns:
+        (B, C), float32, the cosines first.
+    """
+    num_frequencies = num_waves // 2
+    steps = torch.arange(num_frequencies, dtype=torch.float32, device=timesteps.device)
+    frequencies = torch.exp(-math.log(LONGEST_PERIOD) * steps / num_frequencies)  # (C / 2,)
+    phases = timesteps.float()[:, None] * frequencies  # (B, C / 2)
+    return torch.cat([phases.cos(), phases.sin()], dim=1)
 
 
 class PositionwiseProjection(nn.Conv1d):
@@ -244,8 +264,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
 
     def embed_time(self, timesteps: Tensor) -> Tensor:
         """(B,) to (B, temb_dim): sines and cosines of the timesteps, the cosines first, through two layers."""
-        num_waves = self.config["channels"][0]
-        waves = get_timestep_embedding(timesteps, num_waves, flip_sin_to_cos=True, downscale_freq_shift=0)
+        waves = timestep_waves(timesteps, self.config["channels"][0])
         return self.time_embed(waves.to(self.time_embed[0].weight.dtype))
 
     def _scales(self, hidden_states: Tensor, temb: Tensor) -> list[Tensor]:

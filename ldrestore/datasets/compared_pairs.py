@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
-from ldrestore.datasets.pictures import read_rgb
+from ldrestore.datasets.pictures import fault_of_picture, read_rgb
 from ldrestore.datasets.seeds import pair_generator
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
 
@@ -74,12 +74,18 @@ def synthetic_pairs(
 
     Raises:
         InputError: the recipe cannot be parsed.
-        ImageFileError: a file cannot be read.
+        DatasetError: a picture cannot be read or degraded; names it.
     """
+    if recipe != CLEAN:
+        parse_recipe(recipe)
     for path in paths:
-        whole = read_rgb(path)
-        gt = whole if crop is None else centre_of(whole, crop)
-        yield Pair(path.name, degraded(gt, recipe, path.name, severity=severity, seed=seed), gt)
+        try:
+            whole = read_rgb(path)
+            gt = whole if crop is None else centre_of(whole, crop)
+            lq = degraded(gt, recipe, path.name, severity=severity, seed=seed)
+        except Exception as error:  # whatever a decoder or a degradation raises: the file must be named
+            raise fault_of_picture(path, error) from error
+        yield Pair(path.name, lq, gt)
 
 
 def file_pairs(config: PairedDataConfig, *, crop: int | None = None, limit: int | None = None) -> Iterator[Pair]:
@@ -92,11 +98,14 @@ def file_pairs(config: PairedDataConfig, *, crop: int | None = None, limit: int 
 
     Raises:
         ConfigError: a folder is missing or empty, or a picture has no partner.
-        ShapeError: the two pictures of a pair differ in size.
+        DatasetError: a picture cannot be read, or the two of a pair differ in size; names them.
     """
     dataset = PairedDataset(config, patch_size=None, seed=0)
     for index in range(len(dataset))[:limit]:
-        item = dataset[(0, index)]
+        try:
+            item = dataset[(0, index)]
+        except Exception as error:
+            raise fault_of_picture(dataset.source_path(index), error) from error
         lq, gt = (np.rint(item[key].numpy().transpose(1, 2, 0) * 255).astype(np.uint8) for key in ("lq", "gt"))
         side = max(gt.shape) if crop is None else crop
         yield Pair(item["name"], centre_of(lq, side), centre_of(gt, side))

@@ -10,8 +10,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
+    check_pictures,
     index_of,
     list_pictures,
+    picture_size,
     random_window,
     read_rgb,
     to_tensor,
@@ -20,7 +22,7 @@ from ldrestore.datasets.pictures import (
 from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.degradations.recipes import list_degradations
-from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.errors import ConfigError, DatasetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class PairedDataset(Dataset[dict[str, Any]]):
 
         Raises:
             ConfigError: a folder is missing or empty, a clean picture's key occurs twice, or a picture has no partner.
+            DatasetError: by its header a file is no picture, or a pair differs in size.
         """
         self.patch_size, self.seed = patch_size, seed
         lq_paths = _by_stem(config.lq_folder)
@@ -79,6 +82,7 @@ class PairedDataset(Dataset[dict[str, Any]]):
             partners = _equal_groups(config, lq_paths, re.compile(config.key_pattern))
         self.stems = sorted(lq_paths)
         self._pairs = [(lq_paths[stem], partners[stem]) for stem in self.stems]
+        check_pairs(self._pairs)
         labels = [float(name in config.degradations) for name in list_degradations()]
         self._degradations = torch.tensor(labels)
 
@@ -94,13 +98,15 @@ class PairedDataset(Dataset[dict[str, Any]]):
         """One pair; see the class.
 
         Raises:
-            ShapeError: the two pictures differ in size, or are smaller than a patch.
+            DatasetError: the two pictures differ in size.
+            ImageFileError: one of them cannot be read.
+            ShapeError: they are smaller than a patch.
         """
         index = index_of(key)
         lq_path, gt_path = self._pairs[index]
         lq, gt = read_rgb(lq_path), read_rgb(gt_path)
         if lq.shape != gt.shape:
-            raise ShapeError(f"{lq_path} is {lq.shape[1]}x{lq.shape[0]}, {gt_path} {gt.shape[1]}x{gt.shape[0]}")
+            raise _unequal(lq_path, gt_path, lq.shape[1::-1], gt.shape[1::-1])
         if self.patch_size is not None:
             lq, gt = self._cropped(lq, gt, item_generator(self.seed, key))
         return {
@@ -116,6 +122,33 @@ class PairedDataset(Dataset[dict[str, Any]]):
         rows, columns = random_window(*gt.shape[:2], side=self.patch_size, generator=generator)
         turn = int(generator.integers(8))
         return turned(lq[rows, columns], turn), turned(gt[rows, columns], turn)
+
+
+def check_pairs(pairs: list[tuple[Path, Path]]) -> None:
+    """Compare the sizes of pictures that belong together, by their headers.
+
+    Args:
+        pairs: Degraded and clean file.
+
+    Raises:
+        DatasetError: a file is no picture, or a pair differs in size; names the first one and what to do.
+    """
+    check_pictures(path for pair in pairs for path in pair)
+    for lq_path, gt_path in pairs:
+        if picture_size(lq_path) != picture_size(gt_path):
+            # A header may leave the orientation to what follows the pixels; these have the last word.
+            lq, gt = read_rgb(lq_path), read_rgb(gt_path)
+            if lq.shape != gt.shape:
+                raise _unequal(lq_path, gt_path, lq.shape[1::-1], gt.shape[1::-1])
+
+
+def _unequal(lq_path: Path, gt_path: Path, lq_size: tuple[int, ...], gt_size: tuple[int, ...]) -> DatasetError:
+    """The error of a pair whose sizes, (width, height), differ."""
+    (lq_width, lq_height), (gt_width, gt_height) = lq_size, gt_size
+    return DatasetError(
+        f"{lq_path} is {lq_width}x{lq_height}, {gt_path} {gt_width}x{gt_height}; the pictures of a pair must have "
+        "one size: cut both alike, or take them out of their folders"
+    )
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -1,6 +1,8 @@
 """What all data sets share: finding pictures, reading them as RGB, cropping and turning them."""
 
+import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -9,25 +11,120 @@ import torch
 from torch import Tensor
 
 from ldrestore.datasets.seeds import Key
-from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.errors import (
+    ConfigError,
+    DatasetError,
+    EmbeddingCacheError,
+    ImageFileError,
+    MissingExtraError,
+    ShapeError,
+)
 from ldrestore.images.files import is_image_path, read_photo
+from ldrestore.images.headers import read_size
 
 
 def list_pictures(folders: Iterable[Path]) -> list[Path]:
     """All picture files below the folders, sorted by their path within each folder.
 
+    Hidden files and folders, whose names begin with a dot, are left out, as are links to folders.
+
     Raises:
         ConfigError: a folder is missing, or holds no picture.
+        DatasetError: a folder cannot be looked into.
     """
     paths = []
     for folder in folders:
         if not folder.is_dir():
             raise ConfigError(f"no folder of pictures at {folder}")
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_path(path))
+        found = sorted(_pictures_below(folder))
         if not found:
             raise ConfigError(f"no pictures below {folder}; give a folder that holds some")
         paths.extend(found)
     return paths
+
+
+def check_pictures(paths: Iterable[Path]) -> None:
+    """Look at the headers of files, so that what is no picture is found before the first step and not in the last.
+
+    Raises:
+        DatasetError: files are no pictures, empty, or cannot be opened; names the first one with what to do, and how
+            many more there are.
+    """
+    faults = []
+    for path in paths:
+        try:
+            picture_size(path)
+        except (ImageFileError, MissingExtraError) as error:
+            faults.append(fault_of_picture(path, error))
+    if faults:
+        more = f" ({len(faults) - 1} more are like it)" if len(faults) > 1 else ""
+        raise DatasetError(f"{faults[0]}{more}")
+
+
+def fault_of_picture(path: Path | str, error: Exception) -> DatasetError:
+    """What to tell of a picture that could not be read, cut or degraded, in one line.
+
+    Args:
+        path: The file, or what stands for it.
+        error: What was raised.
+    """
+    if isinstance(error, DatasetError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ImageFileError):
+        return DatasetError(f"{reason}, or take it out of the folder")
+    if isinstance(error, EmbeddingCacheError):
+        return DatasetError(reason)
+    if isinstance(error, MissingExtraError):
+        return DatasetError(f"{path}: {reason}")
+    return DatasetError(
+        f"{path}: cannot be made into a training pair ({type(error).__name__}: {reason}); "
+        "take it out of the folder, or change what the config does to it"
+    )
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, upright, by its header; remembered for as long as the file is not written to.
+
+    Raises:
+        ImageFileError: the file is no picture, or its header is damaged.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return read_size(path)  # says what is wrong
+    return _remembered_size(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=2**20)
+def _remembered_size(path: Path, num_bytes: int, time: int, inode: int) -> tuple[int, int]:
+    """The size of one state of a file."""
+    return read_size(path)
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    """Pictures in a folder and its sub-folders, in no order.
+
+    Raises:
+        DatasetError: a folder cannot be looked into.
+    """
+    paths = []
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        candidates = (Path(place) / name for name in names if not name.startswith(".") and is_image_path(name))
+        paths.extend(path for path in candidates if path.is_file())
+    return paths
+
+
+def _refuse(error: OSError) -> None:
+    """End the search where a folder cannot be looked into.
+
+    Raises:
+        DatasetError: always.
+    """
+    raise DatasetError(
+        f"{error.filename}: the folder cannot be read ({error.strerror}); check its permissions"
+    ) from error
 
 
 def read_rgb(path: Path) -> np.ndarray:

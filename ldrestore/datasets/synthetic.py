@@ -1,8 +1,10 @@
 """Pairs made from clean pictures: gt is a random crop, lq that crop degraded by a random recipe, with its names."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldrestore.datasets.pictures import (
+    check_pictures,
     enlarged_to_fit,
     index_of,
     list_pictures,
@@ -149,6 +152,21 @@ class SyntheticDataConfig:
             raise ConfigError(f"max_pictures must be at least 1, got {self.max_pictures}; write null for all")
 
 
+class DrawnPair(NamedTuple):
+    """A clean picture and what is to be done to it."""
+
+    clean: np.ndarray
+    """(S, S, 3) float32 in [0, 1]; S is the side asked for, divided by `scale`."""
+    recipe: Recipe | None
+    """None for nothing."""
+    severity: float
+    """For the steps that do not set their own."""
+    scale: float
+    """Factor by which both sides are resized before the file is written."""
+    generator: np.random.Generator
+    """The random numbers of the damage."""
+
+
 class SyntheticDataset(Dataset[dict[str, Any]]):
     """Degraded and clean crops; each item is a pure function of (seed, epoch, index).
 
@@ -170,11 +188,13 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
         Raises:
             ConfigError: a folder is missing or empty.
+            DatasetError: by its header a file is no picture.
             InputError: a recipe cannot be parsed.
         """
         self.config, self.patch_size, self.seed = config, patch_size, seed
         self.tells_severities = tells_severities
         self.paths = spread(list_pictures(config.folders), config.max_pictures)
+        check_pictures(self.paths)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
         random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
         weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
@@ -191,31 +211,31 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One pair; see the class."""
-        generator = item_generator(self.seed, key)
-        index = index_of(key)
-        scale = self._resample_scale(generator)
-        side = self.patch_size + 2 * MARGIN
-        clean = self._clean_crop(index, side=round(side / scale), generator=generator)  # (S, S, 3) uint8
-        gt = clean.astype(np.float32) / 255.0
-        recipe, severity = self._draw_recipe(generator)
-        steps = recipe.steps if recipe is not None else ()
-        is_file = [step_record(step.name).order >= FILE for step in steps]
-        num_before = is_file.index(True) if any(is_file) else len(steps)
-        lq = _applied(gt, steps[:num_before], severity=severity, generator=generator)
-        if scale != 1:
-            lq, gt = (cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in (lq, gt))
-        lq = _applied(lq, steps[num_before:], severity=severity, generator=generator)
-        lq = np.rint(lq * 255.0) / 255.0
+        drawn = self.draw(key)
+        lq, gt = degraded_pair(drawn, side=self.side)
         inner = slice(MARGIN, -MARGIN)
         item = {
             "lq": to_tensor(lq[inner, inner]),
             "gt": to_tensor(gt[inner, inner]),
-            "degradations": torch.from_numpy(labels_of(recipe, severity=severity)),
-            "name": self.paths[index].name,
+            "degradations": torch.from_numpy(labels_of(drawn.recipe, severity=drawn.severity)),
+            "name": self.paths[index_of(key)].name,
         }
         if self.tells_severities:
-            item["severities"] = torch.from_numpy(severities_of(recipe, severity=severity))
+            item["severities"] = torch.from_numpy(severities_of(drawn.recipe, severity=drawn.severity))
         return item
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of what is degraded, the margins included."""
+        return self.patch_size + 2 * MARGIN
+
+    def draw(self, key: Key) -> DrawnPair:
+        """The clean picture of an item, and what is to be done to it."""
+        generator = item_generator(self.seed, key)
+        scale = self._resample_scale(generator)
+        clean = self._clean_crop(index_of(key), side=round(self.side / scale), generator=generator)  # (S, S, 3) uint8
+        recipe, severity = self._draw_recipe(generator)
+        return DrawnPair(clean.astype(np.float32) / 255.0, recipe, severity, scale, generator)
 
     def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float]:
         """What is done to one picture and how strongly; None for nothing."""
@@ -307,8 +327,41 @@ def severities_of(recipe: Recipe | None, *, severity: float) -> np.ndarray:
     return severities
 
 
-def _applied(
-    image: np.ndarray, steps: tuple[Step, ...], *, severity: float, generator: np.random.Generator
-) -> np.ndarray:
-    """A picture after some steps, or itself after none."""
-    return apply_recipe(image, Recipe(steps), severity=severity, generator=generator) if steps else image
+def degraded_pair(
+    drawn: DrawnPair, *, side: int, strengths: Mapping[str, float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Degrade a drawn picture, and make what a restorer shall give of it.
+
+    Args:
+        drawn: What `SyntheticDataset.draw` gave; its random numbers are used up.
+        side: Height and width of the result in pixels.
+        strengths: How far each degradation shall be taken away, by the name of the step, in [0, 1]: of 0 all stays in
+            gt, with the same random numbers; what is not named goes wholly.
+
+    Returns:
+        lq, rounded to 8 bits as a stored picture is, and gt: (side, side, 3) float32 in [0, 1] each.
+    """
+    strengths = strengths or {}
+    steps = drawn.recipe.steps if drawn.recipe is not None else ()
+    is_resized = drawn.scale == 1
+    lq = gt = drawn.clean
+    for step, child in zip(steps, drawn.generator.spawn(len(steps)), strict=True):
+        if not is_resized and step_record(step.name).order >= FILE:
+            lq, gt, is_resized = _resized(lq, side), _resized(gt, side), True
+        strength = strengths.get(step.name, 1.0)
+        left = gt if strength == 1 else _step_applied(gt, step, severity=drawn.severity, generator=deepcopy(child))
+        lq = _step_applied(lq, step, severity=drawn.severity, generator=child)
+        gt = left + (gt - left) * np.float32(strength)
+    if not is_resized:
+        lq, gt = _resized(lq, side), _resized(gt, side)
+    return np.rint(lq * 255.0) / 255.0, gt
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """A square picture at another size, each pixel the mean of those that it covers."""
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _step_applied(image: np.ndarray, step: Step, *, severity: float, generator: np.random.Generator) -> np.ndarray:
+    """A picture after one step."""
+    return apply_recipe(image, Recipe((step,)), severity=severity, generator=generator)

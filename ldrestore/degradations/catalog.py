@@ -40,6 +40,8 @@ TRAINING_FORMS: Registry[DegradationRecord] = Registry("training form")
 """Wider forms of the degradations above, for training alone: recipes may name them, `list_degradations()` does not."""
 
 _WIDE_ROWS = (
+    ("real_noise_wide", "noise", "real_noise", "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
+    ("low_light_wide", "light", "low_light", "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
     ("haze_wide", "haze", "haze", "Koschmieder 1924; Li et al. 2019, RESIDE, https://arxiv.org/abs/1712.04143"),
     ("rain_wide", "rain", "rain", "Yang et al. 2017, Rain100H, https://arxiv.org/abs/1609.07769"),
 )

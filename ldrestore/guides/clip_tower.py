@@ -87,7 +87,7 @@ class ClipTower(nn.Module):
         model = _load(folder, _tower_config(folder), dtype=dtype)
         align_weights(model)
         name = Path(name_or_path).resolve().name if Path(name_or_path).is_dir() else str(name_or_path)
-        model.config._name_or_path = model.name_or_path = name  # not the Hub's cache, which tells others nothing
+        model.config.name_or_path = model.name_or_path = name  # not the Hub's cache, which tells others nothing
         return cls(model)
 
     def prepare(self, lq: Tensor, *, view: TowerView = "native") -> Tensor:

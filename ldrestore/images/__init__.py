@@ -1,12 +1,25 @@
-"""A picture in and out: files, inputs, padding, colour fixes."""
+"""A picture in and out: files, inputs, padding, colour fixes.
 
-from ldrestore.images.color import adain_color_fix, wavelet_color_fix
+Importing this imports no torch; the names of `_LAZY`, which compute on tensors, are resolved on first use.
+"""
+
+from importlib import import_module
+from typing import Any
+
 from ldrestore.images.files import is_image_path, read_photo, write_photo
 from ldrestore.images.inputs import to_photo, to_photos
-from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.images.metadata import FileBlocks
 from ldrestore.images.photo import Photo
 
+_LAZY = {
+    "adain_color_fix": "ldrestore.images.color",
+    "crop_to": "ldrestore.images.padding",
+    "pad_to_multiple": "ldrestore.images.padding",
+    "wavelet_color_fix": "ldrestore.images.color",
+}
+
 __all__ = [
+    "FileBlocks",
     "Photo",
     "adain_color_fix",
     "crop_to",
@@ -18,3 +31,10 @@ __all__ = [
     "wavelet_color_fix",
     "write_photo",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function on tensors on first use."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,23 +1,25 @@
 """Pictures to files, atomically.
 
-| format | depth | alpha | ICC | EXIF | XMP |
-|---|---|---|---|---|---|
-| PNG | 8, 16; float becomes 16 | yes | yes | yes | yes |
-| TIFF | 8, 16, float | yes | yes | texts, camera, GPS; no maker's notes | yes |
-| JPEG, WebP | 8; deeper is rounded | WebP | yes | yes | yes |
-| BMP | 8; deeper is rounded | no | no | no | no |
+| format | depth | alpha | ICC | EXIF | XMP | beside these |
+|---|---|---|---|---|---|---|
+| PNG | 8, 16; float becomes 16 | yes | yes | yes | yes | resolution, texts, comments as text, chunks of colour |
+| TIFF | 8, 16, float | yes | yes | no maker's notes | yes | resolution, IPTC, GeoTIFF where the size stays |
+| JPEG | 8; deeper is rounded | no | yes | yes | yes | resolution, IPTC, comments |
+| WebP | 8; deeper is rounded | yes | yes | yes | yes | |
+| BMP | 8; deeper is rounded | no | no | no | no | resolution |
+
+What a format cannot hold is left out with a warning. Dimensions in EXIF and XMP are those of the written picture.
 """
 
 import contextlib
 import os
 import secrets
 import struct
-import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from PIL import PngImagePlugin
+from PIL import Image
 
 from ldrestore.errors import (
     ImageFileError,
@@ -27,19 +29,62 @@ from ldrestore.errors import (
     PixelRangeError,
     UnsupportedFormatError,
 )
-from ldrestore.images.formats import SUFFIX_FORMATS
-from ldrestore.images.photo import Photo
-from ldrestore.images.png import XMP_KEYWORD, write_deep_png
-from ldrestore.images.tiff import write_tiff
-
-FULL_CHROMA_QUALITY = 90
-"""JPEG quality from which colours keep their full resolution (4:4:4)."""
-MAX_JPEG_BLOCK = 65_504
-"""The largest EXIF or XMP block, in bytes, that one segment of a JPEG holds."""
+from ldrestore.images.carried import carried_metadata
+from ldrestore.images.depth import to_8_bit
+from ldrestore.images.formats import MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
+from ldrestore.images.jpeg_writing import write_jpeg
+from ldrestore.images.metadata import Metadata
+from ldrestore.images.png_writing import write_deep_png, write_png
+from ldrestore.images.tiff_writing import write_tiff
 
 
-def write_photo(
-    photo: Photo, path: str | Path, *, format: str | None = None, quality: int = 95, overwrite: bool = False
+def check_target(path: str | Path, *, height: int, width: int, has_alpha: bool, format: str | None = None) -> str:
+    """Refuse what a format cannot hold, before anything is computed.
+
+    Args:
+        path: Where a picture is to be written.
+        height: Its rows, enlarged if it will be.
+        width: Its columns.
+        has_alpha: Whether it has alpha.
+        format: See `write_picture`.
+
+    Returns:
+        Name of the format.
+
+    Raises:
+        UnsupportedFormatError: no such format.
+        ImageWriteError: it cannot hold the picture's alpha or size.
+    """
+    path = Path(path)
+    known = sorted(set(SUFFIX_FORMATS.values()))
+    file_format = SUFFIX_FORMATS.get(path.suffix.lower()) if format is None else format.upper()
+    if file_format not in known:
+        raise UnsupportedFormatError(
+            path,
+            f"cannot write format {format or path.suffix or 'without suffix'}",
+            f"choose one of {', '.join(known)}",
+        )
+    if has_alpha and file_format in OPAQUE_FORMATS:
+        raise ImageWriteError(path, f"{file_format} cannot hold the picture's alpha", "write PNG, TIFF or WebP instead")
+    most = MAX_SIDES.get(file_format)
+    if most is not None and max(height, width) > most:
+        raise ImageWriteError(
+            path,
+            f"cannot be written: {file_format} holds at most {most} pixels a side, this picture has {width}x{height}",
+            "write PNG or TIFF instead, by the name of OUT or with --format png",
+        )
+    return file_format
+
+
+def write_picture(
+    pixels: np.ndarray,
+    alpha: np.ndarray | None,
+    path: str | Path,
+    *,
+    metadata: Metadata,
+    format: str | None = None,
+    quality: int = 95,
+    overwrite: bool = False,
 ) -> None:
     """Write a picture: whole or not at all.
 
@@ -47,8 +92,10 @@ def write_photo(
     holds are rounded to nearest.
 
     Args:
-        photo: What to write.
+        pixels: (H, W, 1 or 3), uint8, uint16, or float32 in [0, 1].
+        alpha: (H, W), of the same type, or None.
         path: Where; its folder must exist.
+        metadata: Of the upright picture.
         format: "JPEG", "PNG", "TIFF", "WEBP" or "BMP"; None takes the suffix's.
         quality: 1 to 100 for JPEG and WebP; WebP is lossless at 100.
         overwrite: Whether an existing file is replaced.
@@ -63,13 +110,15 @@ def write_photo(
     path = Path(path)
     if not 1 <= quality <= 100:
         raise InputError(f"quality must lie in [1, 100], got {quality}")
-    file_format = _checked_format(photo, path, format)
-    _check_range(photo, path)
+    height, width = pixels.shape[:2]
+    file_format = check_target(path, height=height, width=width, has_alpha=alpha is not None, format=format)
+    _check_range(pixels, alpha, path)
+    metadata = carried_metadata(metadata, file_format, width=width, height=height)
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        _check_target(path, overwrite=overwrite)
+        _check_place(path, overwrite=overwrite)
         with temporary.open("x+b") as file:
-            _encode(photo, file, file_format, quality=quality)
+            _encode(pixels, alpha, file, file_format=file_format, quality=quality, metadata=metadata)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -83,7 +132,7 @@ def write_photo(
             temporary.unlink(missing_ok=True)
 
 
-def _check_target(path: Path, *, overwrite: bool) -> None:
+def _check_place(path: Path, *, overwrite: bool) -> None:
     """Refuse to write where something is, or where no folder is.
 
     Raises:
@@ -96,65 +145,57 @@ def _check_target(path: Path, *, overwrite: bool) -> None:
         raise ImageWriteError(path, f"there is no folder {path.parent}", "make it first")
 
 
-def _check_range(photo: Photo, path: Path) -> None:
+def _check_range(pixels: np.ndarray, alpha: np.ndarray | None, path: Path) -> None:
     """Refuse float values that no file can hold.
 
     Raises:
         PixelRangeError: a value outside [0, 1], or not finite.
     """
-    for values in (photo.pixels, photo.alpha):
+    for values in (pixels, alpha):
         if values is not None and values.dtype == np.float32 and not (values.min() >= 0 and values.max() <= 1):
             raise PixelRangeError(
                 path, f"float pixels must lie in [0, 1], got [{values.min():g}, {values.max():g}]", "clip them first"
             )
 
 
-def _checked_format(photo: Photo, path: Path, asked: str | None) -> str:
-    """The format to write.
-
-    Raises:
-        UnsupportedFormatError: no such format.
-        ImageWriteError: it cannot hold the picture's alpha.
-    """
-    known = sorted(set(SUFFIX_FORMATS.values()))
-    file_format = SUFFIX_FORMATS.get(path.suffix.lower()) if asked is None else asked.upper()
-    if file_format not in known:
-        raise UnsupportedFormatError(
-            path, f"cannot write format {asked or path.suffix or 'without suffix'}", f"choose one of {', '.join(known)}"
-        )
-    if photo.alpha is not None and file_format in ("JPEG", "BMP"):
-        raise ImageWriteError(path, f"{file_format} cannot hold the picture's alpha", "write PNG, TIFF or WebP instead")
-    return file_format
-
-
-def _encode(photo: Photo, file: BinaryIO, file_format: str, *, quality: int) -> None:
+def _encode(
+    pixels: np.ndarray, alpha: np.ndarray | None, file: BinaryIO, *, file_format: str, quality: int, metadata: Metadata
+) -> None:
     """Write a picture in a format that can hold it."""
-    if file_format == "TIFF":
-        write_tiff(photo, file)
-    elif file_format == "PNG" and photo.pixels.dtype != np.uint8:
-        values = photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha[..., None]], axis=2)
-        write_deep_png(values, file, icc_profile=photo.icc_profile, exif=photo.exif, xmp=photo.xmp)
-    else:
-        options = {} if file_format == "BMP" else _pillow_options(photo, file_format, quality=quality)
-        photo.to_pil().save(file, file_format, **options)
-
-
-def _pillow_options(photo: Photo, file_format: str, *, quality: int) -> dict[str, Any]:
-    """Arguments of Pillow's `save` for 8-bit JPEG, PNG and WebP."""
-    blocks = {"icc_profile": photo.icc_profile, "exif": photo.exif, "xmp": photo.xmp}
-    options: dict[str, Any] = {name: block for name, block in blocks.items() if block}
+    if file_format == "TIFF" or (file_format == "PNG" and pixels.dtype != np.uint8):
+        values = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
+        if file_format == "TIFF":
+            write_tiff(values, file, has_alpha=alpha is not None, metadata=metadata)
+        else:
+            write_deep_png(values, file, metadata=metadata)
+        return
+    image = pil_view(pixels, alpha)
     if file_format == "PNG":
-        if packet := options.pop("xmp", None):
-            options["pnginfo"] = PngImagePlugin.PngInfo()
-            options["pnginfo"].add_itxt(XMP_KEYWORD.decode(), packet.decode("utf-8", "replace"))
+        write_png(image, file, metadata=metadata)
     elif file_format == "JPEG":
-        for name in ("exif", "xmp"):
-            if len(options.get(name, b"")) > MAX_JPEG_BLOCK:
-                warnings.warn(
-                    f"{len(options.pop(name))} bytes of {name} do not fit a JPEG and are left out", stacklevel=2
-                )
-        options |= {"quality": quality, "subsampling": 0 if quality >= FULL_CHROMA_QUALITY else 2}
+        write_jpeg(image, file, quality=quality, metadata=metadata)
+    elif file_format == "WEBP":
+        _write_webp(image, file, quality=quality, metadata=metadata)
     else:
-        options |= {"quality": quality, "lossless": quality == 100}
-        options["exact"] = True  # colours under full transparency stay
-    return options
+        resolution = metadata.blocks.resolution
+        image.save(file, "BMP", **({} if resolution is None else {"dpi": tuple(map(float, resolution.per("inch")))}))
+
+
+def pil_view(pixels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """An 8-bit image of mode L, LA, RGB or RGBA; deeper values are rounded to nearest.
+
+    Args:
+        pixels: (H, W, 1 or 3), uint8, uint16, or float32 in [0, 1].
+        alpha: (H, W), of the same type, or None.
+    """
+    values = to_8_bit(pixels)
+    if alpha is not None:
+        values = np.concatenate([values, to_8_bit(alpha)[..., None]], axis=2)
+    return Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+
+
+def _write_webp(image: Image.Image, file: BinaryIO, *, quality: int, metadata: Metadata) -> None:
+    """Write a WebP; colours under full transparency stay."""
+    blocks = {"icc_profile": metadata.icc_profile, "exif": metadata.exif, "xmp": metadata.xmp}
+    options = {name: block for name, block in blocks.items() if block}
+    image.save(file, "WEBP", quality=quality, lossless=quality == 100, exact=True, **options)

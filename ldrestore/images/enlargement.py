@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from ldrestore.images.photo import MAX_VALUES, Photo
+from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.photo import Photo
 
 BAND_ROWS = 256
 """Rows of the input that are enlarged at once, which bounds working memory."""

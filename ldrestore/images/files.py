@@ -4,47 +4,33 @@ Reading applies the orientation once and keeps the pixels' depth, alpha, ICC pro
 damaged or too large is refused with a typed error, before it is decoded where the header tells. Writing is atomic.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
-
-from ldrestore.errors import (
-    CorruptImageError,
-    ImageFileError,
-    ImageNotFoundError,
-    MissingExtraError,
-    UnsupportedFormatError,
-)
-from ldrestore.images.decoding import check_size, decoder_errors, photo_of_pil, warn_of_more_frames
-from ldrestore.images.encoding import write_photo
-from ldrestore.images.formats import (
-    HEAD_BYTES,
-    READ_FORMATS,
-    SUPPORTED_SUFFIXES,
-    format_of,
-    is_deep_png,
-    is_image_path,
-)
+from ldrestore.errors import CorruptImageError, ImageFileError, ImageNotFoundError, UnsupportedFormatError
+from ldrestore.images.bmp import decode_bmp
+from ldrestore.images.decoded import Decoded, SizeCheck
+from ldrestore.images.formats import HEAD_BYTES, READ_FORMATS, SUPPORTED_SUFFIXES, format_of, is_image_path
+from ldrestore.images.heif import decode_heif
+from ldrestore.images.jpeg import decode_jpeg
 from ldrestore.images.photo import Photo
-from ldrestore.images.png import read_deep_png
-from ldrestore.images.tiff import read_tiff
+from ldrestore.images.photo_making import decoder_errors, make_photo, size_check
+from ldrestore.images.png import decode_png
+from ldrestore.images.tiff import decode_tiff
+from ldrestore.images.webp import decode_webp
 
 __all__ = ["DEFAULT_MAX_PIXELS", "SUPPORTED_SUFFIXES", "is_image_path", "read_photo", "write_photo"]
 
 DEFAULT_MAX_PIXELS = 300_000_000
 """The most pixels that are read unasked."""
 
-# Pillow's classes are called themselves: `Image.open` warns of pictures above its own, process-wide limit, and takes
-# a camera's JPEG with a preview behind it for an animation.
-_PILLOW_CLASSES: dict[str, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
+_DECODERS: dict[str, Callable[[Path, SizeCheck], Decoded]] = {
+    "JPEG": decode_jpeg,
+    "PNG": decode_png,
+    "TIFF": decode_tiff,
+    "WEBP": decode_webp,
+    "BMP": decode_bmp,
+    "HEIF": decode_heif,
 }
 
 
@@ -72,26 +58,37 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
         MissingExtraError: a HEIF file, and pillow-heif is not installed.
     """
     path = Path(path)
-    head = _head_of(path)
+    head = head_of(path)
     file_format = format_of(head)
     if file_format is None:
         raise UnsupportedFormatError(
             path, "is not a picture of a supported format", f"supported are {', '.join(READ_FORMATS)}"
         )
     with decoder_errors(path):
-        if file_format == "HEIF":
-            return _read_heif(path, max_pixels=max_pixels)
-        if file_format == "TIFF":
-            return read_tiff(path, max_pixels=max_pixels, clip=clip)
-        if file_format == "PNG" and is_deep_png(head):
-            return read_deep_png(path, max_pixels=max_pixels)
-        with _PILLOW_CLASSES[file_format](path) as image:
-            check_size(path, *image.size, max_pixels=max_pixels)
-            warn_of_more_frames(path, getattr(image, "n_frames", 1))
-            return photo_of_pil(image, path=path)
+        decoded = _DECODERS[file_format](path, size_check(path, max_pixels=max_pixels))
+        return make_photo(decoded, path=path, file_format=file_format, clip=clip)
 
 
-def _head_of(path: Path) -> bytes:
+def write_photo(
+    photo: Photo, path: str | Path, *, format: str | None = None, quality: int = 95, overwrite: bool = False
+) -> None:
+    """Write a picture; see `ldrestore.images.encoding.write_picture`.
+
+    Args:
+        photo: What to write.
+        path: Where; its folder must exist.
+        format: "JPEG", "PNG", "TIFF", "WEBP" or "BMP"; None takes the suffix's.
+        quality: 1 to 100 for JPEG and WebP; WebP is lossless at 100.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        InputError: the quality is out of range.
+        ImageFileError: the file cannot be written, or exists and `overwrite` is False.
+    """
+    photo.save(path, format=format, quality=quality, overwrite=overwrite)
+
+
+def head_of(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
@@ -116,21 +113,3 @@ def _head_of(path: Path) -> bytes:
     if not head:
         raise CorruptImageError(path, "the file is empty", "get an intact copy of the file")
     return head
-
-
-def _read_heif(path: Path, *, max_pixels: int) -> Photo:
-    """A HEIF picture, its first one, 8 bits a channel.
-
-    Raises:
-        MissingExtraError: pillow-heif is not installed.
-    """
-    try:
-        import pillow_heif
-    except ImportError:
-        raise MissingExtraError("pillow-heif", "heif", "to read HEIF files") from None
-    container = pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
-    check_size(path, *container.size, max_pixels=max_pixels)
-    warn_of_more_frames(path, len(container))
-    image = container.to_pillow()  # libheif has turned it upright
-    image.format = "HEIF"
-    return photo_of_pil(image, path=path)

@@ -24,6 +24,12 @@ HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 SUPPORTED_SUFFIXES = frozenset(SUFFIX_FORMATS) | HEIF_SUFFIXES
 """Suffixes by which a folder's pictures are found."""
 
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
+"""The most pixels along a side that a format, or its encoder, holds; the other formats end where memory does."""
+
+OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
+"""They cannot hold alpha."""
+
 HEAD_BYTES = 32
 """So many of a file's first bytes tell its format."""
 

@@ -8,9 +8,15 @@ import numpy as np
 from PIL import Image
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.decoding import decoder_errors, photo_of_pil
+from ldrestore.images.decoded import Decoded
+from ldrestore.images.exif import ORIENTATION_TAG, exif_resolution
 from ldrestore.images.files import read_photo
+from ldrestore.images.metadata import FileBlocks, Metadata
+from ldrestore.images.orientation import valid_orientation
 from ldrestore.images.photo import Photo
+from ldrestore.images.photo_making import decoder_errors, make_photo
+from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.resolution import Resolution, resolution_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +63,7 @@ def to_photo(image: ImageInput, *, clip: bool = False) -> Photo:
         return read_photo(image, clip=clip)
     if isinstance(image, Image.Image):
         with decoder_errors(getattr(image, "filename", "") or "the PIL image"):
-            return photo_of_pil(image, path=None)
+            return make_photo(_decoded_pil(image), path=None, file_format=image.format, clip=clip)
     if isinstance(image, np.ndarray):
         return _photo_of_array(image, clip=clip)
     if type(image).__module__.startswith("torch") and hasattr(image, "detach"):
@@ -65,6 +71,34 @@ def to_photo(image: ImageInput, *, clip: bool = False) -> Photo:
     raise InputError(
         f"cannot take {type(image).__name__} as a picture; give a path, a PIL image, a numpy array or a torch tensor"
     )
+
+
+def _decoded_pil(image: Image.Image) -> Decoded:
+    """A Pillow image as decoders give it."""
+    pixels, alpha = pixels_of(image, "image")
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    damages: tuple[str, ...] = ()
+    exif, orientation = image.info.get("exif"), None
+    try:
+        tags = image.getexif()
+        if exif is None and set(tags) - {ORIENTATION_TAG}:  # Pillow adds an orientation that only XMP states
+            exif = tags.tobytes()
+        orientation = valid_orientation(tags.get(ORIENTATION_TAG))  # a user may have set it, which is in no block
+    except Exception as error:  # Pillow's EXIF parser raises whatever the damage leads to; the pixels are still good
+        exif, damages = None, (str(error) or type(error).__name__,)
+    metadata = Metadata(
+        icc_profile=None if image.mode == "CMYK" else image.info.get("icc_profile"),
+        exif=exif,
+        xmp=packet.encode() if isinstance(packet, str) else packet,
+        blocks=FileBlocks(resolution=_density_of(image) or exif_resolution(exif)),
+    )
+    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, orientation=orientation, damages=damages)
+
+
+def _density_of(image: Image.Image) -> Resolution | None:
+    """The resolution that Pillow has found or was told; None for none."""
+    density = image.info.get("dpi")
+    return resolution_of(*density, "inch") if isinstance(density, tuple) and len(density) == 2 else None
 
 
 def _photo_of_tensor(tensor: Any, *, clip: bool) -> Photo:

@@ -1,127 +1,81 @@
-"""Orientation: read from the metadata, applied once to the pixels, and reset where the metadata state it."""
+"""What a file keeps beside its pixels: read, set upright, and handed on to the file that is written."""
 
-import re
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
+from ldrestore.images.exif import upright_exif
+from ldrestore.images.orientation import TURNED, UPRIGHT, valid_orientation
+from ldrestore.images.resolution import Resolution
+from ldrestore.images.xmp import upright_xmp, without_promises, xmp_orientation
 
-EXIF_PREFIX = b"Exif\0\0"
-"""What an EXIF block begins with in a `Photo` and in JPEG files."""
-ORIENTATION_TAG = 0x0112
-UPRIGHT = 1
+Chunk = tuple[bytes, bytes]
+"""Kind and data of a chunk of PNG."""
+TiffTag = tuple[int, int, int, Any]
+"""Code, type, number of values, and the values of a tag of TIFF."""
 
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([0-9]+)""")
-_SHORT = 3  # type of a 16-bit integer in a TIFF directory
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileBlocks:
+    """What single formats hold beside profile, EXIF and XMP; what the written format cannot hold is warned of."""
+
+    resolution: Resolution | None = None
+    """Pixels an inch, a centimetre or a metre."""
+    iptc: bytes | None = None
+    """Records of IPTC-IIM 4.2."""
+    comments: tuple[bytes, ...] = ()
+    """Comments of JPEG, in any encoding."""
+    texts: tuple[Chunk, ...] = ()
+    """Text chunks of PNG: tEXt, zTXt and iTXt as they lie in the file, XMP left out."""
+    colour_chunks: tuple[Chunk, ...] = ()
+    """Chunks of PNG that say what the values mean: gAMA, cHRM, sRGB, cICP, mDCV and cLLI."""
+    geo_tags: tuple[TiffTag, ...] = ()
+    """Tags of GeoTIFF and GDAL, which tell where on Earth the pixels lie."""
+    geo_size: tuple[int, int] | None = None
+    """Width and height for which the tags of GeoTIFF hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What a file keeps beside the pixels; the blocks state that the picture is upright."""
+    """What a file keeps beside the pixels."""
 
-    orientation: int = UPRIGHT
-    """How the stored pixels are turned, 1 to 8, EXIF 2.32, table 6."""
     icc_profile: bytes | None = None
     """Colour profile."""
     exif: bytes | None = None
-    """EXIF block with its prefix, without thumbnail."""
+    """EXIF block with its prefix."""
     xmp: bytes | None = None
     """XMP packet."""
+    blocks: FileBlocks = field(default_factory=FileBlocks)
+    """Everything else."""
 
 
-def metadata_of_blocks(*, icc_profile: bytes | None, exif: bytes | None, xmp: bytes | None) -> Metadata:
-    """Metadata of blocks as they lie in a file; EXIF's orientation counts before that of XMP.
+def upright_metadata(metadata: Metadata) -> tuple[Metadata, int, tuple[str, ...]]:
+    """Metadata as they lie in a file to those of an upright picture that is alone in its file.
+
+    Args:
+        metadata: As read. EXIF's orientation counts before that of XMP.
+
+    Returns:
+        Blocks that state that the picture is upright, have no thumbnail and promise nothing that is gone; the
+        orientation that they stated, 1 to 8; what they promised, in words.
 
     Raises:
         ValueError: the EXIF block is damaged.
     """
-    orientation = None
-    if exif:
-        exif, orientation = upright_exif(exif)
+    exif, orientation = upright_exif(metadata.exif) if metadata.exif else (None, None)
     if orientation is None:
-        orientation = xmp_orientation(xmp)
-    return Metadata(
-        orientation=valid_orientation(orientation),
-        icc_profile=icc_profile or None,
-        exif=exif or None,
-        xmp=upright_xmp(xmp),
-    )
+        orientation = xmp_orientation(metadata.xmp)
+    xmp, promises = without_promises(upright_xmp(metadata.xmp))
+    changed = dataclasses.replace(metadata, icc_profile=metadata.icc_profile or None, exif=exif, xmp=xmp)
+    return changed, valid_orientation(orientation), promises
 
 
-def upright_exif(block: bytes) -> tuple[bytes, int | None]:
-    """Reset the orientation of an EXIF block in place, so that makers' notes with absolute offsets stay readable.
-
-    The link to the thumbnail is cut: it shows the picture unrestored and unturned.
-
-    Args:
-        block: With or without its prefix.
-
-    Returns:
-        The block with its prefix, and the orientation that it stated; None where it stated none.
-
-    Raises:
-        ValueError: the block is damaged.
-    """
-    data = bytearray(block)
-    while data.startswith(EXIF_PREFIX):
-        del data[: len(EXIF_PREFIX)]
-    order = {b"II": "little", b"MM": "big"}.get(bytes(data[:2]))
-    if order is None or int.from_bytes(data[2:4], order) != 42:
-        raise ValueError("the EXIF block has no TIFF header")
-    start = int.from_bytes(data[4:8], order)
-    end = start + 2 + 12 * int.from_bytes(data[start : start + 2], order)
-    if not 8 <= start < end <= len(data):
-        raise ValueError("the EXIF directory does not fit its block")
-    orientation = None
-    for entry in range(start + 2, end, 12):
-        if int.from_bytes(data[entry : entry + 2], order) == ORIENTATION_TAG:
-            size = 2 if int.from_bytes(data[entry + 2 : entry + 4], order) == _SHORT else 4
-            orientation = int.from_bytes(data[entry + 8 : entry + 8 + size], order)
-            data[entry + 8 : entry + 12] = UPRIGHT.to_bytes(size, order).ljust(4, b"\0")
-    data[end : end + 4] = bytes(len(data[end : end + 4]))
-    return EXIF_PREFIX + bytes(data), orientation
-
-
-def xmp_orientation(packet: bytes | None) -> int | None:
-    """The orientation that an XMP packet states; None where it states none."""
-    match = _XMP_ORIENTATION.search(packet) if packet else None
-    return int(match[2]) if match else None
-
-
-def upright_xmp(packet: bytes | None) -> bytes | None:
-    """An XMP packet with its orientation reset; None for none or an empty one."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
-
-
-def valid_orientation(orientation: object) -> int:
-    """An orientation, 1 to 8; upright for anything else."""
-    return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else UPRIGHT
-
-
-def upright(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn a stored picture as its orientation says, EXIF 2.32, table 6.
-
-    Args:
-        stored: (H, W) or (H, W, C).
-        orientation: 1 to 8.
-
-    Returns:
-        A view, upright; H and W change places for 5 to 8.
-    """
-    if orientation in (5, 6, 7, 8):
-        stored = np.swapaxes(stored, 0, 1)
-    return _flipped(stored, orientation)
-
-
-def as_stored(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """The inverse of `upright`: a view of an upright array through which stored rows can be written."""
-    pixels = _flipped(pixels, orientation)
-    return np.swapaxes(pixels, 0, 1) if orientation in (5, 6, 7, 8) else pixels
-
-
-def _flipped(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Rows reversed for 3, 4, 7 and 8, columns for 2, 3, 6 and 7; a view."""
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+def turned_blocks(blocks: FileBlocks, orientation: int) -> tuple[FileBlocks, tuple[str, ...]]:
+    """Blocks of a picture whose pixels were turned, and what is lost by that, in words."""
+    resolution = blocks.resolution
+    if resolution is not None and orientation in TURNED:
+        resolution = resolution.turned()
+    if orientation == UPRIGHT or not blocks.geo_tags:
+        return dataclasses.replace(blocks, resolution=resolution), ()
+    loss = "tags of GeoTIFF, which hold for the picture unturned"
+    return dataclasses.replace(blocks, resolution=resolution, geo_tags=(), geo_size=None), (loss,)

@@ -1,18 +1,16 @@
 """A picture as the library holds it: pixels in their own depth, and what a file keeps beside them."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ldrestore.errors import ShapeError
-
-MAX_VALUES = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
-"""Code value of white by pixel type."""
-
-_BAND_ROWS = 256
+from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.encoding import pil_view, write_picture
+from ldrestore.images.metadata import FileBlocks, Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +27,8 @@ class Photo:
     """EXIF block, its orientation reset to upright."""
     xmp: bytes | None = None
     """XMP packet, its orientation reset to upright."""
+    blocks: FileBlocks = field(default_factory=FileBlocks)
+    """Resolution, texts, comments and what else its format keeps."""
     format: str | None = None
     """Pillow's name of the file format, e.g. "JPEG"; None where the picture came from memory."""
     path: Path | None = None
@@ -80,31 +80,16 @@ class Photo:
 
     def to_pil(self) -> Image.Image:
         """An 8-bit view, of mode L, LA, RGB or RGBA; deeper values are rounded to nearest."""
-        pixels = to_8_bit(self.pixels)
-        if self.alpha is not None:
-            pixels = np.concatenate([pixels, to_8_bit(self.alpha)[..., None]], axis=2)
-        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        return pil_view(self.pixels, self.alpha)
 
-    def save(self, path: str | Path, *, quality: int = 95, overwrite: bool = False) -> None:
-        """Write the picture; see `ldrestore.images.files.write_photo`.
+    def save(self, path: str | Path, *, format: str | None = None, quality: int = 95, overwrite: bool = False) -> None:
+        """Write the picture; see `ldrestore.images.encoding.write_picture`.
 
         Raises:
             ImageFileError: the file cannot be written, or exists and `overwrite` is False.
+            InputError: the quality is out of range.
         """
-        from ldrestore.images.files import write_photo  # files.py reads into this class
-
-        write_photo(self, path, quality=quality, overwrite=overwrite)
-
-
-def to_8_bit(values: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float32 in [0, 1] to uint8, rounded to nearest; (H, ...) of any shape."""
-    if values.dtype == np.uint8:
-        return values
-    rounded = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), _BAND_ROWS):  # no wider copy of the whole picture
-        band, target = values[top : top + _BAND_ROWS], rounded[top : top + _BAND_ROWS]
-        if values.dtype == np.uint16:  # 65535 = 257 * 255
-            target[...] = (band.astype(np.uint32) + 128) // 257
-        else:
-            target[...] = np.rint(band * np.float32(255))
-    return rounded
+        metadata = Metadata(icc_profile=self.icc_profile, exif=self.exif, xmp=self.xmp, blocks=self.blocks)
+        write_picture(
+            self.pixels, self.alpha, path, metadata=metadata, format=format, quality=quality, overwrite=overwrite
+        )

@@ -1,179 +1,265 @@
-"""PNG of 16 bits a channel, W3C PNG, third edition: Pillow would cut its colours to 8 bits."""
+"""PNG, W3C PNG, third edition: the chunks are read here, the pixels by Pillow (8 bits and less) or OpenCV (16 bits)."""
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
+from PIL.PngImagePlugin import PngImageFile
 
 from ldrestore.errors import CorruptImageError
-from ldrestore.images.decoding import check_size, photo_of_values, warn_of_damaged_metadata, warn_of_more_frames
-from ldrestore.images.metadata import EXIF_PREFIX, Metadata, metadata_of_blocks, upright_exif
-from ldrestore.images.photo import Photo
+from ldrestore.images.decoded import Decoded, SizeCheck
+from ldrestore.images.exif import exif_resolution, upright_exif
+from ldrestore.images.metadata import Chunk, FileBlocks, Metadata
+from ldrestore.images.photoshop import iptc_of_resources
+from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.resolution import Resolution, resolution_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+COLOUR_KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+"""Chunks that say what the values mean, besides iCCP."""
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+"""Colour types of the header."""
 
 _MAX_METADATA_BYTES = 2**26  # a compressed profile or packet may announce anything
-_BAND_ROWS = 256
-_GREY, _RGB, _GREY_ALPHA, _RGBA = 0, 2, 4, 6  # colour types of the header
+_CUT = "the file is damaged or cut off at byte {}"
+_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
+_PIXEL_KINDS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_RAW_PROFILES = {
+    b"Raw profile type exif": "exif",
+    b"Raw profile type APP1": "exif",
+    b"Raw profile type xmp": "xmp",
+    b"Raw profile type iptc": "iptc",
+}
+"""Keywords under which ImageMagick writes blocks as text."""
 
 
-def read_deep_png(path: Path, *, max_pixels: int) -> Photo:
-    """A PNG of 16 bits a channel: grey or RGB, with alpha or one transparent colour.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What the header announces."""
+
+    width: int
+    height: int
+    depth: int
+    colour_type: int
+
+
+def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
+    """A PNG of any depth: grey, RGB or a palette, with alpha or transparent colours; of an animation its still picture.
 
     Raises:
-        CorruptImageError: a chunk is damaged or missing.
+        CorruptImageError: a chunk of the pixels is damaged or missing.
         ImageTooLargeError: more pixels than allowed.
     """
     with path.open("rb") as file:
         head = file.read(len(SIGNATURE) + 25)
-        check_size(path, *struct.unpack(">II", head[16:24]), max_pixels=max_pixels)
+        if head[12:16] != b"IHDR":
+            raise CorruptImageError(path, "the file has no header", "get an intact copy of the file")
+        width, height, depth, colour_type = struct.unpack(">IIBB", head[16:26])
+        header = _Header(width=width, height=height, depth=depth, colour_type=colour_type)
+        check_size(header.width, header.height)
         data = head + file.read()
-    chunks = _metadata_chunks(data, path)
-    if b"acTL" in chunks:
-        warn_of_more_frames(path, int.from_bytes(chunks[b"acTL"][:4], "big"))
-        data = _without_animation(data, path)
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # orientation is not applied
+    is_deep = header.depth == 16
+    chunks, damages = _chunks_of(data, path, needs_end=is_deep)
+    transparent = next((value for kind, value in chunks if kind == b"tRNS"), None)
+    is_palette = header.colour_type == PALETTE
+    kept = (*_PIXEL_KINDS, b"tRNS") if is_palette else _PIXEL_KINDS
+    still = SIGNATURE + b"".join(framed(kind, value) for kind, value in chunks if kind in kept)
+    pixels, alpha = (_deep_pixels if is_deep else _shallow_pixels)(still, header, path)
+    if transparent is not None and header.colour_type in (GREY, RGB):
+        alpha = _alpha_of_key(pixels, transparent, header)
+    animation = next((value for kind, value in chunks if kind == b"acTL"), None)
+    metadata, unread = _metadata_of(chunks)
+    return Decoded(
+        pixels=pixels,
+        alpha=alpha,
+        metadata=metadata,
+        bit_depth=header.depth,
+        num_frames=1 if animation is None else int.from_bytes(animation[:4], "big"),
+        damages=(*damages, *unread),
+    )
+
+
+def framed(kind: bytes, data: bytes) -> bytes:
+    """One chunk as it lies in a file: length, kind, data, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def _deep_pixels(still: bytes, header: _Header, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of 16 bits, which Pillow would cut to 8.
+
+    Raises:
+        CorruptImageError: they are damaged.
+    """
+    decoded = cv2.imdecode(np.frombuffer(still, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise CorruptImageError(path, "the picture data are damaged", "get an intact copy of the file")
     values = decoded if decoded.ndim == 3 else decoded[..., None]
-    colour_type = data[25]
-    if colour_type == _GREY and b"tRNS" in chunks:  # OpenCV leaves out the transparent shade of grey
-        opaque = values != int.from_bytes(chunks[b"tRNS"][:2], "big")
-        values = np.concatenate([values, opaque * np.uint16(65535)], axis=2)
-    elif colour_type == _GREY_ALPHA and values.shape[2] == 4:  # OpenCV gives grey with alpha as BGRA
+    if header.colour_type == GREY_ALPHA and values.shape[2] == 4:  # OpenCV gives grey with alpha as BGRA
         values = values[..., 2:]
     elif values.shape[2] >= 3:
         code = cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         values = cv2.cvtColor(values, code, dst=values)
-    return photo_of_values(values, _metadata_of(chunks, path), format="PNG", path=path)
+    if values.shape[2] in (2, 4):
+        return np.ascontiguousarray(values[..., :-1]), np.ascontiguousarray(values[..., -1])
+    return values, None
 
 
-def write_deep_png(
-    values: np.ndarray, file: BinaryIO, *, icc_profile: bytes | None, exif: bytes | None, xmp: bytes | None
-) -> None:
-    """Write (H, W, 1 to 4) of uint16, or of float32 in [0, 1], which is rounded to 16 bits."""
-    height, width, num_channels = values.shape
-    colour_type = {1: _GREY, 2: _GREY_ALPHA, 3: _RGB, 4: _RGBA}[num_channels]
-    file.write(SIGNATURE)
-    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    if icc_profile:
-        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
-    if exif:
-        _write_chunk(file, b"eXIf", exif.removeprefix(EXIF_PREFIX))
-    if xmp:
-        _write_chunk(file, b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + xmp)  # neither compressed nor translated
-    compressor = zlib.compressobj(4)
-    for band in _filtered_bands(values):
-        if data := compressor.compress(band):
-            _write_chunk(file, b"IDAT", data)
-    _write_chunk(file, b"IDAT", compressor.flush())
-    _write_chunk(file, b"IEND", b"")
+def _shallow_pixels(still: bytes, header: _Header, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of 1 to 8 bits; fewer than 8 are spread over the range."""
+    with PngImageFile(io.BytesIO(still)) as image:
+        return pixels_of(image, path)
 
 
-def _filtered_bands(values: np.ndarray) -> Iterator[bytes]:
-    """Rows as big-endian bytes, each the difference to the row above (filter type 2), band by band."""
-    previous: np.ndarray | None = None
-    for top in range(0, len(values), _BAND_ROWS):
-        rows = values[top : top + _BAND_ROWS]
-        if rows.dtype == np.float32:
-            rows = np.rint(rows * np.float32(65535))
-        rows = rows.astype(">u2").reshape(len(rows), -1).view(np.uint8)  # (h, bytes of a row)
-        above = np.concatenate([np.zeros_like(rows[:1]) if previous is None else previous, rows[:-1]])
-        filtered = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
-        filtered[:, 0] = 2
-        np.subtract(rows, above, out=filtered[:, 1:])
-        previous = rows[-1:]
-        yield filtered.tobytes()
+def _alpha_of_key(pixels: np.ndarray, transparent: bytes, header: _Header) -> np.ndarray:
+    """Alpha (H, W) from the one grey or colour that is transparent; its low bits count, section 11.3.1.1."""
+    num_channels = pixels.shape[2]
+    white = 2**header.depth - 1
+    key = [int.from_bytes(transparent[2 * i : 2 * i + 2], "big") & white for i in range(num_channels)]
+    spread = np.iinfo(pixels.dtype).max // white
+    is_opaque = np.any([pixels[..., i] != key[i] * spread for i in range(num_channels)], axis=0)
+    return is_opaque * pixels.dtype.type(np.iinfo(pixels.dtype).max)
 
 
-def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    """One chunk: length, kind, data, checksum."""
-    file.write(struct.pack(">I", len(data)) + kind)
-    file.write(data)
-    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+def _chunks_of(data: bytes, path: Path, *, needs_end: bool) -> tuple[list[Chunk], list[str]]:
+    """Kind and data of all chunks, and what is wrong with those that are left out since their checksum is.
 
-
-def _chunks_of(data: bytes, path: Path) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and bytes of every chunk, the latter from its length to its sum; OpenCV checks neither sums nor the end.
+    Args:
+        data: The file.
+        path: For messages.
+        needs_end: Whether the end must be there; Pillow misses pixels by itself, OpenCV does not.
 
     Raises:
-        CorruptImageError: a checksum is wrong, or the end is missing.
+        CorruptImageError: a chunk of the pixels is damaged or cut off.
     """
-    view, position, kind = memoryview(data), len(SIGNATURE), b""
-    while kind != b"IEND":
-        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
-        kind, stored = bytes(view[position + 4 : position + 8]), view[end - 4 : end]
-        if end > len(data) or zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(stored, "big"):
-            raise CorruptImageError(
-                path, f"the file is damaged or cut off at byte {position}", "get an intact copy of the file"
-            )
-        yield kind, view[position:end]
+    chunks: list[Chunk] = []
+    damages = []
+    for kind, value, place, is_whole in _framed_chunks(data):
+        has_pixels = any(known == b"IDAT" for known, _ in chunks)
+        is_cut = place + 12 + len(value) > len(data) or len(value) < int.from_bytes(data[place : place + 4], "big")
+        is_needed = kind[:1].isupper() or kind == b"tRNS" or (is_cut and not has_pixels)
+        if is_whole:
+            chunks.append((kind, value))
+        elif is_needed and not (kind == b"IEND" and not needs_end):
+            raise CorruptImageError(path, _CUT.format(place), "get an intact copy of the file")
+        elif kind != b"IEND":
+            damages.append(f"a chunk {kind!r} is damaged or cut off")
+    if needs_end and (not chunks or chunks[-1][0] != b"IEND"):
+        raise CorruptImageError(path, _CUT.format(len(data)), "get an intact copy of the file")
+    return chunks, damages
+
+
+def _framed_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int, bool]]:
+    """Kind, data, place and wholeness of each chunk, to the end of the picture or of the file."""
+    position, kind = len(SIGNATURE), b""
+    while kind != b"IEND" and position + 8 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + 12 + length
+        kind, value = data[position + 4 : position + 8], data[position + 8 : end - 4]
+        stored = int.from_bytes(data[end - 4 : end], "big")
+        is_whole = end <= len(data) and zlib.crc32(value, zlib.crc32(kind)) == stored
+        yield kind, value, position, is_whole
         position = end
 
 
-def _metadata_chunks(data: bytes, path: Path) -> dict[bytes, bytes]:
-    """What the chunks hold that matter beside the pixels, by kind.
+def _metadata_of(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
+    """Metadata of whole chunks, and what is wrong with those that cannot be read."""
+    damages: list[str] = []
+    found: dict[bytes, bytes] = {}
+    for kind, value in chunks:
+        found.setdefault(kind, value)
+    texts, blocks = _texts_of(chunks, damages)
+    profile = _read_or_none(_profile_of, found.get(b"iCCP"), damages)
+    exif = _read_or_none(_checked_exif, found.get(b"eXIf") or blocks.get("exif"), damages)
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=exif,
+        xmp=blocks.get("xmp"),
+        blocks=FileBlocks(
+            resolution=_resolution_of(found.get(b"pHYs")) or exif_resolution(exif),
+            iptc=iptc_of_resources(blocks.get("iptc")) or blocks.get("iptc"),
+            texts=tuple(texts),
+            colour_chunks=tuple((kind, found[kind]) for kind in COLOUR_KINDS if kind in found),
+        ),
+    )
+    return metadata, damages
+
+
+def _texts_of(chunks: list[Chunk], damages: list[str]) -> tuple[list[Chunk], dict[str, bytes]]:
+    """Text chunks as they are, and what is no text among them: XMP, and blocks that ImageMagick has written as text."""
+    texts: list[Chunk] = []
+    blocks: dict[str, bytes] = {}
+    for kind, value in chunks:
+        if kind not in _TEXT_KINDS:
+            continue
+        keyword = value.split(b"\0", 1)[0]
+        name = "xmp" if keyword == XMP_KEYWORD else _RAW_PROFILES.get(keyword)
+        if name is None:
+            texts.append((kind, value))
+            continue
+
+        def read(value: bytes, kind: bytes = kind, is_raw: bool = keyword != XMP_KEYWORD) -> bytes:
+            text = text_of(kind, value)
+            return bytes.fromhex(text.split(b"\n", 3)[3].decode("ascii")) if is_raw else text
+
+        if block := _read_or_none(read, value, damages):
+            blocks.setdefault(name, block)
+    return texts, blocks
+
+
+def text_of(kind: bytes, value: bytes) -> bytes:
+    """The text of a text chunk, in its own encoding.
 
     Raises:
-        CorruptImageError: as `_chunks_of`.
+        ValueError: it is damaged or too large.
+        zlib.error: it is damaged.
     """
-    kinds = (b"iCCP", b"eXIf", b"tRNS", b"acTL", b"iTXt")
-    chunks: dict[bytes, bytes] = {}
-    for kind, chunk in _chunks_of(data, path):
-        if kind in kinds and (kind != b"iTXt" or bytes(chunk[8:]).startswith(XMP_KEYWORD + b"\0")):
-            chunks[kind] = bytes(chunk[8:-4])
-    return chunks
+    rest = value[value.index(b"\0") + 1 :]
+    if kind == b"tEXt":
+        return rest
+    if kind == b"zTXt":
+        return _inflated(rest[1:])
+    parts = rest[2:].split(b"\0", 2)  # language, translated keyword, text
+    if len(parts) != 3:
+        raise ValueError("a text chunk is cut off")
+    return _inflated(parts[2]) if rest[:1] == b"\1" else parts[2]
 
 
-def _without_animation(data: bytes, path: Path) -> bytes:
-    """A PNG of the still picture alone: OpenCV would play the animation."""
-    animation = (b"acTL", b"fcTL", b"fdAT")
-    return SIGNATURE + b"".join(chunk for kind, chunk in _chunks_of(data, path) if kind not in animation)
-
-
-def _metadata_of(chunks: dict[bytes, bytes], path: Path) -> Metadata:
-    """Metadata of chunks; damaged ones are left out with a warning."""
-    profile, packet, exif = (
-        _read_or_none(read, chunks.get(kind), path)
-        for read, kind in ((_profile_of, b"iCCP"), (_packet_of, b"iTXt"), (_checked_exif, b"eXIf"))
-    )
-    return metadata_of_blocks(icc_profile=profile, exif=exif, xmp=packet)
-
-
-def _read_or_none(read: Callable[[bytes], bytes], chunk: bytes | None, path: Path) -> bytes | None:
-    """What a chunk holds; None, with a warning, where it is damaged."""
+def _read_or_none(read: Callable[[bytes], bytes], value: bytes | None, damages: list[str]) -> bytes | None:
+    """What a chunk holds; None, with a note, where it is damaged."""
     try:
-        return read(chunk) if chunk else None
+        return read(value) if value else None
     except (ValueError, IndexError, zlib.error) as error:
-        warn_of_damaged_metadata(path, error)
+        damages.append(str(error))
         return None
 
 
-def _checked_exif(chunk: bytes) -> bytes:
+def _checked_exif(block: bytes) -> bytes:
     """An EXIF block as it is.
 
     Raises:
         ValueError: it is damaged.
     """
-    upright_exif(chunk)
-    return chunk
+    upright_exif(block)
+    return block
 
 
-def _profile_of(chunk: bytes) -> bytes:
+def _profile_of(value: bytes) -> bytes:
     """The ICC profile of an iCCP chunk: name, null, method, compressed profile."""
-    return _inflated(chunk[chunk.index(b"\0") + 2 :])
+    return _inflated(value[value.index(b"\0") + 2 :])
 
 
-def _packet_of(chunk: bytes) -> bytes:
-    """The text of an iTXt chunk: keyword, null, is compressed, method, language, null, keyword again, null, text."""
-    rest = chunk[chunk.index(b"\0") + 1 :]
-    text = rest[2:].split(b"\0", 2)[2]
-    return _inflated(text) if rest[:1] == b"\1" else text
+def _resolution_of(value: bytes | None) -> Resolution | None:
+    """What a pHYs chunk states."""
+    if value is None or len(value) != 9:
+        return None
+    x, y, unit = struct.unpack(">IIB", value)
+    return resolution_of(x, y, "metre" if unit == 1 else "none")
 
 
 def _inflated(data: bytes) -> bytes:

@@ -1,139 +1,106 @@
-"""TIFF, revision 6.0: grey and RGB of 8, 16 and 32 bits through tifffile, everything else through Pillow."""
+"""TIFF, revision 6.0: grey, RGB and deep CMYK through tifffile, everything else through Pillow."""
 
-import dataclasses
 import logging
 import math
+import re
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
-from PIL import Image, TiffTags
+from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from ldrestore.errors import CorruptImageError, PixelRangeError, UnsupportedFormatError
-from ldrestore.images.decoding import (
-    check_size,
-    photo_of_pil,
-    photo_of_values,
-    warn_of_damaged_metadata,
-    warn_of_more_frames,
-)
-from ldrestore.images.metadata import ORIENTATION_TAG, Metadata, metadata_of_blocks, valid_orientation
-from ldrestore.images.photo import Photo
+from ldrestore.errors import CorruptImageError, UnsupportedFormatError
+from ldrestore.images.cmyk import deep_cmyk_to_srgb
+from ldrestore.images.decoded import Decoded, SizeCheck
+from ldrestore.images.exif import ORIENTATION_TAG, RESOLUTION_UNITS, UNIT_TAG, X_RESOLUTION_TAG, Y_RESOLUTION_TAG
+from ldrestore.images.metadata import FileBlocks, Metadata, TiffTag
+from ldrestore.images.orientation import valid_orientation
+from ldrestore.images.photoshop import iptc_of_resources
+from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.resolution import Resolution, resolution_of
 
-TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-"""ImageDescription, Make, Model, Software, DateTime, Artist, Copyright."""
+DESCRIPTION_TAG = 0x010E
+TEXT_TAGS = (DESCRIPTION_TAG, 0x010D, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
+"""ImageDescription, DocumentName, Make, Model, PageName, Software, DateTime, Artist, HostComputer, Copyright."""
 CAMERA_TAGS = (0x8769, 0x8825)
 """Where the EXIF and GPS directories lie."""
-XMP_TAG, PROFILE_TAG = 700, 34675
+XMP_TAG, IPTC_TAG, RESOURCES_TAG, PROFILE_TAG = 700, 33723, 34377, 34675
+GEO_TAGS = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844)
+"""Of GeoTIFF 1.1: scale, tie points, transformation and keys; metadata and missing value of GDAL; RPC coefficients."""
 
-_EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA = 338, 1
-_WHITE_IS_ZERO, _RGB = 0, 2
-_BYTE, _ASCII, _LONG, _UNDEFINED = 1, 2, 4, 7  # types of a directory's values
+_EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
+_WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
+_INKS_TAG, _CMYK = 332, 1
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
+_STACK = "the description of a stack of pictures"
+_EXTRA_CHANNEL = "channels that are neither colour nor alpha"
+_MANY = re.compile(r"(?:images|channels|slices|frames)=(?:[2-9]|\d{2})")
 
 
-def read_tiff(path: Path, *, max_pixels: int, clip: bool) -> Photo:
-    """The first page of a TIFF or BigTIFF, orientation applied.
+def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
+    """The first page of a TIFF or BigTIFF.
 
-    Colours that are multiplied by alpha are divided by it. EXIF holds texts, camera's and GPS data; makers' notes
-    are left out.
+    A fourth sample is alpha where the file says so. EXIF holds texts, camera's and GPS data; makers' notes are left
+    out. CMYK becomes sRGB, of 16 bits in 16 bits, and loses its profile.
 
     Raises:
         UnsupportedFormatError: other types or colour spaces.
         CorruptImageError: the header contradicts itself.
         ImageTooLargeError: more pixels than allowed.
-        PixelRangeError: float values outside [0, 1] that are not to be clipped, or not finite.
     """
     logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
-        _check_page(page, path, max_pixels=max_pixels)
-        warn_of_more_frames(path, len(file.pages))
-        metadata = _metadata_of(path)
-        if page.photometric > _RGB or page.bitspersample < 8:
-            return _read_with_pillow(path, metadata, page)
+        _check_page(page, path, check_size)
+        metadata, losses, damages = _metadata_of(file, page, path)
+        fields: dict[str, Any] = {"num_frames": len(file.pages), "bit_depth": page.bitspersample, "damages": damages}
+        if _is_left_to_pillow(page):
+            return _read_with_pillow(path, metadata, page, losses=losses, fields=fields)
         values = np.asarray(page.asarray())
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
-    values = values if values.ndim == 3 else values[..., None]  # (H, W, 1 to 4)
-    if values.dtype.kind == "f":
-        values = _checked_floats(values, path, clip=clip)
-    tag = page.tags.get(_EXTRA_SAMPLES_TAG)
-    is_multiplied = tag is not None and _ASSOCIATED_ALPHA in np.atleast_1d(tag.value)
-    if page.photometric == _WHITE_IS_ZERO:
-        white = 1.0 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
-        values[..., :1] = white - values[..., :1]
-    if is_multiplied and values.shape[2] in (2, 4):
-        values = _straight(values)
-    return photo_of_values(values, metadata, format="TIFF", path=path)
-
-
-def write_tiff(photo: Photo, file: BinaryIO) -> None:
-    """Write a TIFF of the picture's own depth, compressed without loss; the file is open for reading and writing."""
-    values = photo.pixels
-    if photo.alpha is not None:
-        values = np.concatenate([values, photo.alpha[..., None]], axis=2)
-    tags: list[tuple[Any, ...]] = []
-    if photo.icc_profile:
-        tags.append((PROFILE_TAG, _UNDEFINED, len(photo.icc_profile), photo.icc_profile, True))
-    if photo.xmp:
-        tags.append((XMP_TAG, _BYTE, len(photo.xmp), photo.xmp, True))
-    exif = Image.Exif()
-    exif.load(photo.exif or b"")
-    for tag in TEXT_TAGS:
-        if isinstance(exif.get(tag), str):
-            text = exif[tag].encode("utf-8", "replace") + b"\0"
-            tags.append((tag, _ASCII, len(text), text, True))
-    camera = {tag: directory for tag in CAMERA_TAGS if (directory := exif.get_ifd(tag))}
-    tags += [(tag - 1, _LONG, 1, 0, True) for tag in camera]  # stands in for what tifffile does not write
-    tifffile.imwrite(
-        file,
-        values[..., 0] if values.shape[2] == 1 else values,
-        byteorder="<",
-        photometric="rgb" if photo.num_channels == 3 else "minisblack",
-        planarconfig=None if values.shape[2] == 1 else "contig",
-        extrasamples=["unassalpha"] if photo.alpha is not None else None,
-        compression="zlib",
-        predictor=values.dtype.kind == "u",
-        metadata=None,
-        software=False,
-        extratags=tags,
+    values = values if values.ndim == 3 else values[..., None]  # (H, W, samples)
+    colours, alpha, is_multiplied, lost = _colours_and_alpha(values, page)
+    if page.photometric == _SEPARATED:
+        colours = deep_cmyk_to_srgb(colours, metadata.icc_profile, path)
+        metadata = _without_profile(metadata)
+    elif page.photometric == _WHITE_IS_ZERO:
+        colours = (1.0 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max) - colours
+    return Decoded(
+        pixels=colours,
+        alpha=alpha,
+        metadata=metadata,
+        orientation=_orientation_of(page),
+        is_multiplied=is_multiplied,
+        losses=(*losses, *lost),
+        **fields,
     )
-    for tag, directory in camera.items():
-        _append_directory(file, tag, directory)
 
 
-def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
-    """Add a directory at the end of a little-endian TIFF, and point the first directory's stand-in for the tag to it.
-
-    Files above 4 GB (BigTIFF) are left as they are: their entries are longer.
-    """
-    file.seek(0)
-    head = file.read(8)
-    if head[:4] != b"II*\0":
-        return
-    directory = ImageFileDirectory_v2(head, group=tag)
-    for key, value in values.items():
-        directory[key] = value
-        if isinstance(value, bytes) and TiffTags.lookup(key, tag).type is None:  # Pillow would say bytes
-            directory.tagtype[key] = _UNDEFINED
-    end = file.seek(0, 2)
-    file.write(b"\0" * (end % 2))
-    end += end % 2
-    file.write(directory.tobytes(end))
-    (start,) = struct.unpack("<I", head[4:8])
-    file.seek(start)
-    (num_entries,) = struct.unpack("<H", file.read(2))
-    entries = file.read(12 * num_entries)
-    index = next(i for i in range(0, len(entries), 12) if struct.unpack_from("<H", entries, i) == (tag - 1,))
-    file.seek(start + 2 + index)
-    file.write(struct.pack("<HHII", tag, _LONG, 1, end))
+def _colours_and_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray, np.ndarray | None, bool, tuple[str, ...]]:
+    """Colours (H, W, C), alpha (H, W), whether the former are multiplied by the latter, and what is left out."""
+    num_colours = {_RGB: 3, _SEPARATED: 4}.get(int(page.photometric), 1)
+    tag = page.tags.get(_EXTRA_SAMPLES_TAG)
+    kinds = [] if tag is None else [int(kind) for kind in np.atleast_1d(tag.value)]
+    extras = values.shape[2] - num_colours
+    kinds = (kinds + [0] * extras)[:extras]
+    index = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)), None)
+    alpha = None if index is None else np.ascontiguousarray(values[..., num_colours + index])
+    is_multiplied = index is not None and kinds[index] == _ASSOCIATED_ALPHA
+    lost = (_EXTRA_CHANNEL,) if extras > (index is not None) else ()
+    return values[..., :num_colours], alpha, is_multiplied, lost
 
 
-def _check_page(page: Any, path: Path, *, max_pixels: int) -> None:
+def _is_left_to_pillow(page: Any) -> bool:
+    """Whether a page is of a palette, YCbCr or 8-bit CMYK, or of less than 8 bits."""
+    is_deep_cmyk = page.photometric == _SEPARATED and page.bitspersample == 16
+    return (page.photometric > _RGB and not is_deep_cmyk) or page.bitspersample < 8
+
+
+def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
     """Refuse what cannot be held, before anything is decoded.
 
     Raises:
@@ -142,20 +109,23 @@ def _check_page(page: Any, path: Path, *, max_pixels: int) -> None:
         CorruptImageError: the header contradicts itself.
     """
     width, height, samples = page.imagewidth, page.imagelength, page.samplesperpixel
-    check_size(path, width, height, max_pixels=max_pixels)
+    check_size(width, height)
     if page.is_tiled:
-        check_size(path, page.tilewidth, page.tilelength, max_pixels=max_pixels)
+        check_size(page.tilewidth, page.tilelength)
     # Pillow and tifffile leave black what no strip or tile fills.
     if len(page.dataoffsets) != math.prod(page.chunked) or not all(page.dataoffsets) or not all(page.databytecounts):
         raise CorruptImageError(path, "part of the pixels is missing", "get an intact copy of the file")
-    if page.photometric > _RGB or page.bitspersample < 8:
-        return  # left to Pillow
+    if _is_left_to_pillow(page):
+        return
     kind = (page.dtype.name if page.dtype is not None else "unknown", page.bitspersample)
     if kind not in _PLAIN_TYPES:
         raise UnsupportedFormatError(
             path, f"TIFF samples of {kind[1]} bits ({kind[0]}) are not supported", "store 8 or 16 bits, or float"
         )
-    if page.axes not in ("YX", "YXS", "SYX") or samples > 4:
+    needed, most = {_RGB: (3, 4), _SEPARATED: (4, 5)}.get(int(page.photometric), (1, 4))
+    inks = page.tags.get(_INKS_TAG)
+    is_other_ink = page.photometric == _SEPARATED and inks is not None and inks.value != _CMYK
+    if page.axes not in ("YX", "YXS", "SYX") or not needed <= samples <= most or is_other_ink:
         raise UnsupportedFormatError(
             path, f"TIFF pages of axes {page.axes} and {samples} samples are not supported", "make it grey or RGB first"
         )
@@ -163,7 +133,9 @@ def _check_page(page: Any, path: Path, *, max_pixels: int) -> None:
         raise CorruptImageError(path, "the TIFF header contradicts itself", "get an intact copy of the file")
 
 
-def _read_with_pillow(path: Path, metadata: Metadata, page: Any) -> Photo:
+def _read_with_pillow(
+    path: Path, metadata: Metadata, page: Any, *, losses: tuple[str, ...], fields: dict[str, Any]
+) -> Decoded:
     """A page of a palette, of CMYK, YCbCr or of less than 8 bits.
 
     Raises:
@@ -177,65 +149,113 @@ def _read_with_pillow(path: Path, metadata: Metadata, page: Any) -> Photo:
             raise UnsupportedFormatError(
                 path, f"TIFF pages of {kind} are not supported ({error})", "convert it to grey or RGB first"
             ) from error
-        image.load()  # Pillow turns TIFFs, and no other format, upright by itself
+        pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
         orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
-        return photo_of_pil(image, path=path, metadata=dataclasses.replace(metadata, orientation=orientation))
+        metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
+    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)
 
 
-def _metadata_of(path: Path) -> Metadata:
-    """Profile, XMP, texts and the camera's data of the first page; damaged ones are left out with a warning."""
+def _without_profile(metadata: Metadata) -> Metadata:
+    """The same without a profile, which no longer fits the values."""
+    return Metadata(exif=metadata.exif, xmp=metadata.xmp, blocks=metadata.blocks)
+
+
+def _orientation_of(page: Any) -> int | None:
+    """The orientation that the page states; None where only XMP may state one."""
+    tag = page.tags.get(ORIENTATION_TAG)
+    return None if tag is None else valid_orientation(_number(tag.value))
+
+
+def _number(value: Any) -> int | None:
+    """A tag's value as a number; None where it is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str, ...], tuple[str, ...]]:
+    """All blocks of the first page, what of them is left out, and what is wrong with damaged ones."""
+    losses: tuple[str, ...] = ()
+    damages: list[str] = []
+    exif: bytes | None = None
+    blocks: dict[int, bytes | None] = {}
+    try:
+        blocks, kept = _read_blocks(path)
+        if DESCRIPTION_TAG in kept and (is_promise := _describes_a_stack(file, page)) is not None:
+            del kept[DESCRIPTION_TAG]
+            losses = (_STACK,) if is_promise else ()
+        is_orientation_all = set(kept) <= {ORIENTATION_TAG}  # a tag that most TIFFs have; no EXIF block is made of it
+        exif = None if is_orientation_all else kept.tobytes()
+    except Exception as error:  # Pillow's parser raises whatever the damage leads to; the pixels may still be good
+        damages.append(str(error) or type(error).__name__)
+    try:
+        resolution, geo_tags = _resolution_of(page), _geo_tags_of(page)
+    except Exception as error:  # so does tifffile's
+        damages.append(str(error) or type(error).__name__)
+        resolution, geo_tags = None, ()
+    metadata = Metadata(
+        icc_profile=blocks.get(PROFILE_TAG),
+        exif=exif,
+        xmp=blocks.get(XMP_TAG),
+        blocks=FileBlocks(
+            resolution=resolution,
+            iptc=blocks.get(IPTC_TAG) or iptc_of_resources(blocks.get(RESOURCES_TAG)),
+            geo_tags=geo_tags,
+            geo_size=(page.imagewidth, page.imagelength) if geo_tags else None,
+        ),
+    )
+    return metadata, losses, tuple(damages)
+
+
+def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
+    """Profile, XMP, IPTC and Photoshop's resources by tag, and texts and the camera's data as one EXIF block."""
     with path.open("rb") as file:
         head = file.read(16)
         is_big = b"+" in head[2:4]
         directory = ImageFileDirectory_v2(head if is_big else head[:8])
         exif, kept = Image.Exif(), Image.Exif()
         exif.bigtiff, exif.endian = is_big, "<" if head[:2] == b"II" else ">"
-        try:
-            exif.load_from_fp(file, directory.next)
-            kept.update({tag: exif[tag] for tag in (*TEXT_TAGS, ORIENTATION_TAG) if tag in exif})
-            kept.update({tag: camera for tag in CAMERA_TAGS if (camera := exif.get_ifd(tag))})
-            metadata = metadata_of_blocks(
-                icc_profile=_bytes_of(exif.get(PROFILE_TAG)),
-                exif=kept.tobytes() if kept else None,
-                xmp=_bytes_of(exif.get(XMP_TAG)),
-            )
-        except Exception as error:  # Pillow's parser raises whatever the damage leads to; the pixels may still be good
-            warn_of_damaged_metadata(path, error)
-            return Metadata()
-    is_orientation_all = set(kept) <= {ORIENTATION_TAG}  # a tag that most TIFFs have; no EXIF block is made of it
-    return dataclasses.replace(metadata, exif=None) if is_orientation_all else metadata
+        exif.load_from_fp(file, directory.next)
+        kept.update({tag: exif[tag] for tag in (*TEXT_TAGS, ORIENTATION_TAG) if tag in exif})
+        kept.update({tag: camera for tag in CAMERA_TAGS if (camera := exif.get_ifd(tag))})
+        tags = (PROFILE_TAG, XMP_TAG, IPTC_TAG, RESOURCES_TAG)
+        return {tag: _bytes_of(exif.get(tag), exif.endian) for tag in tags}, kept
 
 
-def _bytes_of(value: Any) -> bytes | None:
-    """A tag's value where it is bytes."""
+def _bytes_of(value: Any, order: str) -> bytes | None:
+    """A tag's value as bytes, also where it was stored as numbers of 32 bits; None for anything else."""
+    if isinstance(value, tuple) and value and all(isinstance(number, int) and 0 <= number < 2**32 for number in value):
+        return struct.pack(f"{order}{len(value)}I", *value)
     return value if isinstance(value, bytes) else None
 
 
-def _checked_floats(values: np.ndarray, path: Path, *, clip: bool) -> np.ndarray:
-    """Floats as float32.
+def _describes_a_stack(file: Any, page: Any) -> bool | None:
+    """Whether the description is a program's, of the arrays of a file, and promises more than the first page.
 
-    Raises:
-        PixelRangeError: a value outside [0, 1], or not finite.
+    Returns:
+        None for any other description, and for ImageJ's of a single picture, which stays true.
     """
-    low, high = float(values.min()), float(values.max())
-    is_inside = low >= 0 and high <= 1  # false for NaN too
-    if not is_inside and not (clip and math.isfinite(low) and math.isfinite(high)):
-        raise PixelRangeError(
-            path,
-            f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]",
-            "rescale them, or clip them with --clip on the command line and clip=True in Python",
-        )
-    if not is_inside:
-        values = values.clip(0, 1)
-    return values.astype(np.float32, copy=False)
+    text = page.description
+    if page.is_ome:
+        return True
+    if text.startswith("ImageJ="):
+        return True if len(file.pages) > 1 or _MANY.search(text) else None
+    if page.is_shaped:
+        return len(file.pages) > 1
+    return None
 
 
-def _straight(values: np.ndarray) -> np.ndarray:
-    """Colours divided by the alpha they were multiplied with; (H, W, 2 or 4) to the same shape and type."""
-    white = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
-    straight = values.copy()
-    for row, source in zip(straight, values, strict=True):  # row by row: float64 of the whole picture is too much
-        alpha = source[:, -1:] / white
-        colours = np.minimum(source[:, :-1] / np.where(alpha > 0, alpha, 1.0), white)
-        row[:, :-1] = colours if values.dtype.kind == "f" else np.rint(colours)
-    return straight
+def _resolution_of(page: Any) -> Resolution | None:
+    """What the page states."""
+    x, y, unit = (page.tags.get(tag) for tag in (X_RESOLUTION_TAG, Y_RESOLUTION_TAG, UNIT_TAG))
+    if x is None or y is None:
+        return None
+    code = 2 if unit is None else int(unit.value)
+    return resolution_of(x.value, y.value, RESOLUTION_UNITS.get(code, "none"))
+
+
+def _geo_tags_of(page: Any) -> tuple[TiffTag, ...]:
+    """Tags that tell where on Earth the pixels lie, as tifffile writes them."""
+    tags = (page.tags.get(code) for code in GEO_TAGS)
+    return tuple((tag.code, int(tag.dtype), tag.count, tag.value) for tag in tags if tag is not None)

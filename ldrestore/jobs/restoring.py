@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ldrestore.errors import ImageWriteError, OutputExistsError
+from ldrestore.images.encoding import check_target
 from ldrestore.images.files import DEFAULT_MAX_PIXELS, read_photo, write_photo
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.claims import claiming
@@ -59,6 +60,10 @@ class RestoreWorker:
         request = self.request
         max_pixels = DEFAULT_MAX_PIXELS if request.max_pixels is None else request.max_pixels
         photo = read_photo(job.source, max_pixels=max_pixels, clip=request.options.clip)
+        scale = request.options.scale
+        check_target(
+            job.target, height=photo.height * scale, width=photo.width * scale, has_alpha=photo.alpha is not None
+        )
         place = record_path(job.target)
         if request.has_record and not request.may_overwrite:
             _check_record_place(place)

@@ -86,6 +86,33 @@ REGRESSORS.register(
     )
 )
 
+REGRESSORS.register(
+    RegressorRecord(
+        name="grid_nafnet",
+        target="ldrestore.regressors.grid_nafnet:GridNAFNet",
+        options=MappingProxyType(
+            {
+                "width": 40,
+                "enc_blk_nums": (3, 3, 6),
+                "middle_blk_num": 4,
+                "dec_blk_nums": (3, 3, 4),
+                "squeeze": 2,
+                "degradations": FIRST_SET,
+            }
+        ),
+        size_multiple=16,
+        bytes_per_pixel=700,
+        parameters=6_675_683,
+        macs=5_025_214_208,
+        tasks=FIRST_SET,
+        source=f"{_NAFNET_SOURCE}; a bilateral grid after Gharbi et al. 2017, https://arxiv.org/abs/1707.02880",
+        licence="Apache-2.0",
+        gives_estimate=True,
+        takes_hints=True,
+        signature_keys=("body.intro.weight", "picture_look.to_grid.weight", "hint_to_query.weight", "estimator.weight"),
+    )
+)
+
 
 def _register_restormer(name: str, *, tasks: tuple[str, ...], parameters: int, macs: int, norm: str) -> None:
     """Register one layout of Restormer."""

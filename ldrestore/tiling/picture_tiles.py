@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ldrestore.errors import InputError, OutOfMemoryError, ShapeError
-from ldrestore.images.photo import MAX_VALUES
+from ldrestore.images.depth import MAX_VALUES
 from ldrestore.structures import TilePlan
 
 TILE_LADDER = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)

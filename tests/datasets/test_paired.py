@@ -5,7 +5,7 @@ from PIL import Image
 
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.degradations.recipes import list_degradations
-from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
+from ldrestore.errors import ConfigError, DatasetError, ShapeError, UnknownNameError
 
 
 def write(path, pixels):
@@ -57,8 +57,23 @@ def test_pairs_of_different_sizes_and_small_pictures_are_refused(folders):
     with pytest.raises(ShapeError, match="cannot cut 64x64 out of 40x50"):
         PairedDataset(folders, patch_size=64, seed=0)[0]
     write(folders.lq_folder / "one.bmp", np.zeros((40, 51, 3), np.uint8))
-    with pytest.raises(ShapeError, match="51x40"):
-        PairedDataset(folders, patch_size=16, seed=0)[0]
+    with pytest.raises(DatasetError, match=r"one.bmp is 51x40, .*one.png 50x40; .*take them out of their folders"):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+def test_a_pair_that_changes_after_the_first_look_is_refused_too(folders):
+    data = PairedDataset(folders, patch_size=16, seed=0)
+    write(folders.gt_folder / "one.png", np.zeros((40, 51, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"one.bmp is 50x40, .*one.png 51x40"):
+        data[0]
+
+
+def test_sizes_are_compared_upright(folders):
+    turned = Image.fromarray(np.zeros((50, 40, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(folders.gt_folder / "one.png", exif=exif)
+    assert PairedDataset(folders, patch_size=16, seed=0)[0]["gt"].shape == (3, 16, 16)
 
 
 @pytest.fixture

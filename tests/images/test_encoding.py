@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError, PixelRangeError, UnsupportedFormatError
-from ldrestore.images.encoding import MAX_JPEG_BLOCK, write_photo
-from ldrestore.images.files import read_photo
+from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.jpeg_writing import MAX_JPEG_BLOCK
 from ldrestore.images.photo import Photo
 
 DEPTHS = {".png": (np.uint8, np.uint16), ".tif": (np.uint8, np.uint16, np.float32), ".webp": (np.uint8,)}

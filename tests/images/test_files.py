@@ -19,7 +19,7 @@ from ldrestore.errors import (
     UnsupportedFormatError,
 )
 from ldrestore.images.files import DEFAULT_MAX_PIXELS, is_image_path, read_photo
-from ldrestore.images.metadata import upright
+from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 
 
@@ -84,7 +84,7 @@ def test_orientation_in_xmp_alone_is_applied_and_reset(tmp_path, smooth, xmp):
 
 
 def test_a_band_is_not_seen(tmp_path, smooth, monkeypatch):
-    monkeypatch.setattr("ldrestore.images.decoding.BAND_PIXELS", 100)
+    monkeypatch.setattr("ldrestore.images.pillow_pixels.BAND_PIXELS", 100)
     Image.fromarray(smooth).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, smooth)
 
@@ -332,7 +332,7 @@ def test_pillows_own_limit_neither_warns_nor_refuses(tmp_path, smooth, suffix, m
     path = tmp_path / f"a{suffix}"
     Image.fromarray(smooth).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    monkeypatch.setattr("ldrestore.images.decoding.BAND_PIXELS", 100)
+    monkeypatch.setattr("ldrestore.images.pillow_pixels.BAND_PIXELS", 100)
     assert read_photo(path).width == 37
     assert Image.MAX_IMAGE_PIXELS == 400
     assert DEFAULT_MAX_PIXELS == 300_000_000

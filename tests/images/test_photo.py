@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.photo import Photo, to_8_bit
+from ldrestore.images.depth import to_8_bit
+from ldrestore.images.photo import Photo
 
 
 def test_every_code_value_rounds_to_the_nearest_8_bit_level():

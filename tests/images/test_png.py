@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import CorruptImageError
+from ldrestore.images.exif import EXIF_PREFIX, upright_exif
 from ldrestore.images.files import read_photo
-from ldrestore.images.metadata import EXIF_PREFIX, upright, upright_exif
+from ldrestore.images.metadata import Metadata
+from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
-from ldrestore.images.png import write_deep_png
+from ldrestore.images.png_writing import write_deep_png
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
@@ -65,7 +67,7 @@ def test_one_transparent_colour_of_16_bits_becomes_alpha(tmp_path, rng, num_chan
 def test_other_decoders_read_what_is_written(tmp_path, rng, num_channels, size):
     values = deep(rng, num_channels, size)
     stream = io.BytesIO()
-    write_deep_png(values, stream, icc_profile=None, exif=None, xmp=None)
+    write_deep_png(values, stream, metadata=Metadata())
     decoded = cv2.imdecode(np.frombuffer(stream.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
     order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[num_channels]
     np.testing.assert_array_equal(decoded.reshape(*size, -1), values[..., order])

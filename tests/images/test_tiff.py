@@ -7,8 +7,9 @@ from PIL import Image
 
 from ldrestore.errors import CorruptImageError, PixelRangeError, UnsupportedFormatError
 from ldrestore.images.files import read_photo, write_photo
-from ldrestore.images.metadata import upright, upright_xmp
+from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
+from ldrestore.images.xmp import upright_xmp
 
 
 def values_of(dtype, shape, rng):

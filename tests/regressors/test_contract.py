@@ -21,6 +21,16 @@ TINY = {
         "pool_sizes": [4, 3],
         "top_k": [3, 2],
     },
+    "ldrestore.regressors.grid_nafnet:GridNAFNet": {
+        "width": 4,
+        "middle_blk_num": 1,
+        "enc_blk_nums": [1, 1, 1],
+        "dec_blk_nums": [1, 1, 1],
+        "num_prompts": 3,
+        "prompt_dim": 8,
+        "code_dim": 6,
+        "num_levels": 3,
+    },
     "ldrestore.regressors.instructir:InstructIR": {
         "width": 4,
         "middle_blk_num": 1,
@@ -93,6 +103,8 @@ def told(name, network):
     """What a network takes besides lq to use all of its weights."""
     record = REGRESSORS.get(name)
     is_told = record.takes_embedding or record.aligns_to_embedding
+    if record.takes_hints:
+        return {"hints": torch.rand(1, 2 * len(network.config["degradations"]))}
     return {"embedding": torch.rand(1, *network.embedding_shape)} if is_told else {}
 
 
@@ -175,7 +187,8 @@ def test_an_estimate_falls_out_of_the_same_pass(estimating):
     network, lq = tiny(estimating), torch.rand(2, 3, 17, 20)
     restored, logits = network(lq, return_estimate=True)
     assert torch.equal(restored, network(lq))
-    assert logits.shape == (2, len(network.config["degradations"]))
+    names = getattr(network, "estimate_names", network.config["degradations"])
+    assert logits.shape == (2, len(names))
 
 
 @pytest.mark.parametrize("showing", [record.name for record in REGRESSORS if record.shows_usage])

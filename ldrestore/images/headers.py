@@ -1,0 +1,90 @@
+"""What the header of a picture tells, without decoding its pixels."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import tifffile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from ldrestore.errors import MissingExtraError, UnsupportedFormatError
+from ldrestore.images.exif import ORIENTATION_TAG
+from ldrestore.images.files import head_of
+from ldrestore.images.formats import READ_FORMATS, format_of
+from ldrestore.images.orientation import TURNED
+from ldrestore.images.photo_making import decoder_errors
+
+# Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
+_PILLOW_CLASSES: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+}
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels of a picture once it is upright, as its header announces them.
+
+    Where a PNG states its orientation behind the pixels only, that is not looked at.
+
+    Args:
+        path: The file; its format is told by the content.
+
+    Raises:
+        ImageNotFoundError: nothing lies there.
+        UnsupportedFormatError: no picture of a format that is read.
+        CorruptImageError: empty, or a header that is damaged or cut off.
+        ImageFileError: the file cannot be opened.
+        MissingExtraError: a HEIF file, and pillow-heif is not installed.
+    """
+    path = Path(path)
+    file_format = format_of(head_of(path))
+    if file_format is None:
+        raise UnsupportedFormatError(
+            path, "is not a picture of a supported format", f"supported are {', '.join(READ_FORMATS)}"
+        )
+    with decoder_errors(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata: whoever decodes the picture is told
+        if file_format == "HEIF":
+            return _heif_size(path)
+        if file_format == "TIFF":
+            return _tiff_size(path)
+        with _PILLOW_CLASSES[file_format](path) as image:
+            return _upright(*image.size, orientation=_orientation_of(image))
+
+
+def _heif_size(path: Path) -> tuple[int, int]:
+    """Of the first picture; libheif turns it upright."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise MissingExtraError("pillow-heif", "heif", "to read HEIF files") from None
+    return pillow_heif.open_heif(path).size
+
+
+def _tiff_size(path: Path) -> tuple[int, int]:
+    """Of the first page."""
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        tag = page.tags.get(ORIENTATION_TAG)
+        return _upright(page.imagewidth, page.imagelength, orientation=1 if tag is None else tag.value)
+
+
+def _orientation_of(image: ImageFile) -> object:
+    """What the metadata before the pixels state; Pillow would decode a PNG to look behind them."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        return image.getexif().get(ORIENTATION_TAG)
+    except Exception:  # Pillow's EXIF parser raises whatever the damage leads to; readers then leave EXIF out too
+        return 1
+
+
+def _upright(width: int, height: int, *, orientation: object) -> tuple[int, int]:
+    """Width and height, swapped where the orientation says so."""
+    return (height, width) if orientation in TURNED else (width, height)

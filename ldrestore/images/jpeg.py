@@ -1,0 +1,68 @@
+"""JPEG, with what lies in its segments and behind its end."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ldrestore.images.decoded import Decoded, SizeCheck
+from ldrestore.images.exif import exif_resolution
+from ldrestore.images.metadata import FileBlocks, Metadata
+from ldrestore.images.photoshop import IPTC_RESOURCE
+from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.resolution import Resolution, Unit, resolution_of
+from ldrestore.images.xmp import EXTENSION, VIDEO
+
+_DENSITY_UNITS: dict[int, Unit] = {0: "none", 1: "inch", 2: "centimetre"}
+_EXTENSION_HEADER = b"http://ns.adobe.com/xmp/extension/\0"
+_SAMSUNG_TAIL, _SAMSUNG_VIDEO = b"SEFT", b"MotionPhoto_Data"
+
+
+def decode_jpeg(path: Path, check_size: SizeCheck) -> Decoded:
+    """A JPEG; pictures and videos behind the first picture are not looked at.
+
+    CMYK becomes sRGB and loses its profile.
+
+    Raises:
+        ImageTooLargeError: more pixels than allowed.
+    """
+    # Pillow's class is called itself: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
+    with JpegImageFile(path) as image:
+        check_size(*image.size)
+        pixels, alpha = pixels_of(image, path)
+        metadata = _metadata_of(image)
+        is_extended = any(data.startswith(_EXTENSION_HEADER) for _, data in image.applist)
+    losses = [EXTENSION] * is_extended + [VIDEO] * _has_samsung_video(path)
+    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, losses=tuple(losses))
+
+
+def _metadata_of(image: JpegImageFile) -> Metadata:
+    """All blocks of an opened file."""
+    info = image.info
+    return Metadata(
+        icc_profile=None if image.mode == "CMYK" else info.get("icc_profile"),
+        exif=info.get("exif"),
+        xmp=info.get("xmp"),
+        blocks=FileBlocks(
+            resolution=_density_of(info) or exif_resolution(info.get("exif")),
+            iptc=info.get("photoshop", {}).get(IPTC_RESOURCE) or None,
+            comments=tuple(data for name, data in image.applist if name == "COM" and data),
+        ),
+    )
+
+
+def _density_of(info: dict[Any, Any]) -> Resolution | None:
+    """The resolution of the JFIF header, if there is one that states any."""
+    unit = _DENSITY_UNITS.get(info.get("jfif_unit", -1))
+    return None if unit is None else resolution_of(*info["jfif_density"], unit)
+
+
+def _has_samsung_video(path: Path) -> bool:
+    """Whether a phone has put a video behind the picture that no XMP announces."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(_SAMSUNG_TAIL)))
+        if file.read() != _SAMSUNG_TAIL:
+            return False
+        file.seek(0)
+        return _SAMSUNG_VIDEO in file.read()

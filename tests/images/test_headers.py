@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldrestore.errors import CorruptImageError, ImageNotFoundError, UnsupportedFormatError
+from ldrestore.images.files import read_photo
+from ldrestore.images.headers import read_size
+
+
+def picture(path, *, orientation=1, mode="RGB"):
+    """A picture 30 wide and 20 high as stored, with an orientation where its format holds one."""
+    image = Image.fromarray(np.zeros((20, 30, 3), np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if path.suffix == ".heic":
+        pillow_heif = pytest.importorskip("pillow_heif")
+        pillow_heif.from_pillow(image).save(path)
+    else:
+        image.save(path, **({} if path.suffix == ".bmp" else {"exif": exif}))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp", ".heic"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_header_tells_the_size_of_the_upright_picture(tmp_path, suffix, orientation):
+    path = picture(tmp_path / f"a{suffix}", orientation=orientation)
+    assert read_size(path) == read_photo(path).pixels.shape[1::-1]
+
+
+def test_pixels_that_are_cut_off_do_not_matter(tmp_path):
+    path = picture(tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[:-30])
+    assert read_size(path) == (30, 20)
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"some text that is no picture")
+    (tmp_path / "b.png").write_bytes(b"")
+    path = picture(tmp_path / "c.jpg")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(UnsupportedFormatError, match=r"a\.png"):
+        read_size(tmp_path / "a.png")
+    for name in ("b.png", "c.jpg"):
+        with pytest.raises(CorruptImageError, match=name):
+            read_size(tmp_path / name)
+    with pytest.raises(ImageNotFoundError, match=r"d\.png"):
+        read_size(tmp_path / "d.png")

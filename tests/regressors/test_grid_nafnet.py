@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from ldrestore.errors import ConfigError, ShapeError, WeightsError
+from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.grid_nafnet import reduced_copy
+
+SMALL = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1), "prompt_dim": 8}
+NAMES = ("haze", "rain")
+
+
+def shaken(network, std=0.1):
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(std * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return shaken(create_regressor("grid_nafnet", **SMALL, code_dim=6, degradations=NAMES))
+
+
+def test_at_initialisation_light_is_left_alone():
+    network = create_regressor("grid_nafnet", **SMALL).eval()
+    lq = torch.rand(1, 3, 19, 22)
+    torch.testing.assert_close(network(lq, light_only=True), lq)
+
+
+def test_weights_without_a_look_compute_what_they_did():
+    torch.manual_seed(0)
+    before = shaken(create_regressor("prompted_nafnet", **SMALL, degradations=NAMES))
+    deeper = {**SMALL, "enc_blk_nums": (2, 1), "dec_blk_nums": (1, 2), "middle_blk_num": 3}
+    after = create_regressor("grid_nafnet", **deeper, degradations=NAMES).eval()
+    after.adopt(before.state_dict())
+    lq = torch.rand(2, 3, 20, 24)
+    restored, logits = after(lq, return_estimate=True)
+    expected, expected_logits = before(lq, return_estimate=True)
+    torch.testing.assert_close(restored, expected)
+    torch.testing.assert_close(logits[:, :2], expected_logits)
+
+
+def test_weights_of_another_width_are_refused(network):
+    other = create_regressor("grid_nafnet", **{**SMALL, "width": 8}, degradations=NAMES)
+    with pytest.raises(WeightsError, match="do not fit"):
+        network.adopt(other.state_dict())
+
+
+def test_a_part_has_the_light_that_it_has_in_the_whole(network):
+    whole = torch.rand(1, 3, 32, 48)
+    window = torch.tensor([[8 / 32, 16 / 48, 24 / 32, 40 / 48]])
+    part = network(whole[..., 8:24, 16:40].contiguous(), whole=whole, window=window, light_only=True)
+    relit = network(whole, light_only=True)
+    inner = (..., slice(2, -2), slice(2, -2))  # between the centres of 2 x 2 blocks the border repeats
+    torch.testing.assert_close(part[inner], relit[..., 8:24, 16:40][inner], rtol=1e-4, atol=1e-5)
+
+
+def test_odd_sides_have_the_light_of_even_ones(network):
+    whole = torch.rand(1, 3, 33, 35)
+    assert network(whole, light_only=True).shape == whole.shape
+
+
+def test_hints_change_the_result_and_no_hints_are_hints_of_zeros(network):
+    lq = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        untold = network(lq)
+        assert torch.equal(untold, network(lq, hints=torch.zeros(1, 4)))
+        assert not torch.equal(untold, network(lq, hints=torch.tensor([[1.0, 0.0, 1.0, 0.0]])))
+
+
+def test_hints_of_another_number_are_refused(network):
+    with pytest.raises(ShapeError, match=r"expected hints of shape \(1, 4\), got \(1, 3\)"):
+        network(torch.rand(1, 3, 16, 16), hints=torch.zeros(1, 3))
+
+
+def test_the_estimate_knows_when_nothing_is_wrong(network):
+    assert network.estimate_names == ("haze", "rain", "clean")
+
+
+def test_the_reduced_copy_keeps_the_shape_and_the_mean():
+    whole = torch.rand(1, 3, 256, 512)
+    reduced = reduced_copy(whole)
+    assert reduced.shape == (1, 3, 64, 128)
+    torch.testing.assert_close(reduced.mean(), whole.mean())
+    small = torch.rand(1, 3, 100, 128)
+    assert reduced_copy(small) is small
+
+
+def test_a_network_must_know_a_degradation():
+    with pytest.raises(ConfigError, match="degradations is empty"):
+        create_regressor("grid_nafnet", degradations=())
