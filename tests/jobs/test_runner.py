@@ -58,11 +58,9 @@ def test_jobs_are_drawn_one_at_a_time_and_told_as_they_begin():
 
 
 def test_a_cancelled_run_leaves_the_rest():
-    ended = []
-    outcomes = run_jobs(JOBS, work, is_cancelled=lambda: len(ended) == 2)
-    for outcome in outcomes:
-        ended.append(outcome.job.name)
-    assert ended == ["a.png", "broken.png"]
+    begun = []
+    outcomes = run_jobs(JOBS, work, on_start=begun.append, is_cancelled=lambda: len(begun) == 2)
+    assert [outcome.job.name for outcome in outcomes] == ["a.png", "broken.png"]
 
 
 def test_what_another_run_works_on_is_done_at_the_end(monkeypatch):
