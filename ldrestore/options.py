@@ -38,6 +38,8 @@ class Flag:
     """All words allowed; empty for any."""
     shown_default: str | None = None
     """What the help says of leaving it out; None for nothing."""
+    instead: tuple[str, str] | None = None
+    """Another option, by its keyword, and what to do with it on a track that takes that one and not this."""
     read: Callable[[Any], Any] | None = None
     """Makes the option's value of the word; raises an InputError that names the flag."""
 
@@ -186,6 +188,7 @@ class FastRestoreOptions(RestoreOptions):
         Flag(
             name="--instruction",
             metavar="TEXT",
+            instead=("degradations", "say what is wrong with --degradation"),
             help="What to do with all pictures, in English, such as 'remove the noise'; for models that take "
             "instructions, see `ldrestore info MODEL`. Without it a neutral one.",
         ),

@@ -135,21 +135,23 @@ def check_taken(track: TrackRecord, names: Mapping[str, Any]) -> None:
     Raises:
         InputError: they are another track's.
     """
-    own = {option.name for option in declared_options(options_class_of(track))}
-    declared = options_of_all()
-    foreign = [declared[name].flag.name for name in names if name in declared and name not in own]  # type: ignore[union-attr]  # all have flags
-    if not foreign:
+    own = _names_of(track)
+    foreign = [option.flag for name, option in options_of_all().items() if name in names and name not in own]
+    flags = [flag for flag in foreign if flag is not None]
+    if not flags:
         return
-    others = [
-        other.name
-        for other in TRACKS
-        if {option.name for option in declared_options(options_class_of(other))} & (set(names) - own)
-    ]
-    are, them = ("is", "it") if len(foreign) == 1 else ("are", "them")
+    others = [other.name for other in TRACKS if _names_of(other) & (set(names) - own)]
+    are, them = ("is", "it") if len(flags) == 1 else ("are", "them")
+    instead = [flag.instead[1] for flag in flags if flag.instead is not None and flag.instead[0] in own]
     raise InputError(
-        f"{' and '.join(foreign)} {are} for models of the {' or '.join(others)} track, this one is of the {track.name} "
-        f"track; leave {them} out, or name another --model"
+        f"{' and '.join(flag.name for flag in flags)} {are} for models of the {' or '.join(others)} track, this one is "
+        f"of the {track.name} track; {', '.join([f'leave {them} out', *instead])}, or name another --model"
     )
+
+
+def _names_of(track: TrackRecord) -> set[str]:
+    """Keywords of a track's options."""
+    return {option.name for option in declared_options(options_class_of(track))}
 
 
 def checked_options(pipeline: Any, options: RestoreOptions) -> RestoreOptions:
