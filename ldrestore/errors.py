@@ -18,10 +18,12 @@ LDRestoreError
 ├── LoaderError                      a process that loads pictures for training died
 ├── OtherProcessError                another process of a run failed, and says why
 ├── WeightsError                     a checkpoint does not fit, or is damaged
+│   ├── UndefinedNumbersError        a model gives infinite or undefined numbers
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
+├── StatisticsError                  a tile took another way through a network than the picture it is part of
 ├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
@@ -168,6 +170,10 @@ class WeightsError(LDRestoreError):
     """A checkpoint does not fit its network, or is damaged."""
 
 
+class UndefinedNumbersError(WeightsError):
+    """A model gave infinite or undefined numbers."""
+
+
 class WeightsUnavailableError(WeightsError):
     """A checkpoint cannot be found locally nor downloaded."""
 
@@ -182,6 +188,10 @@ class OtherGuideError(EmbeddingCacheError, InputError):
 
 class MissingEmbeddingError(EmbeddingCacheError):
     """A cache holds no embedding of the picture that was asked for."""
+
+
+class StatisticsError(LDRestoreError):
+    """A tile took another way through a network than the whole picture, so that the two share no statistics."""
 
 
 class ExportError(LDRestoreError):

@@ -37,13 +37,19 @@ class RegressorRecord:
     """The paper."""
     licence: str
     """Licence of the authors' published weights; ours is Apache-2.0."""
+    overlap: int = 64
+    """Pixels that neighbouring tiles should share: four times the distance beyond which a pixel's surroundings hardly
+    matter to it, the statistics of the whole picture set aside."""
+    takes_whole: bool = False
+    """Whether forward takes a reduced copy of the whole picture and where `lq` lies in it, as `whole` and `window`: see
+    `ldrestore.systems.regression.WholeAwareNetwork`."""
     gives_estimate: bool = False
     """Whether forward takes `return_estimate` and then returns (restored, logits of `config.degradations`)."""
     takes_embedding: bool = False
     """Whether forward takes `embedding`, (B, *`embedding_shape`), what a sentence or a guide said; None for nothing."""
     takes_hints: bool = False
-    """Whether forward takes `hints`, (B, 2N), what a user says of each of `config.degradations`; the whole picture and
-    where the part lies in it as `whole` and `window`; and `light_only`."""
+    """Whether forward takes `hints`, (B, 2N), what a user says of each of `config.degradations`, and `light_only`; such
+    a network takes `whole` too."""
     aligns_to_embedding: bool = False
     """Whether forward takes `embedding` in training alone, as the aim of one of its own losses."""
     auxiliary_losses: tuple[str, ...] = ()

@@ -62,6 +62,9 @@ class TilePlan:
     """Pixels that neighbouring tiles share, blended linearly; 0 when `tile` is 0."""
     memory_bytes: int | None
     """The memory budget that the plan was made for, in bytes; None when the tile was given by the user."""
+    look: int = 512
+    """Side of a square of as many pixels as a network is shown natively of the whole picture before its tiles; smaller
+    pictures are shown whole."""
     steps_down: int = 0
     """How often memory ran out and the plan went one rung down the ladder."""
 

@@ -21,14 +21,14 @@ from ldrestore.images.depth import MAX_VALUES
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.call_options import bytes_of
-from ldrestore.pipelines.finite_numbers import check_finite
-from ldrestore.pipelines.tile_restoration import make_plan
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled, plan_of
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise
 from ldrestore.structures import Conditioning, TilePlan
-from ldrestore.tiling.tensor_tiles import blend_tiles
+from ldrestore.systems.finite_numbers import check_finite
+from ldrestore.tiling.blending import blend_tiles
+from ldrestore.tiling.planning import make_plan
 
 ColourFix = Literal["off", "wavelet", "adain"]
 """Tones of the input for the result: none, its low frequencies, or its mean and contrast."""

@@ -10,9 +10,9 @@ from ldrestore.errors import InputError
 from ldrestore.estimators.degradation_predictor import estimates_of
 from ldrestore.estimators.given_degradations import Degradations, given_estimate
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.pipelines.finite_numbers import check_finite
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, mixed_text, text_conditioning
 from ldrestore.structures import Conditioning, DegradationEstimate
+from ldrestore.systems.finite_numbers import check_finite
 
 
 def read_degradations(

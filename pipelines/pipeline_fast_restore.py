@@ -31,21 +31,19 @@ from ldrestore.pipelines.steering import (
     steering_of_instruction,
     why_no_instruction,
 )
-from ldrestore.pipelines.tile_restoration import (
-    NUM_ORIENTATIONS,
-    count_tiles,
-    make_plan,
-    mean_over_orientations,
-    one_pass,
-    restore_pixels,
-)
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.systems.regression import RegressionSystem
+from ldrestore.tiling.blending import restore_tiled
 from ldrestore.tiling.freed_memory import keeping_freed_memory
+from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
+from ldrestore.tiling.picture_views import Window
+from ldrestore.tiling.planning import count_tiles, make_plan
+from ldrestore.tiling.retries import with_smaller_tiles
 from ldrestore.weights import align_weights, hash_of_weights
 
 
@@ -296,6 +294,7 @@ class FastRestorePipeline(DiffusionPipeline):
             memory_gb=memory_gb,
             bytes_per_pixel=record_of(self.regressor).bytes_per_pixel,
             resident_bytes=resident,
+            overlap=record_of(self.regressor).overlap,
         )
 
     def _restore(
@@ -308,25 +307,32 @@ class FastRestorePipeline(DiffusionPipeline):
         self_ensemble: bool,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
-        seen: list[Tensor] = []
-        with self.progress_bar(total=count_tiles(plan, *pixels.shape[:2])) as bar:
+        system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
+        where = {"device": self._execution_device, "embedding": embedding}
 
-            def forward(lq: Tensor) -> Tensor:
-                restored, probabilities = one_pass(
-                    self.regressor, lq, device=self._execution_device, embedding=embedding
-                )
-                if probabilities is not None:
-                    seen.append(probabilities)
-                return restored
+        def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
+            orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)
+            looks = system.looks_at(pixels, present, orientations=orientations, **where)
+            estimates: list[Tensor] = []
 
-            def restore_tile(lq: Tensor) -> Tensor:
+            def restore_tile(lq: Tensor, window: Window) -> Tensor:
+                def forward(turned: Tensor, orientation: Orientation = UPRIGHT) -> Tensor:
+                    place = window.turned(orientation.turns, is_flipped=orientation.is_flipped)
+                    restored, estimate = system.restore(turned, look=looks[orientation], window=place, **where)
+                    estimates.extend([] if estimate is None else [estimate])
+                    return restored
+
                 restored = mean_over_orientations(forward, lq) if self_ensemble else forward(lq)
                 bar.update()
                 return torch.lerp(restored, lq, fidelity)
 
-            restored, plan = restore_pixels(pixels, restore_tile, plan)
-        num_passes = count_tiles(plan, *pixels.shape[:2]) * (NUM_ORIENTATIONS if self_ensemble else 1)
-        return restored, plan, self._estimate(seen[-num_passes:])
+            with self.progress_bar(total=count_tiles(present, height, width)) as bar:
+                return restore_tiled(pixels, restore_tile, present, multiple=system.record.size_multiple), estimates
+
+        (restored, estimates), plan = with_smaller_tiles(
+            compute, plan, height=height, width=width, overlap=system.record.overlap
+        )
+        return restored, plan, self._estimate(estimates)
 
     def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate | None:
         """The mean over the passes of one picture, each (N,); None from a network that estimates nothing."""

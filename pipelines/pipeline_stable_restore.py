@@ -25,7 +25,6 @@ from ldrestore.images.transparency import fill_hidden
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
-from ldrestore.pipelines.finite_numbers import again_in_float32
 from ldrestore.pipelines.latent_restoration import (
     ColourFix,
     LatentModels,
@@ -53,7 +52,6 @@ from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transf
 from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
 from ldrestore.pipelines.stable_tower import UNNAMED, load_tower, name_tower
-from ldrestore.pipelines.tile_restoration import with_smaller_tiles
 from ldrestore.pipelines.unet_connection import UNetConnection
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
@@ -63,7 +61,9 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.denoising import check_scheduler
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
+from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.tiling.freed_memory import keeping_freed_memory
+from ldrestore.tiling.retries import with_smaller_tiles
 from ldrestore.weights import read_json
 
 StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]

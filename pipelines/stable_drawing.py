@@ -10,10 +10,10 @@ from torch import Tensor
 from ldrestore.errors import UnknownNameError
 from ldrestore.pipelines.call_options import check_options
 from ldrestore.pipelines.latent_restoration import COLOUR_FIXES, ColourFix, LatentModels, Sampling, restore_latently
-from ldrestore.pipelines.tile_restoration import NUM_ORIENTATIONS, mean_over_orientations
 from ldrestore.sampling.denoising import set_timesteps
 from ldrestore.sampling.picture_noise import generator_of
 from ldrestore.structures import Conditioning, TilePlan
+from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def draw(
             on_step_end=finish_step,
         )
 
-        def restore(turned: Tensor) -> Tensor:
+        def restore(turned: Tensor, _orientation: Orientation = UPRIGHT) -> Tensor:
             return restore_latently(turned, conditioning, models=models, sampling=sampling, plan=plan)
 
         return mean_over_orientations(restore, lq) if options.self_ensemble else restore(lq)

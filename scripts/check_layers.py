@@ -22,6 +22,7 @@ LAYERS = (
     ("datasets",),
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
+    ("systems",),
     ("conversion", "onnx_export", "pipelines"),
     ("tracks",),
     ("restorers",),

@@ -8,6 +8,7 @@ from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
 from ldrestore.datasets.hinted import HintedDataConfig, HintedDataset
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
 from ldrestore.datasets.synthetic import SyntheticDataConfig, SyntheticDataset
+from ldrestore.degradations.catalog import counted_name
 from ldrestore.degradations.recipes import parse_recipe
 
 PairDataConfig = SyntheticDataConfig | HintedDataConfig | MultiDomainDataConfig | PairedDataConfig
@@ -36,7 +37,7 @@ def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> Datas
 
 
 def trained_names(data: PairDataConfig) -> set[str]:
-    """Names of all degradations that can occur in the pictures of a config.
+    """Names of all degradations that can occur in the pictures of a config; training forms count as what they widen.
 
     Raises:
         InputError: a recipe cannot be parsed.
@@ -48,4 +49,6 @@ def trained_names(data: PairDataConfig) -> set[str]:
     if isinstance(data, HintedDataConfig):
         return trained_names(data.pictures)
     names = {step.name for share in data.mixture for step in parse_recipe(share.recipe).steps}
-    return names | set(data.random_mixture.names if data.random_mixture is not None else ())
+    for drawn in (data.random_mixture, data.random_chain):
+        names |= set(drawn.names if drawn is not None else ())
+    return {counted_name(name) for name in names}

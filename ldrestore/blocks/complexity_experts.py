@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.restormer import ChannelNorm
 from ldrestore.errors import ConfigError
+from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
 RoutingNoise = Literal["never", "training", "released"]
 """When noise is added to the router's logits: never, in training mode alone, or always, as the release does."""
@@ -161,7 +162,7 @@ class ComplexityRouter(nn.Module):
             raise ConfigError(f"routing_noise must be one of {', '.join(get_args(RoutingNoise))}, got {noise!r}")
         self.with_complexity, self.noise, self.expert = with_complexity, noise, expert
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, len(costs), bias=False)
+            MapStatistic(channel_means), nn.Flatten(), nn.Linear(num_channels, len(costs), bias=False)
         )
         self.freq_gate = nn.Linear(frequency_dim, len(costs), bias=False)
         self.complexity: Tensor

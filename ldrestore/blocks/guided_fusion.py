@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ldrestore.blocks.restormer import ChannelNorm, GatedFeedForward, NormKind
 from ldrestore.blocks.transposed_attention import attend
+from ldrestore.tiling.shared_statistics import MapStatistic
 
 
 class LiteralFusion(nn.Module):
@@ -77,6 +78,7 @@ class ChannelFusion(nn.Module):
         self.project_in = nn.Linear(embedding_width, num_channels)
         self.norm1 = ChannelNorm(num_channels, norm)
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.unit_sums = MapStatistic(_unit_sums)
         self.q = nn.Conv2d(num_channels, num_channels, 1, bias=False)
         self.q_dwconv = nn.Conv2d(num_channels, num_channels, 3, padding=1, groups=num_channels, bias=False)
         self.kv = nn.Linear(num_channels, 2 * num_channels, bias=False)
@@ -112,12 +114,17 @@ class ChannelFusion(nn.Module):
             (B, heads, c, c), each row sums to 1; in the type of the key, the sums over positions taken in float32.
         """
         num_heads = len(self.temperature)
-        num_positions = query.shape[2] * query.shape[3]
-        lengths = torch.linalg.vector_norm(query, dim=(2, 3), dtype=torch.float32).clamp_min(1e-12)  # (B, C)
-        sums = _gathered(query).flatten(2) / (lengths * num_positions**0.5)[..., None]  # (B, C, 9)
+        sums = self.unit_sums(query).float()  # (B, C, 9)
         queries, keys = (part.unflatten(1, (num_heads, -1)) for part in (sums, key.float().flatten(2)))
         logits = torch.einsum("bhcp,bhdp->bhcd", queries, keys) * self.temperature
         return logits.softmax(dim=-1).to(key.dtype)
+
+
+def _unit_sums(query: Tensor) -> Tensor:
+    """What `_gathered` gives of queries of unit length over the positions: (B, C, H, W) to float32 (B, C, 9)."""
+    num_positions = query.shape[2] * query.shape[3]
+    lengths = torch.linalg.vector_norm(query, dim=(2, 3), dtype=torch.float32).clamp_min(1e-12)  # (B, C)
+    return _gathered(query).flatten(2) / (lengths * num_positions**0.5)[..., None]
 
 
 def _gathered(features: Tensor) -> Tensor:

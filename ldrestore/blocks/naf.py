@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore.blocks.layer_norm import LayerNorm2d
+from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
 
 class SimpleGate(nn.Module):
@@ -35,7 +36,7 @@ class NAFBlock(nn.Module):
         self.conv1 = nn.Conv2d(num_channels, wide, 1)
         self.conv2 = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
         self.sg = SimpleGate()
-        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide // 2, wide // 2, 1))
+        self.sca = nn.Sequential(MapStatistic(channel_means), nn.Conv2d(wide // 2, wide // 2, 1))
         self.conv3 = nn.Conv2d(wide // 2, num_channels, 1)
         self.norm2 = LayerNorm2d(num_channels)
         self.conv4 = nn.Conv2d(num_channels, ffn_wide, 1)

@@ -5,6 +5,7 @@ published checkpoints.
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError
+from ldrestore.tiling.shared_statistics import MapStatistic
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
 """The learned temperature is clamped to these."""
@@ -104,7 +106,7 @@ class QueryMapper(nn.Module):
         """
         super().__init__()
         self.mapper = nn.Sequential(
-            nn.AdaptiveAvgPool2d(grid),
+            MapStatistic(partial(F.adaptive_avg_pool2d, output_size=grid)),
             nn.Conv2d(num_channels, num_channels // 2, 3, padding=1),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(grid // 2),

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
+
 
 class PromptEncoder(nn.Module):
     """Three strided convolutions, the mean over the positions, and a linear map to the embeddings."""
@@ -23,6 +25,7 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(2 * num_channels, 4 * num_channels, 3, stride=2, padding=1),
             nn.GELU(),
         )
+        self.means = MapStatistic(channel_means)
         self.head = nn.Sequential(
             nn.Linear(4 * num_channels, num_embeddings * embedding_width),
             nn.Unflatten(1, (num_embeddings, embedding_width)),
@@ -30,4 +33,4 @@ class PromptEncoder(nn.Module):
 
     def forward(self, lq: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, K, D)."""
-        return self.head(self.body(lq).mean(dim=(2, 3)))
+        return self.head(self.means(self.body(lq)).flatten(1))

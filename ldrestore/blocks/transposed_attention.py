@@ -4,13 +4,17 @@ Zamir et al. 2022, Restormer (https://arxiv.org/abs/2111.09881), Eq. 1: out = W_
 is one channel over all positions.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.tiling.shared_statistics import MapStatistic
 
-def attention_map(query: Tensor, key: Tensor, temperature: Tensor) -> Tensor:
-    """How much each channel takes of each other one, within its head.
+
+def channel_cosines(query: Tensor, key: Tensor, *, num_heads: int) -> Tensor:
+    """How alike the channels of two maps are over all positions, within their heads.
 
     The unit length of queries and keys over the positions is applied to the small map instead of to the features, which
     is the same and spares two passes over them; but not in float16, whose range the products of a large picture leave.
@@ -18,19 +22,31 @@ def attention_map(query: Tensor, key: Tensor, temperature: Tensor) -> Tensor:
     Args:
         query: (B, C, H, W).
         key: (B, C, H, W).
-        temperature: (heads, 1, 1), multiplies the cosine similarities.
+        num_heads: Groups of channels that are compared among themselves.
 
     Returns:
-        (B, heads, C / heads, C / heads); each row sums to 1.
+        (B, heads, C / heads, C / heads), in [-1, 1].
     """
-    queries, keys = (_per_head(features, len(temperature)) for features in (query, key))  # (B, N, heads, c)
+    queries, keys = (_per_head(features, num_heads) for features in (query, key))  # (B, N, heads, c)
     if query.dtype == torch.float16:
         smallest = torch.finfo(torch.float16).tiny
         queries, keys = (F.normalize(features, dim=1, eps=smallest) for features in (queries, keys))
-        return (torch.einsum("bnhc,bnhd->bhcd", queries, keys) * temperature).softmax(dim=-1)
+        return torch.einsum("bnhc,bnhd->bhcd", queries, keys)
     products = torch.einsum("bnhc,bnhd->bhcd", queries, keys)
     lengths = [torch.linalg.vector_norm(features, dim=1).clamp_min(1e-12) for features in (queries, keys)]  # (B, h, c)
-    cosines = products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
+    return products / (lengths[0].unsqueeze(3) * lengths[1].unsqueeze(2))
+
+
+def attention_map(cosines: Tensor, temperature: Tensor) -> Tensor:
+    """How much each channel takes of each other one, within its head.
+
+    Args:
+        cosines: (B, heads, c, c), see `channel_cosines`.
+        temperature: (heads, 1, 1), multiplies them.
+
+    Returns:
+        (B, heads, c, c); each row sums to 1.
+    """
     return (cosines * temperature).softmax(dim=-1)
 
 
@@ -71,6 +87,7 @@ class TransposedAttention(nn.Module):
         """
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.cosines = MapStatistic(partial(channel_cosines, num_heads=num_heads))
         self.qkv = nn.Conv2d(num_channels, 3 * num_channels, 1, bias=bias)
         self.qkv_dwconv = nn.Conv2d(
             3 * num_channels, 3 * num_channels, 3, padding=1, groups=3 * num_channels, bias=bias
@@ -80,7 +97,7 @@ class TransposedAttention(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         query, key, value = self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1)  # (B, C, H, W) each
-        return attend(attention_map(query, key, self.temperature), value, self.project_out)
+        return attend(attention_map(self.cosines(query, key), self.temperature), value, self.project_out)
 
 
 class TransposedCrossAttention(nn.Module):
@@ -100,6 +117,7 @@ class TransposedCrossAttention(nn.Module):
         super().__init__()
         wide = 2 * num_channels
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.cosines = MapStatistic(partial(channel_cosines, num_heads=num_heads))
         self.q = nn.Conv2d(num_channels, num_channels, 1, bias=False)
         self.q_dwconv = nn.Conv2d(num_channels, num_channels, 3, padding=1, groups=num_channels, bias=False)
         self.kv = nn.Conv2d(num_channels, wide, 1, bias=False)
@@ -118,4 +136,4 @@ class TransposedCrossAttention(nn.Module):
         """
         query = self.q_dwconv(self.q(asking))  # (B, C, H, W)
         key, value = self.kv_dwconv(self.kv(asked)).chunk(2, dim=1)  # (B, C, H, W) each
-        return attend(attention_map(query, key, self.temperature), value, self.project_out)
+        return attend(attention_map(self.cosines(query, key), self.temperature), value, self.project_out)

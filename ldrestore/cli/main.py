@@ -18,10 +18,12 @@ from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
 from ldrestore.cli.explain import EXPLAIN_EXAMPLES, ExplainCall, explained_options
 from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
+from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
 from ldrestore.cli.restore import RESTORE_EXAMPLES, RestoreCall
+from ldrestore.cli.score import SCORE_EXAMPLES, score_command
 from ldrestore.cli.track_options import with_track_options
 from ldrestore.cli.train import TRAIN_EXAMPLES, train_command
 from ldrestore.errors import InputError, LDRestoreError
@@ -95,6 +97,8 @@ def make_app() -> typer.Typer:
     app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
     app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
     app.command("explain", epilog=EXPLAIN_EXAMPLES)(with_track_options(ExplainCall, explained_options()))
+    app.command("score", epilog=SCORE_EXAMPLES)(score_command)
+    app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
     app.command("info", epilog=INFO_EXAMPLES)(info_command)
     return app

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, draw_intact, with_gamma
 from ldrestore.datasets.pictures import (
     check_pictures,
     enlarged_to_fit,
@@ -21,6 +22,7 @@ from ldrestore.datasets.pictures import (
     to_tensor,
     turned,
 )
+from ldrestore.datasets.random_chain import RandomChainConfig, draw_chain
 from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.catalog import FILE, counted_name, step_record
 from ldrestore.degradations.recipes import (
@@ -131,6 +133,12 @@ class SyntheticDataConfig:
     colours than a few hundred photographs have."""
     random_mixture: RandomMixtureConfig | None = None
     """Mixtures drawn at random, besides the named recipes; null for none."""
+    random_chain: RandomChainConfig | None = None
+    """Chains in any order and with repetition, besides the named recipes; null for none."""
+    darkening: DarkeningConfig | None = None
+    """A random gamma upon the clean pictures, before the damage; null for none."""
+    intact: IntactConfig | None = None
+    """Clean pictures that look damaged and are not; null for none."""
     resample: ResampleConfig | None = None
     """Resizing after the damage; null for none."""
     max_pictures: int | None = None
@@ -196,8 +204,9 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         self.paths = spread(list_pictures(config.folders), config.max_pictures)
         check_pictures(self.paths)
         self._recipes = [parse_recipe(share.recipe) for share in config.mixture]
-        random_weight = config.random_mixture.weight if config.random_mixture is not None else 0.0
-        weights = [*(share.weight for share in config.mixture), config.clean_weight, random_weight]
+        others = (config.random_mixture, config.random_chain, config.intact)
+        weights = [*(share.weight for share in config.mixture), config.clean_weight]
+        weights += [other.weight if other is not None else 0.0 for other in others]
         self._shares = np.cumsum(weights) / np.sum(weights)
         self._pictures = [read_rgb(path) for path in self.paths] if config.in_memory else None
 
@@ -234,17 +243,37 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         generator = item_generator(self.seed, key)
         scale = self._resample_scale(generator)
         clean = self._clean_crop(index_of(key), side=round(self.side / scale), generator=generator)  # (S, S, 3) uint8
-        recipe, severity = self._draw_recipe(generator)
+        recipe, severity, is_intact = self._draw_recipe(generator)
+        clean = self._retoned(clean, recipe, is_intact=is_intact, generator=generator)
         return DrawnPair(clean.astype(np.float32) / 255.0, recipe, severity, scale, generator)
 
-    def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float]:
-        """What is done to one picture and how strongly; None for nothing."""
+    def _draw_recipe(self, generator: np.random.Generator) -> tuple[Recipe | None, float, bool]:
+        """What is done to one picture, None for nothing; how strongly; and whether it is an intact one, undamaged."""
         drawn = int(np.searchsorted(self._shares, generator.random(), side="right"))
         if drawn < len(self._recipes):
-            return self._recipes[drawn], float(generator.uniform(*self.config.mixture[drawn].severity))
-        if drawn == len(self._recipes) or self.config.random_mixture is None:
-            return None, 0.0
-        return draw_mixture(self.config.random_mixture, generator), 0.0
+            return self._recipes[drawn], float(generator.uniform(*self.config.mixture[drawn].severity)), False
+        kind = drawn - len(self._recipes)  # clean, random mixture, random chain, intact
+        if kind == 1 and self.config.random_mixture is not None:
+            return draw_mixture(self.config.random_mixture, generator), 0.0, False
+        if kind == 2 and self.config.random_chain is not None:
+            return draw_chain(self.config.random_chain, generator), 0.0, False
+        return None, 0.0, kind == 3
+
+    def _retoned(
+        self, clean: np.ndarray, recipe: Recipe | None, *, is_intact: bool, generator: np.random.Generator
+    ) -> np.ndarray:
+        """The clean picture darkened, or an intact one made of it, as the config says: (S, S, 3) uint8."""
+        names = {counted_name(step.name) for step in recipe.steps} if recipe is not None else set()
+        intact, darkening = self.config.intact, self.config.darkening
+        if intact is not None:
+            share = intact.under_damage if names and "low_light" not in names else 0.0
+            if is_intact or (share > 0 and generator.random() < share):
+                return draw_intact(clean, intact.shares, generator)
+        if darkening is None or (darkening.names and names.isdisjoint(darkening.names)):
+            return clean
+        if generator.random() >= darkening.probability:
+            return clean
+        return with_gamma(clean, float(generator.uniform(*darkening.gamma)))
 
     def _resample_scale(self, generator: np.random.Generator) -> float:
         """Factor by which a pair is resized after the damage; 1 for not at all."""

@@ -1,4 +1,4 @@
-"""Degradations that a user names: in place of a prediction, "rain=0.7,gaussian_noise=0.3", or upon it."""
+"""Degradations that a user names: in place of a prediction, "rain=0.7,gaussian_noise=0.3", or beside it, "haze=0"."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,15 +42,15 @@ def given_estimate(degradations: str | Mapping[str, float], names: Sequence[str]
 
 
 def given_strengths(degradations: str | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    """How strongly single degradations are to be treated, for models that do not need all of them to sum to 1.
+    """How strongly a user wants each named degradation taken away; what is not named is left to the model.
 
     Args:
-        degradations: Strengths by name, each from 0, which leaves it alone, to 1; as text "low_light=0.5,jpeg=0", or
-            "low_light" alone, which is 1.
-        names: The degradations that the model knows.
+        degradations: Strengths by name, which need not sum to anything; as text "haze=0,rain", a name alone
+            having 1.
+        names: The degradations that the model can be told of.
 
     Returns:
-        What was given; of names that are missing the model's own estimate counts.
+        A strength in [0, 1] for each name given: 0 leaves it as it is, 1 takes it away.
 
     Raises:
         UnknownNameError: the model does not know one; the closest ones are named.
@@ -62,7 +62,8 @@ def given_strengths(degradations: str | Mapping[str, float], names: Sequence[str
             raise UnknownNameError("degradation", name, names)
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
             raise InputError(
-                f"the strength of {name} must lie in [0, 1], got {strength}; 0 leaves it alone, 1 treats it in full"
+                f"the strength of {name} must lie in [0, 1], got {strength!r}; "
+                f"write {name} to take it away, {name}=0 to leave it"
             )
     return {name: float(strength) for name, strength in strengths.items()}
 

@@ -7,7 +7,7 @@ sliced and checkpointed as always, and without a module, or with a new one, its 
 Pictures are in [0, 1] here and latents scaled, as everywhere in this library.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import TilePlan
+from ldrestore.tiling.blending import blend_tiles
 from ldrestore.tiling.shared_statistics import measured_statistics, shared_statistics, spread_cells
-from ldrestore.tiling.tensor_tiles import blend_tiles
 
 Cells = slice | Tensor
 """Rows or columns of latents: neighbours, or (L,) int64, any."""
@@ -85,6 +85,7 @@ def encode_tiled(vae: AutoencoderKL, lq: Tensor, plan: TilePlan) -> Tensor:
             size=size,
             tiles=_latent_tiles(vae, plan, size),
             scale=1,
+            networks={"vae": vae},
         )
 
     return torch.cat([encoded(picture) for picture in lq.split(1)])
@@ -183,7 +184,9 @@ def decode_refined_tiled(
             return decode_refined(vae, cells, drm=drm, features=features, probabilities=shares)
 
         size = latents.shape[-2:]
-        return _compute_tiled(decode_tile, size=size, tiles=_latent_tiles(vae, plan, size), scale=factor)
+        networks = {"vae": vae} if drm is None else {"vae": vae, "drm": drm}
+        tiles = _latent_tiles(vae, plan, size)
+        return _compute_tiled(decode_tile, size=size, tiles=tiles, scale=factor, networks=networks)
 
     return torch.cat([decoded(index) for index in range(len(latents))])
 
@@ -264,17 +267,22 @@ def _run(decoder: nn.Module, stage: nn.Module | partial, *inputs: Tensor) -> Ten
 
 
 def _compute_tiled(
-    compute: Callable[[Cells, Cells], Tensor], *, size: tuple[int, int], tiles: tuple[int, int], scale: int
+    compute: Callable[[Cells, Cells], Tensor],
+    *,
+    size: tuple[int, int],
+    tiles: tuple[int, int],
+    scale: int,
+    networks: Mapping[str, nn.Module],
 ) -> Tensor:
     """A map of one picture tile by tile, with shared statistics; at once where it is one tile."""
     tile, overlap = tiles
     if max(size) <= tile:
         return compute(slice(0, size[0]), slice(0, size[1]))
-    with measured_statistics() as statistics:
+    with measured_statistics(networks) as statistics:
         compute(*(spread_cells(side, tile) for side in size))
 
     def compute_alike(rows: slice, columns: slice) -> Tensor:
-        with shared_statistics(statistics):
+        with shared_statistics(networks, statistics):
             return compute(rows, columns)
 
     return blend_tiles(compute_alike, size=size, tile=tile, overlap=overlap, scale=scale)

@@ -109,6 +109,7 @@ REGRESSORS.register(
         licence="Apache-2.0",
         gives_estimate=True,
         takes_hints=True,
+        takes_whole=True,
         signature_keys=("body.intro.weight", "picture_look.to_grid.weight", "hint_to_query.weight", "estimator.weight"),
     )
 )

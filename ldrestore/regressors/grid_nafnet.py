@@ -21,8 +21,9 @@ from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
 from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.picture_look import PictureLook, Relighting
+from ldrestore.regressors.prompted_nafnet import means_and_spreads
 from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
-from ldrestore.regressors.prompted_nafnet import statistics_of
+from ldrestore.tiling.shared_statistics import MapStatistic
 
 CLEAN = "clean"
 """Name of the last logit of the estimate: that nothing is wrong."""
@@ -96,6 +97,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
             is_affine=True,
         )
         widths = [width * 2**level for level in range(len(enc_blk_nums) + 1)]
+        self.statistics = MapStatistic(means_and_spreads)
         self.to_query = nn.Sequential(
             nn.LayerNorm(2 * sum(widths)),
             nn.Linear(2 * sum(widths), 2 * prompt_dim),
@@ -163,8 +165,8 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         logits: list[Tensor] = []
 
         def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
-            query = self.to_query(statistics_of(features))  # (B, D)
-            logits.append(self.estimator(torch.cat([query, relighting.code], dim=1)))
+            query = self.to_query(self.statistics(*features)).expand(len(lq), -1)  # (B, D)
+            logits.append(self.estimator(torch.cat([query, relighting.plain_code], dim=1)))
             prompt, _ = self.pool(query + self.hint_to_query(torch.cat([hints, relighting.code], dim=1)))
             prompt = prompt + self.hint_to_prompt(hints)
             return [partial(injection, prompt=prompt) for injection in self.injections]

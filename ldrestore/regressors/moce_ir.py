@@ -13,6 +13,7 @@ from ldrestore.blocks.restormer import ChannelNorm, Downsample, GatedFeedForward
 from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 from ldrestore.weights import count_modules
 
 SIZE_MULTIPLE = 8
@@ -56,13 +57,14 @@ class FrequencyEmbedding(nn.Module):
         """
         super().__init__()
         self.high_conv = nn.Sequential(HighPass(num_channels), nn.GELU())
+        self.means = MapStatistic(channel_means)
         self.mlp = nn.Sequential(
             nn.Linear(num_channels, 2 * num_channels), nn.GELU(), nn.Linear(2 * num_channels, num_channels)
         )
 
     def forward(self, latent: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C)."""
-        return self.mlp(self.high_conv(latent).mean(dim=(2, 3)))
+        return self.mlp(self.means(self.high_conv(latent)).flatten(1))
 
 
 class EncoderBlock(nn.Module):

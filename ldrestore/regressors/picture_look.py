@@ -28,6 +28,8 @@ class Relighting(NamedTuple):
     """(B, 1), of the guide."""
     code: Tensor
     """(B, D), what the picture is like and what was said of it."""
+    plain_code: Tensor
+    """(B, D), the same as if nothing had been said."""
 
 
 class PictureLook(nn.Module):
@@ -73,13 +75,15 @@ class PictureLook(nn.Module):
         coarse = self.coarse(fine)  # (B, 128, h/8, w/8)
         small = F.avg_pool2d(seen, 4, ceil_mode=True)
         parts = [*_moments(seen), *_moments(fine), *_moments(coarse), small.amin(dim=(2, 3)), small.amax(dim=(2, 3))]
-        code = self.to_code(torch.cat([*parts, hints], dim=1))  # (B, D)
+        code, plain_code = (
+            self.to_code(torch.cat([*parts, words], dim=1)) for words in (hints, torch.zeros_like(hints))
+        )
         scale, shift = self.scale_and_shift(code)[..., None, None].chunk(2, dim=1)
         decided = self.to_grid(self.deciding(torch.addcmul(shift, coarse, 1 + scale)))  # (B, K * 12, h/8, w/8)
         low, high = GUIDE_EXPONENTS
         middle = (0.5 - low) / (high - low)  # begins at a square root
         exponent = low + (high - low) * torch.sigmoid(self.to_exponent(code) + torch.logit(torch.tensor(middle)))
-        return Relighting(decided.unflatten(1, (self.num_levels, NUM_COEFFICIENTS)), exponent, code)
+        return Relighting(decided.unflatten(1, (self.num_levels, NUM_COEFFICIENTS)), exponent, code, plain_code)
 
     def relight(self, lq: Tensor, relighting: Relighting, window: Tensor) -> Tensor:
         """Change the light of a part of the picture.

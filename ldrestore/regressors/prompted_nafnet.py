@@ -17,6 +17,7 @@ from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
 from ldrestore.errors import ConfigError
 from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.nafnet import options_of_checkpoint as options_of_body
+from ldrestore.tiling.shared_statistics import MapStatistic
 
 
 class PromptedNAFNet(ModelMixin, ConfigMixin):
@@ -68,6 +69,7 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
             is_affine=True,
         )
         widths = [width * 2**level for level in range(len(enc_blk_nums) + 1)]
+        self.statistics = MapStatistic(means_and_spreads)
         self.to_query = nn.Sequential(
             nn.LayerNorm(2 * sum(widths)),
             nn.Linear(2 * sum(widths), 2 * prompt_dim),
@@ -96,7 +98,7 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
         queries: list[Tensor] = []
 
         def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
-            query = self.to_query(statistics_of(features))  # (B, D)
+            query = self.to_query(self.statistics(*features))  # (B, D)
             queries.append(query)
             prompt, _ = self.pool(query)
             return [partial(injection, prompt=prompt) for injection in self.injections]
@@ -122,7 +124,7 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
         return {name: weights for name, (_, weights) in outputs.items()}
 
 
-def statistics_of(features: Sequence[Tensor]) -> Tensor:
+def means_and_spreads(*features: Tensor) -> Tensor:
     """Mean and standard deviation over the positions of each channel.
 
     Args:

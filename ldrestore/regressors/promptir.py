@@ -14,6 +14,7 @@ from ldrestore.blocks.restormer import Downsample, NormKind, PatchEmbedding, Tra
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.restormer import options_of_checkpoint as options_of_body
+from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
 SIZE_MULTIPLE = 8
 
@@ -32,6 +33,7 @@ class PromptGeneration(nn.Module):
         """
         super().__init__()
         self.prompt_param = nn.Parameter(torch.rand(1, num_prompts, prompt_dim, prompt_size, prompt_size))
+        self.means = MapStatistic(channel_means)
         self.linear_layer = nn.Linear(num_channels, num_prompts)
         self.conv3x3 = nn.Conv2d(prompt_dim, prompt_dim, 3, padding=1, bias=False)
 
@@ -43,7 +45,7 @@ class PromptGeneration(nn.Module):
 
     def weights_of(self, features: Tensor) -> Tensor:
         """How strongly each prompt is used: (B, C, H, W) to (B, N), which sum to 1."""
-        return self.linear_layer(features.mean(dim=(2, 3))).softmax(dim=-1)
+        return self.linear_layer(self.means(features).flatten(1)).softmax(dim=-1)
 
 
 class PromptIR(ModelMixin, ConfigMixin):

@@ -5,7 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention, attend, attention_map
+from ldrestore.blocks.transposed_attention import (
+    TransposedAttention,
+    TransposedCrossAttention,
+    attend,
+    attention_map,
+    channel_cosines,
+)
 
 
 def slow_attention(query, key, value, temperature, project_out):
@@ -33,14 +39,18 @@ def test_it_is_the_equation(bias, memory_format):
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 6, 4, 5).contiguous(memory_format=memory_format) for _ in range(3))
     temperature, project_out = torch.tensor([0.7, 1.9]).view(2, 1, 1), nn.Conv2d(6, 6, 1, bias=bias)
-    fast = attend(attention_map(query, key, temperature), value, project_out)
+    fast = attend(
+        attention_map(channel_cosines(query, key, num_heads=len(temperature)), temperature), value, project_out
+    )
     slow = slow_attention(query, key, value, temperature, project_out)
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
 
 
 def test_an_empty_channel_gives_no_undefined_value():
     query, key = torch.zeros(1, 2, 3, 3), torch.randn(1, 2, 3, 3)
-    assert torch.allclose(attention_map(query, key, torch.ones(1, 1, 1)), torch.full((1, 1, 2, 2), 0.5))
+    assert torch.allclose(
+        attention_map(channel_cosines(query, key, num_heads=1), torch.ones(1, 1, 1)), torch.full((1, 1, 2, 2), 0.5)
+    )
 
 
 def test_each_picture_of_a_batch_attends_to_itself_alone():
@@ -83,6 +93,8 @@ def test_large_pictures_stay_within_the_range_of_half_precision(dtype):
         torch.ones(2, 1, 1),
     )
     query[:, 0] = 0
-    attention = attention_map(query.to(dtype), key.to(dtype), temperature.to(dtype))
+    cosines = channel_cosines(query.to(dtype), key.to(dtype), num_heads=len(temperature))
+    attention = attention_map(cosines, temperature.to(dtype))
+    expected = attention_map(channel_cosines(query, key, num_heads=len(temperature)), temperature)
     assert attention.dtype == dtype
-    torch.testing.assert_close(attention.float(), attention_map(query, key, temperature), rtol=0, atol=5e-3)
+    torch.testing.assert_close(attention.float(), expected, rtol=0, atol=5e-3)

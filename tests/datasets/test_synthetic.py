@@ -3,6 +3,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, IntactShares
+from ldrestore.datasets.random_chain import RandomChainConfig
 from ldrestore.datasets.synthetic import (
     RandomMixtureConfig,
     RecipeShare,
@@ -203,3 +205,42 @@ def test_swapped_channels_are_those_of_the_picture_in_another_order(clean_folder
 def test_swapping_that_does_not_happen_leaves_the_crop_as_it_is(clean_folder):
     plain, rare = dataset(clean_folder), dataset(clean_folder, swap_channels=1e-9)
     assert torch.equal(rare[2]["gt"], plain[2]["gt"])  # the draw comes after those of the crop
+
+
+def test_intact_pictures_are_left_alone_and_carry_no_label(clean_folder):
+    data = dataset(clean_folder, intact=IntactConfig(weight=1e9))
+    for epoch in range(6):
+        item, plain = data[(epoch, 0)], dataset(clean_folder)[(epoch, 0)]
+        assert torch.equal(item["lq"], item["gt"]) and not item["degradations"].any()
+        assert not torch.equal(item["gt"], plain["gt"])
+
+
+def test_intact_pictures_lie_under_damage_but_not_under_darkness(clean_folder):
+    intact = IntactConfig(under_damage=1.0, shares=IntactShares(night=0, grain=0, silhouette=0, drawing=0, screen=0))
+    bright, dark = dataset(clean_folder)[0], dataset(clean_folder, intact=intact)[0]
+    assert dark["gt"].mean() < 0.9 * bright["gt"].mean()
+    assert not torch.equal(dark["lq"], dark["gt"])
+    for recipe in ("low_light", "low_light_wide+jpeg"):
+        plain = dataset(clean_folder, recipe=recipe)[0]
+        assert torch.equal(dataset(clean_folder, recipe=recipe, intact=intact)[0]["gt"], plain["gt"])
+
+
+def test_darkening_comes_before_the_damage_of_the_named(clean_folder):
+    darkening = DarkeningConfig(probability=1.0, gamma=(2.0, 2.0), names=("haze",))
+    plain, darker = (dataset(clean_folder, recipe="haze_wide", darkening=option)[0] for option in (None, darkening))
+    assert torch.allclose(darker["gt"], plain["gt"] ** 2, atol=0.003)
+    assert darker["lq"].mean() < plain["lq"].mean()
+    assert torch.equal(dataset(clean_folder, darkening=darkening)[0]["gt"], dataset(clean_folder)[0]["gt"])
+
+
+def test_chains_are_drawn_by_their_weight(clean_folder):
+    chain = RandomChainConfig(weight=1.0, names=("jpeg", "rain_wide"), num_steps=(2, 3), severity=(0.4, 0.5))
+    data = dataset(clean_folder, recipe="poisson_noise", random_chain=chain)
+    share = np.mean([(data[(epoch, 0)]["degradations"] > 0).sum() == 2 for epoch in range(60)])
+    assert 0.3 < share < 0.7
+
+
+def test_options_that_are_off_shift_no_draws(clean_folder):
+    """Weights of nothing and shares of nothing draw nothing: old configs give the pairs that they gave."""
+    off = {"intact": IntactConfig(), "darkening": DarkeningConfig(probability=1.0, names=("haze",))}
+    assert torch.equal(dataset(clean_folder, **off)[(2, 1)]["lq"], dataset(clean_folder)[(2, 1)]["lq"])

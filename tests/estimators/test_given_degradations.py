@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.estimators.given_degradations import given_estimate
+from ldrestore.estimators.given_degradations import given_estimate, given_strengths
 
 NAMES = ("haze", "rain", "gaussian_noise")
 
@@ -48,3 +48,19 @@ def test_bad_weights_are_refused(given, message):
 def test_unknown_names_get_the_closest():
     with pytest.raises(UnknownNameError, match="unknown degradation 'rian'; did you mean 'rain'"):
         given_estimate("rian=1", NAMES)
+
+
+def test_strengths_need_not_sum_to_anything_and_a_bare_name_is_taken_away():
+    assert given_strengths("haze=0, rain", NAMES) == {"haze": 0.0, "rain": 1.0}
+    assert given_strengths({"rain": 0.25}, NAMES) == {"rain": 0.25}
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), True, "much"])
+def test_a_strength_out_of_range_is_refused(strength):
+    with pytest.raises(InputError, match=r"the strength of haze must lie in \[0, 1\].*haze=0 to leave it"):
+        given_strengths({"haze": strength}, NAMES)
+
+
+def test_a_strength_of_an_unknown_name_is_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
+        given_strengths("hazee=1", NAMES)

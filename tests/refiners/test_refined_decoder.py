@@ -16,7 +16,8 @@ from ldrestore.refiners.refined_decoder import (
     plan_of,
 )
 from ldrestore.structures import TilePlan
-from ldrestore.tiling.picture_tiles import fixed_plan, seam_score
+from ldrestore.tiling.planning import fixed_plan
+from tests.tile_scores import seam_score
 from tests.tiny_autoencoder import make_drm, make_vae, trained
 
 LEVELS_AND_SIZES = [(3, (32, 48)), (3, (20, 28)), (4, (40, 56)), (4, (8, 24))]
@@ -215,7 +216,7 @@ def test_tiles_with_the_true_statistics_equal_the_whole_beyond_the_reach_of_thei
 @torch.no_grad()
 def test_tiles_are_near_the_whole_and_far_from_it_without_shared_statistics(local_vae, drm, monkeypatch):
     whole, shared = whole_and_tiled(local_vae, trained(drm, 0.02))
-    monkeypatch.setattr("ldrestore.refiners.refined_decoder.shared_statistics", lambda statistics: nullcontext())
+    monkeypatch.setattr("ldrestore.refiners.refined_decoder.shared_statistics", lambda *statistics: nullcontext())
     _, own = whole_and_tiled(local_vae, drm)
     assert psnr(shared[0], whole[0]) > psnr(own[0], whole[0]) + 10
     assert psnr(shared[1], whole[1]) > psnr(own[1], whole[1]) + 15

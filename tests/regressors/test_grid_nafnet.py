@@ -70,6 +70,13 @@ def test_hints_change_the_result_and_no_hints_are_hints_of_zeros(network):
         assert not torch.equal(untold, network(lq, hints=torch.tensor([[1.0, 0.0, 1.0, 0.0]])))
 
 
+def test_hints_do_not_change_what_the_estimate_says(network):
+    lq, hints = torch.rand(1, 3, 16, 16), torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    code, with_hints = network.picture_look(lq, torch.zeros(1, 4)), network.picture_look(lq, hints)
+    assert torch.equal(code.plain_code, with_hints.plain_code)
+    assert not torch.equal(code.code, with_hints.code)
+
+
 def test_hints_of_another_number_are_refused(network):
     with pytest.raises(ShapeError, match=r"expected hints of shape \(1, 4\), got \(1, 3\)"):
         network(torch.rand(1, 3, 16, 16), hints=torch.zeros(1, 3))

@@ -5,7 +5,7 @@ from ldrestore.conversion import convert
 from ldrestore.errors import ConfigError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.regressors.prompted_nafnet import statistics_of
+from ldrestore.regressors.prompted_nafnet import means_and_spreads
 
 SMALL = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1), "prompt_dim": 8}
 
@@ -32,7 +32,7 @@ def test_the_prompt_changes_the_restored_picture():
 
 def test_statistics_are_mean_and_spread_of_each_channel():
     features = [torch.randn(2, 3, 4, 5), torch.randn(2, 2, 2, 2)]
-    statistics = statistics_of(features)
+    statistics = means_and_spreads(*features)
     assert statistics.shape == (2, 10)
     torch.testing.assert_close(statistics[1, 4], features[0][1, 1].std(correction=0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(statistics[0, 6:8], features[1][0].mean(dim=(1, 2)))
@@ -40,7 +40,7 @@ def test_statistics_are_mean_and_spread_of_each_channel():
 
 def test_statistics_of_large_half_precision_features_stay_finite():
     features = torch.full((1, 2, 300, 300), 100.0, dtype=torch.float16)
-    torch.testing.assert_close(statistics_of([features])[0, :2], torch.full((2,), 100.0, dtype=torch.float16))
+    torch.testing.assert_close(means_and_spreads(features)[0, :2], torch.full((2,), 100.0, dtype=torch.float16))
 
 
 def test_a_training_checkpoint_converts(tmp_path):

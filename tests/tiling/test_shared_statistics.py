@@ -1,9 +1,20 @@
+import threading
+
 import pytest
 import torch
 from torch import nn
 
 from ldrestore.blocks.naf import NAFBlock
-from ldrestore.tiling.shared_statistics import PIECE, measured_statistics, shared_statistics, spread_cells
+from ldrestore.errors import StatisticsError
+from ldrestore.tiling.shared_statistics import (
+    PIECE,
+    MapStatistic,
+    channel_means,
+    measured_statistics,
+    shared_statistics,
+    side_by_side,
+    spread_cells,
+)
 
 
 def pixelwise(num_channels=8):
@@ -21,11 +32,11 @@ def pixelwise(num_channels=8):
 def test_a_part_with_the_statistics_of_the_whole_is_a_part_of_the_whole(dtype, tolerance):
     network = pixelwise().to(dtype)
     x = (torch.linspace(-3, 5, 20) + torch.randn(1, 8, 6, 20)).to(dtype)
-    with measured_statistics() as statistics:
+    with measured_statistics({"": network}) as statistics:
         whole = network(x)
     assert len(statistics) == 3
     for _ in range(2):
-        with shared_statistics(statistics):
+        with shared_statistics({"": network}, statistics):
             part = network(x[..., :7])
         assert part.dtype == dtype
         torch.testing.assert_close(part, whole[..., :7], rtol=tolerance, atol=tolerance)
@@ -36,9 +47,9 @@ def test_a_part_with_the_statistics_of_the_whole_is_a_part_of_the_whole(dtype, t
 def test_nothing_stays_behind():
     network, x = pixelwise(), torch.randn(1, 8, 6, 6)
     before = network(x)
-    with measured_statistics() as statistics:
+    with measured_statistics({"": network}) as statistics:
         assert torch.equal(network(x), before)
-    with shared_statistics(statistics):
+    with shared_statistics({"": network}, statistics):
         network(x)
     assert torch.equal(network(x + 1), pixelwise()(x + 1))
     assert len(statistics) == 3
@@ -46,11 +57,11 @@ def test_nothing_stays_behind():
 
 @torch.no_grad()
 def test_tokens_are_normalised_too():
-    norm, tokens = nn.GroupNorm(2, 4, affine=False), torch.randn(1, 4, 30)
-    with measured_statistics() as statistics:
-        whole = norm(tokens)
-    with shared_statistics(statistics):
-        torch.testing.assert_close(norm(tokens[..., :5]), whole[..., :5])
+    network, tokens = nn.GroupNorm(2, 4, affine=False), torch.randn(1, 4, 30)
+    with measured_statistics({"": network}) as statistics:
+        whole = network(tokens)
+    with shared_statistics({"": network}, statistics):
+        torch.testing.assert_close(network(tokens[..., :5]), whole[..., :5])
 
 
 @pytest.mark.parametrize(("size", "length"), [(5, 8), (8, 8), (9, 8), (100, 16), (101, 18), (40, 4)])
@@ -61,3 +72,72 @@ def test_a_collage_is_spread_over_the_axis(size, length):
     assert size > length or torch.equal(cells, torch.arange(size))
     if length > PIECE:
         assert cells.max() == size - 1
+
+
+@torch.no_grad()
+def test_parts_are_measured_as_the_one_map_that_they_make():
+    network, x = pixelwise(), torch.randn(1, 8, 6, 20)
+    parts = torch.cat([part for row in x.split(3, dim=2) for part in row.split(5, dim=3)])  # 2 rows of 4
+    assert torch.equal(side_by_side(parts, (2, 4)), x)
+    with measured_statistics({"": network}) as of_whole:
+        whole = network(x)
+    with measured_statistics({"": network}, layout=(2, 4)) as of_parts:
+        outputs = network(parts)
+    assert of_parts.keys() == of_whole.keys()
+    for name, value in of_whole.items():
+        torch.testing.assert_close(of_parts[name], value)
+    torch.testing.assert_close(side_by_side(outputs, (2, 4)), whole, rtol=1e-4, atol=1e-4)
+
+
+class Routed(nn.Module):
+    """Takes one of two ways, and one module twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.common, self.left, self.right = (MapStatistic(channel_means) for _ in range(3))
+
+    def forward(self, x, is_left=True):
+        chosen = self.left if is_left else self.right
+        return self.common(x) + 10 * self.common(2 * x) + 100 * chosen(x)
+
+
+def test_statistics_are_known_by_module_and_call():
+    network, x = Routed(), torch.ones(1, 1, 2, 2)
+    with measured_statistics({"net": network}) as statistics:
+        whole = network(x)
+    assert {name: value.item() for name, value in statistics.items()} == {
+        "net.common": 1,
+        "net.common#2": 2,
+        "net.left": 1,
+    }
+    with shared_statistics({"net": network}, statistics):
+        assert torch.equal(network(5 * x), whole)
+
+
+def test_a_pass_that_takes_another_way_is_an_error():
+    network, x = Routed(), torch.ones(1, 1, 2, 2)
+    with measured_statistics({"": network}) as statistics:
+        network(x)
+    with (
+        pytest.raises(StatisticsError, match="whole picture's right, which was not measured"),
+        shared_statistics({"": network}, statistics),
+    ):
+        network(x, is_left=False)
+    with (
+        pytest.raises(StatisticsError, match="no use of the whole picture's common, left"),
+        shared_statistics({"": network}, statistics),
+    ):
+        network.common(x)
+    assert network.common(3 * x).item() == 3
+
+
+def test_another_thread_measures_for_itself():
+    network, x, seen = nn.Sequential(MapStatistic(channel_means), nn.Flatten()), torch.ones(1, 1, 2, 2), []
+    with measured_statistics({"": network}) as statistics:
+        network(x)
+    with shared_statistics({"": network}, statistics):
+        thread = threading.Thread(target=lambda: seen.append(network[0](7 * x).item()))
+        thread.start()
+        thread.join()
+        network(7 * x)
+    assert seen == [7]

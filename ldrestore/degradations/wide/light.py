@@ -74,7 +74,7 @@ def _exposure(image: np.ndarray, *, stops: float, generator: np.random.Generator
         return np.full((height, width), darkest, np.float32)
     if kind < 0.65:
         return darkest * (
-            1 + _lamps(height, width, reach=2.0 ** (stops * generator.uniform(0.3, 0.9)), generator=generator)
+            1 + pools_of_light(height, width, reach=2.0 ** (stops * generator.uniform(0.3, 0.9)), generator=generator)
         )
     if kind < 0.9:  # against the light: some layers of the scene keep their light
         lit = depth_along_edges(image, generator=generator)
@@ -85,7 +85,7 @@ def _exposure(image: np.ndarray, *, stops: float, generator: np.random.Generator
     return cv2.exp((lit * np.float32(generator.uniform(0.3, 1.0)) - 1) * np.float32(stops * np.log(2)))
 
 
-def _lamps(height: int, width: int, *, reach: float, generator: np.random.Generator) -> np.ndarray:
+def pools_of_light(height: int, width: int, *, reach: float, generator: np.random.Generator) -> np.ndarray:
     """Pools of light, up to `reach` times what there is without them: (H, W) float32, at least 0."""
     shrink = max(1, max(height, width) // 64)
     rows, columns = np.mgrid[0 : -(-height // shrink), 0 : -(-width // shrink)].astype(np.float32)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ldrestore.errors import WeightsError
-from ldrestore.pipelines.finite_numbers import UndefinedNumbersError, again_in_float32, check_finite
+from ldrestore.errors import UndefinedNumbersError, WeightsError
+from ldrestore.systems.finite_numbers import again_in_float32, check_finite
 
 
 def network(value, dtype):

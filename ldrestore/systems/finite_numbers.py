@@ -8,16 +8,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ldrestore.errors import WeightsError
-from ldrestore.pipelines.tile_restoration import HALF_TYPES
+from ldrestore.errors import UndefinedNumbersError
 
 logger = logging.getLogger(__name__)
 
 Computed = TypeVar("Computed")
 
-
-class UndefinedNumbersError(WeightsError):
-    """A model gave infinite or undefined numbers."""
+HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
 def check_finite(values: Tensor, *, of: str) -> Tensor:
@@ -52,13 +49,17 @@ def again_in_float32(compute: Callable[[], Computed], networks: Sequence[nn.Modu
         if not halves:
             raise
         logger.warning("half precision overflowed (%s); computing again in float32", error)
-    with _widened(halves):
+    with in_float32(halves):
         return compute()
 
 
 @contextmanager
-def _widened(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Weights in float32 inside; half precision, which is where they came from, loses nothing on the way back."""
+def in_float32(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Weights in float32 inside; half precision, which is where they came from, loses nothing on the way back.
+
+    Args:
+        networks: Those whose weights are widened in place.
+    """
     tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
     narrow = [(tensor, tensor.dtype) for tensor in tensors if tensor.dtype in HALF_TYPES]
     try:

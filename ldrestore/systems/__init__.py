@@ -1,0 +1,1 @@
+"""Systems: the stages of a track put in order, once, for pipelines, trainers and explanations alike."""
