@@ -31,6 +31,7 @@ from ldrestore.checkpoints.stable_exports import load_exports
 from ldrestore.checkpoints.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
 from ldrestore.checkpoints.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
@@ -44,7 +45,7 @@ from ldrestore.pipelines.latent_restoration import (
     plan_tiles,
     to_pixels,
 )
-from ldrestore.pipelines.picture_conditioning import Degradations, condition, read_degradations
+from ldrestore.pipelines.picture_conditioning import condition, read_degradations
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks

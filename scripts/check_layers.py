@@ -15,7 +15,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
-    ("registry", "config", "weights", "backbones", "records", "images"),
+    ("registry", "config", "options", "weights", "backbones", "records", "images"),
     ("published_files", "tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
@@ -25,10 +25,14 @@ LAYERS = (
     ("checkpoints",),
     ("systems",),
     ("conversion", "pipelines"),
-    ("restorers", "explanations"),
+    ("tracks",),
+    ("restorers",),
+    ("jobs",),
+    ("explanations",),
     ("evaluation",),
     ("training",),
     ("serving", "cli"),
+    ("__main__",),
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
