@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
 from ldrestore.errors import InputError
+from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
@@ -134,6 +135,7 @@ class FastRestorePipeline(DiffusionPipeline):
         fidelity: float = 0.0,
         instruction: str | None = None,
         embedding: EmbeddingSource = None,
+        degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
@@ -153,6 +155,8 @@ class FastRestorePipeline(DiffusionPipeline):
                 instruction head. None for the head's neutral instruction, or, where it has none, for no embedding.
             embedding: What a guide said, for models that take it: an array of one picture's shape for all pictures, a
                 list with one or None for each, or a function of a photo.
+            degradations: How strongly each is treated, for models that take it: strengths in [0, 1] by name, or text
+                such as "low_light=0.5,jpeg=0"; what is left out stays as the model sees it.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
@@ -168,8 +172,8 @@ class FastRestorePipeline(DiffusionPipeline):
             kept as it is, and enlarged like the colours; those under full transparency stay, and are not looked at.
 
         Raises:
-            InputError: an option out of range, no picture, an instruction that cannot be understood, or one or an
-                embedding for a model that takes none.
+            InputError: an option out of range, no picture, an instruction that cannot be understood, or one, an
+                embedding or degradations for a model that takes none.
             ImageFileError: a path cannot be read.
             WeightsError: the head's sentence encoder cannot be had, or is another one.
             MissingExtraError: that encoder comes with a package that is not installed.
@@ -177,6 +181,8 @@ class FastRestorePipeline(DiffusionPipeline):
         """
         check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
+        if degradations is not None:
+            self.check_degradations(degradations)
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         steerings = self._steer(photos, instruction=instruction, embedding=embedding)
@@ -230,6 +236,22 @@ class FastRestorePipeline(DiffusionPipeline):
         if self._sentence_encoder is None:
             self._sentence_encoder = load_encoder_of(self.instruction_head)
         return InstructionEncoder(self._sentence_encoder, self.instruction_head)(text)
+
+    def check_degradations(self, degradations: Degradations) -> None:
+        """Refuse strengths that the network does not take.
+
+        Args:
+            degradations: As the call takes them.
+
+        Raises:
+            InputError: the network takes none, one is no number in [0, 1], or it does not know a name.
+        """
+        if not record_of(self.regressor).takes_hints:
+            name = type(self.regressor).__name__
+            raise InputError(
+                f"this model, {name}, takes no --degradation; leave the degradations out, or name another --model"
+            )
+        given_strengths(degradations, self.regressor.config["degradations"])
 
     def set_sentence_encoder(self, encoder: SentenceEncoder) -> None:
         """Read instructions with an encoder at hand, from a folder of yours for instance.
