@@ -38,7 +38,7 @@ def diversity_loss(pool: PromptCombination) -> Tensor:
     return (_alikeness(pool.prompt_keys) + _alikeness(pool.prompt_values.flatten(1))) / 2
 
 
-def balance_loss(combination: Combination) -> Tensor:
+def combination_balance_loss(combination: Combination) -> Tensor:
     """L_bal: log N less the entropy of how the pool is used, 0 where a batch uses all prompts alike.
 
     The entropy is that of the mean over the batch of the softmax over all N prompts, before the nearest are taken, so

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ldrestore.blocks.observation import observed
 from ldrestore.blocks.prompt_combination import Combination, PromptCombination, QueryMapper
 from ldrestore.blocks.prompt_injection import InjectorKind, Prompt, PromptedTransformerBlock
-from ldrestore.blocks.prompt_losses import alignment_loss, balance_loss, contrastive_loss, diversity_loss
+from ldrestore.blocks.prompt_losses import alignment_loss, combination_balance_loss, contrastive_loss, diversity_loss
 from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to
@@ -277,7 +277,7 @@ class DATPRLIR(ModelMixin, ConfigMixin):
         return {
             "alignment": alignment_loss(combinations["domain"].prompt, embedding) if is_aligned else nothing,
             "diversity": sum((diversity_loss(pool) for pool in pools.values()), nothing),
-            "balance": sum((balance_loss(combination) for combination in combinations.values()), nothing),
+            "balance": sum((combination_balance_loss(combination) for combination in combinations.values()), nothing),
             "contrastive": sum((contrastive_loss(combination) for combination in combinations.values()), nothing),
         }
 
