@@ -26,7 +26,6 @@ from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
     advice_on,
-    check_pair,
     hints_of_strengths,
     neutral_steering,
     read_embeddings,
@@ -37,7 +36,7 @@ from ldrestore.pipelines.steering import (
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
-from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.systems.regression import RegressionSystem

@@ -16,7 +16,7 @@ from ldrestore.published_files import check_recorded_hash, read_checkpoint
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
 from ldrestore.weights import ORIGIN_FILE, check_fit, hash_of_file, hash_of_weights, load_strictly
 
@@ -70,6 +70,8 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
     network = _network_of(record, weights, source=checkpoint.name)
     load_strictly(network, weights, source=checkpoint.name)
     instruction_head = None if head is None else _read_head(Path(head))
+    if instruction_head is not None:
+        check_pair(network, instruction_head)
     origin = _origin_of(checkpoint, name=name, source=record.source, licence=record.licence, head=head)
     with whole_folder(out_dir) as folder:
         _write_pipeline(folder, {"regressor": network.eval(), "instruction_head": instruction_head})
