@@ -13,7 +13,6 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         ShiftTolerantDistance()
 
 
-@pytest.mark.slow
 def test_a_worse_picture_is_farther_and_the_same_one_at_zero(scene):
     pytest.importorskip("stlpips_pytorch")
     distance = ShiftTolerantDistance()
