@@ -260,7 +260,7 @@ def check_target(out_path: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: it exists, its folder does not, or its name ends otherwise.
     """
-    if out_path.suffix != ".onnx":
+    if out_path.suffix.lower() != ".onnx":
         raise InputError(f"the file must end in .onnx, got {out_path}")
     if not out_path.parent.is_dir():
         raise InputError(f"no folder {out_path.parent}; make it first")

@@ -36,13 +36,13 @@ from measure_speed import measure_in_process
 from measure_tiled_memory import measure_memory
 from measurement_file import MeasurementFile, Row, as_row
 from measurement_tables import table_of_verdicts
-from perceptual_distance import ShiftTolerantDistance
 
 from ldrestore.assets.catalog import MODELS, folder_of
 from ldrestore.datasets.compared_pairs import Pair, real_pairs, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import list_mixtures
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
+from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.restorers import load_restorer
 from ldrestore.structures import FIRST_SET

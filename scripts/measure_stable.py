@@ -40,7 +40,6 @@ from measured_rows import (
 )
 from measurement_file import MeasurementFile, Row, extended
 from measurement_tables import table_of_verdicts
-from perceptual_distance import ShiftTolerantDistance
 from stable_exports import Sampling, decoded
 from stable_gates import judge_stable
 from stable_tables import stable_report
@@ -49,6 +48,7 @@ from ldrestore.datasets.compared_pairs import CLEAN, SEVERITY, Pair, synthetic_p
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
+from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.restorers import load_restorer

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ldrestore.errors import MetadataLossWarning
+
 
 def say(message: str) -> None:
     """Print one line on standard error, above a progress bar if one is shown."""
@@ -49,7 +51,11 @@ def progress_bar(*, is_shown: bool) -> Progress:
 
 @contextlib.contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Inside, a warning is shown as `warning: message`, without the line of code that raised it."""
+    """Inside, a warning is shown as `warning: message`, without the line of code that raised it.
+
+    What is left out of pictures beside their pixels is losses once a kind, however many pictures follow.
+    """
+    losses: set[str] = set()
 
     def show(
         message: Warning | str,
@@ -59,7 +65,12 @@ def one_line_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        say(f"warning: {message}")
+        text = str(message)
+        if not issubclass(category, MetadataLossWarning):
+            say(f"warning: {text}")
+        elif text not in losses:
+            losses.add(text)
+            say(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -18,10 +18,12 @@ from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
 from ldrestore.cli.explain import EXPLAIN_EXAMPLES, explain_command
 from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
+from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
 from ldrestore.cli.restore import RESTORE_EXAMPLES, restore_command
+from ldrestore.cli.score import SCORE_EXAMPLES, score_command
 from ldrestore.cli.train import TRAIN_EXAMPLES, train_command
 from ldrestore.errors import InputError, LDRestoreError
 
@@ -93,6 +95,8 @@ app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
 app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
 app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
 app.command("explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
+app.command("score", epilog=SCORE_EXAMPLES)(score_command)
+app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
 app.command("models", epilog=MODELS_EXAMPLES)(models_command)
 app.command("info", epilog=INFO_EXAMPLES)(info_command)
 

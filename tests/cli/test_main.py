@@ -14,7 +14,7 @@ from ldrestore import __version__
 from ldrestore.cli.main import app, main
 from ldrestore.errors import InputError
 
-COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "models", "info")
+COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "score", "fetch", "models", "info")
 
 
 def test_version_is_told(call):

@@ -1,12 +1,16 @@
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from ldrestore import images
 from ldrestore.errors import CorruptImageError, InputError, ShapeError, UnsupportedFormatError
 from ldrestore.images.inputs import to_photo, to_photos
+from ldrestore.images.padding import pad_to_multiple
 from ldrestore.images.photo import Photo
 
 
@@ -107,6 +111,22 @@ def test_pil_images_of_every_mode_are_taken(mode):
 def test_pil_images_of_other_modes_are_refused(mode):
     with pytest.raises(UnsupportedFormatError, match=f"mode {mode} are not supported"):
         to_photo(Image.new(mode, (4, 4)))
+
+
+def test_the_advice_for_wide_modes_works():
+    for mode, advised in (("I", lambda image: np.asarray(image).astype("uint16")), ("F", np.asarray)):
+        image = Image.new(mode, (4, 4), 1)
+        with pytest.raises(UnsupportedFormatError, match=r"pass numpy\.asarray\(image\)"):
+            to_photo(image)
+        assert (to_photo(advised(image)).pixels == 1).all()
+
+
+def test_importing_brings_no_torch():
+    code = "import ldrestore.images, ldrestore.images.headers, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert images.pad_to_multiple is pad_to_multiple
+    with pytest.raises(AttributeError, match="has no attribute 'padd'"):
+        _ = images.padd
 
 
 def test_a_pil_image_keeps_profile_and_metadata(tmp_path, smooth, profile, exif, xmp):

@@ -1,13 +1,19 @@
-"""ST-LPIPS, the perceptual distance that tolerates small shifts; its weights lie in the package."""
+"""ST-LPIPS, a perceptual distance that tolerates small shifts, Ghildyal and Liu 2022 (https://arxiv.org/abs/2207.13686).
+
+Network and weights are those of the package stlpips-pytorch, whose AlexNet was trained anew: its figures are not those
+of LPIPS.
+"""
 
 import numpy as np
 import torch
 
 from ldrestore.errors import MissingExtraError
+from ldrestore.metrics.compared_pictures import ComparedPictures
+from ldrestore.metrics.measures import Measure, MetricOptions
 
 
 class ShiftTolerantDistance:
-    """ST-LPIPS with AlexNet, Ghildyal and Liu 2022 (https://arxiv.org/abs/2207.13686)."""
+    """ST-LPIPS with AlexNet, of one or several pictures against a clean one."""
 
     def __init__(self, device: str = "cpu") -> None:
         """Load the network.
@@ -40,3 +46,17 @@ class ShiftTolerantDistance:
         """(N, 3, H, W) in [-1, 1]."""
         stacked = torch.from_numpy(np.stack(images)).to(self.device, torch.float32)  # (N, H, W, 3)
         return stacked.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def open_st_lpips(options: MetricOptions) -> Measure:
+    """ST-LPIPS as a metric.
+
+    Raises:
+        MissingExtraError: stlpips-pytorch is not installed.
+    """
+    distance = ShiftTolerantDistance(options.device)
+
+    def measure(pictures: ComparedPictures) -> float:
+        return distance([pictures.result], pictures.gt)[0]
+
+    return measure

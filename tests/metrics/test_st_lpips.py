@@ -2,9 +2,9 @@ import sys
 
 import numpy as np
 import pytest
-from perceptual_distance import ShiftTolerantDistance
 
 from ldrestore.errors import MissingExtraError
+from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
