@@ -34,6 +34,12 @@ def test_an_extension_of_the_packet_is_told_once(tmp_path, smooth, recwarn):
     assert [str(warning.message) for warning in recwarn] == ["an extension of the XMP packet: left out of the result"]
 
 
+def test_a_gain_map_that_only_a_segment_announces_is_told(tmp_path, smooth):
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=segment(b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")))
+    with pytest.warns(MetadataLossWarning, match="a gain map: left out of the result"):
+        read_photo(tmp_path / "a.jpg")
+
+
 def test_comments_and_iptc_are_found_in_any_order(tmp_path, smooth):
     other = b"8BIM\x03\xed\0\0\0\0\0\x10" + bytes(16)
     resources = segment(b"\xed", SEGMENT_HEADER + other + resources_of_iptc(b"\x1c\x02\x19\0\1x"))

@@ -1,4 +1,4 @@
-"""What a loaded pipeline tells of itself, track by track; plain values for `ldrestore info`."""
+"""What a loaded pipeline tells of itself, a function a track; plain values for `ldrestore info`."""
 
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -9,19 +9,13 @@ if TYPE_CHECKING:
     from ldrestore.regressors.instruction_head import InstructionHead
 
 
-def facts_of_pipeline(pipeline: Any) -> dict[str, Any]:
-    """All that a pipeline of any track tells."""
-    return _facts_of_stable(pipeline) if hasattr(pipeline, "unet") else _facts_of_fast(pipeline)
-
-
-def _facts_of_fast(pipeline: "FastRestorePipeline") -> dict[str, Any]:
+def facts_of_fast(pipeline: "FastRestorePipeline") -> dict[str, Any]:
     """One network, and what it understands."""
     from ldrestore.regressors.factory import record_of
 
     network = pipeline.regressor
     architecture = record_of(network)
     return {
-        "track": "fast",
         "architecture": architecture.name,
         "network": type(network).__name__,
         "network_options": {key: value for key, value in network.config.items() if not key.startswith("_")},
@@ -33,7 +27,7 @@ def _facts_of_fast(pipeline: "FastRestorePipeline") -> dict[str, Any]:
     }
 
 
-def _facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
+def facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     """Many networks: what they know, what they stand upon, and how they sample."""
     from torch import nn
 
@@ -42,7 +36,6 @@ def _facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     sizes = {name: sum(weight.numel() for weight in part.parameters()) for name, part in networks.items()}
     return {
-        "track": "stable",
         "architecture": "MPerceiver",
         "degradations": list(pipeline.predictor.names),
         "base": _base(pipeline),

@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from ldrestore.cli.jobs import PictureFormat, Status, plan_jobs, target_name
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError
+from ldrestore.jobs.outcome import Status
+from ldrestore.jobs.plan import PictureFormat, plan_jobs, target_name
 
 
 def plan(source, target, *, picture_format=None, is_recursive=True, may_overwrite=False):
     return plan_jobs(
-        str(source),
+        [str(one) for one in (source if isinstance(source, list) else [source])],
         str(target),
         picture_format=picture_format,
         is_recursive=is_recursive,
@@ -43,7 +44,7 @@ def test_a_folder_is_mirrored_and_other_files_are_counted(folder, tmp_path):
         ("b.jpg", "out/b.jpg"),
         ("sub/c.tif", "out/sub/c.tif"),
     ]
-    assert result.num_ignored == 1
+    assert [one.path.name for one in result.ignored] == ["notes.txt"]
 
 
 def test_subfolders_are_left_out_unless_asked_for(folder, tmp_path):
@@ -57,7 +58,7 @@ def test_hidden_files_and_folders_are_ignored(folder, picture, tmp_path):
     picture(folder / ".d.png")
     result = plan(folder, tmp_path / "out")
     assert names(result.jobs) == ["a.png", "b.jpg", "sub/c.tif"]
-    assert result.num_ignored == 2
+    assert sorted(one.reason for one in result.ignored) == ["hidden", "not the suffix of a picture that can be read"]
 
 
 def test_a_result_folder_inside_the_input_is_not_read_again(folder, picture):
