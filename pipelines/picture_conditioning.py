@@ -8,14 +8,11 @@ from torch import Tensor
 
 from ldrestore.errors import InputError
 from ldrestore.estimators.degradation_predictor import estimates_of
-from ldrestore.estimators.given_degradations import given_estimate
+from ldrestore.estimators.given_degradations import Degradations, given_estimate
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, mixed_text, text_conditioning
 from ldrestore.structures import Conditioning, DegradationEstimate
 from ldrestore.systems.finite_numbers import check_finite
-
-Degradations = str | Mapping[str, float]
-"""P as a user gives it: weights by name, or text such as "rain=0.7,gaussian_noise=0.3"."""
 
 
 def read_degradations(

@@ -1,6 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
 from ldrestore.errors import InputError
+from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
@@ -23,7 +24,9 @@ from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pi
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
+    advice_on,
     check_pair,
+    hints_of_strengths,
     neutral_steering,
     read_embeddings,
     steering_of_embedding,
@@ -134,6 +137,7 @@ class FastRestorePipeline(DiffusionPipeline):
         fidelity: float = 0.0,
         instruction: str | None = None,
         embedding: EmbeddingSource = None,
+        degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
@@ -153,6 +157,8 @@ class FastRestorePipeline(DiffusionPipeline):
                 instruction head. None for the head's neutral instruction, or, where it has none, for no embedding.
             embedding: What a guide said, for models that take it: an array of one picture's shape for all pictures, a
                 list with one or None for each, or a function of a photo.
+            degradations: How strongly each is treated, for models that take it: strengths in [0, 1] by name, or text
+                such as "low_light=0.5,jpeg=0"; what is left out stays as the model sees it.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
@@ -168,8 +174,8 @@ class FastRestorePipeline(DiffusionPipeline):
             kept as it is, and enlarged like the colours; those under full transparency stay, and are not looked at.
 
         Raises:
-            InputError: an option out of range, no picture, an instruction that cannot be understood, or one or an
-                embedding for a model that takes none.
+            InputError: an option out of range, no picture, an instruction that cannot be understood, or one, an
+                embedding or degradations for a model that takes none.
             ImageFileError: a path cannot be read.
             WeightsError: the head's sentence encoder cannot be had, or is another one.
             MissingExtraError: that encoder comes with a package that is not installed.
@@ -177,22 +183,24 @@ class FastRestorePipeline(DiffusionPipeline):
         """
         check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
+        strengths = None if degradations is None else self.check_degradations(degradations)
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
-        steerings = self._steer(photos, instruction=instruction, embedding=embedding)
-        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
+        steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
+        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
         model = self._describe()
-        restored, estimates, records = [], [], []
+        restored, estimates, records, advice = [], [], [], []
         for photo, mask, steering in zip(photos, masks, steerings, strict=True):
             large = working_copy(photo, scale=scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
             with keeping_freed_memory():
                 pixels, plan, estimate = self._restore(
-                    large.pixels, plan, steering.embedding, fidelity=fidelity, self_ensemble=self_ensemble
+                    large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
                 )
             result = finished(pixels, large=large, photo=photo, mask=mask)
             restored.append(result)
             estimates.append(estimate)
+            advice.append(advice_on(estimate, strengths or {}) if record_of(self.regressor).takes_hints else ())
             mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
             options = {**asked, **steering.options, "protect_sha256": mask_hash}
             made = make_record(
@@ -209,7 +217,7 @@ class FastRestorePipeline(DiffusionPipeline):
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
-        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records)
+        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
 
     def understand(self, text: str) -> Instruction:
         """What an instruction is taken for.
@@ -231,6 +239,25 @@ class FastRestorePipeline(DiffusionPipeline):
             self._sentence_encoder = load_encoder_of(self.instruction_head)
         return InstructionEncoder(self._sentence_encoder, self.instruction_head)(text)
 
+    def check_degradations(self, degradations: Degradations) -> dict[str, float]:
+        """Read strengths, and refuse those that the network does not take.
+
+        Args:
+            degradations: As the call takes them.
+
+        Returns:
+            How strongly each named degradation is to be taken away, in [0, 1].
+
+        Raises:
+            InputError: the network takes none, one is no number in [0, 1], or it does not know a name.
+        """
+        if not record_of(self.regressor).takes_hints:
+            name = type(self.regressor).__name__
+            raise InputError(
+                f"this model, {name}, takes no --degradation; leave the degradations out, or name another --model"
+            )
+        return given_strengths(degradations, self.regressor.config["degradations"])
+
     def set_sentence_encoder(self, encoder: SentenceEncoder) -> None:
         """Read instructions with an encoder at hand, from a folder of yours for instance.
 
@@ -246,8 +273,15 @@ class FastRestorePipeline(DiffusionPipeline):
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
 
-    def _steer(self, photos: Sequence[Photo], *, instruction: str | None, embedding: EmbeddingSource) -> list[Steering]:
-        """What steers each picture.
+    def _steer(
+        self,
+        photos: Sequence[Photo],
+        *,
+        instruction: str | None,
+        embedding: EmbeddingSource,
+        strengths: Mapping[str, float] | None,
+    ) -> list[Steering]:
+        """What steers each picture; no network takes both embeddings and hints.
 
         Raises:
             InputError: an instruction and an embedding, or one of them for a model that takes none.
@@ -256,6 +290,8 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
         if instruction is not None:
             return [steering_of_instruction(self.understand(instruction))] * len(photos)
+        if strengths is not None:
+            return [Steering(hints=hints_of_strengths(strengths, self.regressor.config["degradations"]))] * len(photos)
         neutral = neutral_steering(self.instruction_head)
         if embedding is None:
             return [neutral] * len(photos)
@@ -279,14 +315,14 @@ class FastRestorePipeline(DiffusionPipeline):
         self,
         pixels: np.ndarray,
         plan: TilePlan,
-        embedding: Tensor | None,
+        steering: Steering,
         *,
         fidelity: float,
         self_ensemble: bool,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": embedding}
+        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)
@@ -317,7 +353,8 @@ class FastRestorePipeline(DiffusionPipeline):
         if not probabilities:
             return None
         mean = torch.stack(probabilities).mean(dim=0)
-        return DegradationEstimate(tuple(self.regressor.config["degradations"]), tuple(mean.tolist()))
+        names = getattr(self.regressor, "estimate_names", self.regressor.config["degradations"])
+        return DegradationEstimate(tuple(names), tuple(mean.tolist()))
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""

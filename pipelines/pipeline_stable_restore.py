@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
@@ -32,7 +33,7 @@ from ldrestore.pipelines.latent_restoration import (
     to_pixels,
 )
 from ldrestore.pipelines.network_identity import runtime_of
-from ldrestore.pipelines.picture_conditioning import Degradations, condition, read_degradations
+from ldrestore.pipelines.picture_conditioning import condition, read_degradations
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks

@@ -15,7 +15,7 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
-    ("registry", "config", "weights", "bases", "backbones", "records", "images"),
+    ("registry", "config", "options", "weights", "bases", "backbones", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
@@ -24,10 +24,14 @@ LAYERS = (
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
     ("systems",),
     ("conversion", "onnx_export", "pipelines"),
-    ("restorers", "explanations"),
+    ("tracks",),
+    ("restorers",),
+    ("jobs",),
+    ("explanations",),
     ("evaluation",),
     ("training",),
     ("serving", "cli"),
+    ("__main__",),
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 

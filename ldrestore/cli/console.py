@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ldrestore.errors import MetadataLossWarning
+from ldrestore.errors import MetadataLossWarning, printable
 
 
 def say(message: str) -> None:
-    """Print one line on standard error, above a progress bar if one is shown."""
-    print(message, file=sys.stderr)
+    """Print one line on standard error, above a progress bar if one is shown; names in it do nothing to a terminal."""
+    print(printable(message), file=sys.stderr)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title:
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*("\n".join(escape(printable(line)) for line in cell.split("\n")) for cell in row))
     Console(highlight=False).print(table)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ldrestore.errors import InputError
+
 TRAIN_EXAMPLES = """\b
 Examples:
   ldrestore train configs/blind_small_cpu.yaml
@@ -44,6 +46,11 @@ def train_command(
 
     The same as `accelerate launch -m ldrestore.training CONFIG`. Ctrl-C stops after the current step with a checkpoint.
     """
+    if accelerate_config is not None and not Path(accelerate_config).is_file():
+        raise InputError(
+            f"no file at {accelerate_config}; --accelerate-config takes accelerate's own YAML, such as one of "
+            "configs/accelerate, or what `accelerate config --config_file FILE` writes"
+        )
     _check_config(config, overrides or [])
     command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
     command += ["--config_file", accelerate_config] if accelerate_config else []
