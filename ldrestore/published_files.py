@@ -191,7 +191,7 @@ def _read_pickle(path: Path, head: bytes) -> object:
         raise WeightsError(f"reading a pickled checkpoint safely needs torch 2.10 or newer, got {torch.__version__}")
     is_zip = head.startswith(PICKLE_STARTS[0])
     if is_zip and not zipfile.is_zipfile(path):  # its directory is at the end
-        raise WeightsError(f"{path} is cut off; download it again")
+        raise WeightsError(f"{path} cannot be read as weights alone: it is cut off; download it again")
     with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of kinds of tensors that are refused afterwards
         try:
