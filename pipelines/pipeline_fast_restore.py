@@ -30,6 +30,7 @@ from ldrestore.pipelines.steering import (
     steering_of_instruction,
     why_no_instruction,
 )
+from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
@@ -43,7 +44,7 @@ from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, me
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import count_tiles, make_plan
 from ldrestore.tiling.retries import with_smaller_tiles
-from ldrestore.weights import align_weights, hash_of_weights
+from ldrestore.weights import align_weights
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -202,7 +203,7 @@ class FastRestorePipeline(DiffusionPipeline):
                 runtime=runtime_of(self.regressor),
                 input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
                 output_sha256=hash_of_pixels(result.pixels, result.alpha),
-                degradations=estimate and {name: round(share, 3) for name, share in estimate.ranked()},
+                degradations={name: round(share, 3) for name, share in estimate.ranked()} or None,
                 understood=steering.understood,
             )
             records.append(made)
@@ -283,7 +284,7 @@ class FastRestorePipeline(DiffusionPipeline):
         *,
         fidelity: float,
         self_ensemble: bool,
-    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
+    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
         where = {"device": self._execution_device, "embedding": embedding}
@@ -312,12 +313,13 @@ class FastRestorePipeline(DiffusionPipeline):
         )
         return restored, plan, self._estimate(estimates)
 
-    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate | None:
-        """The mean over the passes of one picture, each (N,); None from a network that estimates nothing."""
+    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate:
+        """The mean over the passes of one picture, each (N,); empty from a network that estimates nothing."""
         if not probabilities:
-            return None
+            return DegradationEstimate()
         mean = torch.stack(probabilities).mean(dim=0)
-        return DegradationEstimate(tuple(self.regressor.config["degradations"]), tuple(mean.tolist()))
+        names = getattr(self.regressor, "estimate_names", self.regressor.config["degradations"])
+        return DegradationEstimate(tuple(names), tuple(mean.tolist()))
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""
@@ -325,5 +327,5 @@ class FastRestorePipeline(DiffusionPipeline):
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
             **identity_of(self.regressor),
-            "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
+            "head_sha256": None if self.instruction_head is None else cached_hash(self.instruction_head),
         }

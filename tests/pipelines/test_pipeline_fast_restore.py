@@ -55,7 +55,7 @@ def test_company_and_order_change_nothing(pipeline, picture):
         assert np.array_equal(single.images[0].pixels, together.images[index].pixels)
         assert np.array_equal(single.images[0].pixels, turned.images[2 - index].pixels)
         assert single.records[0] == together.records[index]
-    assert together.degradations == [None] * 3
+    assert [dict(one) for one in together.degradations] == [{}] * 3 and together.degradations[0].ranked() == []
 
 
 def test_an_estimate_is_made_of_the_whole_picture_whatever_the_tiles(picture):
