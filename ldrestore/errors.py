@@ -33,10 +33,43 @@ LDRestoreError
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+
+def printable(text: object) -> str:
+    r"""A text, such as a file's name, on one line that does nothing to a terminal or a log.
+
+    Control characters, line breaks and what turns the direction of writing become escapes such as \n and \x1b;
+    bytes of a name that is no UTF-8 become \xff.
+    """
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in plain)
+
+
+def _escaped(letter: str) -> str:
+    """The escape of one character."""
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _remade(kind: type["LDRestoreError"], message: str, state: dict[str, Any]) -> "LDRestoreError":
+    """An error that came from another process."""
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
 
 
 class LDRestoreError(Exception):
-    """Base of every error that ldrestore raises on purpose."""
+    """Base of every error that ldrestore raises on purpose; all of them pickle."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How another process makes it again, whatever arguments its class takes."""
+        return _remade, (type(self), str(self), dict(self.__dict__))
 
 
 class InputError(LDRestoreError, ValueError):
@@ -86,7 +119,7 @@ class ImageFileError(LDRestoreError, OSError):
             remedy: What the user can do.
         """
         self.path, self.reason, self.remedy = str(path), reason, remedy
-        super().__init__(f"{path}: {reason}; {remedy}")
+        super().__init__(f"{printable(path)}: {reason}; {remedy}")
 
 
 class ImageNotFoundError(ImageFileError):

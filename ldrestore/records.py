@@ -1,7 +1,10 @@
 """Records: how a result was made, in plain values; no time stamps and no paths, so that equal runs give equal ones."""
 
+import contextlib
 import hashlib
 import json
+import os
+import secrets
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +17,9 @@ from ldrestore.errors import ImageWriteError
 
 RECORDED_PACKAGES = ("torch", "diffusers", "numpy", "pillow", "opencv-python-headless", "tifffile")
 """Packages whose version may change a result."""
+
+MAX_NAME_BYTES = 255
+"""The longest name of a file, as most file systems have it."""
 
 
 def hash_of_pixels(pixels: np.ndarray, alpha: np.ndarray | None) -> str:
@@ -69,8 +75,19 @@ def make_record(
 
 
 def record_path(result: Path) -> Path:
-    """Where the record of a result lies: beside it, under its name and ".json"."""
-    return result.with_name(f"{result.name}.json")
+    """Where the record of a result lies: beside it, under its name and ".json".
+
+    Where that name would be longer than file systems allow, it is cut, and made one of its own by eight digits of the
+    whole name's hash.
+    """
+    name = os.fsencode(f"{result.name}.json")
+    if len(name) <= MAX_NAME_BYTES:
+        return result.with_name(f"{result.name}.json")
+    ending = f"-{hashlib.sha256(os.fsencode(result.name)).hexdigest()[:8]}.json"
+    kept = result.name
+    while len(os.fsencode(kept)) + len(ending) > MAX_NAME_BYTES:
+        kept = kept[:-1]
+    return result.with_name(kept + ending)
 
 
 def write_record(record: Mapping[str, Any], path: Path) -> None:
@@ -79,10 +96,11 @@ def write_record(record: Mapping[str, Any], path: Path) -> None:
     Raises:
         ImageWriteError: the folder is missing or not writable, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise ImageWriteError(path, f"the record cannot be written ({error.strerror})", "check the folder") from error

@@ -103,7 +103,32 @@ class ModelRecord:
     """One line for `ldrestore models`."""
 
 
-Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecord:
+    """One kind of pipeline, and all that the rest of the library needs to know of it."""
+
+    name: str
+    """As model records and people call it."""
+    pipeline: str
+    """The pipeline class as "module:attribute"; its own name stands in the index of saved models."""
+    options: str
+    """The frozen dataclass of its call's options as "module:attribute"; the module imports no torch."""
+    facts: str
+    """Function of a loaded pipeline as "module:attribute": plain values for `ldrestore info`."""
+    explainer: str | None = None
+    """Class as "module:attribute", see `ldrestore.explanations.explainer`; None for a track that explains nothing."""
+    explained_options: tuple[str, ...] = ()
+    """Options of the call that an explanation takes too."""
+    checks: str | None = None
+    """Function as "module:attribute" of (pipeline, options): the options as the call takes them, refused before a
+    picture is read; None where nothing hangs on the model."""
+    engines: tuple[str, ...] = ("local",)
+    """What computes its models: torch in this process ("local"), onnxruntime ("onnx")."""
+    has_adapters: bool = False
+    """Whether its pipeline has `from_base`: adapters alone, put upon a base."""
+
+
+Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord, TrackRecord)
 
 
 class Registry(Generic[Record]):

@@ -3,15 +3,28 @@
 Importing this imports no torch; listing models does not either.
 """
 
-import inspect
+import contextlib
+import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldrestore.assets.catalog import MODELS, embedded_folder
 from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
-from ldrestore.registry import ModelRecord, resolve
+from ldrestore.options import make_options
+from ldrestore.registry import ModelRecord, TrackRecord, resolve
+from ldrestore.tracks import (
+    TRACKS,
+    call_pipeline,
+    list_engines,
+    options_class_of,
+    pipeline_name,
+    track_of_adapters,
+    track_of_class,
+    track_with_engine,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -20,13 +33,6 @@ if TYPE_CHECKING:
     from ldrestore.images.inputs import ImageInput
     from ldrestore.pipelines.pipeline_output import RestoreOutput
 
-PIPELINES = {
-    "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore:FastRestorePipeline",
-    "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore:StableRestorePipeline",
-}
-"""Class name in a folder's model_index.json to the class."""
-ENGINES = ("local", "onnx")
-"""What computes: torch in this process, or onnxruntime."""
 LOAD_OPTIONS = ("base", "device", "dtype", "engine")
 """Options of `restore` that choose how a model is loaded; the others go to the pipeline's call."""
 MAX_LOADED = 2
@@ -57,17 +63,16 @@ def restore(
         WeightsError: the model is missing or damaged.
         OutOfMemoryError: not even the smallest tiles fit.
     """
-    base = options.pop("base", None)
-    location, pipeline_class = _locate(model, base)
-    known = [name for name in inspect.signature(pipeline_class.__call__).parameters if name not in _NOT_OPTIONS]
-    for name in options:
-        if name not in (*known, *LOAD_OPTIONS):
-            raise UnknownNameError(f"option of {pipeline_class.__name__}", name, [*known, *LOAD_OPTIONS])
-    engine = _engine_of(options.pop("engine", "local"), model)
-    device, dtype = _place_of(options.pop("device", "auto"), options.pop("dtype", None), engine=engine)
-    stamp = (_stamp(location), () if base is None else _stamp(base))
-    pipeline = _loaded(str(model), None if base is None else str(base), str(device), dtype, engine, stamp)
-    return pipeline(image, **options)
+    loading = {name: options.pop(name) for name in LOAD_OPTIONS if name in options}
+    base = loading.get("base")
+    found = _locate(model, base, prefers_cache=True)
+    asked = make_options(options_class_of(found.track), options, owner=pipeline_name(found.track), more=LOAD_OPTIONS)
+    engine = _engine_of(loading.get("engine", "local"), model)
+    device, dtype = _place_of(loading.get("device", "auto"), loading.get("dtype"), engine=engine)
+    stamp = (_stamp(found.location), () if base is None else _stamp(base))
+    name, base_name = str(model), None if base is None else str(base)
+    pipeline = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
+    return call_pipeline(pipeline, image, asked)
 
 
 def load_restorer(
@@ -77,6 +82,7 @@ def load_restorer(
     device: "str | torch.device" = "auto",
     dtype: "str | torch.dtype | None" = None,
     engine: str = "local",
+    local_files_only: bool = False,
 ) -> "DiffusionPipeline":
     """Load a model, ready to be called many times.
 
@@ -89,6 +95,7 @@ def load_restorer(
         dtype: Number format to compute in: a torch dtype or its name; None for float32.
         engine: "local" computes with torch. "onnx" computes with onnxruntime, on the CPU in float32; a model's network
             is exported at its first use, and kept in the user's cache. An .onnx file is always computed so.
+        local_files_only: Whether of a repository only the cache of the Hub is looked into.
 
     Returns:
         A pipeline of the model's track, e.g. `FastRestorePipeline`.
@@ -101,20 +108,21 @@ def load_restorer(
         ExportError: the network cannot be exported.
     """
     engine = _engine_of(engine, name_or_path)
-    location, pipeline_class = _locate(name_or_path, base)
+    found = _locate(name_or_path, base, prefers_cache=local_files_only)
+    pipeline_class = resolve(found.track.pipeline)
     chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
     if _is_exported(name_or_path):
-        return pipeline_class.from_onnx(location)
-    if engine == "onnx":
-        _check_exportable(pipeline_class)
+        return pipeline_class.from_onnx(found.location)
+    _check_engine(found.track, engine)
     if base is not None:
-        return pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype).to(chosen_device)
-    pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype)
+        adapted = pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
+        return adapted.to(chosen_device)
+    pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
     if engine == "onnx":
-        from ldrestore.onnx_export import export_to_cache
+        from ldrestore.checkpoints.onnx_export import export_to_cache
         from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
-        licence = _licence_of(name_or_path, location)
+        licence = _licence_of(name_or_path, found.location)
         path = export_to_cache(pipeline.regressor, name=pipeline.config["_name_or_path"], licence=licence)
         pipeline.register_modules(regressor=OnnxRegressor(path))
     return pipeline.to(chosen_device)
@@ -137,53 +145,97 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: the network cannot be exported, or the file cannot be written.
     """
-    from ldrestore.onnx_export import check_target, export
+    from ldrestore.checkpoints.onnx_export import check_target, export
 
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")
     check_target(Path(out_path), overwrite=overwrite)
-    location, pipeline_class = _locate(name_or_path)
-    _check_exportable(pipeline_class)
+    found = _locate(name_or_path)
+    _check_engine(found.track, "onnx")
     pipeline = load_restorer(name_or_path, device="cpu")
-    licence = _licence_of(name_or_path, location)
+    licence = _licence_of(name_or_path, found.location)
     name = pipeline.config["_name_or_path"]
     return export(pipeline.regressor, out_path, name=name, licence=licence, overwrite=overwrite)
 
 
+logger = logging.getLogger(__name__)
+
 ADAPTERS_FILE = "adapters.json"
 """In a folder of adapters alone, which name their base."""
 
-_NOT_OPTIONS = frozenset({"self", "image", "return_dict"})
 
+def find_track(name_or_path: str | Path, base: str | Path | None = None) -> TrackRecord:
+    """The track of a model, which is not loaded; of a repository its files are fetched.
 
-@lru_cache(maxsize=MAX_LOADED)
-def _loaded(
-    name: str, base: str | None, device: str, dtype: "torch.dtype", engine: str, stamp: tuple[Any, ...]
-) -> "DiffusionPipeline":
-    """A loaded model, shared by calls; the stamp of its files makes a changed model another one."""
-    return load_restorer(name, base=base, device=device, dtype=dtype, engine=engine)
-
-
-def _locate(name_or_path: str | Path, base: str | Path | None = None) -> tuple[str | Path, Any]:
-    """Where a model lies, and the class of its pipeline; a base is given for adapters alone.
+    Args:
+        name_or_path: As for `load_restorer`.
+        base: As for `load_restorer`.
 
     Raises:
         InputError: a base is given for a model that has its own.
         WeightsUnavailableError: no such model within reach.
-        WeightsError: its folder names a pipeline that is unknown here.
+        WeightsError: it is of no known track.
     """
-    from ldrestore.weights import find_folder, find_model_folder, read_json
+    return _locate(name_or_path, base).track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A model that is within reach."""
+
+    location: str | Path
+    """Its folder or file, or the repository's name."""
+    track: TrackRecord
+    is_cached: bool = False
+    """Whether it is a repository that was found without asking the Hub."""
+
+
+@lru_cache(maxsize=MAX_LOADED)
+def _loaded(
+    name: str,
+    base: str | None,
+    device: str,
+    dtype: "torch.dtype",
+    engine: str,
+    is_cached: bool,
+    stamp: tuple[Any, ...],
+) -> "DiffusionPipeline":
+    """A loaded model, shared by calls; the stamp of its files makes a changed model another one."""
+    if is_cached:
+        try:
+            return load_restorer(name, base=base, device=device, dtype=dtype, engine=engine, local_files_only=True)
+        except WeightsError:  # a download that was broken off, or a base that is not in the cache: ask the Hub
+            logger.debug("%s is not whole in the cache; the Hub is asked", name, exc_info=True)
+    return load_restorer(name, base=base, device=device, dtype=dtype, engine=engine)
+
+
+def _locate(name_or_path: str | Path, base: str | Path | None = None, *, prefers_cache: bool = False) -> _Found:
+    """Where a model lies, and its track.
+
+    Args:
+        name_or_path: As for `load_restorer`.
+        base: Given for adapters alone.
+        prefers_cache: Whether the Hub is asked of a repository only where its cache lacks it.
+
+    Raises:
+        InputError: a base is given for a model that has its own.
+        WeightsUnavailableError: no such model within reach.
+        WeightsError: it is of no known track.
+    """
+    from ldrestore.weights import find_model_folder, read_json
 
     if _is_exported(name_or_path) and base is None:
-        return name_or_path, resolve(PIPELINES["FastRestorePipeline"])
+        return _Found(location=name_or_path, track=track_with_engine("onnx"))
     location = embedded_folder(name_or_path) or name_or_path
     if base is not None:
         _check_adapters(location)
-        return location, resolve(PIPELINES["StableRestorePipeline"])
     try:
-        folder = find_folder(location)
+        folder, is_cached = _reach(location, prefers_cache=prefers_cache)
         if (folder / ADAPTERS_FILE).is_file():
-            return location, resolve(PIPELINES["StableRestorePipeline"])
+            pointer = read_json(folder / ADAPTERS_FILE)
+            return _Found(location=location, track=track_of_adapters(pointer, source=folder), is_cached=is_cached)
+        if base is not None:
+            raise InputError(f"{name_or_path} is a whole model, and base is for adapters alone; leave the base out")
         folder = find_model_folder(folder)
     except WeightsUnavailableError as error:
         if "/" in str(name_or_path):
@@ -192,9 +244,23 @@ def _locate(name_or_path: str | Path, base: str | Path | None = None) -> tuple[s
             f"{UnknownNameError('model', str(name_or_path), MODELS.names())}; {error}"
         ) from error
     class_name = read_json(folder / "model_index.json").get("_class_name")
-    if class_name not in PIPELINES:
-        raise WeightsError(f"{folder} holds a {class_name}, which restores nothing here; known: {', '.join(PIPELINES)}")
-    return location, resolve(PIPELINES[class_name])
+    return _Found(location=location, track=track_of_class(class_name, source=folder), is_cached=is_cached)
+
+
+def _reach(location: str | Path, *, prefers_cache: bool) -> tuple[Path, bool]:
+    """The folder of a model, and whether it is a repository's in the cache of the Hub, which was not asked.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+    """
+    from ldrestore.weights import find_folder
+
+    if prefers_cache and not Path(location).is_dir():
+        with contextlib.suppress(WeightsUnavailableError):
+            folder = find_folder(location, local_files_only=True)
+            if any((folder / name).is_file() for name in ("model_index.json", ADAPTERS_FILE)):
+                return folder, True
+    return find_folder(location), False
 
 
 def _check_adapters(location: str | Path) -> None:
@@ -220,16 +286,17 @@ def _is_exported(name_or_path: str | Path) -> bool:
     return Path(name_or_path).suffix.lower() == ".onnx" and not Path(name_or_path).is_dir()
 
 
-def _check_exportable(pipeline_class: Any) -> None:
-    """Refuse to export a pipeline of many networks.
+def _check_engine(track: TrackRecord, engine: str) -> None:
+    """Refuse an engine that does not compute a track's models.
 
     Raises:
-        InputError: it is not of the fast track.
+        InputError: it does not.
     """
-    if pipeline_class.__name__ != "FastRestorePipeline":
+    if engine not in track.engines:
+        able = [other.name for other in TRACKS if engine in other.engines]
         raise InputError(
-            f"only models of the fast track can be exported to ONNX, this one is a {pipeline_class.__name__}; use the "
-            "engine local"
+            f"only models of the {' or '.join(able)} track go through {engine}, this one is a {pipeline_name(track)}; "
+            f"use the engine {track.engines[0]}"
         )
 
 
@@ -249,8 +316,8 @@ def _engine_of(engine: str, model: str | Path) -> str:
     Raises:
         UnknownNameError: no such engine.
     """
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", str(engine), ENGINES)
+    if engine not in list_engines():
+        raise UnknownNameError("engine", str(engine), list_engines())
     return "onnx" if _is_exported(model) else engine
 
 

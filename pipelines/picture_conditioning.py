@@ -1,13 +1,10 @@
 """Degradations as a user gives them, in place of the predictor's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ldrestore.errors import InputError
-from ldrestore.estimators.given_degradations import given_estimate
+from ldrestore.estimators.given_degradations import Degradations, given_estimate
 from ldrestore.structures import DegradationEstimate
-
-Degradations = str | Mapping[str, float]
-"""P as a user gives it: weights by name, or text such as "rain=0.7,gaussian_noise=0.3"."""
 
 
 def read_degradations(

@@ -1,6 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +9,35 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
+from ldrestore.checkpoints.network_identity import identity_of, runtime_of
+from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError
+from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, check_options
-from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
-    check_pair,
+    advice_on,
+    hints_of_strengths,
     neutral_steering,
     read_embeddings,
     steering_of_embedding,
     steering_of_instruction,
     why_no_instruction,
 )
-from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
-from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.systems.regression import RegressionSystem
@@ -109,6 +111,7 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         for part in parts:
             align_weights(part.eval())
+        check_recorded_weights(folder, pipeline.regressor)
         return pipeline
 
     @classmethod
@@ -137,6 +140,7 @@ class FastRestorePipeline(DiffusionPipeline):
         fidelity: float = 0.0,
         instruction: str | None = None,
         embedding: EmbeddingSource = None,
+        degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
         memory_gb: float = DEFAULT_MEMORY_GB,
@@ -156,6 +160,8 @@ class FastRestorePipeline(DiffusionPipeline):
                 instruction head. None for the head's neutral instruction, or, where it has none, for no embedding.
             embedding: What a guide said, for models that take it: an array of one picture's shape for all pictures, a
                 list with one or None for each, or a function of a photo.
+            degradations: How strongly each is treated, for models that take it: strengths in [0, 1] by name, or text
+                such as "low_light=0.5,jpeg=0"; what is left out stays as the model sees it.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
@@ -171,8 +177,8 @@ class FastRestorePipeline(DiffusionPipeline):
             kept as it is, and enlarged like the colours; those under full transparency stay, and are not looked at.
 
         Raises:
-            InputError: an option out of range, no picture, an instruction that cannot be understood, or one or an
-                embedding for a model that takes none.
+            InputError: an option out of range, no picture, an instruction that cannot be understood, or one, an
+                embedding or degradations for a model that takes none.
             ImageFileError: a path cannot be read.
             WeightsError: the head's sentence encoder cannot be had, or is another one.
             MissingExtraError: that encoder comes with a package that is not installed.
@@ -180,21 +186,26 @@ class FastRestorePipeline(DiffusionPipeline):
         """
         check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
+        strengths = None if degradations is None else self.check_degradations(degradations)
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
-        steerings = self._steer(photos, instruction=instruction, embedding=embedding)
-        ways = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
+        steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
+        ways = {"tile": tile, "memory_gb": memory_gb, "scale": scale, "fidelity": fidelity}
         with one_call(self):
             model = self._describe()
             found = [
-                self._restore_photo(photo, mask, steering, model=model, tile=tile, memory_gb=memory_gb, **ways)
+                self._restore_photo(
+                    photo, mask, steering, model=model, strengths=strengths, self_ensemble=self_ensemble, **ways
+                )
                 for photo, mask, steering in zip(photos, masks, steerings, strict=True)
             ]
         restored, estimates, records = (list(column) for column in zip(*found, strict=True))
+        takes_hints = record_of(self.regressor).takes_hints
+        advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
-        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records)
+        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
 
     def _restore_photo(
         self,
@@ -207,6 +218,7 @@ class FastRestorePipeline(DiffusionPipeline):
         memory_gb: float,
         scale: int,
         fidelity: float,
+        strengths: dict[str, float] | None,
         self_ensemble: bool,
     ) -> tuple[Photo, DegradationEstimate, dict[str, Any]]:
         """One picture restored, what is wrong with it, and its record; see `__call__`."""
@@ -214,14 +226,14 @@ class FastRestorePipeline(DiffusionPipeline):
         plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb, self_ensemble=self_ensemble)
         with keeping_freed_memory():
             pixels, plan, estimate = self._restore(
-                large.pixels, plan, steering.embedding, fidelity=fidelity, self_ensemble=self_ensemble
+                large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
             )
         result = finished(pixels, large=large, photo=photo, mask=mask)
         mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-        options = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, **steering.options}
+        options = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
         record = make_record(
             model=model,
-            options={**options, "protect_sha256": mask_hash},
+            options={**options, **steering.options, "protect_sha256": mask_hash},
             tile_plan=plan.as_dict(),
             runtime=runtime_of(self.regressor),
             input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
@@ -251,6 +263,25 @@ class FastRestorePipeline(DiffusionPipeline):
             self._sentence_encoder = load_encoder_of(self.instruction_head)
         return InstructionEncoder(self._sentence_encoder, self.instruction_head)(text)
 
+    def check_degradations(self, degradations: Degradations) -> dict[str, float]:
+        """Read strengths, and refuse those that the network does not take.
+
+        Args:
+            degradations: As the call takes them.
+
+        Returns:
+            How strongly each named degradation is to be taken away, in [0, 1].
+
+        Raises:
+            InputError: the network takes none, one is no number in [0, 1], or it does not know a name.
+        """
+        if not record_of(self.regressor).takes_hints:
+            name = type(self.regressor).__name__
+            raise InputError(
+                f"this model, {name}, takes no --degradation; leave the degradations out, or name another --model"
+            )
+        return given_strengths(degradations, self.regressor.config["degradations"])
+
     def set_sentence_encoder(self, encoder: SentenceEncoder) -> None:
         """Read instructions with an encoder at hand, from a folder of yours for instance.
 
@@ -266,8 +297,15 @@ class FastRestorePipeline(DiffusionPipeline):
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
 
-    def _steer(self, photos: Sequence[Photo], *, instruction: str | None, embedding: EmbeddingSource) -> list[Steering]:
-        """What steers each picture.
+    def _steer(
+        self,
+        photos: Sequence[Photo],
+        *,
+        instruction: str | None,
+        embedding: EmbeddingSource,
+        strengths: Mapping[str, float] | None,
+    ) -> list[Steering]:
+        """What steers each picture; no network takes both embeddings and hints.
 
         Raises:
             InputError: an instruction and an embedding, or one of them for a model that takes none.
@@ -276,6 +314,8 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
         if instruction is not None:
             return [steering_of_instruction(self.understand(instruction))] * len(photos)
+        if strengths is not None:
+            return [Steering(hints=hints_of_strengths(strengths, self.regressor.config["degradations"]))] * len(photos)
         neutral = neutral_steering(self.instruction_head)
         if embedding is None:
             return [neutral] * len(photos)
@@ -299,14 +339,14 @@ class FastRestorePipeline(DiffusionPipeline):
         self,
         pixels: np.ndarray,
         plan: TilePlan,
-        embedding: Tensor | None,
+        steering: Steering,
         *,
         fidelity: float,
         self_ensemble: bool,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": embedding}
+        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)

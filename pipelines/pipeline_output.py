@@ -1,6 +1,6 @@
 """What every restoration pipeline returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,6 +29,9 @@ class RestoreOutput(BaseOutput):
     nothing."""
     records: list[dict[str, Any]]
     """How each was made, see `ldrestore.records.make_record`."""
+    advice: list[tuple[str, ...]] = field(default_factory=list)
+    """Of each picture, sentences on what the model does not change unasked, and how to ask; empty from models that
+    advise nothing."""
 
 
 def check_output_type(output_type: str) -> None:

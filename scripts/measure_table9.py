@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from measured_rows import FOLDER, WRONG_INPUT, check_settings, command_of, header_of, measure_row, told
 from measurement_file import MeasurementFile, Row
-from perceptual_distance import ShiftTolerantDistance
 from stable_exports import Distance, Sampling, assemble, at_half, identity, measure_of
 
 from ldrestore.datasets.compared_pairs import SEVERITY, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
+from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import MPERCEIVER_SET
 

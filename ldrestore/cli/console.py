@@ -12,10 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ldrestore.errors import MetadataLossWarning, printable
+
 
 def say(message: str) -> None:
-    """Print one line on standard error, above a progress bar if one is shown."""
-    print(message, file=sys.stderr)
+    """Print one line on standard error, above a progress bar if one is shown; names in it do nothing to a terminal."""
+    print(printable(message), file=sys.stderr)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -29,7 +31,7 @@ def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title:
     for index, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*("\n".join(escape(printable(line)) for line in cell.split("\n")) for cell in row))
     Console(highlight=False).print(table)
 
 
@@ -49,7 +51,11 @@ def progress_bar(*, is_shown: bool) -> Progress:
 
 @contextlib.contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Inside, a warning is shown as `warning: message`, without the line of code that raised it."""
+    """Inside, a warning is shown as `warning: message`, without the line of code that raised it.
+
+    What is left out of pictures beside their pixels is losses once a kind, however many pictures follow.
+    """
+    losses: set[str] = set()
 
     def show(
         message: Warning | str,
@@ -59,7 +65,12 @@ def one_line_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        say(f"warning: {message}")
+        text = str(message)
+        if not issubclass(category, MetadataLossWarning):
+            say(f"warning: {text}")
+        elif text not in losses:
+            losses.add(text)
+            say(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -5,19 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.batch import Work, make_parent, planned, report, run_plan
-from ldrestore.cli.jobs import Job, plan_jobs
 from ldrestore.cli.options import (
     DryRunOption,
     FormatOption,
-    InArgument,
+    InsArgument,
     JsonOption,
+    MaxPixelsOption,
     OutArgument,
     OverwriteOption,
     QualityOption,
     QuietOption,
     RecursiveOption,
+    VerboseOption,
 )
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.jobs.claims import claiming
+from ldrestore.jobs.outcome import Job, Result
+from ldrestore.jobs.plan import plan_jobs
+from ldrestore.jobs.runner import Work
 
 if TYPE_CHECKING:
     from ldrestore.images.photo import Photo
@@ -32,7 +37,7 @@ Examples:
 
 
 def degrade_command(  # each parameter is an option
-    source: InArgument,
+    sources: InsArgument,
     target: OutArgument,
     recipe: Annotated[
         str,
@@ -55,21 +60,35 @@ def degrade_command(  # each parameter is an option
     ] = 0,
     picture_format: FormatOption = None,
     quality: QualityOption = 95,
+    max_pixels: MaxPixelsOption = None,
     recursive: RecursiveOption = False,
     overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
+    verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Damage clean pictures, in a way that can be repeated.
 
-    IN and OUT are two files, a file and a folder, or two folders. The same picture with the same recipe, severity and
+    IN and OUT are two files, files and a folder, or folders. The same picture with the same recipe, severity and
     seed gives the same pixels, whatever lies beside it. Transparency and bit depth stay.
     """
-    work = _degrading(recipe, severity=severity, seed=seed, quality=quality, may_overwrite=overwrite)
-    plan = plan_jobs(source, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
-    outcomes = planned(plan) if dry_run else run_plan(plan, work, label="degrading", is_quiet=quiet)
-    raise typer.Exit(report(outcomes, plan, command="degrade", as_json=as_json, is_quiet=quiet))
+    work = _degrading(
+        recipe, severity=severity, seed=seed, quality=quality, max_pixels=max_pixels, may_overwrite=overwrite
+    )
+    plan = plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+    if dry_run:
+        report = show_plan(plan, command="degrade")
+    else:
+        report = show_run(
+            plan,
+            claiming(work, may_overwrite=overwrite),
+            command="degrade",
+            label="degrading",
+            is_quiet=quiet,
+            is_verbose=verbose,
+        )
+    raise typer.Exit(show_report(report, as_json=as_json, is_quiet=quiet, is_verbose=verbose))
 
 
 def seed_for(photo: "Photo", seed: int) -> int:
@@ -79,7 +98,9 @@ def seed_for(photo: "Photo", seed: int) -> int:
     return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
-def _degrading(recipe: str, *, severity: float, seed: int, quality: int, may_overwrite: bool) -> Work:
+def _degrading(
+    recipe: str, *, severity: float, seed: int, quality: int, max_pixels: int | None, may_overwrite: bool
+) -> Work:
     """The work on one picture: read, degrade, write.
 
     Raises:
@@ -87,14 +108,15 @@ def _degrading(recipe: str, *, severity: float, seed: int, quality: int, may_ove
     """
     from ldrestore.degradations.degrade import degrade
     from ldrestore.degradations.recipes import parse_recipe
-    from ldrestore.images.files import read_photo, write_photo
+    from ldrestore.images.files import DEFAULT_MAX_PIXELS, read_photo, write_photo
 
     parse_recipe(recipe)
+    most = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
 
-    def degrade_job(job: Job) -> None:
-        photo = read_photo(job.source)
-        make_parent(job.target)
+    def degrade_job(job: Job) -> Result:
+        photo = read_photo(job.source, max_pixels=most)
         degraded = degrade(photo, recipe, seed=seed_for(photo, seed), severity=severity)
         write_photo(degraded, job.target, quality=quality, overwrite=may_overwrite)
+        return Result()
 
     return degrade_job

@@ -1,17 +1,26 @@
 """`ldrestore guide`: what a guide says about each picture, into one cache."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.batch import Work, report, run_plan
-from ldrestore.cli.jobs import Job, Outcome, Plan, Status, plan_pictures
-from ldrestore.cli.options import InArgument, JsonOption, QuietOption, RecursiveOption
-from ldrestore.cli.restore import DeviceOption, DtypeOption, NumberFormat
-from ldrestore.errors import InputError
+from ldrestore.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    InArgument,
+    JsonOption,
+    NumberFormat,
+    QuietOption,
+    RecursiveOption,
+)
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.errors import InputError, printable
+from ldrestore.jobs.outcome import Job, Result
+from ldrestore.jobs.plan import Plan, plan_pictures
+from ldrestore.jobs.report import RunReport
+from ldrestore.jobs.runner import Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,16 +81,16 @@ def guide_command(  # each parameter is an option
     _check_target(target)
     plan = plan_pictures(source, target, is_recursive=recursive)
     texts = None if captions is None else _read_captions(captions)
-    outcomes = list(plan.settled)
-    if plan.jobs:
-        outcomes = _run(
+    report = show_plan(plan, command="guide") if not plan.jobs else None
+    if report is None:
+        report = _run(
             plan,
             _clip_embedding(guide, texts, captions=str(captions), device=device, dtype=dtype)
             if texts is not None
             else _guide_embedding(guide, question, device=device, dtype=dtype),
             is_quiet=quiet,
         )
-    raise typer.Exit(report(outcomes, plan, command="guide", as_json=as_json, is_quiet=quiet))
+    raise typer.Exit(show_report(report, as_json=as_json, is_quiet=quiet))
 
 
 def _check_target(target: str) -> None:
@@ -150,7 +159,7 @@ def _clip_embedding(
     return encoder.identity, embed
 
 
-def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, is_quiet: bool) -> list[Outcome]:
+def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, is_quiet: bool) -> RunReport:
     """Embed all pictures of a plan into its cache.
 
     Raises:
@@ -161,8 +170,7 @@ def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, is_quiet: bool) ->
 
     identity, embed = guide
     with EmbeddingWriter(plan.jobs[0].target, identity) as writer:
-        outcomes = run_plan(plan, _embedding(embed, writer), label="asking", is_quiet=is_quiet)
-    return [_skipped(outcome) if outcome.record and not outcome.record["is_new"] else outcome for outcome in outcomes]
+        return show_run(plan, _embedding(embed, writer), command="guide", label="asking", is_quiet=is_quiet)
 
 
 def _embedding(embed: Embed, writer: "EmbeddingWriter") -> Work:
@@ -170,17 +178,13 @@ def _embedding(embed: Embed, writer: "EmbeddingWriter") -> Work:
     from ldrestore.guides.embedding_cache import picture_key
     from ldrestore.images.files import read_photo
 
-    def embed_job(job: Job) -> dict[str, object]:
+    def embed_job(job: Job) -> Result:
         photo = read_photo(job.source)
         key = picture_key(photo)
         is_new = key not in writer
         if is_new:
             writer.add(key, embed(job, photo))
-        return {"key": key, "is_new": is_new}
+        skipped = None if is_new else f"{printable(job.target)} holds its pixels"
+        return Result(record={"key": key, "is_new": is_new}, skipped=skipped)
 
     return embed_job
-
-
-def _skipped(outcome: Outcome) -> Outcome:
-    """The outcome of a picture that needed no work."""
-    return replace(outcome, status=Status.SKIPPED, reason=f"{outcome.job.target} holds its pixels")

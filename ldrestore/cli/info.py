@@ -9,7 +9,6 @@ import typer
 
 from ldrestore.cli.console import print_json, print_table
 from ldrestore.cli.options import BaseOption, ListJsonOption
-from ldrestore.cli.pipeline_facts import facts_of_pipeline
 from ldrestore.errors import WeightsError
 
 INFO_EXAMPLES = """\b
@@ -36,7 +35,7 @@ def info_command(
     if as_json:
         print_json(facts)
         raise typer.Exit()
-    shown = {**facts, "instructions": facts["instructions"] or "takes none"}
+    shown = {**facts, "instructions": facts.get("instructions") or "takes none"}
     rows = [(name, _text(value)) for name, value in shown.items() if name != "card" and value is not None]
     print_table(("fact", "value"), rows)
     if facts["card"]:
@@ -50,20 +49,21 @@ def _facts(model: str, *, base: str | None) -> dict[str, Any]:
         UnknownNameError: neither a model's name nor a folder.
         WeightsError: the weights are missing, or do not fit.
     """
-    from diffusers.utils import logging
-
     from ldrestore.assets.catalog import MODELS, embedded_folder
+    from ldrestore.registry import resolve
     from ldrestore.restorers import load_restorer
+    from ldrestore.tracks import track_of
     from ldrestore.weights import ORIGIN_FILE
 
-    logging.disable_progress_bar()
-    told = facts_of_pipeline(load_restorer(model, base=base, device="cpu"))
+    pipeline = load_restorer(model, base=base, device="cpu")
+    track = track_of(pipeline)
+    facts = {"track": track.name, **resolve(track.facts)(pipeline)}
     folder = embedded_folder(model) or Path(model)
     return {
         **(asdict(MODELS.get(model)) if model in MODELS else {}),
         "name": model,
-        **told,
-        "provenance": told["provenance"] or _read_json(folder / ORIGIN_FILE),
+        **facts,
+        "provenance": facts.get("provenance") or _read_json(folder / ORIGIN_FILE),
         "weights_sha256": _hashes(folder),
         "card": _read_text(folder / "README.md"),
     }

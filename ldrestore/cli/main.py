@@ -16,12 +16,15 @@ from ldrestore.cli.assemble import ASSEMBLE_EXAMPLES, assemble_command
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
-from ldrestore.cli.explain import EXPLAIN_EXAMPLES, explain_command
+from ldrestore.cli.explain import EXPLAIN_EXAMPLES, ExplainCall, explained_options
 from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
+from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
-from ldrestore.cli.restore import RESTORE_EXAMPLES, restore_command
+from ldrestore.cli.restore import RESTORE_EXAMPLES, RestoreCall
+from ldrestore.cli.score import SCORE_EXAMPLES, score_command
+from ldrestore.cli.track_options import with_track_options
 from ldrestore.cli.train import TRAIN_EXAMPLES, train_command
 from ldrestore.errors import InputError, LDRestoreError
 
@@ -38,7 +41,8 @@ class _Commands(TyperGroup):
         """
         try:
             with one_line_warnings():
-                return super().invoke(ctx)
+                call = super().invoke(ctx)
+                return call.run() if isinstance(call, (RestoreCall, ExplainCall)) else call
         except KeyboardInterrupt:
             say("interrupted; what was finished is whole, nothing is half-written")
             raise typer.Exit(130) from None
@@ -49,16 +53,6 @@ class _Commands(TyperGroup):
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from error
 
 
-app = typer.Typer(
-    name="ldrestore",
-    cls=_Commands,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
 def _print_version(is_asked: bool) -> None:
     """Print the version and stop."""
     if is_asked:
@@ -66,7 +60,6 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
 def configure(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -85,16 +78,30 @@ def configure(
         logging.getLogger("ldrestore").setLevel(logging.DEBUG)
 
 
-app.command("restore", epilog=RESTORE_EXAMPLES)(restore_command)
-app.command("degrade", epilog=DEGRADE_EXAMPLES)(degrade_command)
-app.command("train", epilog=TRAIN_EXAMPLES)(train_command)
-app.command("assemble", epilog=ASSEMBLE_EXAMPLES)(assemble_command)
-app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
-app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
-app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
-app.command("explain", epilog=EXPLAIN_EXAMPLES)(explain_command)
-app.command("models", epilog=MODELS_EXAMPLES)(models_command)
-app.command("info", epilog=INFO_EXAMPLES)(info_command)
+def make_app() -> typer.Typer:
+    """The command line, with the options of all tracks that are registered by now."""
+    app = typer.Typer(
+        name="ldrestore",
+        cls=_Commands,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(configure)
+    app.command("restore", epilog=RESTORE_EXAMPLES)(with_track_options(RestoreCall))
+    app.command("degrade", epilog=DEGRADE_EXAMPLES)(degrade_command)
+    app.command("train", epilog=TRAIN_EXAMPLES)(train_command)
+    app.command("assemble", epilog=ASSEMBLE_EXAMPLES)(assemble_command)
+    app.command("convert", epilog=CONVERT_EXAMPLES)(convert_command)
+    app.command("guide", epilog=GUIDE_EXAMPLES)(guide_command)
+    app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
+    app.command("explain", epilog=EXPLAIN_EXAMPLES)(with_track_options(ExplainCall, explained_options()))
+    app.command("score", epilog=SCORE_EXAMPLES)(score_command)
+    app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
+    app.command("models", epilog=MODELS_EXAMPLES)(models_command)
+    app.command("info", epilog=INFO_EXAMPLES)(info_command)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 some inputs failed, 2 wrong call, 130 interrupted.
     """
     try:
-        app(None if arguments is None else list(arguments), prog_name="ldrestore")
+        make_app()(None if arguments is None else list(arguments), prog_name="ldrestore")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     return 0

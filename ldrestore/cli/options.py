@@ -1,10 +1,38 @@
-"""Arguments and options that restore and degrade share, so that both explain them in the same words."""
+"""Arguments and options that several commands share, so that all explain them in the same words."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from ldrestore.cli.jobs import PictureFormat
+from ldrestore.jobs.plan import PictureFormat
+
+
+class NumberFormat(StrEnum):
+    """Number formats a network can run in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL", help="A name that `ldrestore models` lists, the folder of a model, or an exported .onnx file."
+    ),
+]
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="DEVICE", help="`auto` takes a GPU where there is one; or `cpu`, `cuda`, `cuda:1`, `mps`."),
+]
+
+DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the network; the 16-bit ones are for GPUs.")]
+
+InsArgument = Annotated[
+    list[str], typer.Argument(metavar="IN...", help="Pictures, and folders of pictures; several go into a folder.")
+]
 
 InArgument = Annotated[str, typer.Argument(metavar="IN", help="A picture, or a folder of pictures.")]
 
@@ -50,6 +78,20 @@ OverwriteOption = Annotated[
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Only list what would be read and written; nothing is opened, no model is loaded."),
+]
+
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Read pictures of up to N pixels; 300 million if not given. For files that you trust."
+    ),
+]
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Name the files that are ignored, and what the model sees in each picture of many."
+    ),
 ]
 
 JsonOption = Annotated[

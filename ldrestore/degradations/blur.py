@@ -44,6 +44,19 @@ def motion_kernel(length: float, *, angle: float, bend: float) -> np.ndarray:
     along, across = time * length, 2.0 * bend * (1 / 12 - time**2) * length
     x = along * np.cos(angle) - across * np.sin(angle)
     y = along * np.sin(angle) + across * np.cos(angle)
+    return path_kernel(x, y)
+
+
+def path_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weights of a path through these points, each spread over the four pixels around it.
+
+    Args:
+        x: (N,) columns from the centre, in pixels.
+        y: (N,) rows from the centre.
+
+    Returns:
+        (K, K) float32 with K odd, non-negative, sum 1.
+    """
     radius = int(np.ceil(max(np.abs(x).max(), np.abs(y).max()))) + 1
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)

@@ -41,7 +41,11 @@ TRAINING_FORMS: Registry[DegradationRecord] = Registry("training form")
 
 _WIDE_ROWS = (
     ("real_noise_wide", "noise", "real_noise", "Brooks et al. 2019, Unprocessing, https://arxiv.org/abs/1811.11127"),
+    ("jpeg_wide", "storage", "jpeg", "ITU-T T.81"),
+    ("downscale_wide", "storage", "downscale", "Wang et al. 2021, Real-ESRGAN, https://arxiv.org/abs/2107.10833"),
     ("low_light_wide", "light", "low_light", "Wei et al. 2020, https://arxiv.org/abs/2003.12751"),
+    ("motion_blur_wide", "blur", "motion_blur", "Boracchi and Foi 2012, https://doi.org/10.1109/TIP.2012.2192126"),
+    ("defocus_blur_wide", "blur", "defocus_blur", "circle of confusion, geometrical optics"),
     ("haze_wide", "haze", "haze", "Koschmieder 1924; Li et al. 2019, RESIDE, https://arxiv.org/abs/1712.04143"),
     ("rain_wide", "rain", "rain", "Yang et al. 2017, Rain100H, https://arxiv.org/abs/1609.07769"),
 )

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.structures import DegradationEstimate
 
+Degradations = str | Mapping[str, float]
+"""As a user gives them: weights by name, or text such as "rain=0.7,gaussian_noise=0.3"."""
+
 SUM_TOLERANCE = 1e-3
 """By which given weights may miss 1."""
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ldrestore.errors import InputError, ShapeError
+from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.explanations.explanation import Difference, SeenPart, differences_of, seen_part
 from ldrestore.explanations.prompt_maps import PictureView, PromptMaps, check_prompt_maps, map_prompts
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.picture_conditioning import Degradations
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan

@@ -60,7 +60,7 @@ def size_check(path: Path, *, max_pixels: int) -> SizeCheck:
             raise ImageTooLargeError(
                 path,
                 f"the header announces {width}x{height} pixels, more than the limit of {max_pixels}",
-                "cut or shrink it, or raise max_pixels if you trust the file",
+                "cut or shrink it, or raise the limit if you trust the file (--max-pixels; max_pixels in Python)",
             )
 
     return check

@@ -3,7 +3,6 @@
 import logging
 import math
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), 
 _SILENT = logging.NullHandler()
 _STACK = "the description of a stack of pictures"
 _EXTRA_CHANNEL = "channels that are neither colour nor alpha"
+_SHAPE = re.compile(r"\{\"shape\":|shape=\(")
 _MANY = re.compile(r"(?:images|channels|slices|frames)=(?:[2-9]|\d{2})")
 
 
@@ -182,6 +182,8 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
     blocks: dict[int, bytes | None] = {}
     try:
         blocks, kept = _read_blocks(path)
+        if _SHAPE.match(str(kept.get(DESCRIPTION_TAG))) and not _SHAPE.match(page.description):
+            kept[DESCRIPTION_TAG] = page.description  # tifffile adds a second one
         if DESCRIPTION_TAG in kept and (is_promise := _describes_a_stack(file, page)) is not None:
             del kept[DESCRIPTION_TAG]
             losses = (_STACK,) if is_promise else ()
@@ -190,17 +192,17 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
     except Exception as error:  # Pillow's parser raises whatever the damage leads to; the pixels may still be good
         damages.append(str(error) or type(error).__name__)
     try:
-        resolution, geo_tags = _resolution_of(page), _geo_tags_of(page)
+        resolution, iptc, geo_tags = _resolution_of(page), _iptc_of(page), _geo_tags_of(page)
     except Exception as error:  # so does tifffile's
         damages.append(str(error) or type(error).__name__)
-        resolution, geo_tags = None, ()
+        resolution, iptc, geo_tags = None, None, ()
     metadata = Metadata(
         icc_profile=blocks.get(PROFILE_TAG),
         exif=exif,
         xmp=blocks.get(XMP_TAG),
         blocks=FileBlocks(
             resolution=resolution,
-            iptc=blocks.get(IPTC_TAG) or iptc_of_resources(blocks.get(RESOURCES_TAG)),
+            iptc=iptc,
             geo_tags=geo_tags,
             geo_size=(page.imagewidth, page.imagelength) if geo_tags else None,
         ),
@@ -209,7 +211,7 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
 
 
 def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
-    """Profile, XMP, IPTC and Photoshop's resources by tag, and texts and the camera's data as one EXIF block."""
+    """Profile and XMP by tag, and texts and the camera's data as one EXIF block."""
     with path.open("rb") as file:
         head = file.read(16)
         is_big = b"+" in head[2:4]
@@ -219,15 +221,19 @@ def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
         exif.load_from_fp(file, directory.next)
         kept.update({tag: exif[tag] for tag in (*TEXT_TAGS, ORIENTATION_TAG) if tag in exif})
         kept.update({tag: camera for tag in CAMERA_TAGS if (camera := exif.get_ifd(tag))})
-        tags = (PROFILE_TAG, XMP_TAG, IPTC_TAG, RESOURCES_TAG)
-        return {tag: _bytes_of(exif.get(tag), exif.endian) for tag in tags}, kept
+        return {tag: _bytes_of(exif.get(tag)) for tag in (PROFILE_TAG, XMP_TAG)}, kept
 
 
-def _bytes_of(value: Any, order: str) -> bytes | None:
-    """A tag's value as bytes, also where it was stored as numbers of 32 bits; None for anything else."""
-    if isinstance(value, tuple) and value and all(isinstance(number, int) and 0 <= number < 2**32 for number in value):
-        return struct.pack(f"{order}{len(value)}I", *value)
+def _bytes_of(value: Any) -> bytes | None:
+    """A tag's value where it is bytes."""
     return value if isinstance(value, bytes) else None
+
+
+def _iptc_of(page: Any) -> bytes | None:
+    """Records of IPTC, by themselves or among Photoshop's resources; tifffile gives bytes, stored as such or not."""
+    records, resources = (page.tags.get(tag) for tag in (IPTC_TAG, RESOURCES_TAG))
+    found = None if records is None else _bytes_of(records.value)
+    return found or (None if resources is None else iptc_of_resources(_bytes_of(resources.value)))
 
 
 def _describes_a_stack(file: Any, page: Any) -> bool | None:
@@ -241,7 +247,7 @@ def _describes_a_stack(file: Any, page: Any) -> bool | None:
         return True
     if text.startswith("ImageJ="):
         return True if len(file.pages) > 1 or _MANY.search(text) else None
-    if page.is_shaped:
+    if _SHAPE.match(text):
         return len(file.pages) > 1
     return None
 

@@ -108,6 +108,7 @@ REGRESSORS.register(
         source=f"{_NAFNET_SOURCE}; a bilateral grid after Gharbi et al. 2017, https://arxiv.org/abs/1707.02880",
         licence="Apache-2.0",
         gives_estimate=True,
+        shows_usage=True,
         takes_hints=True,
         takes_whole=True,
         signature_keys=("body.intro.weight", "picture_look.to_grid.weight", "hint_to_query.weight", "estimator.weight"),

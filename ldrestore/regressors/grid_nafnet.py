@@ -16,6 +16,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.observation import observed
 from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
@@ -165,7 +166,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         logits: list[Tensor] = []
 
         def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
-            query = self.to_query(self.statistics(*features))  # (B, D)
+            query = self.to_query(self.statistics(*features)).expand(len(lq), -1)  # (B, D)
             logits.append(self.estimator(torch.cat([query, relighting.plain_code], dim=1)))
             prompt, _ = self.pool(query + self.hint_to_query(torch.cat([hints, relighting.code], dim=1)))
             prompt = prompt + self.hint_to_prompt(hints)
@@ -182,6 +183,23 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         first, last = window.chunk(2, dim=1)  # (B, 2) each
         window = torch.cat([first, first + (last - first) * grown], dim=1)
         return self.picture_look.relight(even, relighting, window)[..., :height, :width]
+
+    @torch.no_grad()
+    def usage(self, lq: Tensor) -> dict[str, Tensor]:
+        """How strongly each prompt of the pool is used, from one forward pass.
+
+        Args:
+            lq: See `forward`.
+
+        Returns:
+            "task" to (B, N): the softmax weights, zero for those that a picture has not chosen; each row sums to 1.
+
+        Raises:
+            ShapeError: not four axes, or not three channels.
+        """
+        with observed({"task": self.pool}) as outputs:
+            self(lq)
+        return {name: weights for name, (_, weights) in outputs.items()}
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a `PromptedNAFNet`, or of a shallower network of this class, and compute what it did.

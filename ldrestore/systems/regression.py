@@ -68,6 +68,7 @@ class RegressionSystem:
         orientations: tuple[Orientation, ...],
         device: torch.device,
         embedding: Tensor | None = None,
+        hints: Tensor | None = None,
     ) -> dict[Orientation, Look | None]:
         """Look at a picture, in each orientation in which it is restored; for all tiles and for the untiled pass alike.
 
@@ -77,6 +78,7 @@ class RegressionSystem:
             orientations: Those of the self-ensemble, or the upright one.
             device: Where the network computes.
             embedding: (1, *embedding_shape), what steers a network that takes embeddings.
+            hints: (1, 2N), what a user says of each degradation, for a network that takes hints.
 
         Returns:
             None for each where a pass that takes the whole picture sees all that there is to see.
@@ -95,18 +97,26 @@ class RegressionSystem:
             looks[orientation] = (
                 Look(whole=turned.reduced.to(device), statistics=None)
                 if is_seen_whole
-                else self.look(turned, device=device, embedding=embedding)
+                else self.look(turned, device=device, embedding=embedding, hints=hints)
             )
         return looks
 
     @torch.no_grad()
-    def look(self, views: PictureViews, *, device: torch.device, embedding: Tensor | None = None) -> Look:
+    def look(
+        self,
+        views: PictureViews,
+        *,
+        device: torch.device,
+        embedding: Tensor | None = None,
+        hints: Tensor | None = None,
+    ) -> Look:
         """What the network makes of the views of a picture: its statistics over all crops at once, in one pass.
 
         Args:
             views: Of the picture.
             device: Where the network computes.
             embedding: (1, *embedding_shape), what steers a network that takes embeddings.
+            hints: (1, 2N), what a user says of each degradation, for a network that takes hints.
 
         Raises:
             UndefinedNumbersError: the network gives infinite or undefined numbers in float32 too.
@@ -116,7 +126,7 @@ class RegressionSystem:
             crops = pad_to_multiple(views.crops, self.network.size_multiple).to(device, self.network.dtype)
             crops = crops.contiguous(memory_format=torch.channels_last)
             windows = [window.padded(*crops.shape[-2:]) for window in views.windows]
-            options = self._options(crops, embedding=embedding, whole=views.reduced, windows=windows)
+            options = self._options(crops, embedding=embedding, hints=hints, whole=views.reduced, windows=windows)
             with measured_statistics({"": self.network}, layout=views.layout) as statistics:
                 self.network(crops, **options)
             for name, value in statistics.items():
@@ -133,6 +143,7 @@ class RegressionSystem:
         *,
         device: torch.device,
         embedding: Tensor | None = None,
+        hints: Tensor | None = None,
         look: Look | None = None,
         window: Window | None = None,
     ) -> tuple[Tensor, Tensor | None]:
@@ -144,6 +155,7 @@ class RegressionSystem:
             lq: (1, C, h, w), C 1 or 3, float32 in [0, 1].
             device: Where the network computes.
             embedding: (1, *embedding_shape), what steers a network that takes embeddings; None leaves it out.
+            hints: (1, 2N), what a user says of each degradation, for a network that takes hints; None for nothing.
             look: What the network knows of the picture; None where lq is the whole.
             window: Where lq lies in the picture.
 
@@ -160,7 +172,9 @@ class RegressionSystem:
         rgb = rgb.contiguous(memory_format=torch.channels_last)  # convolutions and channel norms are faster so
 
         def compute() -> tuple[Tensor, Tensor | None]:
-            residual, logits = self._residual(rgb.to(self.network.dtype), embedding=embedding, look=look, window=window)
+            residual, logits = self._residual(
+                rgb.to(self.network.dtype), embedding=embedding, hints=hints, look=look, window=window
+            )
             return check_finite(residual, of=f"the pixels of {type(self.network).__name__}"), logits
 
         networks = [] if isinstance(self.network, OnnxRegressor) else [self.network]
@@ -171,11 +185,18 @@ class RegressionSystem:
         return lq + crop_to(residual, height, width).to(lq.device), probabilities
 
     def _residual(
-        self, rgb: Tensor, *, embedding: Tensor | None, look: Look | None, window: Window | None
+        self,
+        rgb: Tensor,
+        *,
+        embedding: Tensor | None,
+        hints: Tensor | None,
+        look: Look | None,
+        window: Window | None,
     ) -> tuple[Tensor, Tensor | None]:
         """What the network changes, (1, 3, H, W) in its own type to float32, and its logits, if it estimates."""
         place = [] if window is None else [window.padded(*rgb.shape[-2:])]
-        options = self._options(rgb, embedding=embedding, whole=None if look is None else look.whole, windows=place)
+        whole = None if look is None else look.whole
+        options = self._options(rgb, embedding=embedding, hints=hints, whole=whole, windows=place)
         if self.record.gives_estimate:
             options["return_estimate"] = True
         if look is None or look.statistics is None:
@@ -187,10 +208,18 @@ class RegressionSystem:
         return restored.float() - rgb.float(), logits
 
     def _options(
-        self, rgb: Tensor, *, embedding: Tensor | None, whole: Tensor | None, windows: Sequence[Window]
+        self,
+        rgb: Tensor,
+        *,
+        embedding: Tensor | None,
+        hints: Tensor | None,
+        whole: Tensor | None,
+        windows: Sequence[Window],
     ) -> dict[str, Tensor]:
         """What a pass is given besides (B, 3, H, W), as the network takes it."""
         options = {} if embedding is None else {"embedding": embedding.to(rgb)}
+        if hints is not None:
+            options["hints"] = hints.to(rgb).expand(len(rgb), -1)
         if self.record.takes_whole and whole is not None:
             options["whole"] = whole.to(rgb).expand(len(rgb), -1, -1, -1)
             options["window"] = rgb.new_tensor([window.shares for window in windows])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ldrestore.cli.main import app
+from ldrestore.cli.main import make_app
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def call():
     runner = CliRunner()
 
     def run(*words):
-        return runner.invoke(app, [str(word) for word in words], prog_name="ldrestore", catch_exceptions=False)
+        return runner.invoke(make_app(), [str(word) for word in words], prog_name="ldrestore", catch_exceptions=False)
 
     return run
 

@@ -10,10 +10,10 @@ def exported(tiny_model, tmp_path_factory):
     """A file that the command has made of the tiny model, and what it printed."""
     from typer.testing import CliRunner
 
-    from ldrestore.cli.main import app
+    from ldrestore.cli.main import make_app
 
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
-    result = CliRunner().invoke(app, ["export", str(tiny_model), str(path)], catch_exceptions=False)
+    result = CliRunner().invoke(make_app(), ["export", str(tiny_model), str(path)], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return path, result.stdout
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 pytest.importorskip("torchvision", reason="transformers shows pictures to Qwen2.5-VL with it")
-from ldrestore.cli.jobs import plan_pictures
 from ldrestore.errors import OtherGuideError
 from ldrestore.guides.clip_text import ClipTextEncoder
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.guides.multimodal_guide import load_multimodal_guide
 from ldrestore.images.files import read_photo
+from ldrestore.jobs.plan import plan_pictures
 from tests.tiny_guide import write_tiny_guide
 
 CPU = ("--device", "cpu")

@@ -11,10 +11,10 @@ import pytest
 from typer.main import get_command
 
 from ldrestore import __version__
-from ldrestore.cli.main import app, main
+from ldrestore.cli.main import main, make_app
 from ldrestore.errors import InputError
 
-COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "models", "info")
+COMMANDS = ("restore", "degrade", "train", "convert", "export", "explain", "score", "fetch", "models", "info")
 
 
 def test_version_is_told(call):
@@ -87,6 +87,6 @@ def test_the_tables_of_the_documentation_have_all_options(name, page):
     text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `--")]
     told = set(re.findall(r"--[a-z-]+", " ".join(cells)))
-    command = get_command(app).commands[name]
+    command = get_command(make_app()).commands[name]
     options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
     assert options - {"--help"} <= told

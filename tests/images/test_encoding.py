@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError, PixelRangeError, UnsupportedFormatError
+from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.jpeg_writing import MAX_JPEG_BLOCK
 from ldrestore.images.photo import Photo
@@ -160,6 +161,23 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path, pixels, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         write_photo(Photo(pixels=pixels), tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("suffix", "most"), [(".jpg", 65_500), (".webp", 16_383)])
+def test_sizes_that_a_format_cannot_hold_are_refused_before_anything_is_computed(tmp_path, suffix, most):
+    path = tmp_path / f"a{suffix}"
+    for height, width in ((most + 1, 1), (1, most + 1)):
+        with pytest.raises(
+            ImageWriteError, match=rf"holds at most {most} pixels a side, .*; write PNG or TIFF instead"
+        ):
+            check_target(path, height=height, width=width, has_alpha=False)
+        assert check_target(tmp_path / "a.png", height=height, width=width, has_alpha=True) == "PNG"
+    Photo(pixels=np.zeros((1, most, 1), np.uint8)).save(path)
+    assert read_photo(path).width == most
+    with pytest.raises(ImageWriteError, match="cannot hold the picture's alpha"):
+        check_target(tmp_path / "a.jpg", height=1, width=1, has_alpha=True)
+    with pytest.raises(UnsupportedFormatError, match="cannot write format"):
+        check_target(tmp_path / "a.gif", height=1, width=1, has_alpha=False)
 
 
 def test_what_a_format_cannot_hold_is_an_error_and_leaves_nothing(tmp_path):

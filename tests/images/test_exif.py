@@ -3,7 +3,8 @@ import io
 import pytest
 from PIL import Image
 
-from ldrestore.images.exif import EXIF_PREFIX, upright_exif
+from ldrestore.images.exif import EXIF_PREFIX, exif_resolution, has_maker_note, sized_exif, upright_exif
+from ldrestore.images.resolution import resolution_of
 
 
 def orientation_exif(orientation, endian="<"):
@@ -62,3 +63,41 @@ def test_pillow_reads_the_upright_block(exif, smooth):
     assert loaded[0x010F] == "Maker"
     assert loaded.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
     assert loaded.get_ifd(0x8825)[2] == (52.0, 30.0, 15.0)
+
+
+def sized_block(endian, **tags):
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x0100], exif[0x0101] = 40, 30
+    exif[0x011A], exif[0x011B] = 300.0, 72.0
+    exif[0x8769] = {0xA002: 4000, 0xA003: 3000, **tags}
+    return exif
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_dimensions_become_those_of_the_picture(endian):
+    block = sized_block(endian).tobytes()
+    loaded = Image.Exif()
+    loaded.load(sized_exif(block, width=70_000, height=20))
+    assert (loaded[0x0100], loaded[0x0101]) == (70_000, 20)
+    assert (loaded.get_ifd(0x8769)[0xA002], loaded.get_ifd(0x8769)[0xA003]) == (70_000, 20)
+    assert sized_exif(b"damaged", width=1, height=1) == b"damaged"
+    assert sized_exif(orientation_exif(1), width=7, height=7) == orientation_exif(1)
+
+
+@pytest.mark.parametrize(("orientation", "resolution"), [(3, (300, 72)), (6, (72, 300))])
+def test_the_resolutions_of_a_quarter_turn_change_places(orientation, resolution):
+    exif = sized_block("<")
+    exif[0x0112] = orientation
+    turned, _ = upright_exif(exif.tobytes())
+    assert exif_resolution(turned) == resolution_of(*resolution, "inch")
+
+
+def test_a_maker_note_is_found():
+    assert has_maker_note(sized_block("<", **{}).tobytes()) is False
+    exif = sized_block(">")
+    exif[0x8769] = {0x927C: b"note"}
+    assert has_maker_note(exif.tobytes())
+    assert not has_maker_note(None)
+    assert not has_maker_note(b"damaged")
+    assert exif_resolution(b"damaged") is None

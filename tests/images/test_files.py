@@ -242,6 +242,18 @@ def test_heif_is_read_upright(tmp_path, smooth, exif):
     assert (loaded[0x0112], loaded[0x010F]) == (1, "Maker")
 
 
+def test_the_numbers_of_a_heifs_colours_become_a_chunk_of_png(tmp_path, smooth):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    heif = pillow_heif.from_pillow(Image.fromarray(smooth))
+    heif.save(tmp_path / "wide.heic", color_primaries=12, transfer_characteristics=13, save_nclx_profile=True)
+    photo = read_photo(tmp_path / "wide.heic")
+    assert photo.blocks.colour_chunks == ((b"cICP", bytes([12, 13, 0, 1])),)
+    photo.save(tmp_path / "a.png")
+    assert read_photo(tmp_path / "a.png").blocks.colour_chunks == photo.blocks.colour_chunks
+    heif.save(tmp_path / "plain.heic")
+    assert read_photo(tmp_path / "plain.heic").blocks.colour_chunks == ()
+
+
 def test_a_damaged_heif_is_refused(tmp_path, smooth):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.from_pillow(Image.fromarray(smooth)).save(tmp_path / "a.heic")

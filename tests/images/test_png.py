@@ -14,12 +14,9 @@ from ldrestore.images.metadata import Metadata
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 from ldrestore.images.png_writing import write_deep_png
+from tests.images.png_files import chunk, shallow_png
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def plain_png(values, *extra, data=None):
@@ -150,3 +147,86 @@ def test_a_wrong_checksum_and_a_missing_end_are_refused(tmp_path, rng):
         (tmp_path / "a.png").write_bytes(damaged)
         with pytest.raises(CorruptImageError, match="damaged or cut off at byte"):
             read_photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("spare_bits", [0, 0xFF00])
+def test_one_transparent_shade_of_every_depth_becomes_alpha(tmp_path, rng, depth, spare_bits):
+    codes = rng.integers(0, 2**depth, (6, 9, 1))
+    codes[0, :2, 0] = 0, 2**depth - 1
+    for shade in {0, 1, 2**depth - 1}:
+        key = chunk(b"tRNS", struct.pack(">H", shade | spare_bits))
+        (tmp_path / "a.png").write_bytes(shallow_png(codes, depth, 0, key))
+        photo = read_photo(tmp_path / "a.png")
+        np.testing.assert_array_equal(photo.pixels, codes * (255 // (2**depth - 1)))
+        np.testing.assert_array_equal(photo.alpha, np.where(codes[..., 0] == shade, 0, 255))
+
+
+def test_one_transparent_colour_of_8_bits_becomes_alpha(tmp_path, rng):
+    codes = rng.integers(0, 256, (6, 9, 3))
+    codes[4, 4] = codes[1, 2]
+    codes[2, 2] = codes[1, 2] ^ (0, 0, 1)
+    key = chunk(b"tRNS", struct.pack(">3H", *codes[1, 2]))
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, 8, 2, key))
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.pixels, codes)
+    np.testing.assert_array_equal(photo.alpha, np.where((codes == codes[1, 2]).all(axis=2), 0, 255))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_transparent_entries_of_palettes_of_every_depth_become_alpha(tmp_path, rng, depth):
+    codes = rng.integers(0, 2, (6, 9, 1))
+    palette = chunk(b"PLTE", bytes([10, 20, 30, 40, 50, 60]))
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, depth, 3, palette, chunk(b"tRNS", b"\x80")))
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.pixels, np.where(codes == 0, (10, 20, 30), (40, 50, 60)))
+    np.testing.assert_array_equal(photo.alpha, np.where(codes[..., 0] == 0, 128, 255))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_damaged_chunk_beside_the_pixels_is_said_and_left_out(tmp_path, rng, depth):
+    damaged = bytearray(chunk(b"tEXt", b"Title\0My cat"))
+    damaged[-1] ^= 1
+    values = rng.integers(0, 2**depth, (6, 9, 3)).astype(np.uint16)
+    content = plain_png(values, bytes(damaged)) if depth == 16 else shallow_png(values, 8, 2, bytes(damaged))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"a\.png: damaged metadata are left out \(a chunk b'tEXt' is damaged"):
+        photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.pixels, values)
+    assert photo.blocks.texts == ()
+
+
+@pytest.mark.parametrize("kind", [b"tRNS", b"PLTE", b"IDAT"])
+def test_a_damaged_chunk_of_the_pixels_is_refused(tmp_path, rng, kind):
+    content = shallow_png(rng.integers(0, 2, (6, 9, 1)), 8, 3, chunk(b"PLTE", bytes(6)), chunk(b"tRNS", bytes(1)))
+    place = content.index(kind)
+    (tmp_path / "a.png").write_bytes(content[: place + 4] + b"~" + content[place + 5 :])
+    with pytest.raises(CorruptImageError, match="damaged or cut off at byte"):
+        read_photo(tmp_path / "a.png")
+
+
+def test_a_text_that_would_fill_memory_is_carried_as_it_lies(tmp_path, rng):
+    bomb = (b"zTXt", b"Bomb\0\0" + zlib.compress(bytes(2**27)))
+    (tmp_path / "a.png").write_bytes(shallow_png(rng.integers(0, 256, (6, 9, 3)), 8, 2, chunk(*bomb)))
+    photo = read_photo(tmp_path / "a.png")
+    photo.save(tmp_path / "b.png")
+    assert read_photo(tmp_path / "b.png").blocks.texts == (bomb,)
+
+
+def test_blocks_that_imagemagick_writes_as_text_are_understood(tmp_path, rng):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    resource = b"8BIM\x04\x04\0\0\0\0\0\x03abc\0"
+    texts = [
+        chunk(
+            b"zTXt",
+            b"Raw profile type %s\0\0" % name
+            + zlib.compress(b"\n%s\n %d\n%s\n" % (name, len(data), data.hex().encode())),
+        )
+        for name, data in ((b"exif", exif.tobytes()), (b"iptc", resource))
+    ]
+    (tmp_path / "a.png").write_bytes(shallow_png(rng.integers(0, 256, (6, 9, 3)), 8, 2, *texts))
+    photo = read_photo(tmp_path / "a.png")
+    assert (photo.height, photo.width) == (9, 6)
+    assert b"Maker" in photo.exif
+    assert (photo.blocks.iptc, photo.blocks.texts) == (b"abc", ())

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ldrestore.errors import CorruptImageError, PixelRangeError, UnsupportedFormatError
+from ldrestore.errors import CorruptImageError, MetadataLossWarning, PixelRangeError, UnsupportedFormatError
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
@@ -204,3 +204,59 @@ def test_damaged_files_leave_no_trace_on_the_terminal(tmp_path, pixels, capfd):
     with pytest.raises(OSError, match="damaged or cut off"):
         read_photo(tmp_path / "a.tif")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("num_colours", "num_extra"), [(3, 1), (1, 1), (1, 2), (1, 3)])
+def test_a_sample_of_no_stated_meaning_is_no_alpha(tmp_path, rng, num_colours, num_extra):
+    values = values_of(np.uint8, (6, 5, num_colours + num_extra), rng)
+    photometric = "rgb" if num_colours == 3 else "minisblack"
+    options = {"extrasamples": ["unspecified"] * num_extra, "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=photometric, **options)
+    with pytest.warns(MetadataLossWarning, match="channels that are neither colour nor alpha: left out"):
+        photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, values[..., :num_colours])
+    assert photo.alpha is None
+
+
+def test_alpha_is_found_behind_another_sample(tmp_path, rng):
+    values = values_of(np.uint8, (6, 5, 3), rng)
+    options = {"extrasamples": ["unspecified", "unassalpha"], "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", **options)
+    with pytest.warns(MetadataLossWarning, match="neither colour nor alpha"):
+        photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, values[..., :1])
+    np.testing.assert_array_equal(photo.alpha, values[..., 2])
+
+
+@pytest.mark.parametrize("layout", [{"imagej": True}, {"ome": True}, {"photometric": "minisblack"}])
+def test_the_description_of_a_stack_does_not_outlive_it(tmp_path, rng, layout, recwarn):
+    tifffile.imwrite(tmp_path / "a.tif", values_of(np.uint8, (3, 8, 9), rng), **layout)
+    photo = read_photo(tmp_path / "a.tif")
+    told = [str(warning.message).removeprefix(f"{tmp_path}/a.tif: ") for warning in recwarn]
+    assert told == [
+        "has 3 frames; only the first is used",
+        "the description of a stack of pictures: left out of the result",
+    ]
+    photo.save(tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), photo.pixels[..., 0])
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert 270 not in file.pages[0].tags
+
+
+@pytest.mark.parametrize(
+    ("layout", "is_kept"), [({"imagej": True}, True), ({}, False), ({"description": "my cat"}, True)]
+)
+def test_the_description_of_one_picture_stays_where_it_stays_true(tmp_path, rng, layout, is_kept):
+    tifffile.imwrite(tmp_path / "a.tif", values_of(np.uint8, (8, 9), rng), **layout)
+    photo = read_photo(tmp_path / "a.tif")
+    photo.save(tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), photo.pixels[..., 0])
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert (270 in file.pages[0].tags) == is_kept
+
+
+def test_iptc_is_found_as_numbers_too(tmp_path, pixels):
+    for name, tag in {"bytes": (33723, 7, 8, b"abcdefgh"), "numbers": (33723, 4, 2, (0x64636261, 0x68676665))}.items():
+        options = {"metadata": None, "extratags": [(*tag, True)], "byteorder": "<"}
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb", **options)
+        assert read_photo(tmp_path / f"{name}.tif").blocks.iptc == b"abcdefgh"

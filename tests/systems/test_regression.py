@@ -133,3 +133,19 @@ def test_it_sees_each_orientation_of_the_self_ensemble(lifter):
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     flipped = lifter(pixels[:, ::-1].copy(), tile=64, self_ensemble=True, output_type="np").images[0]
     np.testing.assert_allclose(flipped[:, ::-1], whole, atol=1e-6)
+
+
+@torch.no_grad()
+def test_hints_reach_the_look_and_the_tiles():
+    system, pixels = RegressionSystem(tiny("grid_nafnet")), half_dark(528, 640)
+    hints = torch.zeros(1, 2 * len(system.network.config["degradations"]))
+    named = hints.clone()
+    named[0, 0] = 1.0
+    plan, lq = fixed_plan(256), torch.from_numpy(pixels[:64, :64].transpose(2, 0, 1).copy())[None]
+    place = replace(whole_window(528, 640), height=64, width=64)
+    results = []
+    for steering in ({}, {"hints": hints}, {"hints": named}):
+        look = system.looks_at(pixels, plan, orientations=(UPRIGHT,), device=CPU, **steering)[UPRIGHT]
+        results.append(system.restore(lq, device=CPU, look=look, window=place, **steering)[0])
+    assert torch.equal(results[0], results[1])
+    assert not torch.allclose(results[0], results[2], atol=1e-6)

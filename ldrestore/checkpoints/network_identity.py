@@ -1,0 +1,29 @@
+"""What a record says of the network and of what computed it."""
+
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+
+from ldrestore.checkpoints.weight_hashes import cached_hash
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
+
+
+def identity_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
+    """Architecture and weights of a network, as plain values; of an exported one also the file."""
+    if isinstance(network, OnnxRegressor):
+        facts = network.facts
+        return {
+            "architecture": facts.network,
+            "weights_sha256": facts.weights_sha256,
+            "onnx_sha256": network.file_sha256,
+        }
+    return {"architecture": type(network).__name__, "weights_sha256": cached_hash(network)}
+
+
+def runtime_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
+    """Engine, device, number format and threads that a network computes with, as plain values."""
+    place = {"device": network.device.type, "dtype": str(network.dtype).removeprefix("torch.")}
+    if isinstance(network, OnnxRegressor):
+        return {"engine": "onnx", "onnxruntime": network.runtime_version, **place, "threads": network.threads}
+    return {"engine": "local", **place, "threads": torch.get_num_threads()}

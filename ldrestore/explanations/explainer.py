@@ -1,0 +1,75 @@
+"""What explains the models of a track, and what it finds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ldrestore.images.photo import Photo
+    from ldrestore.options import RestoreOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What there is to write of a model and its pictures."""
+
+    document: Mapping[str, Any]
+    """Plain values, for JSON."""
+    page: str
+    """Markdown that shows the figures."""
+    figures: Mapping[str, bytes]
+    """File name, of `saved_explanation.FILES`, to PNG."""
+
+
+class Explainer(Protocol):
+    """Explains one loaded model; a track's record names the class that is called with (pipeline, options).
+
+    The call raises an InputError for options that the model does not take, and a MissingExtraError where a package
+    that draws or lays out is not installed.
+    """
+
+    def explain(self, photo: "Photo", *, gt: "Photo | None", name: str) -> Finding:
+        """One picture, restored and looked at on the way.
+
+        Args:
+            photo: The picture.
+            gt: What it should look like, of its size.
+            name: Of the picture, for the page.
+        """
+        ...
+
+    def check_folder(self) -> None:
+        """Refuse, before the first picture of a folder, a model with nothing to tell of many.
+
+        Raises:
+            InputError: it has nothing, or an option is given that many pictures do not take.
+        """
+        ...
+
+    def look_at(self, photo: "Photo", *, name: str) -> None:
+        """Keep what the model sees in one of many pictures, which is not restored."""
+        ...
+
+    def report(self) -> Finding:
+        """What was seen in all of them."""
+        ...
+
+
+def check_not_given(options: "RestoreOptions", flags: Mapping[str, str]) -> None:
+    """Refuse options of the restoration where nothing is restored.
+
+    Args:
+        options: Of the call.
+        flags: Name of an option to what the command line calls it.
+
+    Raises:
+        InputError: one is given.
+    """
+    from ldrestore.errors import InputError
+    from ldrestore.options import given_options
+
+    named = [flags[name] for name in given_options(options) if name in flags]
+    if named:
+        raise InputError(
+            f"{', '.join(named)}: of a folder nothing is restored; name one picture, or leave the option out"
+        )

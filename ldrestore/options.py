@@ -1,0 +1,320 @@
+"""What may be asked of a restoration, declared once: for a pipeline's call, the command line and requests.
+
+A track has one frozen dataclass of options. Its fields are the keywords of the pipeline's call with their defaults; a
+field with a `Flag` is an option of the command line too. Importing this imports no torch.
+"""
+
+import math
+import os
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from ldrestore.errors import InputError, UnknownNameError
+
+MAX_SEED = 2**63 - 1
+"""Seeds are whole numbers of 63 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """How the command line calls an option."""
+
+    name: str
+    """With its dashes."""
+    help: str
+    """For a reader of the command's help."""
+    kind: type = str
+    """What its words are read as: int, float, str, Path, or bool for a flag without a word."""
+    metavar: str | None = None
+    """What stands for the value in the help."""
+    minimum: float | None = None
+    """Smallest number allowed."""
+    maximum: float | None = None
+    """Largest number allowed."""
+    choices: tuple[str, ...] = ()
+    """All words allowed; empty for any."""
+    shown_default: str | None = None
+    """What the help says of leaving it out; None for nothing."""
+    instead: tuple[str, str] | None = None
+    """Another option, by its keyword, and what to do with it on a track that takes that one and not this."""
+    read: Callable[[Any], Any] | None = None
+    """Makes the option's value of the word; raises an InputError that names the flag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredOption:
+    """One option of a track, as its field declares it."""
+
+    name: str
+    """Keyword of the pipeline's call."""
+    default: Any
+    """What leaving it out means."""
+    flag: Flag | None
+    """On the command line; None for an option of Python alone."""
+
+
+def read_tile(text: str) -> int | str:
+    """Read "auto", "off", or a number of pixels.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text in ("auto", "off"):
+        return text
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0 or int(text) % 64:
+        raise InputError(f"--tile takes auto, off, or a multiple of 64 pixels such as 512, got {text!r}")
+    return int(text)
+
+
+def read_memory(memory: float) -> float:
+    """A memory budget in gigabytes.
+
+    Raises:
+        InputError: it is not positive.
+    """
+    if not 0 < memory < math.inf:
+        raise InputError(f"--memory takes a positive number of gigabytes such as 2, got {memory:g}")
+    return memory
+
+
+def read_mask(path: str) -> Path:
+    """The file of a mask.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"no mask at {path}; --protect takes one picture of the input's size")
+    return Path(path)
+
+
+DegradationsOption = Annotated[
+    Any,
+    Flag(
+        name="--degradation",
+        metavar="D[=W],...",
+        help="What is wrong with all pictures, in place of what the model sees, such as 'rain=0.7,gaussian_noise=0.3'. "
+        "For models that sample the weights sum to 1; for the others each is a strength from 0, off, to 1, and what is "
+        "left out stays as the model sees it. `ldrestore info MODEL` lists the names.",
+    ),
+]
+"""Weights by name or such a text, for all pictures, or a list with one or None for each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """What the models of all tracks take."""
+
+    scale: Annotated[
+        int,
+        Flag(
+            name="--scale",
+            kind=int,
+            minimum=1,
+            maximum=8,
+            metavar="N",
+            shown_default="1",
+            help="Enlarge N times along each side first, then restore.",
+        ),
+    ] = 1
+    fidelity: Annotated[
+        float,
+        Flag(
+            name="--fidelity",
+            kind=float,
+            minimum=0.0,
+            maximum=1.0,
+            metavar="F",
+            shown_default="0",
+            help="Blend the input back in: 0 is the model's result, 1 the input itself.",
+        ),
+    ] = 0.0
+    protect: Annotated[
+        Any,
+        Flag(
+            name="--protect",
+            metavar="MASK",
+            read=read_mask,
+            help="A grey picture of the input's size: white stays as it is, black is restored, grey is in between.",
+        ),
+    ] = None
+    tile: Annotated[
+        int | str,
+        Flag(
+            name="--tile",
+            metavar="auto|N|off",
+            read=read_tile,
+            shown_default="auto",
+            help="Tile side in pixels: `auto` plans it from --memory, N (a multiple of 64) fixes it, `off` takes the "
+            "picture whole.",
+        ),
+    ] = "auto"
+    memory_gb: Annotated[
+        float,
+        Flag(
+            name="--memory",
+            kind=float,
+            metavar="GB",
+            read=read_memory,
+            shown_default="4",
+            help="Working memory that `--tile auto` plans for, in gigabytes (10^9 bytes).",
+        ),
+    ] = 4.0
+    clip: Annotated[
+        bool,
+        Flag(name="--clip", kind=bool, help="Clip float pixels outside [0, 1], which are refused without it."),
+    ] = False
+    self_ensemble: Annotated[
+        bool,
+        Flag(
+            name="--self-ensemble",
+            kind=bool,
+            help="Average over the 8 flips and turns: slightly better, 8 times slower.",
+        ),
+    ] = False
+    output_type: Literal["pil", "np", "pt", "photo"] = "pil"
+    """Kind of the output's `.images`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastRestoreOptions(RestoreOptions):
+    """What models of one pass take."""
+
+    instruction: Annotated[
+        str | None,
+        Flag(
+            name="--instruction",
+            metavar="TEXT",
+            instead=("degradations", "say what is wrong with --degradation"),
+            help="What to do with all pictures, in English, such as 'remove the noise'; for models that take "
+            "instructions, see `ldrestore info MODEL`. Without it a neutral one.",
+        ),
+    ] = None
+    embedding: Annotated[
+        Any,
+        Flag(
+            name="--embeddings",
+            kind=Path,
+            metavar="CACHE",
+            help="What a guide said of the pictures, written by `ldrestore guide`; for models that take embeddings.",
+        ),
+    ] = None
+    degradations: DegradationsOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StableRestoreOptions(RestoreOptions):
+    """What models that sample upon Stable Diffusion take."""
+
+    degradations: DegradationsOption = None
+    num_inference_steps: Annotated[
+        int,
+        Flag(
+            name="--steps",
+            kind=int,
+            minimum=1,
+            metavar="N",
+            shown_default="50",
+            help="Steps of the whole sampling schedule.",
+        ),
+    ] = 50
+    strength: Annotated[
+        float,
+        Flag(
+            name="--strength",
+            kind=float,
+            minimum=0.0,
+            maximum=1.0,
+            metavar="S",
+            shown_default="1",
+            help="Part of the schedule that is gone through: 1 starts from pure noise, less from the picture with "
+            "noise upon it.",
+        ),
+    ] = 1.0
+    seed: Annotated[
+        int | None,
+        Flag(
+            name="--seed",
+            kind=int,
+            minimum=0,
+            maximum=MAX_SEED,
+            metavar="N",
+            shown_default="0",
+            help="Start of the random numbers, of which each picture draws by its own pixels.",
+        ),
+    ] = None
+    generator: Any = None
+    """A torch.Generator that draws the seed of the run, in place of `seed`."""
+    refine: Annotated[
+        bool,
+        Flag(name="--no-refine", kind=bool, help="Decode as the autoencoder alone does, without its refinement."),
+    ] = True
+    colour_fix: Annotated[
+        Literal["off", "wavelet", "adain"],
+        Flag(
+            name="--colour-fix",
+            choices=("off", "wavelet", "adain"),
+            shown_default="off",
+            help="Take tones from the input: its low frequencies, or its mean and contrast; off for pictures whose "
+            "light or colour is what is wrong.",
+        ),
+    ] = "off"
+    callback_on_step_end: Any = None
+    """Called after each step of the sampling, as in diffusers."""
+
+
+def declared_options(options_class: type[RestoreOptions]) -> tuple[DeclaredOption, ...]:
+    """All options of a track, those of all tracks first.
+
+    Args:
+        options_class: `RestoreOptions` or a dataclass upon it.
+    """
+    hints = typing.get_type_hints(options_class, include_extras=True)
+    return tuple(
+        DeclaredOption(
+            name=field.name,
+            default=field.default,
+            flag=next(
+                (mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Flag)), None
+            ),
+        )
+        for field in fields(options_class)
+    )
+
+
+def make_options(
+    options_class: type[RestoreOptions], given: Mapping[str, Any], *, owner: str, more: tuple[str, ...] = ()
+) -> RestoreOptions:
+    """Options of a track, of what was given by name.
+
+    Args:
+        options_class: Of the track.
+        given: Name to value; what is missing keeps its default.
+        owner: Whose options they are, for the message, e.g. "FastRestorePipeline".
+        more: Other names that may stand beside them where they come from, for the message.
+
+    Raises:
+        UnknownNameError: the track has no such option; the closest ones are named.
+    """
+    known = [field.name for field in fields(options_class)]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"option of {owner}", name, [*known, *more])
+    return options_class(**given)
+
+
+def given_options(options: RestoreOptions) -> dict[str, Any]:
+    """Name to value of the options that are not at their default."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    defaults = {field.name: field.default for field in fields(options)}
+    return {
+        name: value for name, value in values.items() if value is not defaults[name] and not _is(value, defaults[name])
+    }
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a plain value is the default; arrays and tensors never are."""
+    return isinstance(value, (str, int, float, bool)) and type(value) is type(default) and value == default

@@ -1,0 +1,69 @@
+"""What is refused before a picture is read, and would be refused at each; a function a track."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ldrestore.errors import InputError
+from ldrestore.options import FastRestoreOptions, StableRestoreOptions
+
+if TYPE_CHECKING:
+    from ldrestore.images.photo import Photo
+    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+    from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+
+
+def checked_fast_options(pipeline: "FastRestorePipeline", options: FastRestoreOptions) -> FastRestoreOptions:
+    """Options of the fast track; the path of a cache of embeddings becomes a function of a photo.
+
+    Raises:
+        InputError: the model does not take one, an instruction cannot be understood, or the cache is another guide's.
+        EmbeddingCacheError: there is no cache, or it is damaged.
+        WeightsError: the encoder of instructions cannot be had.
+    """
+    if options.degradations is not None:
+        pipeline.check_degradations(options.degradations)
+    if options.instruction is not None:
+        pipeline.understand(options.instruction)
+    if isinstance(options.embedding, (str, Path)):
+        return replace(options, embedding=embedding_of_cache(pipeline, Path(options.embedding)))
+    return options
+
+
+def checked_stable_options(pipeline: "StableRestorePipeline", options: StableRestoreOptions) -> StableRestoreOptions:
+    """Options of the stable track.
+
+    Raises:
+        UnknownNameError: the model does not know a degradation.
+        InputError: the weights do not sum to 1, or there are more steps than it was trained with.
+    """
+    from ldrestore.estimators.given_degradations import given_estimate
+    from ldrestore.sampling.denoising import set_timesteps
+
+    if options.degradations is not None and not isinstance(options.degradations, (list, tuple)):
+        given_estimate(options.degradations, pipeline.predictor.names)
+    set_timesteps(
+        pipeline.scheduler,
+        device=pipeline.device,
+        num_inference_steps=options.num_inference_steps,
+        strength=options.strength,
+    )
+    return options
+
+
+def embedding_of_cache(pipeline: "FastRestorePipeline", path: Path) -> "Callable[[Photo], Any]":
+    """What a cache holds of a photo.
+
+    Raises:
+        InputError: the model takes no embeddings, or those of another guide.
+        EmbeddingCacheError: there is no cache, or it is damaged.
+    """
+    from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
+    from ldrestore.regressors.factory import embedding_shape_of
+
+    shape = embedding_shape_of(pipeline.regressor)
+    if shape is None:
+        raise InputError("--embeddings: this model takes none; leave the option out, or see `ldrestore info MODEL`")
+    cache = load_embedding_cache(path, expected_shape=shape)
+    return lambda photo: cache.get(picture_key(photo))

@@ -1,0 +1,67 @@
+import io
+
+import pytest
+from PIL import Image
+
+from ldrestore.errors import ImageTooLargeError, MetadataLossWarning
+from ldrestore.images.files import read_photo
+from ldrestore.images.photoshop import SEGMENT_HEADER, iptc_of_resources, resources_of_iptc
+
+
+def jpeg(smooth, **options):
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def segment(marker, data):
+    return b"\xff" + marker + (len(data) + 2).to_bytes(2, "big") + data
+
+
+def test_a_video_behind_a_samsung_picture_is_told(tmp_path, smooth):
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth) + b"\0\0\x30\x0aMotionPhoto_Data" + bytes(99) + b"SEFT")
+    with pytest.warns(MetadataLossWarning, match="the video of a motion photo: left out of the result"):
+        photo = read_photo(tmp_path / "a.jpg")
+    assert photo.pixels.shape == smooth.shape
+
+
+def test_an_extension_of_the_packet_is_told_once(tmp_path, smooth, recwarn):
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description xmpNote:HasExtendedXMP="0A"/></x:xmpmeta>'
+    extension = segment(b"\xe1", b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + b"<GDepth/>")
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, xmp=packet, extra=extension))
+    photo = read_photo(tmp_path / "a.jpg")
+    assert b"HasExtendedXMP" not in photo.xmp
+    assert [str(warning.message) for warning in recwarn] == ["an extension of the XMP packet: left out of the result"]
+
+
+def test_a_gain_map_that_only_a_segment_announces_is_told(tmp_path, smooth):
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=segment(b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")))
+    with pytest.warns(MetadataLossWarning, match="a gain map: left out of the result"):
+        read_photo(tmp_path / "a.jpg")
+
+
+def test_a_side_that_libjpeg_does_not_decode_is_named(tmp_path, smooth):
+    data = bytearray(jpeg(smooth))
+    place = data.index(b"\xff\xc0") + 7
+    data[place : place + 2] = (65_535).to_bytes(2, "big")
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(ImageTooLargeError, match=r"announces 65535x23 pixels, and JPEGs of more than 65500 a side"):
+        read_photo(tmp_path / "a.jpg")
+
+
+def test_comments_and_iptc_are_found_in_any_order(tmp_path, smooth):
+    other = b"8BIM\x03\xed\0\0\0\0\0\x10" + bytes(16)
+    resources = segment(b"\xed", SEGMENT_HEADER + other + resources_of_iptc(b"\x1c\x02\x19\0\1x"))
+    extra = segment(b"\xfe", b"first") + resources + segment(b"\xfe", b"second")
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=extra))
+    blocks = read_photo(tmp_path / "a.jpg").blocks
+    assert blocks.comments == (b"first", b"second")
+    assert blocks.iptc == b"\x1c\x02\x19\0\1x"
+
+
+def test_resources_are_read_past_others_and_damaged_ones_are_none():
+    named = b"8BIM\x04\x00\x03abc\0\0\0\1x\0"
+    assert iptc_of_resources(named + resources_of_iptc(b"abc")) == b"abc"
+    assert iptc_of_resources(named) is None
+    for damaged in (None, b"", b"8BIM", b"8BIM\x04\x04", b"8BIM\x04\x04\xff", b"other"):
+        assert iptc_of_resources(damaged) is None

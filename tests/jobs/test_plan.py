@@ -1,0 +1,142 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ldrestore.errors import ImageWriteError, InputError, OutputExistsError
+from ldrestore.jobs.outcome import Status
+from ldrestore.jobs.plan import PictureFormat, plan_jobs, target_name
+
+
+def plan(source, target, *, picture_format=None, is_recursive=True, may_overwrite=False):
+    return plan_jobs(
+        [str(one) for one in (source if isinstance(source, list) else [source])],
+        str(target),
+        picture_format=picture_format,
+        is_recursive=is_recursive,
+        may_overwrite=may_overwrite,
+    )
+
+
+def names(jobs):
+    return [job.name for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("name", "picture_format", "expected"),
+    [
+        ("a.JPG", None, "a.JPG"),
+        ("sub/a.heic", None, "sub/a.png"),
+        ("a.HEIF", None, "a.png"),
+        ("a.heic", PictureFormat.JPEG, "a.jpg"),
+        ("a.jpeg", PictureFormat.JPEG, "a.jpeg"),
+        ("a.b.png", PictureFormat.TIFF, "a.b.tif"),
+    ],
+)
+def test_a_result_keeps_the_suffix_unless_its_format_changes(name, picture_format, expected):
+    assert target_name(Path(name), picture_format) == Path(expected)
+
+
+def test_a_folder_is_mirrored_and_other_files_are_counted(folder, tmp_path):
+    result = plan(folder, tmp_path / "out")
+    assert [(job.name, job.target.relative_to(tmp_path).as_posix()) for job in result.jobs] == [
+        ("a.png", "out/a.png"),
+        ("b.jpg", "out/b.jpg"),
+        ("sub/c.tif", "out/sub/c.tif"),
+    ]
+    assert [one.path.name for one in result.ignored] == ["notes.txt"]
+
+
+def test_subfolders_are_left_out_unless_asked_for(folder, tmp_path):
+    result = plan(folder, tmp_path / "out", is_recursive=False)
+    assert names(result.jobs) == ["a.png", "b.jpg"]
+    assert result.ignored_folders == 1
+
+
+def test_hidden_files_and_folders_are_ignored(folder, picture, tmp_path):
+    picture(folder / ".hidden" / "d.png")
+    picture(folder / ".d.png")
+    result = plan(folder, tmp_path / "out")
+    assert names(result.jobs) == ["a.png", "b.jpg", "sub/c.tif"]
+    assert sorted(one.reason for one in result.ignored) == ["hidden", "not the suffix of a picture that can be read"]
+
+
+def test_a_result_folder_inside_the_input_is_not_read_again(folder, picture):
+    picture(folder / "out" / "old.png")
+    assert names(plan(folder, folder / "out").jobs) == ["a.png", "b.jpg", "sub/c.tif"]
+
+
+def test_links_to_folders_are_not_followed(folder, tmp_path):
+    (folder / "sub" / "loop").symlink_to(folder, target_is_directory=True)
+    assert names(plan(folder, tmp_path / "out").jobs) == ["a.png", "b.jpg", "sub/c.tif"]
+
+
+def test_a_pipe_named_like_a_picture_fails_instead_of_hanging(folder, tmp_path):
+    os.mkfifo(folder / "d.png")
+    result = plan(folder, tmp_path / "out")
+    assert names(result.jobs) == ["a.png", "b.jpg", "sub/c.tif"]
+    assert [outcome.status for outcome in result.settled] == [Status.FAILED]
+    assert "d.png: not a regular file" in result.settled[0].reason
+
+
+def test_existing_results_are_skipped_unless_overwriting(folder, picture, tmp_path):
+    picture(tmp_path / "out" / "a.png")
+    result = plan(folder, tmp_path / "out")
+    assert names(result.jobs) == ["b.jpg", "sub/c.tif"]
+    assert [(outcome.job.name, outcome.status) for outcome in result.settled] == [("a.png", Status.SKIPPED)]
+    assert len(plan(folder, tmp_path / "out", may_overwrite=True).jobs) == 3
+
+
+def test_two_pictures_with_one_target_both_fail_before_anything_is_written(folder, picture, tmp_path):
+    picture(folder / "b.png")
+    result = plan(folder, tmp_path / "out", picture_format=PictureFormat.PNG, may_overwrite=True)
+    assert names(result.jobs) == ["a.png", "sub/c.tif"]
+    assert [outcome.job.name for outcome in result.settled] == ["b.jpg", "b.png"]
+    assert "b.jpg and b.png would each become" in result.settled[0].reason
+
+
+def test_an_input_is_never_a_target(tmp_path, picture):
+    picture(tmp_path / "b" / "x.png")
+    picture(tmp_path / "b" / "b" / "x.png", seed=1)
+    result = plan(tmp_path / "b", tmp_path, may_overwrite=True)
+    assert names(result.jobs) == ["x.png"]
+    assert [outcome.job.name for outcome in result.settled] == ["b/x.png"]
+    assert "is one of the inputs" in result.settled[0].reason
+
+
+def test_a_file_goes_to_a_file_or_into_a_folder(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    for target, expected in [("x.png", "x.png"), ("out", "out/a.png"), ("new/", "new/a.png")]:
+        (job,) = plan(folder / "a.png", f"{tmp_path}/{target}").jobs
+        assert job.target == tmp_path / expected
+
+
+def test_an_existing_target_file_is_refused_unless_overwriting(folder, picture, tmp_path):
+    target = picture(tmp_path / "x.png")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        plan(folder / "a.png", target)
+    assert len(plan(folder / "a.png", target, may_overwrite=True).jobs) == 1
+
+
+def test_a_target_file_in_no_folder_is_refused(folder, tmp_path):
+    with pytest.raises(ImageWriteError, match=r"there is no folder .*make the folder first"):
+        plan(folder / "a.png", tmp_path / "missing" / "x.png")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "options", "message"),
+    [
+        ("missing", "out", {}, "no file or folder at .*missing"),
+        ("", "", {}, "IN and OUT are the same folder"),
+        ("", "a.png", {}, "IN is a folder, so OUT must be one"),
+        ("a.png", "a.png", {"may_overwrite": True}, "IN and OUT are the same file"),
+        ("a.png", "", {"may_overwrite": True}, "IN and OUT are the same file"),
+        ("a.png", "x.xyz", {}, "OUT must end with one of .jpg, .*got 'x.xyz'"),
+        ("a.png", "x", {}, "OUT must end with one of .*'/'"),
+        ("a.png", "x.heic", {}, "OUT must end with one of"),
+        ("a.png", "x.jpg", {"picture_format": PictureFormat.PNG}, "OUT must end with one of .png"),
+    ],
+)
+def test_a_wrong_call_is_refused(folder, source, target, options, message):
+    with pytest.raises(InputError, match=message):
+        plan(folder / source, folder / target, **options)
