@@ -1,6 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pi
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
+    advice_on,
     check_pair,
+    hints_of_strengths,
     neutral_steering,
     read_embeddings,
     steering_of_embedding,
@@ -181,24 +183,24 @@ class FastRestorePipeline(DiffusionPipeline):
         """
         check_options(scale=scale, fidelity=fidelity)
         check_output_type(output_type)
-        if degradations is not None:
-            self.check_degradations(degradations)
+        strengths = None if degradations is None else self.check_degradations(degradations)
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
-        steerings = self._steer(photos, instruction=instruction, embedding=embedding)
-        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble}
+        steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
+        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
         model = self._describe()
-        restored, estimates, records = [], [], []
+        restored, estimates, records, advice = [], [], [], []
         for photo, mask, steering in zip(photos, masks, steerings, strict=True):
             large = working_copy(photo, scale=scale)
             plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
             with keeping_freed_memory():
                 pixels, plan, estimate = self._restore(
-                    large.pixels, plan, steering.embedding, fidelity=fidelity, self_ensemble=self_ensemble
+                    large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
                 )
             result = finished(pixels, large=large, photo=photo, mask=mask)
             restored.append(result)
             estimates.append(estimate)
+            advice.append(advice_on(estimate, strengths or {}) if record_of(self.regressor).takes_hints else ())
             mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
             options = {**asked, **steering.options, "protect_sha256": mask_hash}
             made = make_record(
@@ -215,7 +217,7 @@ class FastRestorePipeline(DiffusionPipeline):
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
-        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records)
+        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
 
     def understand(self, text: str) -> Instruction:
         """What an instruction is taken for.
@@ -237,11 +239,14 @@ class FastRestorePipeline(DiffusionPipeline):
             self._sentence_encoder = load_encoder_of(self.instruction_head)
         return InstructionEncoder(self._sentence_encoder, self.instruction_head)(text)
 
-    def check_degradations(self, degradations: Degradations) -> None:
-        """Refuse strengths that the network does not take.
+    def check_degradations(self, degradations: Degradations) -> dict[str, float]:
+        """Read strengths, and refuse those that the network does not take.
 
         Args:
             degradations: As the call takes them.
+
+        Returns:
+            How strongly each named degradation is to be taken away, in [0, 1].
 
         Raises:
             InputError: the network takes none, one is no number in [0, 1], or it does not know a name.
@@ -251,7 +256,7 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError(
                 f"this model, {name}, takes no --degradation; leave the degradations out, or name another --model"
             )
-        given_strengths(degradations, self.regressor.config["degradations"])
+        return given_strengths(degradations, self.regressor.config["degradations"])
 
     def set_sentence_encoder(self, encoder: SentenceEncoder) -> None:
         """Read instructions with an encoder at hand, from a folder of yours for instance.
@@ -268,8 +273,15 @@ class FastRestorePipeline(DiffusionPipeline):
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
 
-    def _steer(self, photos: Sequence[Photo], *, instruction: str | None, embedding: EmbeddingSource) -> list[Steering]:
-        """What steers each picture.
+    def _steer(
+        self,
+        photos: Sequence[Photo],
+        *,
+        instruction: str | None,
+        embedding: EmbeddingSource,
+        strengths: Mapping[str, float] | None,
+    ) -> list[Steering]:
+        """What steers each picture; no network takes both embeddings and hints.
 
         Raises:
             InputError: an instruction and an embedding, or one of them for a model that takes none.
@@ -278,6 +290,8 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
         if instruction is not None:
             return [steering_of_instruction(self.understand(instruction))] * len(photos)
+        if strengths is not None:
+            return [Steering(hints=hints_of_strengths(strengths, self.regressor.config["degradations"]))] * len(photos)
         neutral = neutral_steering(self.instruction_head)
         if embedding is None:
             return [neutral] * len(photos)
@@ -301,14 +315,14 @@ class FastRestorePipeline(DiffusionPipeline):
         self,
         pixels: np.ndarray,
         plan: TilePlan,
-        embedding: Tensor | None,
+        steering: Steering,
         *,
         fidelity: float,
         self_ensemble: bool,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": embedding}
+        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)
@@ -339,7 +353,8 @@ class FastRestorePipeline(DiffusionPipeline):
         if not probabilities:
             return None
         mean = torch.stack(probabilities).mean(dim=0)
-        return DegradationEstimate(tuple(self.regressor.config["degradations"]), tuple(mean.tolist()))
+        names = getattr(self.regressor, "estimate_names", self.regressor.config["degradations"])
+        return DegradationEstimate(tuple(names), tuple(mean.tolist()))
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""

@@ -1,6 +1,6 @@
 """What steers the restoration of a picture: an instruction, a guide's embedding, or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,18 @@ from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.structures import DegradationEstimate
 
 Embedding = Tensor | np.ndarray
 EmbeddingSource = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
 """One for all pictures, a list with one or None for each, or a function of a photo."""
+
+
+DARKNESS = "low_light"
+"""The degradation that a picture cannot show: whether it is dark because it was meant to be."""
+
+SURE = 0.5
+"""Probability from which the estimate is taken for sure enough to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Steering:
 
     embedding: Tensor | None = None
     """(1, *embedding_shape); None leaves it to the network what saying nothing means."""
+    hints: Tensor | None = None
+    """(1, 2N), see `hints_of_strengths`; None where nothing is said of the damage."""
     options: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding_sha256": None})
     """The instruction as it was given, and the hash of an embedding that was given."""
     understood: dict[str, Any] | None = None
@@ -82,6 +92,32 @@ def steering_of_embedding(embedding: Tensor) -> Steering:
     """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
     digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
     return Steering(embedding[None], {"instruction": None, "embedding_sha256": digest})
+
+
+def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:
+    """What a user says of the damage, as a network takes it.
+
+    Args:
+        strengths: How strongly each named degradation is to be taken away, in [0, 1].
+        names: The N degradations that the network knows.
+
+    Returns:
+        (1, 2N) float32: whether each is named, then the strengths, 0 for those that are not.
+    """
+    named = [float(name in strengths) for name in names]
+    return torch.tensor([[*named, *(strengths.get(name, 0.0) for name in names)]])
+
+
+def advice_on(estimate: DegradationEstimate | None, strengths: Mapping[str, float]) -> tuple[str, ...]:
+    """What a network that takes hints leaves to the user, and how to ask for it.
+
+    Args:
+        estimate: What it sees in the picture; None from one that estimates nothing.
+        strengths: What the user has said already.
+    """
+    if estimate is None or DARKNESS not in estimate.names or DARKNESS in strengths or estimate[DARKNESS] < SURE:
+        return ()
+    return (f"looks too dark, which may be meant; --degradation {DARKNESS} brightens it",)
 
 
 def read_embeddings(

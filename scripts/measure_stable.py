@@ -44,7 +44,7 @@ from stable_exports import Sampling, decoded
 from stable_gates import judge_stable
 from stable_tables import stable_report
 
-from ldrestore.datasets.compared_pairs import CLEAN, SEVERITY, Pair, synthetic_pairs
+from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, SEVERITY, Pair, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
@@ -139,7 +139,7 @@ def measure_ceiling(bench: Bench) -> None:
     def round_trip(pair: Pair) -> dict[str, float]:
         return {"psnr": psnr(bench.restore(pair.lq, strength=0.0, refine=False), pair.gt, cap=MEAN_CAP)}
 
-    measure_recipe(bench, "ceiling", "round_trip", recipe=CLEAN, measure=round_trip)
+    measure_recipe(bench, "ceiling", "round_trip", recipe=CLEAN_RECIPE, measure=round_trip)
 
 
 def measure_predictor(bench: Bench) -> None:
@@ -233,7 +233,7 @@ def measure_clean(bench: Bench) -> None:
             "restored_psnr": psnr(restored, pair.gt, cap=MEAN_CAP),
         }
 
-    measure_recipe(bench, "clean", CLEAN, recipe=CLEAN, measure=restore)
+    measure_recipe(bench, "clean", CLEAN_RECIPE, recipe=CLEAN_RECIPE, measure=restore)
 
 
 def measure_degradations(bench: Bench, section: str, measure: Callable[[Pair], dict[str, float]]) -> None:

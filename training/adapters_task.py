@@ -28,7 +28,7 @@ from ldrestore.training.diffusion_loss import (
 from ldrestore.training.loading import Batch
 from ldrestore.training.short_sampling import sample_latents, validation_noise
 from ldrestore.training.stable_adapters import StableAdapters, save_parts
-from ldrestore.training.steering import Steering, as_picture, steering_of
+from ldrestore.training.steering import LqFeatures, as_picture, lq_features_of
 from ldrestore.training.training_data import create_dataset
 from ldrestore.training.validation import ValidationPair, create_pairs, validate_pairs
 
@@ -86,7 +86,7 @@ class AdaptersTask:
 
     @torch.no_grad()
     def _rectified(
-        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: Steering
+        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
     ) -> Tensor:
         """The noise of DREAM, by what the model makes of the drawn timesteps or of the noisiest one."""
         scheduler, loss = self.base.scheduler, self.config.loss
@@ -99,7 +99,7 @@ class AdaptersTask:
 
     @torch.no_grad()
     def _sampled(
-        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: Steering
+        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
     ) -> Tensor:
         """The noise between gt and where the model's own sampling is at the drawn timesteps."""
         scheduler, begin = self.base.scheduler, self._noisiest(timesteps)
@@ -117,9 +117,9 @@ class AdaptersTask:
         """The last timestep of the schedule, for each picture."""
         return torch.full_like(timesteps, self.base.scheduler.config.num_train_timesteps - 1)
 
-    def _steering(self, lq: Tensor) -> Steering:
+    def _steering(self, lq: Tensor) -> LqFeatures:
         """What frozen networks say of damaged pictures."""
-        return steering_of(lq, base=self.base, predictor=self.predictor)
+        return lq_features_of(lq, base=self.base, predictor=self.predictor)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, without weights, and the PSNR of short samples."""

@@ -26,12 +26,12 @@ def caption_of(severities: Sequence[float], names: Sequence[str]) -> str:
         severities: (N,), in [0, 1]; 0 for what is not there.
         names: N names of degradations, said in this order.
     """
-    said = [
+    phrases = [
         f"{strength_of(severity)} {name.replace('_', ' ')}"
         for severity, name in zip(severities, names, strict=True)
         if severity > 0
     ]
-    return f"a photo with {' and '.join(said)}" if said else CLEAN_CAPTION
+    return f"a photo with {' and '.join(phrases)}" if phrases else CLEAN_CAPTION
 
 
 def captions_of(severities: Tensor, names: Sequence[str]) -> list[str]:

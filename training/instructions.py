@@ -75,9 +75,9 @@ class Instructions:
         self.config = config
         self.encoder = load_packaged_encoder() if config.encoder == "packaged" else _load_encoder(config.encoder)
         self.neutral = self.encoder([NEUTRAL_TEXT])[0].cpu()  # (E,)
-        said = self._embed(config.sentences or TRAINING_FILE)
-        self.vectors, self.classes, self.topics = said
-        held_out = self._embed(HELD_OUT_FILE) if config.sentences is None else said
+        sentences = self._embed(config.sentences or TRAINING_FILE)
+        self.vectors, self.classes, self.topics = sentences
+        held_out = self._embed(HELD_OUT_FILE) if config.sentences is None else sentences
         self._validation = {topic: held_out[0][rows[0]] for topic, rows in held_out[2].items()}
 
     def _embed(self, path: Path) -> tuple[Tensor, list[int], dict[str, list[int]]]:
@@ -208,18 +208,18 @@ class InstructedDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """One item; see the class."""
         item = self.dataset[key]
-        told = self.instructions
+        instructions = self.instructions
         generator = item_generator(self.seed + SEED_OFFSET, key)
         names = [name for name, level in zip(list_degradations(), item["degradations"], strict=True) if level > 0]
-        topics = [name for name in names if name in told.topics]
+        topics = [name for name in names if name in instructions.topics]
         row = None
-        if topics and generator.random() >= told.config.untold_share:
-            rows = told.topics[topics[int(generator.integers(len(topics)))]]
+        if topics and generator.random() >= instructions.config.untold_share:
+            rows = instructions.topics[topics[int(generator.integers(len(topics)))]]
             row = rows[int(generator.integers(len(rows)))]
         return {
             **item,
-            "sentence": told.neutral if row is None else told.vectors[row],
-            "class_index": NO_CLASS if row is None else told.classes[row],
+            "sentence": instructions.neutral if row is None else instructions.vectors[row],
+            "class_index": NO_CLASS if row is None else instructions.classes[row],
         }
 
 

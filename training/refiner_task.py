@@ -21,7 +21,7 @@ from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.refiner_losses import PerceptualLoss, discriminator_loss, refiner_losses
 from ldrestore.training.short_sampling import sample_latents, validation_noise
 from ldrestore.training.stable_adapters import StableAdapters
-from ldrestore.training.steering import Steering, as_picture, steering_of
+from ldrestore.training.steering import LqFeatures, as_picture, lq_features_of
 from ldrestore.training.training_data import create_dataset
 from ldrestore.training.validation import ValidationPair, create_pairs, validate_pairs
 
@@ -97,12 +97,12 @@ class RefinerTask:
         loss = self.config.loss
         return None if loss.adversarial == 0 else int(loss.adversarial_from * self.num_passes)
 
-    def _steering(self, lq: Tensor, lq_latents: Tensor) -> Steering:
+    def _steering(self, lq: Tensor, lq_latents: Tensor) -> LqFeatures:
         """What frozen networks say of damaged pictures, whose latents are known."""
-        return steering_of(lq, base=self.base, predictor=self.predictor, lq_latents=lq_latents.float())
+        return lq_features_of(lq, base=self.base, predictor=self.predictor, lq_latents=lq_latents.float())
 
     @torch.no_grad()
-    def _latents_of(self, gt: Tensor, steering: Steering) -> Tensor:
+    def _latents_of(self, gt: Tensor, steering: LqFeatures) -> Tensor:
         """What is decoded: samples for the first pictures of the batch, noised latents of gt for the others.
 
         Args:
@@ -126,7 +126,7 @@ class RefinerTask:
             parts.append(latents + spread * torch.randn_like(latents))
         return torch.cat(parts)
 
-    def _sampled(self, steering: Steering, noise: Tensor, *, num_inference_steps: int) -> Tensor:
+    def _sampled(self, steering: LqFeatures, noise: Tensor, *, num_inference_steps: int) -> Tensor:
         """Latents that the adapters restore from noise."""
         assert self.adapters is not None
         return sample_latents(
@@ -163,7 +163,7 @@ class RefinerTask:
         refined = validate_pairs(partial(decode, is_refined=True), self._pairs, device=device)
         return refined | {f"unrefined/{name}": value for name, value in self._unrefined.items()}
 
-    def _validation_latents(self, number: int, pair: ValidationPair, steering: Steering) -> Tensor:
+    def _validation_latents(self, number: int, pair: ValidationPair, steering: LqFeatures) -> Tensor:
         """Sampled once with noise of its own, since what samples does not change."""
         if number not in self._latents:
             device = steering.lq_latents.device

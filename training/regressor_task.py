@@ -91,10 +91,10 @@ class RegressorTask:
             restored, logits = model(lq, return_estimate=True)  # (B, 3, P, P), (B, N)
             estimate = estimate_loss(logits, batch["degradations"][:, self._columns()]).mean()
             return restored, {"estimate": (weights.estimate_weight, estimate)}
-        told = {"embedding": batch["embedding"]} if self.embeddings is not None else {}
+        guidance = {"embedding": batch["embedding"]} if self.embeddings is not None else {}
         if not weights.auxiliary:
-            return model(lq, **told), {}
-        restored, losses = model(lq, return_auxiliary=True, **told)
+            return model(lq, **guidance), {}
+        restored, losses = model(lq, return_auxiliary=True, **guidance)
         return restored, {name: (weight, losses[name]) for name, weight in weights.auxiliary.items()}
 
     def _hinted_loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.training.stable_adapters import StableAdapters
-from ldrestore.training.steering import Steering
+from ldrestore.training.steering import LqFeatures
 
 
 @torch.no_grad()
 def sample_latents(
-    adapters: StableAdapters, steering: Steering, noise: Tensor, *, scheduler: Any, num_inference_steps: int
+    adapters: StableAdapters, steering: LqFeatures, noise: Tensor, *, scheduler: Any, num_inference_steps: int
 ) -> Tensor:
     """Latents that adapters restore from pure noise; the text is read once.
 

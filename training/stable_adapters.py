@@ -16,7 +16,7 @@ from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.training.frozen_base import FrozenBase
 from ldrestore.training.frozen_rows import freeze_rows
 from ldrestore.training.rebuilding import rebuilt
-from ldrestore.training.steering import Steering
+from ldrestore.training.steering import LqFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class StableAdapters(nn.Module):
         children = dict(self.named_children())
         return {name: children[name] for name in PART_CLASSES if name in children}
 
-    def forward(self, noised: Tensor, timesteps: Tensor, steering: Steering) -> Tensor:
+    def forward(self, noised: Tensor, timesteps: Tensor, steering: LqFeatures) -> Tensor:
         """What the base predicts under the prompts, Eq. 2 to 5.
 
         Args:
@@ -83,13 +83,13 @@ class StableAdapters(nn.Module):
         """
         return self.predict(noised, timesteps, steering, prompt_embeds=self.text(steering))
 
-    def predict(self, noised: Tensor, timesteps: Tensor, steering: Steering, *, prompt_embeds: Tensor) -> Tensor:
+    def predict(self, noised: Tensor, timesteps: Tensor, steering: LqFeatures, *, prompt_embeds: Tensor) -> Tensor:
         """`forward` with the text at hand, which depends on no timestep: (B, L, D)."""
         ir_adapter = self.part("ir_adapter")
         features = None if ir_adapter is None else ir_adapter(steering.lq_latents, timesteps, steering.probabilities)
         return self.base.predict(noised, timesteps, prompt_embeds, injection=self.part("injection"), features=features)
 
-    def text(self, steering: Steering) -> Tensor:
+    def text(self, steering: LqFeatures) -> Tensor:
         """e_txt of Eq. 3, or the empty text's: (B, L, D)."""
         encoder, tokens, embeddings = self.base.text_encoder, self.base.tokens, steering.embeddings
         if self.part("cm_adapter") is None:

@@ -12,7 +12,7 @@ from ldrestore.training.frozen_base import FrozenBase
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steering:
+class LqFeatures:
     """Of B damaged pictures."""
 
     lq_latents: Tensor
@@ -22,24 +22,24 @@ class Steering:
     probabilities: Tensor
     """(B, N), P."""
 
-    def expand(self, num: int) -> "Steering":
+    def expand(self, num: int) -> "LqFeatures":
         """That of one picture, for `num` noised versions of it."""
         known = (self.lq_latents, self.embeddings, self.probabilities)
-        return Steering(*(one.expand(num, *one.shape[1:]) for one in known))
+        return LqFeatures(*(one.expand(num, *one.shape[1:]) for one in known))
 
-    def first(self, num: int) -> "Steering":
+    def first(self, num: int) -> "LqFeatures":
         """That of the first `num` pictures."""
-        return Steering(self.lq_latents[:num], self.embeddings[:num], self.probabilities[:num])
+        return LqFeatures(self.lq_latents[:num], self.embeddings[:num], self.probabilities[:num])
 
 
 @torch.no_grad()
-def steering_of(
+def lq_features_of(
     lq: Tensor,
     *,
     base: FrozenBase,
     predictor: DegradationPredictor,
     lq_latents: Tensor | None = None,
-) -> Steering:
+) -> LqFeatures:
     """Latents, embeddings and probabilities of damaged pictures; the frozen networks move to where these are.
 
     Args:
@@ -52,7 +52,7 @@ def steering_of(
     predictor.to(lq.device)
     embeddings = base.tower(lq, view=predictor.view)  # (B, K, D)
     lq_latents = encoded(base.vae, lq, is_sampled=False) if lq_latents is None else lq_latents
-    return Steering(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
+    return LqFeatures(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
 
 
 def check_predictor(predictor: DegradationPredictor, base: FrozenBase) -> None:

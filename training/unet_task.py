@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ldrestore.backbones import create_scheduler
-from ldrestore.datasets.compared_pairs import CLEAN
+from ldrestore.datasets.compared_pairs import CLEAN_RECIPE
 from ldrestore.datasets.synthetic import SyntheticDataset, severities_of
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
 from ldrestore.training.backbone_config import BackboneTrainingConfig
@@ -80,8 +80,8 @@ class UnetTask:
         pictures, severities = show_pictures(batch, names, degraded_share=self.config.degraded_share)
         is_left_out = (torch.rand(len(pictures)) < weights.caption_dropout).tolist()
         captions = captions_of(severities, names)
-        said = [EMPTY_CAPTION if left_out else text for left_out, text in zip(is_left_out, captions, strict=True)]
-        prompt_embeds = self._read(said, pictures.device)  # (B, L, D)
+        texts = [EMPTY_CAPTION if is_left else text for is_left, text in zip(is_left_out, captions, strict=True)]
+        prompt_embeds = self._read(texts, pictures.device)  # (B, L, D)
         latents = encoded(self.vae.to(pictures.device), pictures, is_sampled=True)
         timesteps = draw_timesteps(len(latents), scheduler=self.scheduler, device=latents.device, generator=None)
         noise = torch.randn_like(latents)
@@ -119,7 +119,7 @@ class UnetTask:
     def _caption_of(self, recipe: str) -> str:
         """What a caption says of a validation picture."""
         assert self.config.validation is not None
-        parsed = None if recipe == CLEAN else parse_recipe(recipe)
+        parsed = None if recipe == CLEAN_RECIPE else parse_recipe(recipe)
         severities = severities_of(parsed, severity=self.config.validation.severity)
         known = list_degradations()
         names = self.config.degradations

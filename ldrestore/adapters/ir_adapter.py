@@ -88,7 +88,7 @@ class SpatialSelfAttention(DispatchedAttention):
         return hidden_states + answer.view(positions.shape).permute(0, 3, 1, 2)
 
 
-class Downsample(nn.Module):
+class StridedDownsample(nn.Module):
     """A convolution of stride 2 from (B, C, H, W) to (B, C, ceil(H / 2), ceil(W / 2))."""
 
     def __init__(self, num_channels: int) -> None:
@@ -173,7 +173,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
                 blocks.append(nn.ModuleList(layers))
                 width = wide
             if level + 1 < len(channels):
-                blocks.append(nn.ModuleList([Downsample(wide)]))
+                blocks.append(nn.ModuleList([StridedDownsample(wide)]))
         return nn.ModuleList(blocks)
 
     def _add_modulators(self) -> None:
@@ -271,7 +271,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
         """The states f^k before modulation, finest first."""
         scales = []
         for layers in self.input_blocks:
-            if isinstance(layers[0], Downsample):
+            if isinstance(layers[0], StridedDownsample):
                 scales.append(hidden_states)
             hidden_states = _run(layers, hidden_states, temb)
         return [*scales, _run(self.middle_block, hidden_states, temb)]

@@ -124,16 +124,16 @@ class TransposedCrossAttention(nn.Module):
         self.kv_dwconv = nn.Conv2d(wide, wide, kernel_size, padding=kernel_size // 2, groups=wide, bias=False)
         self.project_out = nn.Conv2d(num_channels, num_channels, 1, bias=False)
 
-    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
+    def forward(self, querying: Tensor, attended: Tensor) -> Tensor:
         """Take from one map what the other asks for.
 
         Args:
-            asking: (B, C, H, W), makes the queries.
-            asked: (B, C, H, W), makes keys and values.
+            querying: (B, C, H, W), makes the queries.
+            attended: (B, C, H, W), makes keys and values.
 
         Returns:
             (B, C, H, W).
         """
-        query = self.q_dwconv(self.q(asking))  # (B, C, H, W)
-        key, value = self.kv_dwconv(self.kv(asked)).chunk(2, dim=1)  # (B, C, H, W) each
+        query = self.q_dwconv(self.q(querying))  # (B, C, H, W)
+        key, value = self.kv_dwconv(self.kv(attended)).chunk(2, dim=1)  # (B, C, H, W) each
         return attend(attention_map(self.cosines(query, key), self.temperature), value, self.project_out)

@@ -188,8 +188,8 @@ class VisualPromptModulator(nn.Module):
             InputError: an embedding where none is taken, or the other way round.
         """
         prompts = self.prepare() if prompts is None else prompts
-        asked = add_prompts(features, probabilities, norm=self.norm1, attention=self.prompt_attn, prompts=prompts)
-        return self.fea_tran(asked, temb)
+        prompted = add_prompts(features, probabilities, norm=self.norm1, attention=self.prompt_attn, prompts=prompts)
+        return self.fea_tran(prompted, temb)
 
     def grow(self, num_new: int, *, generator: torch.Generator | None = None) -> None:
         """Add prompts of further degradations, see `grown_rows`."""

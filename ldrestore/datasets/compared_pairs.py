@@ -15,7 +15,7 @@ from ldrestore.datasets.pictures import fault_of_picture, read_rgb
 from ldrestore.datasets.seeds import pair_generator
 from ldrestore.degradations.recipes import apply_recipe, parse_recipe
 
-CLEAN = "clean"
+CLEAN_RECIPE = "clean"
 """Name of the recipe that leaves a picture as it is."""
 SEVERITY = 0.5
 """Of every step that does not set its own, unless it is said otherwise."""
@@ -53,7 +53,7 @@ def degraded(gt: np.ndarray, recipe: str, name: str, *, severity: float = SEVERI
     Raises:
         InputError: the recipe cannot be parsed.
     """
-    if recipe == CLEAN:
+    if recipe == CLEAN_RECIPE:
         return gt
     generator = pair_generator(name, recipe, seed=seed)
     lq = apply_recipe(gt.astype(np.float32) / 255, parse_recipe(recipe), severity=severity, generator=generator)
@@ -76,7 +76,7 @@ def synthetic_pairs(
         InputError: the recipe cannot be parsed.
         DatasetError: a picture cannot be read or degraded; names it.
     """
-    if recipe != CLEAN:
+    if recipe != CLEAN_RECIPE:
         parse_recipe(recipe)
     for path in paths:
         try:

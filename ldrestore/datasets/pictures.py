@@ -1,6 +1,7 @@
 """What all data sets share: finding pictures, reading them as RGB, cropping and turning them."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from ldrestore.errors import (
     DatasetError,
     EmbeddingCacheError,
     ImageFileError,
+    MetadataLossWarning,
     MissingExtraError,
     ShapeError,
 )
@@ -133,7 +135,9 @@ def read_rgb(path: Path) -> np.ndarray:
     Raises:
         ImageFileError: the file cannot be read.
     """
-    photo = read_photo(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetadataLossWarning)  # nothing but pixels is asked of it
+        photo = read_photo(path)
     pixels = photo.pixels
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels * (255.0 / photo.max_value)).astype(np.uint8)

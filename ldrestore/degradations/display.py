@@ -69,9 +69,9 @@ def under_display(
         kernel = diffraction_kernel(openness, pitch=pitch * WAVELENGTHS[1] / wavelength, shape=shape, angle=angle)
         channels.append(cv2.filter2D(light[..., channel], -1, kernel, borderType=cv2.BORDER_REFLECT_101))
     gains = np.float32(transmission) * np.exp(cast * np.array([0.25, 0.0, -1.0])).astype(np.float32)
-    seen = np.maximum(np.stack(channels, axis=-1), 0) * gains
+    exposed = np.maximum(np.stack(channels, axis=-1), 0) * gains
     noise = generator.standard_normal(image.shape, dtype=np.float32)
-    return to_encoded(seen + np.sqrt(np.float32(shot) * seen + np.float32(read**2)) * noise)
+    return to_encoded(exposed + np.sqrt(np.float32(shot) * exposed + np.float32(read**2)) * noise)
 
 
 def diffraction_kernel(openness: float, *, pitch: float, shape: float, angle: float) -> np.ndarray:
@@ -160,8 +160,8 @@ def _photographed(across: np.ndarray, down: np.ndarray) -> np.ndarray:
     emitted = np.stack([_stripes(across + shift, duty=0.3) for shift in (SUBPIXEL, 0.0, -SUBPIXEL)], axis=-1)
     pattern = (1 + emitted) * (1 + rows)[..., None] - 1
     bordered = cv2.copyMakeBorder(pattern, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
-    seen = interpolated(mosaicked(bordered.astype(np.float32)))
-    return cv2.GaussianBlur(seen, (3, 3), 0, borderType=cv2.BORDER_REFLECT_101)[2:-2, 2:-2]
+    photograph = interpolated(mosaicked(bordered.astype(np.float32)))
+    return cv2.GaussianBlur(photograph, (3, 3), 0, borderType=cv2.BORDER_REFLECT_101)[2:-2, 2:-2]
 
 
 def _stripes(place: np.ndarray, *, duty: float) -> np.ndarray:

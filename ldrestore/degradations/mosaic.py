@@ -8,7 +8,7 @@ from ldrestore.degradations.transfer import to_encoded, to_linear
 SITES = ((0, (0, 0)), (1, (0, 1)), (1, (1, 0)), (2, (1, 1)))
 """Bayer's mosaic, RGGB: channel, and the row and column of its first site."""
 
-MARGIN = 2
+_MARGIN = 2
 """Pixels around a picture that its interpolation looks at; reflecting them keeps the mosaic's phase."""
 
 
@@ -38,12 +38,22 @@ def demosaic(
         (H, W, 3) float32 in [0, 1].
     """
     top, left = generator.integers(2, size=2)
-    bordered = cv2.copyMakeBorder(to_linear(image), MARGIN + top, MARGIN, MARGIN + left, MARGIN, cv2.BORDER_REFLECT_101)
+    bordered = cv2.copyMakeBorder(
+        to_linear(image),
+        _MARGIN + top,
+        _MARGIN,
+        _MARGIN + left,
+        _MARGIN,
+        cv2.BORDER_REFLECT_101,
+    )
     sites = generator.standard_normal(bordered.shape[:2], dtype=np.float32)[..., None]  # one sample a site
     noise = sites * np.sqrt(np.float32(shot) * bordered + np.float32(read**2))
     error = np.float32(share) * (interpolated(mosaicked(bordered)) - bordered) + interpolated(mosaicked(noise))
     height, width = image.shape[:2]
-    inner = (slice(MARGIN + top, MARGIN + top + height), slice(MARGIN + left, MARGIN + left + width))
+    inner = (
+        slice(_MARGIN + top, _MARGIN + top + height),
+        slice(_MARGIN + left, _MARGIN + left + width),
+    )
     return to_encoded((bordered + error)[inner])
 
 

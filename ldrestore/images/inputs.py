@@ -1,21 +1,26 @@
 """Whatever a user passes as a picture, as photos."""
 
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.decoded import Decoded
 from ldrestore.images.exif import ORIENTATION_TAG, exif_resolution
 from ldrestore.images.files import read_photo
+from ldrestore.images.jpeg import jpeg_metadata
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.orientation import valid_orientation
 from ldrestore.images.photo import Photo
 from ldrestore.images.photo_making import decoder_errors, make_photo
 from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.png import XMP_KEYWORD
 from ldrestore.images.resolution import Resolution, resolution_of
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 ImageInput = Union[str, Path, Image.Image, np.ndarray, "Tensor", Photo]
 """A path; PIL; numpy (H, W[, C]) of uint8, uint16 or float in [0, 1]; torch (C, H, W) in [0, 1]; a photo."""
 
+_SHADES = {"L;2": 85, "L;4": 17}  # Pillow's name of a PNG's depth, and the step between its shades
 _NOT_MANY = (str, bytes, Path, Mapping, Image.Image, Photo)  # iterable or not, none of these is many pictures
 
 
@@ -75,7 +81,7 @@ def to_photo(image: ImageInput, *, clip: bool = False) -> Photo:
 
 def _decoded_pil(image: Image.Image) -> Decoded:
     """A Pillow image as decoders give it."""
-    pixels, alpha = pixels_of(image, "image")
+    pixels, alpha = pixels_of(_with_spread_key(image), "image")
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     damages: tuple[str, ...] = ()
     exif, orientation = image.info.get("exif"), None
@@ -90,15 +96,49 @@ def _decoded_pil(image: Image.Image) -> Decoded:
         icc_profile=None if image.mode == "CMYK" else image.info.get("icc_profile"),
         exif=exif,
         xmp=packet.encode() if isinstance(packet, str) else packet,
-        blocks=FileBlocks(resolution=_density_of(image) or exif_resolution(exif)),
+        blocks=_blocks_of(image, exif),
     )
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, orientation=orientation, damages=damages)
+
+
+def _with_spread_key(image: Image.Image) -> Image.Image:
+    """An image whose one transparent shade is spread like its values: Pillow leaves that of 2 and 4 bits as it is."""
+    key = image.info.get("transparency")
+    mode = image.tile[0].args if isinstance(image, PngImageFile) and image.tile else None
+    if mode not in _SHADES or not isinstance(key, int):
+        return image
+    spread = image.copy()
+    spread.info["transparency"] = key * _SHADES[mode]
+    return spread
+
+
+def _blocks_of(image: Image.Image, exif: bytes | None) -> FileBlocks:
+    """What Pillow has kept of the file that the image was opened from, and a resolution that it was told."""
+    if isinstance(image, JpegImageFile):
+        return jpeg_metadata(image).blocks
+    resolution = _density_of(image) or exif_resolution(exif)
+    if not isinstance(image, PngImageFile):
+        return FileBlocks(resolution=resolution)
+    texts = [
+        (b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + str(value).encode())
+        for key, value in image.text.items()
+        if key.encode() != XMP_KEYWORD and not key.startswith("Raw profile type")
+    ]
+    gamma, points = image.info.get("gamma"), image.info.get("chromaticity")
+    colours = [] if gamma is None else [(b"gAMA", struct.pack(">I", round(gamma * 100_000)))]
+    if points is not None and len(points) == 8:
+        colours.append((b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in points))))
+    return FileBlocks(resolution=resolution, texts=tuple(texts), colour_chunks=tuple(colours))
 
 
 def _density_of(image: Image.Image) -> Resolution | None:
     """The resolution that Pillow has found or was told; None for none."""
     density = image.info.get("dpi")
-    return resolution_of(*density, "inch") if isinstance(density, tuple) and len(density) == 2 else None
+    if not isinstance(density, tuple) or len(density) != 2:
+        return None
+    if isinstance(image, PngImageFile):  # Pillow has divided whole pixels a metre
+        return resolution_of(*(round(value / 0.0254) for value in density), "metre")
+    return resolution_of(*density, "inch")
 
 
 def _photo_of_tensor(tensor: Any, *, clip: bool) -> Photo:

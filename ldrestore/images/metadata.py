@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldrestore.images.exif import upright_exif
-from ldrestore.images.orientation import TURNED, UPRIGHT, valid_orientation
+from ldrestore.images.orientation import TURNED, UPRIGHT_TAG, valid_orientation
 from ldrestore.images.resolution import Resolution
 from ldrestore.images.xmp import upright_xmp, without_promises, xmp_orientation
 
@@ -75,7 +75,7 @@ def turned_blocks(blocks: FileBlocks, orientation: int) -> tuple[FileBlocks, tup
     resolution = blocks.resolution
     if resolution is not None and orientation in TURNED:
         resolution = resolution.turned()
-    if orientation == UPRIGHT or not blocks.geo_tags:
+    if orientation == UPRIGHT_TAG or not blocks.geo_tags:
         return dataclasses.replace(blocks, resolution=resolution), ()
     loss = "tags of GeoTIFF, which hold for the picture unturned"
     return dataclasses.replace(blocks, resolution=resolution, geo_tags=(), geo_size=None), (loss,)

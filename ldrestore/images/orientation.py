@@ -2,14 +2,14 @@
 
 import numpy as np
 
-UPRIGHT = 1
+UPRIGHT_TAG = 1
 TURNED = (5, 6, 7, 8)
 """Orientations in which height and width have changed places."""
 
 
 def valid_orientation(orientation: object) -> int:
     """An orientation, 1 to 8; upright for anything else."""
-    return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else UPRIGHT
+    return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else UPRIGHT_TAG
 
 
 def upright(stored: np.ndarray, orientation: int) -> np.ndarray:

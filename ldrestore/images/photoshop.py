@@ -2,7 +2,7 @@
 
 import struct
 
-SIGNATURE = b"8BIM"
+_SIGNATURE = b"8BIM"
 IPTC_RESOURCE = 0x0404
 SEGMENT_HEADER = b"Photoshop 3.0\0"
 """What the segment APP13 of a JPEG begins with."""
@@ -11,7 +11,7 @@ SEGMENT_HEADER = b"Photoshop 3.0\0"
 def iptc_of_resources(block: bytes | None) -> bytes | None:
     """Records of IPTC among resources as they lie in a file; None where there are none, or the block is damaged."""
     place = 0
-    while block and block[place : place + 4] == SIGNATURE and place + 7 <= len(block):
+    while block and block[place : place + 4] == _SIGNATURE and place + 7 <= len(block):
         code = int.from_bytes(block[place + 4 : place + 6], "big")
         place += 6 + 1 + block[place + 6]  # the resource's name
         place += place % 2
@@ -24,4 +24,4 @@ def iptc_of_resources(block: bytes | None) -> bytes | None:
 
 def resources_of_iptc(records: bytes) -> bytes:
     """One resource that holds records of IPTC."""
-    return SIGNATURE + struct.pack(">HBBI", IPTC_RESOURCE, 0, 0, len(records)) + records + b"\0" * (len(records) % 2)
+    return _SIGNATURE + struct.pack(">HBBI", IPTC_RESOURCE, 0, 0, len(records)) + records + b"\0" * (len(records) % 2)

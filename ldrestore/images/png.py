@@ -19,7 +19,7 @@ from ldrestore.images.photoshop import iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, resolution_of
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 COLOUR_KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 """Chunks that say what the values mean, besides iCCP."""
@@ -57,7 +57,7 @@ def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
         ImageTooLargeError: more pixels than allowed.
     """
     with path.open("rb") as file:
-        head = file.read(len(SIGNATURE) + 25)
+        head = file.read(len(PNG_SIGNATURE) + 25)
         if head[12:16] != b"IHDR":
             raise CorruptImageError(path, "the file has no header", "get an intact copy of the file")
         width, height, depth, colour_type = struct.unpack(">IIBB", head[16:26])
@@ -69,7 +69,7 @@ def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
     transparent = next((value for kind, value in chunks if kind == b"tRNS"), None)
     is_palette = header.colour_type == PALETTE
     kept = (*_PIXEL_KINDS, b"tRNS") if is_palette else _PIXEL_KINDS
-    still = SIGNATURE + b"".join(framed(kind, value) for kind, value in chunks if kind in kept)
+    still = PNG_SIGNATURE + b"".join(framed(kind, value) for kind, value in chunks if kind in kept)
     pixels, alpha = (_deep_pixels if is_deep else _shallow_pixels)(still, header, path)
     if transparent is not None and header.colour_type in (GREY, RGB):
         alpha = _alpha_of_key(pixels, transparent, header)
@@ -156,7 +156,7 @@ def _chunks_of(data: bytes, path: Path, *, needs_end: bool) -> tuple[list[Chunk]
 
 def _framed_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int, bool]]:
     """Kind, data, place and wholeness of each chunk, to the end of the picture or of the file."""
-    position, kind = len(SIGNATURE), b""
+    position, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND" and position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         end = position + 12 + length

@@ -10,11 +10,11 @@ from PIL import Image
 
 from ldrestore.images.exif import EXIF_PREFIX
 from ldrestore.images.metadata import Chunk, Metadata
-from ldrestore.images.png import GREY, GREY_ALPHA, RGB, RGBA, SIGNATURE, XMP_KEYWORD, framed
+from ldrestore.images.png import GREY, GREY_ALPHA, PNG_SIGNATURE, RGB, RGBA, XMP_KEYWORD, framed
 from ldrestore.images.resolution import Resolution
 
 _BAND_ROWS = 256
-_HEADER_BYTES = len(SIGNATURE) + 25  # with IHDR, which comes first; chunks of metadata may follow
+_HEADER_BYTES = len(PNG_SIGNATURE) + 25  # with IHDR, which comes first; chunks of metadata may follow
 _LARGEST = 2**31 - 1
 
 
@@ -27,7 +27,7 @@ def write_deep_png(values: np.ndarray, file: BinaryIO, *, metadata: Metadata) ->
     """Write (H, W, 1 to 4) of uint16, or of float32 in [0, 1], which is rounded to 16 bits."""
     height, width, num_channels = values.shape
     colour_type = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}[num_channels]
-    file.write(SIGNATURE)
+    file.write(PNG_SIGNATURE)
     file.write(framed(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)))
     file.write(_encoded(metadata))
     compressor = zlib.compressobj(4)

@@ -16,7 +16,7 @@ from ldrestore.metrics.trunks import IMAGENET_MEAN, IMAGENET_STD, Vgg16Trunk
 
 CONSTANT = 1e-6
 """c of both similarities."""
-SMALLEST = 16
+SMALLEST_SIDE = 16
 """Shortest side in pixels that leaves something of the last stage."""
 
 
@@ -57,9 +57,9 @@ class Dists(nn.Module):
         Raises:
             ShapeError: the shapes differ, or a side is too short.
         """
-        if x.shape != y.shape or min(x.shape[-2:]) < SMALLEST:
+        if x.shape != y.shape or min(x.shape[-2:]) < SMALLEST_SIDE:
             raise ShapeError(
-                f"DISTS needs two pictures of one shape and at least {SMALLEST} pixels a side, got "
+                f"DISTS needs two pictures of one shape and at least {SMALLEST_SIDE} pixels a side, got "
                 f"{tuple(x.shape)} and {tuple(y.shape)}"
             )
         total = self.alpha.sum() + self.beta.sum()

@@ -16,7 +16,7 @@ from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """What the authors subtract from, and divide, values in [−1, 1] by."""
-SMALLEST = {"alex": 31, "vgg": 16}
+SMALLEST_SIDES = {"alex": 31, "vgg": 16}
 """Shortest side in pixels that leaves something of the last layer."""
 
 _EPSILON = 1e-10
@@ -36,7 +36,7 @@ class Lpips(nn.Module):
             RuntimeError: weights are missing or have other shapes.
         """
         super().__init__()
-        self.smallest = SMALLEST[trunk]
+        self.smallest = SMALLEST_SIDES[trunk]
         self.trunk = AlexNetTrunk() if trunk == "alex" else Vgg16Trunk()
         self.heads = nn.ParameterList(torch.zeros(width) for width in self.trunk.widths)
         self.load_state_dict(dict(weights))

@@ -15,13 +15,13 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.frequency_experts import FrequencyExperts, guidance_matching
-from ldrestore.blocks.guided_fusion import ChannelFusion, LiteralFusion
-from ldrestore.blocks.haar import haar_transform
-from ldrestore.blocks.prompt_encoder import PromptEncoder
 from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.regressors.frequency_experts import FrequencyExperts, guidance_matching
+from ldrestore.regressors.guided_fusion import ChannelFusion, LiteralFusion
+from ldrestore.regressors.haar import haar_transform
+from ldrestore.regressors.prompt_encoder import PromptEncoder
 from ldrestore.regressors.restormer import options_of_checkpoint as options_of_body
 
 SIZE_MULTIPLE = 8
@@ -332,11 +332,11 @@ class MMFEIR(ModelMixin, ConfigMixin):
         """What the experts of a level see, Eq. 3: (B, 3, H, W) to (B, D, H / 2^(level - 1), W / 2^(level - 1))."""
         domain = self.config["expert_domain"]
         if domain == "spatial":
-            seen = F.avg_pool2d(padded, 2 ** (level - 1))
+            bands = F.avg_pool2d(padded, 2 ** (level - 1))
         else:
             first_band = 0 if domain == "frequency_with_low" else 1
-            seen = haar_transform(F.avg_pool2d(padded, 2 ** (level - 2)))[:, first_band:].flatten(1, 2)
-        return seen.contiguous(memory_format=torch.channels_last)
+            bands = haar_transform(F.avg_pool2d(padded, 2 ** (level - 2)))[:, first_band:].flatten(1, 2)
+        return bands.contiguous(memory_format=torch.channels_last)
 
     def _restored(self, lq: Tensor, guidance: _Guidance) -> Tensor:
         """The guided U: (B, 3, H, W) to the same shape."""
@@ -392,12 +392,12 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     options["expert_levels"] = tuple(sorted({int(place[-1]) for place in mixtures}))
     if fusions:
         shared = [weight for key, weight in weights.items() if key.startswith("shared_projection.")]
-        told = weights.get(f"fusions.{fusions[0]}.project_in.weight")
-        options["mgfb"] = "shared_projection" if shared else "literal" if told is None else "channel"
-        first = [*shared, told, weights.get(f"fusions.{fusions[0]}.k.weight")]
+        projection = weights.get(f"fusions.{fusions[0]}.project_in.weight")
+        options["mgfb"] = "shared_projection" if shared else "literal" if projection is None else "channel"
+        first = [*shared, projection, weights.get(f"fusions.{fusions[0]}.k.weight")]
         options["embedding_width"] = next(weight.shape[1] for weight in first if weight is not None)
     if mixtures:
-        seen = weights[f"mofe.{mixtures[0]}.experts_in.weight"].shape[1]
-        options["expert_domain"] = next(domain for domain, channels in _BAND_CHANNELS.items() if channels == seen)
+        width = weights[f"mofe.{mixtures[0]}.experts_in.weight"].shape[1]
+        options["expert_domain"] = next(domain for domain, channels in _BAND_CHANNELS.items() if channels == width)
         options["num_experts"], options["embedding_width"] = weights[f"mofe.{mixtures[0]}.router.weight"].shape
     return options

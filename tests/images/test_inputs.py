@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ldrestore import images
 from ldrestore.errors import CorruptImageError, InputError, ShapeError, UnsupportedFormatError
 from ldrestore.images.inputs import to_photo, to_photos
 from ldrestore.images.padding import pad_to_multiple
 from ldrestore.images.photo import Photo
+from tests.images.png_files import chunk, shallow_png
 
 
 def test_every_kind_of_picture_becomes_the_same_photo(tmp_path, pixels):
@@ -155,3 +157,33 @@ def test_tensors_of_every_float_type_are_taken(dtype):
     assert photo.pixels.dtype == np.float32
     assert photo.pixels.shape == (3, 5, 3)
     assert photo.alpha.shape == (3, 5)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_pil_image_keeps_what_pillow_has_read_beside_the_pixels(tmp_path, smooth, is_loaded):
+    texts = PngInfo()
+    texts.add_text("Title", "My cat")
+    texts.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    Image.fromarray(smooth).save(tmp_path / "a.png", pnginfo=texts, dpi=(300, 300))
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", comment=b"hello", dpi=(300, 300))
+    for name in ("a.png", "a.jpg"):
+        with Image.open(tmp_path / name) as image:
+            if is_loaded:
+                image.load()
+            blocks = to_photo(image).blocks
+        assert blocks.resolution.per("inch") == (300, 300)
+        if name == "a.png":
+            assert blocks.texts == ((b"iTXt", b"Title\0\0\0\0\0My cat"),)
+            assert blocks.colour_chunks == ((b"gAMA", (100_000).to_bytes(4, "big")),)
+        else:
+            assert blocks.comments == (b"hello",)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_the_transparent_shade_of_a_pil_image_is_found_at_every_depth(tmp_path, depth):
+    codes = np.arange(2**depth).reshape(1, -1, 1)
+    shade = 2**depth - 1
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, depth, 0, chunk(b"tRNS", shade.to_bytes(2, "big"))))
+    with Image.open(tmp_path / "a.png") as image:
+        alpha = to_photo(image).alpha
+    assert np.array_equal(alpha[0], [255] * shade + [0])

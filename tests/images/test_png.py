@@ -14,12 +14,9 @@ from ldrestore.images.metadata import Metadata
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 from ldrestore.images.png_writing import write_deep_png
+from tests.images.png_files import chunk, shallow_png
 
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def plain_png(values, *extra, data=None):
@@ -150,17 +147,6 @@ def test_a_wrong_checksum_and_a_missing_end_are_refused(tmp_path, rng):
         (tmp_path / "a.png").write_bytes(damaged)
         with pytest.raises(CorruptImageError, match="damaged or cut off at byte"):
             read_photo(tmp_path / "a.png")
-
-
-def shallow_png(values, depth, colour_type, *extra):
-    """A PNG of 1 to 8 bits a channel without filters, written out by the specification; (H, W, C) of codes."""
-    height, width = values.shape[:2]
-    bits = (values.reshape(height, -1, 1) >> np.arange(depth)[::-1]) & 1  # (H, W * C, depth)
-    rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    chunks = (chunk(b"IHDR", header), *extra, chunk(b"IDAT", data), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])

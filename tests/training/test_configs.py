@@ -7,6 +7,7 @@ import torch
 
 from ldrestore.config import load_config
 from ldrestore.datasets.domains import MultiDomainDataConfig
+from ldrestore.datasets.hinted import HintedDataConfig
 from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.degradations.recipes import parse_recipe
 from ldrestore.regressors.factory import create_regressor
@@ -45,6 +46,8 @@ def recipes_of(data):
     """What the pictures of a data config are degraded by."""
     if isinstance(data, MultiDomainDataConfig):
         return [recipe for domain in data.domains for recipe in recipes_of(domain.data)]
+    if isinstance(data, HintedDataConfig):
+        return recipes_of(data.pictures)
     return data.degradations if isinstance(data, PairedDataConfig) else [share.recipe for share in data.mixture]
 
 

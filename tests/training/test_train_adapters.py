@@ -14,7 +14,7 @@ from ldrestore.training.checkpoint import list_checkpoints
 from ldrestore.training.diffusion_loss import encoded
 from ldrestore.training.frozen_base import BaseConfig, load_base
 from ldrestore.training.stable_adapters import StableAdapters, load_parts
-from ldrestore.training.steering import Steering
+from ldrestore.training.steering import LqFeatures
 from ldrestore.training.train_adapters import create_network, train_adapters
 from ldrestore.weights import hash_of_weights
 
@@ -109,7 +109,7 @@ def test_the_loss_is_equation_1(run):
     embeddings = base.tower(batch["lq"])
     probabilities = task.predictor(embeddings).softmax(dim=-1)
     lq_latents = encoded(base.vae, batch["lq"], is_sampled=False)
-    prediction = network(noised, timesteps, Steering(lq_latents, embeddings.mean(dim=1), probabilities))
+    prediction = network(noised, timesteps, LqFeatures(lq_latents, embeddings.mean(dim=1), probabilities))
     velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
     torch.testing.assert_close(loss, (prediction - velocity).square().mean())
     assert torch.equal(loss, parts["squared"])

@@ -38,8 +38,8 @@ def real_noise_wide(image: np.ndarray, *, strength: float, generator: np.random.
     shrink = generator.uniform(0.5, 1.0) if generator.random() < 0.35 else 1.0
     height, width = image.shape[:2]
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    seen = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    noise = _camera_noise(seen, sigma=sigma, generator=generator)
+    sized = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    noise = _camera_noise(sized, sigma=sigma, generator=generator)
     if size != (width, height):
         noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     noisy = cv2.add(image, noise)

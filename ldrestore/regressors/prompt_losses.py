@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldrestore.blocks.prompt_combination import Combination, PromptCombination
+from ldrestore.regressors.prompt_combination import Combination, PromptCombination
 
 DIVERSITY_THRESHOLD = 0.1
 """Cosine up to which two prompts count as different, tau; the release calls it the temperature of the diversity."""
@@ -38,7 +38,7 @@ def diversity_loss(pool: PromptCombination) -> Tensor:
     return (_alikeness(pool.prompt_keys) + _alikeness(pool.prompt_values.flatten(1))) / 2
 
 
-def balance_loss(combination: Combination) -> Tensor:
+def combination_balance_loss(combination: Combination) -> Tensor:
     """L_bal: log N less the entropy of how the pool is used, 0 where a batch uses all prompts alike.
 
     The entropy is that of the mean over the batch of the softmax over all N prompts, before the nearest are taken, so

@@ -97,8 +97,8 @@ class ChannelFusion(nn.Module):
     def _attended(self, features: Tensor, embedding: Tensor) -> Tensor:
         """(B, C, H, W) and (B, width) to (B, C, H, W)."""
         height, width = features.shape[-2:]
-        told = self.kv(self.project_in(embedding))[..., None, None]  # (B, 2C, 1, 1)
-        small = told.expand(-1, -1, min(height, 3), min(width, 3))
+        guidance = self.kv(self.project_in(embedding))[..., None, None]  # (B, 2C, 1, 1)
+        small = guidance.expand(-1, -1, min(height, 3), min(width, 3))
         key, value = self.kv_dwconv(small).chunk(2, dim=1)  # (B, C, 3, 3) each
         attention = self._attention(self.q_dwconv(self.q(features)), key)
         return _widened(attend(attention, value, self.project_out), height, width)

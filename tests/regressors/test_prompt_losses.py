@@ -3,8 +3,13 @@ import math
 import pytest
 import torch
 
-from ldrestore.blocks.prompt_combination import PromptCombination
-from ldrestore.blocks.prompt_losses import alignment_loss, balance_loss, contrastive_loss, diversity_loss
+from ldrestore.regressors.prompt_combination import PromptCombination
+from ldrestore.regressors.prompt_losses import (
+    alignment_loss,
+    combination_balance_loss,
+    contrastive_loss,
+    diversity_loss,
+)
 
 
 def pool_and_combination(batch=3):
@@ -47,11 +52,11 @@ def test_balance_is_what_the_entropy_of_the_usage_lacks():
     powers = [[math.exp(value) for value in row] for row in combination.similarities.tolist()]
     usage = [sum(row[n] / sum(row) for row in powers) / 3 for n in range(4)]
     expected = math.log(4) + sum(share * math.log(share) for share in usage)
-    assert balance_loss(combination).item() == pytest.approx(expected, abs=1e-6)
+    assert combination_balance_loss(combination).item() == pytest.approx(expected, abs=1e-6)
     even = combination._replace(similarities=torch.zeros(3, 4))
-    assert balance_loss(even).item() == pytest.approx(0, abs=1e-6)
+    assert combination_balance_loss(even).item() == pytest.approx(0, abs=1e-6)
     lopsided = combination._replace(similarities=torch.tensor([[100.0, 0, 0, 0]]))
-    assert balance_loss(lopsided).item() == pytest.approx(math.log(4))
+    assert combination_balance_loss(lopsided).item() == pytest.approx(math.log(4))
 
 
 def test_the_contrast_is_between_the_chosen_keys_and_all():
@@ -64,7 +69,7 @@ def test_the_contrast_is_between_the_chosen_keys_and_all():
 
 
 def test_balance_and_contrast_reach_the_prompts_that_nobody_chose():
-    for loss in (balance_loss, contrastive_loss):
+    for loss in (combination_balance_loss, contrastive_loss):
         pool, combination = pool_and_combination(batch=1)
         loss(combination).backward()
         assert (pool.prompt_keys.grad.abs().sum(dim=1) > 0).all()
@@ -75,5 +80,5 @@ def test_losses_are_wide_for_narrow_inputs():
     narrow = combination._replace(
         **{name: getattr(combination, name).bfloat16() for name in ("cosines", "similarities", "prompt")}
     )
-    losses = [alignment_loss(narrow.prompt, narrow.prompt), balance_loss(narrow), contrastive_loss(narrow)]
+    losses = [alignment_loss(narrow.prompt, narrow.prompt), combination_balance_loss(narrow), contrastive_loss(narrow)]
     assert all(loss.dtype == torch.float32 for loss in (*losses, diversity_loss(pool.bfloat16())))

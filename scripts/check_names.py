@@ -1,0 +1,108 @@
+"""Check that a public name means one thing in the whole library, and that variables are nouns.
+
+    python scripts/check_names.py
+
+prints one line for each fault and fails if there is one. Public are the functions, classes and constants at the top of
+modules. What every module of a kind offers under one name is listed in INTERFACES; what still has to be renamed in
+KNOWN_TWICE, and how many participles are left in MOST_PARTICIPLES: both may only shrink.
+"""
+
+import ast
+import sys
+from collections import defaultdict
+
+from syntax_trees import Module, read_modules
+
+INTERFACES = {
+    "SIZE_MULTIPLE": "what each network's height and width are padded to",
+    "main": "what each command starts with",
+    "options_of_checkpoint": "what each architecture reads off a published checkpoint",
+}
+"""Names that are meant to be the same in every module of a kind."""
+
+KNOWN_TWICE = {
+    "ADAPTERS_FILE",
+    "BAND_ROWS",
+    "ColourFix",
+    "Computed",
+    "EmbeddingSource",
+    "FORMAT",
+    "METADATA_KEY",
+    "REDUCED_SIDE",
+    "TOLERANCE",
+    "check_target",
+    "load_base",
+    "load_part",
+    "load_parts",
+    "plan_tiles",
+    "reduced_copy",
+}
+"""Names that still mean two things; none may be added."""
+
+PARTICIPLES = {"asked", "said", "seen", "told"}
+"""Words that hide what a variable is."""
+
+MOST_PARTICIPLES = 29
+"""How many variables of the library may still be called so."""
+
+
+def names_twice(modules: list[Module]) -> dict[str, list[str]]:
+    """Public names that several modules define, with these modules; interfaces left out."""
+    homes = defaultdict(set)
+    for module in modules:
+        for name in _public_names(module.tree):
+            homes[name].add(module.name)
+    return {name: sorted(found) for name, found in sorted(homes.items()) if len(found) > 1 and name not in INTERFACES}
+
+
+def participles_of(module: Module) -> int:
+    """How many assignments and parameters of a module bear a participle as their name."""
+    names = [node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and _is_stored(node)]
+    names += [node.arg for node in ast.walk(module.tree) if isinstance(node, ast.arg)]
+    return sum(name in PARTICIPLES for name in names)
+
+
+def check_names(
+    modules: list[Module], *, known_twice: set[str] = KNOWN_TWICE, most_participles: int = MOST_PARTICIPLES
+) -> list[str]:
+    """All faults, one line each.
+
+    Args:
+        modules: The library, or a part of it.
+        known_twice: Names that may mean two things.
+        most_participles: How many variables may be participles.
+    """
+    twice = names_twice(modules)
+    faults = [f"{name} means two things: {', '.join(twice[name])}" for name in twice if name not in known_twice]
+    counts = {module.name: participles_of(module) for module in modules}
+    if sum(counts.values()) > most_participles:
+        homes = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()) if count)
+        faults.append(
+            f"{sum(counts.values())} variables are called asked, said, seen or told, at most {most_participles}: "
+            f"{homes}; name what they are"
+        )
+    return faults
+
+
+def _public_names(tree: ast.Module) -> list[str]:
+    """Functions, classes and constants at the top of a module, without those that begin with an underscore."""
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.append(node.target.id)
+    return [name for name in names if not name.startswith("_") and name != "logger"]
+
+
+def _is_stored(node: ast.Name) -> bool:
+    """Whether a name is given a value."""
+    return isinstance(node.ctx, ast.Store)
+
+
+if __name__ == "__main__":
+    faults = check_names(read_modules())
+    print("\n".join(faults) or "names: no fault")
+    sys.exit(bool(faults))

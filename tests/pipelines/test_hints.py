@@ -1,0 +1,71 @@
+"""What a user says of the damage steers a network that takes hints."""
+
+import numpy as np
+import pytest
+import torch
+
+from ldrestore.errors import InputError, UnknownNameError
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.pipelines.steering import advice_on, hints_of_strengths
+from ldrestore.structures import DegradationEstimate
+from tests.regressors.test_contract import tiny
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    made = FastRestorePipeline(regressor=tiny("grid_nafnet"))
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.fixture
+def lq():
+    return np.random.default_rng(0).random((40, 56, 3)).astype(np.float32)
+
+
+def pixels_of(output):
+    return output.photos[0].pixels
+
+
+def test_hints_change_the_result_as_text_and_as_a_mapping(pipeline, lq):
+    named = pipeline(lq, degradations="haze=0.5,rain")
+    assert not np.array_equal(pixels_of(named), pixels_of(pipeline(lq)))
+    assert np.array_equal(pixels_of(named), pixels_of(pipeline(lq, degradations={"haze": 0.5, "rain": 1})))
+
+
+def test_the_record_says_what_was_said(pipeline, lq):
+    assert pipeline(lq, degradations="haze=0").records[0]["options"]["degradations"] == {"haze": 0.0}
+    assert pipeline(lq).records[0]["options"]["degradations"] is None
+
+
+def test_tiles_hear_the_hints_too(pipeline):
+    lq = np.random.default_rng(1).random((300, 320, 3)).astype(np.float32)
+    named, unnamed = (pixels_of(pipeline(lq, tile=256, degradations=words)) for words in ("haze", None))
+    assert np.abs(named - unnamed).max() > 1e-4
+    whole = pixels_of(pipeline(lq, tile="off", degradations="haze"))
+    assert np.abs(named - whole).mean() < np.abs(named - unnamed).mean()
+
+
+def test_the_estimate_knows_when_nothing_is_wrong(pipeline, lq):
+    assert pipeline(lq).degradations[0].names[-1] == "clean"
+
+
+def test_a_name_that_the_network_does_not_know_is_refused(pipeline, lq):
+    with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
+        pipeline(lq, degradations="hase")
+
+
+def test_a_network_without_hints_says_so(lq):
+    with pytest.raises(InputError, match="takes no --degradation"):
+        FastRestorePipeline(regressor=tiny("nafnet"))(lq, degradations="haze")
+
+
+def test_hints_are_flags_then_strengths():
+    assert torch.equal(hints_of_strengths({"rain": 0.5}, ("haze", "rain")), torch.tensor([[0.0, 1.0, 0.0, 0.5]]))
+
+
+def test_a_picture_that_looks_too_dark_comes_with_the_way_to_ask():
+    dark = DegradationEstimate(("haze", "low_light"), (0.1, 0.8))
+    assert advice_on(dark, {}) == ("looks too dark, which may be meant; --degradation low_light brightens it",)
+    assert advice_on(dark, {"low_light": 0.0}) == ()
+    assert advice_on(DegradationEstimate(("low_light",), (0.3,)), {}) == advice_on(None, {}) == ()

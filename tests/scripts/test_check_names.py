@@ -1,0 +1,38 @@
+from check_names import KNOWN_TWICE, MOST_PARTICIPLES, check_names, names_twice
+from syntax_trees import parse_module, read_modules
+
+
+def faults_of(*texts, **options):
+    modules = [parse_module(f"ldrestore.module{number}", text) for number, text in enumerate(texts)]
+    return check_names(modules, **{"known_twice": set(), "most_participles": 0, **options})
+
+
+def test_each_public_name_of_the_library_means_one_thing_and_variables_are_nouns():
+    assert check_names(read_modules()) == []
+
+
+def test_exceptions_are_few_and_all_needed_or_about_to_go():
+    assert len(KNOWN_TWICE) <= 15
+    assert MOST_PARTICIPLES <= 30
+
+
+def test_a_name_of_two_modules_is_a_fault_unless_it_is_known():
+    first, second = "def load(): ...\nLIMIT = 1\n_own = 2", "class load: ...\nLIMIT: int = 3\n_own = 4"
+    assert faults_of(first, second) == [
+        "LIMIT means two things: ldrestore.module0, ldrestore.module1",
+        "load means two things: ldrestore.module0, ldrestore.module1",
+    ]
+    assert faults_of(first, second, known_twice={"LIMIT", "load"}) == []
+
+
+def test_interfaces_of_a_kind_and_names_in_functions_may_repeat():
+    text = "def options_of_checkpoint(): ...\ndef own{}():\n    def inner(): ...\n"
+    assert faults_of(text.format("a"), text.format("b")) == []
+    assert names_twice([parse_module("a", "logger = 1"), parse_module("b", "logger = 1")]) == {}
+
+
+def test_participles_as_variables_and_parameters_are_faults():
+    text = "def told_of(asked):\n    seen = asked\n    return seen\n"
+    (fault,) = faults_of(text)
+    assert "2 variables are called asked, said, seen or told, at most 0: ldrestore.module0 (2)" in fault
+    assert faults_of(text, most_participles=2) == []
