@@ -61,6 +61,7 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
     parts["scheduler"].save_pretrained(folder / "scheduler")
     content = {
         "format": FORMAT,
+        "pipeline": "StableRestorePipeline",
         "ldrestore": __version__,
         "components": {name: OUR_PARTS[name].split(":") for name in ours},
         "scheduler": ["diffusers", type(parts["scheduler"]).__name__],
