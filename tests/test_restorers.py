@@ -11,7 +11,7 @@ from ldrestore.errors import ExportError, InputError, UnknownNameError, WeightsE
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.restorers import export_model, list_models, load_restorer, restore
-from tests.fake_hub import hub  # noqa: F401  a fixture
+from tests.fake_hub import FakeHub
 from tests.tiny_instructed import fill_cache, tiny_instructed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +37,14 @@ def save_model(folder, seed):
 def folder(tmp_path):
     save_model(tmp_path / "model", seed=0)
     return tmp_path / "model"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty Hub, in place of the real one."""
+    fake = FakeHub(tmp_path / "hub")
+    monkeypatch.setattr("ldrestore.weights.snapshot_download", fake)
+    return fake
 
 
 @pytest.fixture
