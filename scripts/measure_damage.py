@@ -54,7 +54,7 @@ def shown_windows(recipe: str, clean: Path, *, count: int) -> list[Window]:
     config = SyntheticDataConfig(
         folders=(clean,),
         mixture=(RecipeShare(recipe=recipe, weight=1.0, severity=(0.03, 1.0)),),
-        darkening=DarkeningConfig(probability=0.7, names=("haze",)),
+        darkening=DarkeningConfig(probability=0.7, names=("haze", "real_noise")),
         min_scale=0.4,
     )
     data = SyntheticDataset(config, patch_size=SIDE, seed=11)
