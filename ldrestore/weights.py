@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -50,7 +49,7 @@ def find_folder(
     folder = Path(name_or_path)
     if folder.is_dir():
         return folder
-    request = (str(name_or_path), revision, tuple(patterns), os.environ.get("HF_HOME"), os.environ.get("HF_ENDPOINT"))
+    request = (str(name_or_path), revision, tuple(patterns), constants.HF_HUB_CACHE, constants.ENDPOINT)
     folder = _fetched.get(request, folder)
     if not folder.is_dir():
         try:
