@@ -86,19 +86,21 @@ def figure_rows(name: str, real: list[Window], shown: list[Window], *, columns: 
     """Cells of one row of the figure: half of it real, half of it from training, those nearest in brightness."""
     half = columns // 2
     chosen = [real[index * len(real) // half][0] for index in range(half)]
-    left = list(shown)
-    partners = []
+    looks = [_look(lq) for lq, _ in shown]
+    partners: list[int] = []
     for window in chosen:
-        best = min(range(len(left)), key=lambda index: _distance(window, left[index][0]))
-        partners.append(left.pop(best)[0])
+        distances = [float(np.abs(_look(window) - look).sum()) for look in looks]
+        partners.append(next(index for index in map(int, np.argsort(distances)) if index not in partners))
     cells = [(name if index == 0 else "", _thumbnail(window)) for index, window in enumerate(chosen)]
-    return cells + [("training" if index == 0 else "", _thumbnail(window)) for index, window in enumerate(partners)]
+    shown_cells = [
+        ("training" if index == 0 else "", _thumbnail(shown[place][0])) for index, place in enumerate(partners)
+    ]
+    return cells + shown_cells
 
 
-def _distance(first: np.ndarray, second: np.ndarray) -> float:
-    """How unlike two windows are in brightness, contrast and dark channel."""
-    one, two = picture_statistics(first), picture_statistics(second)
-    return sum(abs(one[key] - two[key]) for key in ("brightness", "contrast", "dark_channel"))
+def _look(lq: np.ndarray) -> np.ndarray:
+    """How a window looks, roughly: mean and deviation of the grey picture, mean of the darkest colour."""
+    return np.array([lq.mean(), lq.mean(axis=2).std(), lq.min(axis=2).mean()])
 
 
 def _figures(windows: list[Window], *, has_pairs: bool) -> dict[str, np.ndarray]:
