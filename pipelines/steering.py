@@ -29,7 +29,7 @@ SURE = 0.5
 """Probability from which the estimate is taken for sure enough to be told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
     """What steers one picture, and what its record says of it."""
 
@@ -58,23 +58,23 @@ def why_no_instruction(regressor: ModelMixin) -> str:
 
 def neutral_steering(head: InstructionHead | None) -> Steering:
     """Of a picture of which nothing is said: the head's neutral instruction, or nothing where it has none."""
-    return Steering() if head is None or head.neutral is None else Steering(head.neutral[None])
+    return Steering() if head is None or head.neutral is None else Steering(embedding=head.neutral[None])
 
 
 def steering_of_instruction(instruction: Instruction) -> Steering:
     """Of a picture with an instruction; the record keeps its text and its likeliest class, to three digits."""
     name = instruction.asked_for
     return Steering(
-        instruction.embedding,
-        {"instruction": instruction.text, "embedding_sha256": None},
-        {"class": name, "probability": round(instruction.probabilities[name], 3)},
+        embedding=instruction.embedding,
+        options={"instruction": instruction.text, "embedding_sha256": None},
+        understood={"class": name, "probability": round(instruction.probabilities[name], 3)},
     )
 
 
 def steering_of_embedding(embedding: Tensor) -> Steering:
     """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
     digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
-    return Steering(embedding[None], {"instruction": None, "embedding_sha256": digest})
+    return Steering(embedding=embedding[None], options={"instruction": None, "embedding_sha256": digest})
 
 
 def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:

@@ -55,6 +55,7 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
     ours = {name: parts[name] for name in OUR_PARTS if parts[name] is not None}
     content = {
         "format": FORMAT,
+        "pipeline": "StableRestorePipeline",
         "ldrestore": __version__,
         "components": {name: OUR_PARTS[name].split(":") for name in ours},
         "scheduler": ["diffusers", type(parts["scheduler"]).__name__],
