@@ -1,5 +1,6 @@
 """The dataclasses that the stages hand on to each other."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,11 @@ class TilePlan:
     """Pixels that neighbouring tiles share, blended linearly; 0 when `tile` is 0."""
     memory_bytes: int | None
     """The memory budget that the plan was made for, in bytes; None when the tile was given by the user."""
-    look: int = 512
+    look: int = 768
     """Side of a square of as many pixels as a network is shown natively of the whole picture before its tiles; smaller
     pictures are shown whole."""
+    decoder_tile: int | None = None
+    """Side of the autoencoder's tiles where memory ran out in one of its stages; None for `tile`."""
     steps_down: int = 0
     """How often memory ran out and the plan went one rung down the ladder."""
 
@@ -74,17 +77,25 @@ class TilePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class DegradationEstimate:
-    """What is wrong with a picture and how sure the model is."""
+class DegradationEstimate(Mapping[str, float]):
+    """What is wrong with a picture and how sure the model is: name to probability; empty where it estimates nothing."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
     """Degradation names of the vocabulary, e.g. ("haze", "rain")."""
-    probabilities: tuple[float, ...]
+    probabilities: tuple[float, ...] = ()
     """One value in [0, 1] for each name; each degradation may be there or not, so they need not sum to 1."""
 
     def __getitem__(self, name: str) -> float:
         """The probability of one degradation; a KeyError for a name that the model does not know."""
         return dict(zip(self.names, self.probabilities, strict=True))[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in their order."""
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """How many names there are."""
+        return len(self.names)
 
     def ranked(self) -> list[tuple[str, float]]:
         """Names and probabilities, the surest first."""

@@ -1,7 +1,6 @@
 """Options that the calls of all pipelines take: their defaults and ranges."""
 
 from ldrestore.errors import InputError
-from ldrestore.images.photo import Photo
 
 DEFAULT_MEMORY_GB = 4.0
 """Memory budget in 10^9 bytes where the user names none; a constant, so that a plan does not depend on the machine."""
@@ -20,8 +19,3 @@ def check_options(*, scale: int, fidelity: float) -> None:
         raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {scale}")
     if not 0 <= fidelity <= 1:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
-
-
-def bytes_of(photo: Photo) -> int:
-    """What a photo's pixels and alpha take of memory, in bytes."""
-    return photo.pixels.nbytes + (0 if photo.alpha is None else photo.alpha.nbytes)

@@ -9,23 +9,24 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
+from ldrestore.checkpoints.network_identity import identity_of, runtime_of
+from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError
 from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.network_identity import identity_of, runtime_of
+from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, check_options
+from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
     advice_on,
-    check_pair,
     hints_of_strengths,
     neutral_steering,
     read_embeddings,
@@ -36,17 +37,18 @@ from ldrestore.pipelines.steering import (
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
-from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.systems.regression import RegressionSystem
 from ldrestore.tiling.blending import restore_tiled
 from ldrestore.tiling.freed_memory import keeping_freed_memory
+from ldrestore.tiling.memory import resident_bytes, tile_map_bytes
 from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import count_tiles, make_plan
 from ldrestore.tiling.retries import with_smaller_tiles
-from ldrestore.weights import align_weights, hash_of_weights
+from ldrestore.weights import align_weights
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -109,6 +111,7 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         for part in parts:
             align_weights(part.eval())
+        check_recorded_weights(folder, pipeline.regressor)
         return pipeline
 
     @classmethod
@@ -187,37 +190,58 @@ class FastRestorePipeline(DiffusionPipeline):
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
-        asked = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
-        model = self._describe()
-        restored, estimates, records, advice = [], [], [], []
-        for photo, mask, steering in zip(photos, masks, steerings, strict=True):
-            large = working_copy(photo, scale=scale)
-            plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb)
-            with keeping_freed_memory():
-                pixels, plan, estimate = self._restore(
-                    large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
+        ways = {"tile": tile, "memory_gb": memory_gb, "scale": scale, "fidelity": fidelity}
+        with one_call(self):
+            model = self._describe()
+            found = [
+                self._restore_photo(
+                    photo, mask, steering, model=model, strengths=strengths, self_ensemble=self_ensemble, **ways
                 )
-            result = finished(pixels, large=large, photo=photo, mask=mask)
-            restored.append(result)
-            estimates.append(estimate)
-            advice.append(advice_on(estimate, strengths or {}) if record_of(self.regressor).takes_hints else ())
-            mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-            options = {**asked, **steering.options, "protect_sha256": mask_hash}
-            made = make_record(
-                model=model,
-                options=options,
-                tile_plan=plan.as_dict(),
-                runtime=runtime_of(self.regressor),
-                input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
-                output_sha256=hash_of_pixels(result.pixels, result.alpha),
-                degradations=estimate and {name: round(share, 3) for name, share in estimate.ranked()},
-                understood=steering.understood,
-            )
-            records.append(made)
+                for photo, mask, steering in zip(photos, masks, steerings, strict=True)
+            ]
+        restored, estimates, records = (list(column) for column in zip(*found, strict=True))
+        takes_hints = record_of(self.regressor).takes_hints
+        advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
         images = [as_output_type(photo, output_type) for photo in restored]
         if not return_dict:
             return images, restored
         return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
+
+    def _restore_photo(
+        self,
+        photo: Photo,
+        mask: Photo | None,
+        steering: Steering,
+        *,
+        model: dict[str, Any],
+        tile: int | str,
+        memory_gb: float,
+        scale: int,
+        fidelity: float,
+        strengths: dict[str, float] | None,
+        self_ensemble: bool,
+    ) -> tuple[Photo, DegradationEstimate, dict[str, Any]]:
+        """One picture restored, what is wrong with it, and its record; see `__call__`."""
+        large = working_copy(photo, scale=scale)
+        plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb, self_ensemble=self_ensemble)
+        with keeping_freed_memory():
+            pixels, plan, estimate = self._restore(
+                large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
+            )
+        result = finished(pixels, large=large, photo=photo, mask=mask)
+        mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
+        options = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
+        record = make_record(
+            model=model,
+            options={**options, **steering.options, "protect_sha256": mask_hash},
+            tile_plan=plan.as_dict(),
+            runtime=runtime_of(self.regressor),
+            input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
+            output_sha256=hash_of_pixels(result.pixels, result.alpha),
+            degradations={name: round(share, 3) for name, share in estimate.ranked()} or None,
+            understood=steering.understood,
+        )
+        return result, estimate, record
 
     def understand(self, text: str) -> Instruction:
         """What an instruction is taken for.
@@ -298,17 +322,17 @@ class FastRestorePipeline(DiffusionPipeline):
         given = read_embeddings(embedding, photos, shape=embedding_shape_of(self.regressor))
         return [neutral if one is None else steering_of_embedding(one) for one in given]
 
-    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float) -> TilePlan:
-        """The tiles of one picture, whose input, enlarged input and output lie in memory all along."""
-        resident = sum(bytes_of(held) for held in (photo, large)) + (0 if large is photo else bytes_of(large))
+    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float, self_ensemble: bool) -> TilePlan:
+        """The tiles of one picture, whose input, working copy and output lie in memory all along."""
+        record = record_of(self.regressor)
         return make_plan(
             large.height,
             large.width,
             tile=tile,
             memory_gb=memory_gb,
-            bytes_per_pixel=record_of(self.regressor).bytes_per_pixel,
-            resident_bytes=resident,
-            overlap=record_of(self.regressor).overlap,
+            bytes_per_pixel=record.bytes_per_pixel + tile_map_bytes(self_ensemble=self_ensemble),
+            resident_bytes=resident_bytes(photo, large),
+            overlap=record.overlap,
         )
 
     def _restore(
@@ -319,7 +343,7 @@ class FastRestorePipeline(DiffusionPipeline):
         *,
         fidelity: float,
         self_ensemble: bool,
-    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate | None]:
+    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
         where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
@@ -348,10 +372,10 @@ class FastRestorePipeline(DiffusionPipeline):
         )
         return restored, plan, self._estimate(estimates)
 
-    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate | None:
-        """The mean over the passes of one picture, each (N,); None from a network that estimates nothing."""
+    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate:
+        """The mean over the passes of one picture, each (N,); empty from a network that estimates nothing."""
         if not probabilities:
-            return None
+            return DegradationEstimate()
         mean = torch.stack(probabilities).mean(dim=0)
         names = getattr(self.regressor, "estimate_names", self.regressor.config["degradations"])
         return DegradationEstimate(tuple(names), tuple(mean.tolist()))
@@ -362,5 +386,5 @@ class FastRestorePipeline(DiffusionPipeline):
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
             **identity_of(self.regressor),
-            "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
+            "head_sha256": None if self.instruction_head is None else cached_hash(self.instruction_head),
         }

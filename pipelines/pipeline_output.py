@@ -24,8 +24,9 @@ class RestoreOutput(BaseOutput):
     """8-bit PIL views by default; numpy and torch are float32 in [0, 1], with alpha, if any, as the last channel."""
     photos: list[Photo]
     """The same with their own depth, alpha, colour profile and metadata; `photo.save(path)` writes one."""
-    degradations: list[DegradationEstimate | None]
-    """What the model believes to be wrong with each picture; None from models that estimate nothing."""
+    degradations: list[DegradationEstimate]
+    """What the model believes to be wrong with each picture, name to probability; empty from models that estimate
+    nothing."""
     records: list[dict[str, Any]]
     """How each was made, see `ldrestore.records.make_record`."""
     advice: list[tuple[str, ...]] = field(default_factory=list)

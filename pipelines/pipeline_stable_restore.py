@@ -5,6 +5,7 @@ All-in-One Image Restoration" (https://arxiv.org/abs/2312.02918).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,10 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.estimators.given_degradations import Degradations
-from ldrestore.guides.clip_tower import TowerView
-from ldrestore.images.inputs import ImageInput, to_photos
-from ldrestore.images.photo import Photo
-from ldrestore.images.transparency import fill_hidden
-from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
-from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
-from ldrestore.pipelines.latent_restoration import (
-    ColourFix,
-    LatentModels,
-    lq_of,
-    plan_tiles,
-    to_pixels,
-)
-from ldrestore.pipelines.network_identity import runtime_of
-from ldrestore.pipelines.picture_conditioning import condition, read_degradations
-from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
-from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import find_saved_pipeline
-from ldrestore.pipelines.stable_adapters import (
+from ldrestore.checkpoints.base_model import BaseSizes, load_base, load_first_base
+from ldrestore.checkpoints.network_identity import runtime_of
+from ldrestore.checkpoints.saved_folder import find_saved_pipeline
+from ldrestore.checkpoints.stable_adapters import (
     check_base,
     is_adapters,
     load_parts,
@@ -46,10 +28,29 @@ from ldrestore.pipelines.stable_adapters import (
     read_pointer,
     write_adapters,
 )
-from ldrestore.pipelines.stable_drawing import StableOptions, draw
-from ldrestore.pipelines.stable_exports import load_exports
-from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
-from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
+from ldrestore.checkpoints.stable_exports import load_exports
+from ldrestore.checkpoints.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
+from ldrestore.checkpoints.stable_parts import OPTIONAL_PARTS, check_parts
+from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.estimators.given_degradations import Degradations
+from ldrestore.guides.clip_tower import TowerView
+from ldrestore.images.inputs import ImageInput, to_photos
+from ldrestore.images.photo import Photo
+from ldrestore.images.transparency import fill_hidden
+from ldrestore.images.working_copy import working_copy
+from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
+from ldrestore.pipelines.latent_restoration import (
+    ColourFix,
+    lq_of,
+    plan_tiles,
+    to_pixels,
+)
+from ldrestore.pipelines.one_call import one_call
+from ldrestore.pipelines.picture_conditioning import read_degradations
+from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
+from ldrestore.pipelines.progress import loading_bar_in_terminals_only
+from ldrestore.pipelines.protection import finished, read_masks
+from ldrestore.pipelines.stable_drawing import StableOptions, StagePlans, draw
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
 from ldrestore.pipelines.stable_tower import UNNAMED, load_tower, name_tower
 from ldrestore.pipelines.unet_connection import UNetConnection
@@ -62,8 +63,9 @@ from ldrestore.sampling.denoising import check_scheduler
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32
+from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.tiling.freed_memory import keeping_freed_memory
-from ldrestore.tiling.retries import with_smaller_tiles
+from ldrestore.tiling.retries import on_cpu_without_memory
 from ldrestore.weights import read_json
 
 StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
@@ -374,26 +376,23 @@ class StableRestorePipeline(DiffusionPipeline):
             self_ensemble=self_ensemble,
             colour_fix=colour_fix,
         )
-        options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range right away
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         given = read_degradations(degradations, names=self.predictor.names, num_pictures=len(photos))
-        model, runtime = describe_pipeline(self), runtime_of(self.unet)
         copies = [working_copy(photo, scale=scale) for photo in photos]
-        seen = self._look_at(copies, given)
-        self._connection.connect(self.components)
-        restored, records = [], []
-        for photo, large, mask, said, (conditioning, estimate) in zip(photos, copies, masks, given, seen, strict=True):
-            drm = self.drm if options.refine else None
-            plan = plan_tiles(photo, large, vae=self.vae, drm=drm, tile=tile, memory_gb=memory_gb)
-            content = hash_of_pixels(photo.pixels, photo.alpha)
-            drawing = {"options": options, "content": _visible(photo), "callback": callback_on_step_end}
-            pixels, plan = self._restore(large.pixels, plan, conditioning, **drawing)
-            result = finished(pixels, large=large, photo=photo, mask=mask)
-            restored.append(result)
-            told = {"given": said, "mask": mask, "plan": plan, "estimate": estimate}
-            records.append(record_of_picture(content, result, model=model, runtime=runtime, options=options, **told))
-        self.maybe_free_model_hooks()
+        with one_call(self):
+            options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range
+            model, runtime, seen = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
+            self._connection.connect(self.components)
+            ways = {"options": options, "callback": callback_on_step_end, "tile": tile, "memory_gb": memory_gb}
+            found = []
+            for photo, large, mask, said, steered in zip(photos, copies, masks, given, seen, strict=True):
+                pixels, plan = self._restore(photo, large, steered[0], **ways)
+                result = finished(pixels, large=large, photo=photo, mask=mask)
+                made = {"given": said, "mask": mask, "plan": plan, "estimate": steered[1], "options": options}
+                content = hash_of_pixels(photo.pixels, photo.alpha)
+                found.append((result, record_of_picture(content, result, model=model, runtime=runtime, **made)))
+        restored, records = (list(column) for column in zip(*found, strict=True))
         output = RestoreOutput(
             images=[as_output_type(photo, output_type) for photo in restored],
             photos=restored,
@@ -426,14 +425,10 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             UndefinedNumbersError: a model gives infinite or undefined numbers in float32 too.
         """
-        seen = []
-        for large, said in zip(copies, given, strict=True):
+        system, seen = MPerceiver(self.components, attachment=None), []
+        for large, present in zip(copies, given, strict=True):
             lq = lq_of(large.pixels, multiple=1, device=self._execution_device)
-
-            def compute(lq: Tensor = lq, said: DegradationEstimate | None = said) -> Any:
-                return condition(lq, said, parts=self.components)
-
-            seen.append(again_in_float32(compute, self._networks()))
+            seen.append(again_in_float32(partial(system.condition, lq, present), system.networks))
         for hook in getattr(self, "_all_hooks", ()):
             if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
                 hook.offload()
@@ -441,50 +436,42 @@ class StableRestorePipeline(DiffusionPipeline):
 
     def _restore(
         self,
-        pixels: np.ndarray,
-        plan: TilePlan,
+        photo: Photo,
+        large: Photo,
         conditioning: Conditioning,
         *,
         options: StableOptions,
-        content: str,
         callback: StepCallback | None,
+        tile: int | str,
+        memory_gb: float,
     ) -> tuple[np.ndarray, TilePlan]:
-        """Restore (H, W, C), with smaller tiles where memory runs out; returns the plan that it allowed, too."""
-        lq = lq_of(pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
-        models = LatentModels(
-            vae=self.vae,
-            unet=self.unet,
-            scheduler=self.scheduler,
-            ir_adapter=self.ir_adapter,
-            attachment=self._connection.attachment,
-            drm=self.drm if options.refine else None,
-        )
+        """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
+        lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
+        system = MPerceiver(self.components, attachment=self._connection.attachment, refine=options.refine)
+        fixes = {"self_ensemble": options.self_ensemble, "colour_fix": options.colour_fix}
+        plan = plan_tiles(photo, large, vae=self.vae, drm=system.drm, tile=tile, memory_gb=memory_gb, **fixes)
+        plans = StagePlans(plan, height=large.height, width=large.width)
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
             return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
 
-        def compute(present: TilePlan) -> np.ndarray:
-            restored = again_in_float32(
-                lambda: draw(
-                    lq,
-                    conditioning,
-                    models=models,
-                    options=options,
-                    content=content,
-                    plan=present,
-                    progress_bar=self.progress_bar,
-                    on_step_end=None if callback is None else on_step_end,
-                ),
-                self._networks(),
+        def compute() -> Tensor:
+            return draw(
+                lq,
+                conditioning,
+                system=system,
+                scheduler=self.scheduler,
+                options=options,
+                content=_visible(photo),
+                plans=plans,
+                progress_bar=self.progress_bar,
+                on_step_end=None if callback is None else on_step_end,
             )
-            return to_pixels(restored, lq, pixels, fidelity=options.fidelity, colour_fix=options.colour_fix)
 
         with keeping_freed_memory():
-            return with_smaller_tiles(compute, plan, height=pixels.shape[0], width=pixels.shape[1])
-
-    def _networks(self) -> list[nn.Module]:
-        """All parts with weights."""
-        return [part for part in self.components.values() if isinstance(part, nn.Module)]
+            restored = again_in_float32(compute, system.networks)
+            finish = partial(to_pixels, original=large.pixels, fidelity=options.fidelity, colour_fix=options.colour_fix)
+            return on_cpu_without_memory(finish, restored, lq), plans.summary
 
 
 def _visible(photo: Photo) -> str:

@@ -9,7 +9,7 @@ import torch
 from diffusers import ModelMixin
 from torch import Tensor
 
-from ldrestore.errors import InputError, ShapeError, WeightsError
+from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.photo import Photo
 from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
@@ -29,7 +29,7 @@ SURE = 0.5
 """Probability from which the estimate is taken for sure enough to be told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
     """What steers one picture, and what its record says of it."""
 
@@ -41,23 +41,6 @@ class Steering:
     """The instruction as it was given, and the hash of an embedding that was given."""
     understood: dict[str, Any] | None = None
     """What the instruction was taken for; None without one."""
-
-
-def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
-    """Refuse a head whose embeddings the network cannot take.
-
-    Raises:
-        WeightsError: the network takes none, or none of that width.
-    """
-    shape, width = embedding_shape_of(regressor), head.config["txtdim"]
-    name = type(regressor).__name__
-    if shape is None:
-        raise WeightsError(f"{name} takes no embeddings, so that it can have no instruction head; leave the head out")
-    if shape != (width,):
-        raise WeightsError(
-            f"this instruction head gives embeddings of shape ({width},), {name} takes {shape}; "
-            "use the head that it was trained with"
-        )
 
 
 def why_no_instruction(regressor: ModelMixin) -> str:
@@ -75,23 +58,23 @@ def why_no_instruction(regressor: ModelMixin) -> str:
 
 def neutral_steering(head: InstructionHead | None) -> Steering:
     """Of a picture of which nothing is said: the head's neutral instruction, or nothing where it has none."""
-    return Steering() if head is None or head.neutral is None else Steering(head.neutral[None])
+    return Steering() if head is None or head.neutral is None else Steering(embedding=head.neutral[None])
 
 
 def steering_of_instruction(instruction: Instruction) -> Steering:
     """Of a picture with an instruction; the record keeps its text and its likeliest class, to three digits."""
     name = instruction.asked_for
     return Steering(
-        instruction.embedding,
-        {"instruction": instruction.text, "embedding_sha256": None},
-        {"class": name, "probability": round(instruction.probabilities[name], 3)},
+        embedding=instruction.embedding,
+        options={"instruction": instruction.text, "embedding_sha256": None},
+        understood={"class": name, "probability": round(instruction.probabilities[name], 3)},
     )
 
 
 def steering_of_embedding(embedding: Tensor) -> Steering:
     """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
     digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
-    return Steering(embedding[None], {"instruction": None, "embedding_sha256": digest})
+    return Steering(embedding=embedding[None], options={"instruction": None, "embedding_sha256": digest})
 
 
 def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:

@@ -4,7 +4,7 @@
         --set 'SOTS indoor' haze_wide SOTS --set 'LOL inputs' low_light_wide 'REAL/lol_input_*.jpg'
 
 A set is a name, the recipe that stands for it in training, and where it lies: a folder with `lq` and `gt`, a folder of
-pictures, or a pattern of files. Writes damage.md's tables into damage_tables.md, and damage.jpg.
+pictures, or a pattern of files. Prints a table a set; writes all to damage_tables.md and the figure to damage.jpg.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def shown_windows(recipe: str, clean: Path, *, count: int) -> list[Window]:
     config = SyntheticDataConfig(
         folders=(clean,),
         mixture=(RecipeShare(recipe=recipe, weight=1.0, severity=(0.03, 1.0)),),
-        darkening=DarkeningConfig(probability=0.7, names=("haze",)),
+        darkening=DarkeningConfig(probability=0.7, names=("haze", "real_noise")),
         min_scale=0.4,
     )
     data = SyntheticDataset(config, patch_size=SIDE, seed=11)
@@ -86,19 +86,21 @@ def figure_rows(name: str, real: list[Window], shown: list[Window], *, columns: 
     """Cells of one row of the figure: half of it real, half of it from training, those nearest in brightness."""
     half = columns // 2
     chosen = [real[index * len(real) // half][0] for index in range(half)]
-    left = list(shown)
-    partners = []
+    looks = [_look(lq) for lq, _ in shown]
+    partners: list[int] = []
     for window in chosen:
-        best = min(range(len(left)), key=lambda index: _distance(window, left[index][0]))
-        partners.append(left.pop(best)[0])
+        distances = [float(np.abs(_look(window) - look).sum()) for look in looks]
+        partners.append(next(index for index in map(int, np.argsort(distances)) if index not in partners))
     cells = [(name if index == 0 else "", _thumbnail(window)) for index, window in enumerate(chosen)]
-    return cells + [("training" if index == 0 else "", _thumbnail(window)) for index, window in enumerate(partners)]
+    shown_cells = [
+        ("training" if index == 0 else "", _thumbnail(shown[place][0])) for index, place in enumerate(partners)
+    ]
+    return cells + shown_cells
 
 
-def _distance(first: np.ndarray, second: np.ndarray) -> float:
-    """How unlike two windows are in brightness, contrast and dark channel."""
-    one, two = picture_statistics(first), picture_statistics(second)
-    return sum(abs(one[key] - two[key]) for key in ("brightness", "contrast", "dark_channel"))
+def _look(lq: np.ndarray) -> np.ndarray:
+    """How a window looks, roughly: mean and deviation of the grey picture, mean of the darkest colour."""
+    return np.array([lq.mean(), lq.mean(axis=2).std(), lq.min(axis=2).mean()])
 
 
 def _figures(windows: list[Window], *, has_pairs: bool) -> dict[str, np.ndarray]:
@@ -137,9 +139,10 @@ def main() -> None:
     cells: list[tuple[str, Image.Image]] = []
     for name, recipe, place in options.set:
         real, shown = real_windows(place), shown_windows(recipe, options.clean, count=options.count)
-        lines += table(name, recipe, real, shown)
+        rows = table(name, recipe, real, shown)
+        lines += rows
         cells += figure_rows(name, real, shown, columns=8)
-        print("\n".join(lines[-24:]), flush=True)
+        print("\n".join(rows), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "damage_tables.md").write_text("\n".join(lines))
     save_within(labelled(cells, columns=8), options.out / "damage.jpg", max_bytes=300_000)

@@ -11,6 +11,7 @@ from ldrestore.errors import ExportError, InputError, UnknownNameError, WeightsE
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.restorers import export_model, list_models, load_restorer, restore
+from tests.fake_hub import FakeHub
 from tests.tiny_instructed import fill_cache, tiny_instructed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,14 @@ def save_model(folder, seed):
 def folder(tmp_path):
     save_model(tmp_path / "model", seed=0)
     return tmp_path / "model"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty Hub, in place of the real one."""
+    fake = FakeHub(tmp_path / "hub")
+    monkeypatch.setattr("ldrestore.weights.snapshot_download", fake)
+    return fake
 
 
 @pytest.fixture
@@ -159,3 +168,27 @@ def test_listing_models_imports_no_torch():
 def test_a_fresh_process_loads_a_saved_model(folder):
     code = f"import ldrestore; print(type(ldrestore.FastRestorePipeline.from_pretrained({str(folder)!r})).__name__)"
     assert run_python(code) == "FastRestorePipeline"
+
+
+def test_a_repository_in_the_cache_is_used_without_asking_the_hub(hub, picture):
+    save_model(hub.folder("someone/model"), seed=0)
+    first, again = (restore(picture, model="someone/model", device="cpu") for _ in range(2))
+    assert first.records == again.records
+    assert first.records[0]["model"]["name"] == "someone/model"
+    assert {is_local for _, is_local in hub.asked} == {True}
+
+
+def test_a_repository_that_is_not_whole_in_the_cache_is_asked_for(hub, picture):
+    save_model(hub.folder("someone/half"), seed=0)
+    (weights,) = hub.folder("someone/half").rglob("*.safetensors")
+    weights.unlink()
+    with pytest.raises(WeightsError):
+        restore(picture, model="someone/half", device="cpu")
+    assert ("someone/half", False) in hub.asked
+
+
+def test_a_base_for_a_whole_model_is_refused(folder, hub, picture):
+    save_model(hub.folder("someone/whole"), seed=0)
+    for name in (folder, "someone/whole"):
+        with pytest.raises(InputError, match="a whole model, and base is for adapters alone"):
+            restore(picture, model=name, base="any")

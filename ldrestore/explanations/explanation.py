@@ -168,7 +168,7 @@ def explain(
         is_told=(instruction is not None or embedding is not None) if takes_embedding else None,
         usage=usage,
         expert_maps=_expert_maps(pipeline.regressor, lq, steering) if usage else None,
-        estimate=output.degradations[0],
+        estimate=output.degradations[0] or None,
         instruction=understood,
         differences=differences_of(picture, restored, truth),
     )

@@ -37,9 +37,16 @@ def mean_over_orientations(restore: Callable[[Tensor, Orientation], Tensor], lq:
     """
     total = torch.zeros_like(lq)
     for orientation in ORIENTATIONS:
-        turned = lq.rot90(orientation.turns, (2, 3))
-        turned = turned.flip(3) if orientation.is_flipped else turned
-        restored = restore(turned.contiguous(), orientation)
-        restored = restored.flip(3) if orientation.is_flipped else restored
-        total += restored.rot90(-orientation.turns, (2, 3))
-    return total / NUM_ORIENTATIONS
+        total += _turned_back(restore(_turned(lq, orientation), orientation), orientation)  # no copy outlives its turn
+    return total.div_(NUM_ORIENTATIONS)
+
+
+def _turned(lq: Tensor, orientation: Orientation) -> Tensor:
+    """(1, C, h, w) in an orientation."""
+    turned = lq.rot90(orientation.turns, (2, 3))
+    return (turned.flip(3) if orientation.is_flipped else turned).contiguous()
+
+
+def _turned_back(restored: Tensor, orientation: Orientation) -> Tensor:
+    """What `_turned` makes, upright again."""
+    return (restored.flip(3) if orientation.is_flipped else restored).rot90(-orientation.turns, (2, 3))

@@ -14,10 +14,8 @@ from ldrestore.images.depth import MAX_VALUES
 
 REDUCED_SIDE = 256
 """Longer side of the reduced copy in pixels, at most."""
-VIEW_LADDER = (512, 384, 256, 192, 128)
+VIEW_LADDER = (768, 512, 384, 256, 192, 128)
 """Sides of squares of as many pixels as the crops have together; a picture of no more is shown whole."""
-CROP_SIDE = 128
-"""Side of a native crop in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +136,18 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
     if height * width <= side * side:
         windows: tuple[Window, ...] = (whole_window(height, width),)
         return PictureViews(reduced=reduced, crops=_tensor_of(pixels), windows=windows, layout=(1, 1), is_whole=True)
-    num_crops = max(1, (side // CROP_SIDE) ** 2)
-    rows = min(max(1, round((num_crops * height / width) ** 0.5)), num_crops, max(1, height // CROP_SIDE))
-    columns = min(num_crops // rows, max(1, width // CROP_SIDE))
-    tops, lefts = (_spread(size, count, multiple=multiple) for size, count in ((height, rows), (width, columns)))
+    crop = crop_side(side)
+    num_crops = (side // crop) ** 2
+    rows = min(max(1, round((num_crops * height / width) ** 0.5)), num_crops, max(1, height // crop))
+    columns = min(num_crops // rows, max(1, width // crop))
+    tops = _spread(height, crop, rows, multiple=multiple)
+    lefts = _spread(width, crop, columns, multiple=multiple)
     windows = tuple(
         Window(
             top=top,
             left=left,
-            height=min(CROP_SIDE, height),
-            width=min(CROP_SIDE, width),
+            height=min(crop, height),
+            width=min(crop, width),
             picture_height=height,
             picture_width=width,
         )
@@ -156,6 +156,11 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
     )
     crops = torch.cat([_tensor_of(pixels[window.rows, window.columns]) for window in windows])
     return PictureViews(reduced=reduced, crops=crops, windows=windows, layout=(rows, columns), is_whole=False)
+
+
+def crop_side(side: int) -> int:
+    """Side of a native crop in pixels, where a square of a side's pixels is shown natively; large ones show more."""
+    return next(crop for crop in (256, 128) if side >= 2 * crop or crop == 128)
 
 
 def reduced_copy(lq: Tensor) -> Tensor:
@@ -190,9 +195,9 @@ def _reduced_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def _spread(size: int, count: int, *, multiple: int) -> list[int]:
+def _spread(size: int, crop: int, count: int, *, multiple: int) -> list[int]:
     """Where crops of one axis start, from its first pixel to its last."""
-    last = max(0, size - CROP_SIDE)
+    last = max(0, size - crop)
     places = [last / 2] if count == 1 else [last * index / (count - 1) for index in range(count)]
     return [int(place) // multiple * multiple for place in places]
 

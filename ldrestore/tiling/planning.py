@@ -13,6 +13,9 @@ from ldrestore.tiling.picture_views import VIEW_LADDER
 TILE_LADDER = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 """Sides of tiles in pixels, tried from the largest."""
 
+MAX_LOOK_BYTES = 2 * 10**9
+"""Working memory in bytes that a look at the whole picture may take, however large the budget is."""
+
 DEFAULT_OVERLAP = 64
 """Pixels that neighbouring tiles share where a network declares nothing else."""
 
@@ -43,9 +46,9 @@ def make_plan(
         OutOfMemoryError: not even the smallest tile fits the budget.
     """
     if tile == "off":
-        return fixed_plan(0)
+        return dataclasses.replace(fixed_plan(0), look=_look_side(bytes_per_pixel))
     if isinstance(tile, int) and not isinstance(tile, bool) and tile > 0:
-        return fixed_plan(tile, overlap=overlap)
+        return dataclasses.replace(fixed_plan(tile, overlap=overlap), look=_look_side(bytes_per_pixel))
     if tile != "auto":
         raise InputError(f"tile must be 'auto', 'off' or a number of pixels such as 512, got {tile!r}")
     if not memory_gb > 0:
@@ -83,7 +86,7 @@ def plan_tiles(
         OutOfMemoryError: not even the smallest tile fits.
     """
     free = memory_bytes - resident_bytes
-    look = next((side for side in VIEW_LADDER if side * side * bytes_per_pixel <= free), VIEW_LADDER[-1])
+    look = _look_side(bytes_per_pixel, free=free)
     if height * width * bytes_per_pixel <= free:
         return TilePlan(tile=0, overlap=0, memory_bytes=memory_bytes, look=look)
     for tile in TILE_LADDER:
@@ -111,6 +114,12 @@ def fixed_plan(tile: int, *, overlap: int = DEFAULT_OVERLAP) -> TilePlan:
     if tile != 0 and (tile < 64 or tile % 64):
         raise InputError(f"tile must be 0 or a multiple of 64, got {tile}")
     return TilePlan(tile=tile, overlap=overlap_of(tile, overlap=overlap) if tile else 0, memory_bytes=None)
+
+
+def _look_side(bytes_per_pixel: int, *, free: int = MAX_LOOK_BYTES) -> int:
+    """The largest of `VIEW_LADDER` whose working memory fits; the same for all budgets that are large enough."""
+    most = min(free, MAX_LOOK_BYTES)
+    return next((side for side in VIEW_LADDER if side * side * bytes_per_pixel <= most), VIEW_LADDER[-1])
 
 
 def overlap_of(tile: int, *, overlap: int = DEFAULT_OVERLAP) -> int:

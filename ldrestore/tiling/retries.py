@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
+from ldrestore.errors import OutOfMemoryError
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.planning import DEFAULT_OVERLAP, step_down
 
@@ -49,6 +51,29 @@ def with_smaller_tiles(
             logger.warning("memory ran out; going on with tiles of %d pixels", plan.tile)
         if torch.cuda.is_available():  # after the handler: its traceback holds the tensors of the failed pass
             torch.cuda.empty_cache()
+
+
+def on_cpu_without_memory(compute: Callable[..., Computed], *tensors: Tensor) -> Computed:
+    """Compute on whole tensors where they lie, and once more on the CPU where their device has no memory for it.
+
+    Args:
+        compute: Takes the tensors; starts anew at each call.
+        tensors: All on one device.
+
+    Raises:
+        OutOfMemoryError: the CPU has none either.
+    """
+    try:
+        return compute(*tensors)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if tensors[0].device.type == "cpu":
+            raise OutOfMemoryError(
+                "memory ran out after the last tile; free some, or take a smaller picture"
+            ) from error
+        logger.warning("memory ran out after the last tile; going on with the CPU")
+    return compute(*(tensor.cpu() for tensor in tensors))
 
 
 def is_out_of_memory(error: Exception) -> bool:

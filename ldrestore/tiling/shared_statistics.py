@@ -150,6 +150,14 @@ def side_by_side(parts: Tensor, layout: tuple[int, int]) -> Tensor:
     return grid.flatten(3, 4).flatten(1, 2)[None]
 
 
+def _inner(parts: Tensor) -> Tensor:
+    """Parts of a picture without a sixteenth at each border, which knows less of what lies around it than the whole."""
+    if len(parts) == 1 or parts.ndim != 4:
+        return parts
+    rows, columns = (side // 16 for side in parts.shape[-2:])
+    return parts[..., rows : parts.shape[-2] - rows, columns : parts.shape[-1] - columns]
+
+
 class _Pass(TorchFunctionMode):
     """One thread's way through some networks, in which modules are known by their names."""
 
@@ -230,7 +238,7 @@ class _Pass(TorchFunctionMode):
         self.used[name] += 1
         key = f"{name}#{self.used[name]}" if self.used[name] > 1 else name
         if self.is_measuring:
-            self.statistics[key] = measure(*(side_by_side(parts, self.layout) for parts in maps))
+            self.statistics[key] = measure(*(side_by_side(_inner(parts), self.layout) for parts in maps))
         elif key not in self.statistics:
             raise StatisticsError(
                 f"a tile asked for the whole picture's {key}, which was not measured: its pass through the network is "

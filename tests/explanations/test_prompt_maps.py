@@ -6,9 +6,9 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.explanations.prompt_maps import TEXTS, WORDS, map_prompts, view_picture
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.latent_restoration import lq_of
-from ldrestore.pipelines.picture_conditioning import condition
 from ldrestore.prompts.text_sequences import SpecialTokens, embed_sequences, encode_embeddings
 from ldrestore.prompts.textual_prompts import TextualPromptPool
+from ldrestore.systems.mperceiver import MPerceiver
 from tests.tiny_stable import NAMES, tiny_stable
 
 
@@ -67,11 +67,11 @@ def test_a_view_is_what_steers_the_denoising(order):
     photo = photos(1)[0]
     view = view_picture(pipeline, photo)
     lq = lq_of(photo.pixels, multiple=1, device=torch.device("cpu"))
-    _, estimate = condition(lq, None, parts=pipeline.components)
+    _, estimate = MPerceiver(pipeline.components, attachment=None).condition(lq)
     assert view.estimate == estimate
     for index, name in enumerate(NAMES):  # P of one degradation alone gives its text alone
         given = type(estimate)(NAMES, tuple(float(one == name) for one in NAMES))
-        text = condition(lq, given, parts=pipeline.components)[0].prompt_embeds
+        text = MPerceiver(pipeline.components, attachment=None).condition(lq, given)[0].prompt_embeds
         np.testing.assert_allclose(view.texts[index], text[0, 1 + 3 + 2].numpy(), atol=1e-5)  # start, e_cm, T
 
 

@@ -1,6 +1,8 @@
+import copy
 import json
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -55,7 +57,7 @@ def test_company_and_order_change_nothing(pipeline, picture):
         assert np.array_equal(single.images[0].pixels, together.images[index].pixels)
         assert np.array_equal(single.images[0].pixels, turned.images[2 - index].pixels)
         assert single.records[0] == together.records[index]
-    assert together.degradations == [None] * 3
+    assert [dict(one) for one in together.degradations] == [{}] * 3 and together.degradations[0].ranked() == []
 
 
 def test_an_estimate_is_made_of_the_whole_picture_whatever_the_tiles(picture):
@@ -267,6 +269,35 @@ def test_running_out_of_memory_steps_down_and_says_so(pipeline, picture, caplog)
         plan = pipeline(lq, tile="off").records[0]["tile_plan"]
     assert (plan["tile"], plan["steps_down"]) == (128, 2)
     assert "memory ran out" in caplog.text
+
+
+def test_a_failure_sends_modules_back_and_leaves_no_statistics(pipeline, picture, monkeypatch):
+    freed, lq = [], picture(70, 70, 3)
+    before = pipeline(lq, output_type="photo").images[0].pixels
+    monkeypatch.setattr(pipeline, "maybe_free_model_hooks", lambda: freed.append(1))
+    hook = pipeline.regressor.ending.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline(lq, tile=64)
+    hook.remove()
+    assert freed == [1]
+    assert np.array_equal(pipeline(lq, output_type="photo").images[0].pixels, before)
+
+
+def test_threads_take_turns_and_pipelines_can_be_copied(pipeline, picture):
+    pictures = [picture(70, 40, 3, seed=seed) for seed in range(4)]
+    expected = [pipeline(one, tile=64).records[0]["output_sha256"] for one in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda one: pipeline(one, tile=64).records[0]["output_sha256"], pictures))
+    assert found == expected
+    assert copy.deepcopy(pipeline)(pictures[0], tile=64).records[0]["output_sha256"] == expected[0]
+
+
+def test_weights_are_hashed_once(pipeline, picture, monkeypatch):
+    pipeline(picture(8, 8, 3))
+    monkeypatch.setattr(
+        "ldrestore.checkpoints.weight_hashes.hash_of_weights", lambda _network: pytest.fail("hashed again")
+    )
+    pipeline(picture(8, 8, 3))
 
 
 def test_other_errors_of_a_network_are_not_taken_for_a_lack_of_memory(pipeline, picture):

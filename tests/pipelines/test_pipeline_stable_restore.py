@@ -1,5 +1,6 @@
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from ldrestore.errors import InputError, UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines import latent_restoration, pipeline_stable_restore
+from ldrestore.pipelines import pipeline_stable_restore, stable_drawing
 from tests.adapters.conftest import tiny_unet
 from tests.tiny_stable import tiny_adapters, tiny_stable
 
@@ -122,9 +123,9 @@ def test_what_does_not_depend_on_the_timestep_is_computed_once(stable, picture):
 def test_tiles_meet_at_each_step_and_share_one_noise_field(stable, picture, monkeypatch):
     lq = picture(16, 96, 3, dtype=np.float32)
     shapes = []
-    draw = latent_restoration.draw_noise
+    draw = stable_drawing.draw_noise
     monkeypatch.setattr(
-        latent_restoration, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
+        stable_drawing, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
     )
     whole = stable(lq, tile="off", output_type="np", **STEPS)
     tiled = stable(lq, tile=64, output_type="np", **STEPS)
@@ -148,7 +149,7 @@ def test_the_plan_follows_from_size_and_budget(stable, picture):
     assert stable(lq, memory_gb=0.0037, **options).records[0]["tile_plan"]["tile"] == 128
 
 
-def test_running_out_of_memory_starts_again_with_smaller_tiles(stable, picture, caplog):
+def test_a_unet_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable, picture, caplog):
     def refuse_large(module, arguments):
         if arguments[0].shape[-1] > 32:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -158,8 +159,62 @@ def test_running_out_of_memory_starts_again_with_smaller_tiles(stable, picture, 
     with caplog.at_level(logging.WARNING):
         stepped = stable(lq, tile="off", **options)
     assert "memory ran out" in caplog.text
-    assert (stepped.records[0]["tile_plan"]["tile"], stepped.records[0]["tile_plan"]["steps_down"]) == (128, 1)
-    assert np.array_equal(stepped.photos[0].pixels, stable(lq, tile=128, **options).photos[0].pixels)
+    plan = stepped.records[0]["tile_plan"]
+    assert (plan["tile"], plan["decoder_tile"], plan["steps_down"]) == (128, 0, 1)  # the autoencoder had enough
+
+
+def test_memory_that_ends_while_decoding_does_not_sample_anew(stable, picture, caplog):
+    passes = []
+
+    def refuse_large(module, arguments):
+        if arguments[0].shape[-1] > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    stable.unet.register_forward_pre_hook(lambda *_: passes.append(1))
+    stable.vae.decoder.mid_block.register_forward_pre_hook(refuse_large)
+    with caplog.at_level(logging.WARNING):
+        plan = stable(picture(40, 140, 3), tile="off", num_inference_steps=2).records[0]["tile_plan"]
+    assert len(passes) == 2 and "memory ran out" in caplog.text
+    assert (plan["tile"], plan["decoder_tile"], plan["steps_down"]) == (0, 128, 1)
+
+
+def test_memory_that_ends_in_a_step_repeats_that_step_alone(stable, picture):
+    widths = []
+
+    def refuse_the_second(module, arguments):
+        widths.append(arguments[0].shape[-1])
+        if len(widths) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    stable.unet.register_forward_pre_hook(refuse_the_second)
+    plan = stable(picture(40, 140, 3), tile="off", num_inference_steps=2).records[0]["tile_plan"]
+    assert widths[:2] == [widths[0]] * 2 and max(widths[2:]) < widths[0] and len(widths) == 4
+    assert (plan["tile"], plan["steps_down"]) == (128, 1)
+
+
+@pytest.mark.parametrize("place", ["unet", "vae"])
+def test_a_failure_leaves_neither_features_nor_modules_behind(stable, picture, monkeypatch, place):
+    freed, before = [], stable(picture(16, 16, 3), **STEPS).photos[0].pixels
+    monkeypatch.setattr(stable, "maybe_free_model_hooks", lambda: freed.append(1))
+
+    def fail(module, arguments):
+        raise RuntimeError("something else")
+
+    module = stable.unet.conv_out if place == "unet" else stable.vae.decoder.conv_out
+    hook = module.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        stable(picture(16, 16, 3), **STEPS)
+    assert freed and stable._connection.attachment.slot.features is None
+    hook.remove()
+    assert np.array_equal(stable(picture(16, 16, 3), **STEPS).photos[0].pixels, before)
+
+
+def test_threads_take_turns(stable, picture):
+    pictures = [picture(16, 24, 3, seed=seed) for seed in range(4)]
+    expected = [stable(one, **STEPS).photos[0].pixels for one in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda one: stable(one, **STEPS).photos[0].pixels, pictures))
+    assert all(map(np.array_equal, found, expected))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

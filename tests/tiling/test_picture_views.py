@@ -4,10 +4,10 @@ import torch
 
 from ldrestore.tiling.orientations import ORIENTATIONS
 from ldrestore.tiling.picture_views import (
-    CROP_SIDE,
     REDUCED_SIDE,
     VIEW_LADDER,
     Window,
+    crop_side,
     reduced_copy,
     views_of,
     whole_window,
@@ -32,21 +32,21 @@ def test_a_small_picture_is_shown_whole(size):
     assert max(views.reduced.shape) == min(REDUCED_SIDE, max(3, *size))
 
 
-@pytest.mark.parametrize("size", [(700, 500), (513, 512), (100, 6000), (1200, 5000), (4000, 300)])
+@pytest.mark.parametrize("size", [(800, 900), (769, 768), (100, 6000), (1200, 3000), (4000, 300)])
 @pytest.mark.parametrize("side", VIEW_LADDER)
 def test_a_large_one_is_shown_in_crops_from_border_to_border(size, side):
     pixels = picture(*size)
-    views = views_of(pixels, side=side, multiple=16)
+    views, crop = views_of(pixels, side=side, multiple=16), crop_side(side)
     assert not views.is_whole
     rows, columns = views.layout
     assert len(views.crops) == rows * columns
-    assert views.crops.shape[-2:] == (min(CROP_SIDE, size[0]), min(CROP_SIDE, size[1]))
+    assert views.crops.shape[-2:] == (min(crop, size[0]), min(crop, size[1]))
     assert views.crops[:, 0].numel() <= side**2
     if rows > 1 and columns > 1:
-        first, last = pixels[:CROP_SIDE, :CROP_SIDE], views.crops[-1].permute(1, 2, 0).mul(255).round().byte().numpy()
+        first, last = pixels[:crop, :crop], views.crops[-1].permute(1, 2, 0).mul(255).round().byte().numpy()
         assert np.array_equal(views.crops[0].permute(1, 2, 0).mul(255).round().byte().numpy(), first)
-        top, left = (side // 16 * 16 for side in (size[0] - CROP_SIDE, size[1] - CROP_SIDE))
-        assert np.array_equal(last, pixels[top : top + CROP_SIDE, left : left + CROP_SIDE])
+        top, left = (side // 16 * 16 for side in (size[0] - crop, size[1] - crop))
+        assert np.array_equal(last, pixels[top : top + crop, left : left + crop])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

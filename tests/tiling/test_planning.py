@@ -63,9 +63,13 @@ def test_the_overlap_is_what_the_network_needs_and_a_quarter_of_the_tile_at_most
 
 
 def test_the_look_takes_part_of_the_budget_and_steps_down_too():
-    assert plan_tiles(5000, 8000, memory_bytes=10**9, bytes_per_pixel=700).look == 512
+    assert plan_tiles(5000, 8000, memory_bytes=10**9, bytes_per_pixel=700).look == 768
     assert plan_tiles(5000, 8000, memory_bytes=10**9, bytes_per_pixel=7000).look == 256
     assert step_down(fixed_plan(0), 600, 700).look == 512
+    for tile in ("auto", "off", 512):  # the same for all, so that the plan does not matter
+        plans = {"tile": tile, "memory_gb": 4, "bytes_per_pixel": 3000, "resident_bytes": 10**8}
+        assert make_plan(3000, 4000, **plans).look == 768
+        assert make_plan(3000, 4000, **{**plans, "bytes_per_pixel": 7000}).look == 512
     assert step_down(fixed_plan(256), 600, 700).look == 192
 
 

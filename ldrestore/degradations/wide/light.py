@@ -42,16 +42,27 @@ def low_light_wide(image: np.ndarray, *, strength: float, generator: np.random.G
     dark = cv2.multiply(light, cv2.merge([exposure * np.float32(gain) for gain in cast]))
     dark = np.minimum(dark, np.float32(1))
     curve = 1 / (DISPLAY_GAMMA * (1 + spread * generator.uniform(-0.15, 0.15)))
-    result = cv2.pow(dark, curve)
+    toe = bool(generator.random() < 0.65)
+    result = _encoded(dark, curve, toe=toe)
     if generator.random() < 0.85:
-        result = _noisy(dark, result, curve=curve, generator=generator)
+        result = _noisy(dark, result, curve=curve, toe=toe, generator=generator)
     if generator.random() < 0.3:
         black = np.float32(generator.uniform(0, 0.025))
         result = (result - black) / (1 - black)
     return stored(result, quality=int(generator.integers(60, 98))) if generator.random() < 0.4 else clipped(result)
 
 
-def _noisy(dark: np.ndarray, encoded: np.ndarray, *, curve: float, generator: np.random.Generator) -> np.ndarray:
+def _encoded(light: np.ndarray, curve: float, *, toe: bool) -> np.ndarray:
+    """Light in [0, 1] to code values by a power, or with the straight toe of sRGB, which keeps blacks black."""
+    if not toe:
+        return cv2.pow(light, curve)
+    bent = cv2.pow(light, curve * DISPLAY_GAMMA / 2.4) * np.float32(1.055) - np.float32(0.055)
+    return np.maximum(bent, np.minimum(light * np.float32(12.92), np.float32(0.04)))
+
+
+def _noisy(
+    dark: np.ndarray, encoded: np.ndarray, *, curve: float, toe: bool, generator: np.random.Generator
+) -> np.ndarray:
     """A dark picture with the noise of its sensor, half of the time after denoising: (H, W, 3) float32."""
     sensor = Sensor(
         shot=10 ** generator.uniform(-5.3, -3.3),
@@ -59,7 +70,7 @@ def _noisy(dark: np.ndarray, encoded: np.ndarray, *, curve: float, generator: np
         gains=(generator.uniform(1.2, 2.4), 1.0, generator.uniform(1.2, 2.2)),
     )
     noise = sensor_noise(dark, sensor, is_whole=False, generator=generator)
-    noisy = cv2.pow(clipped(dark + noise), curve)
+    noisy = _encoded(clipped(dark + noise), curve, toe=toe)
     if generator.random() < 0.5:
         return noisy
     return cv2.add(encoded, denoised(noisy - encoded, encoded, draw_denoiser(generator)))
@@ -70,9 +81,9 @@ def _exposure(image: np.ndarray, *, stops: float, generator: np.random.Generator
     height, width = image.shape[:2]
     kind = generator.random()
     darkest = np.float32(2.0**-stops)
-    if kind < 0.45:
+    if kind < 0.35:
         return np.full((height, width), darkest, np.float32)
-    if kind < 0.65:
+    if kind < 0.55:
         return darkest * (
             1 + pools_of_light(height, width, reach=2.0 ** (stops * generator.uniform(0.3, 0.9)), generator=generator)
         )
@@ -82,7 +93,7 @@ def _exposure(image: np.ndarray, *, stops: float, generator: np.random.Generator
         lit = np.clip((lit - np.float32(edge)) / np.float32(generator.uniform(0.1, 0.5)) + np.float32(0.5), 0, 1)
     else:
         lit = hills(height, width, cells=int(generator.integers(1, 3)), generator=generator)
-    return cv2.exp((lit * np.float32(generator.uniform(0.3, 1.0)) - 1) * np.float32(stops * np.log(2)))
+    return cv2.exp((lit * np.float32(generator.uniform(0.5, 1.1)) - 1) * np.float32(stops * np.log(2)))
 
 
 def pools_of_light(height: int, width: int, *, reach: float, generator: np.random.Generator) -> np.ndarray:

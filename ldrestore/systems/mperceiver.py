@@ -1,0 +1,230 @@
+"""MPerceiver, put together once: what steers a picture, what the U-Net predicts of it, and its way back to pixels.
+
+Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, Generalizability and Fidelity for All-in-One Image
+Restoration" (https://arxiv.org/abs/2312.02918). The loop, the pipeline and whoever explains or measures know these
+verbs only: `condition`, `encode`, `begin`, `predict` and `decode`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+
+from ldrestore.adapters.attachment import Attachment
+from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.blocks.visual_prompts import PreparedPrompts
+from ldrestore.estimators.degradation_predictor import estimates_of
+from ldrestore.guides.clip_tower import ClipTower
+from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, mixed_text, text_conditioning
+from ldrestore.refiners.drm import DetailRefinementModule
+from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled, plan_of
+from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
+from ldrestore.systems.finite_numbers import check_finite
+from ldrestore.tiling.blending import blend_tiles
+
+
+class Cells(NamedTuple):
+    """A window in latents."""
+
+    rows: slice
+    """Of the whole map."""
+    columns: slice
+    """Of the whole map."""
+
+
+WHOLE = Cells(slice(None), slice(None))
+"""The window that holds everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What stays the same for one picture from step to step; see `MPerceiver.begin`."""
+
+    lq_latents: Tensor
+    """(1, 4, h, w), of the damaged picture."""
+    conditioning: Conditioning
+    """Of the picture, the text in the U-Net's type."""
+    prompts: Sequence[PreparedPrompts] | None
+    """Visual prompts of the IR-Adapter; None without one."""
+
+
+class MPerceiver:
+    """The system of the stable track upon parts of a pipeline."""
+
+    def __init__(self, parts: Mapping[str, Any], *, attachment: Attachment | None, refine: bool = True) -> None:
+        """Take parts by name, as `StableRestorePipeline` calls them; any but the needed ones may be None.
+
+        Args:
+            parts: All on one device, or brought there when they are called.
+            attachment: Of the injection layers to the U-Net; None exactly where there is no IR-Adapter, or where
+                nothing is predicted.
+            refine: Whether the decoder is refined, where there is a module for it.
+        """
+        self.parts = parts
+        self.attachment = attachment
+        self.vae: AutoencoderKL = parts["vae"]
+        self.unet: UNet2DConditionModel = parts["unet"]
+        self.ir_adapter: IRAdapter | None = parts["ir_adapter"]
+        self.drm: DetailRefinementModule | None = parts["drm"] if refine else None
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """All parts with weights."""
+        return [part for part in self.parts.values() if isinstance(part, nn.Module)]
+
+    @torch.no_grad()
+    def condition(
+        self, lq: Tensor, given: DegradationEstimate | None = None
+    ) -> tuple[Conditioning, DegradationEstimate]:
+        """Text and P of one picture. Without a CM-Adapter the text is empty.
+
+        Args:
+            lq: (1, 3, H, W), in [0, 1].
+            given: What is said of the picture; None lets the predictor look.
+
+        Raises:
+            UndefinedNumbersError: a model gives infinite or undefined numbers.
+        """
+        parts = self.parts
+        predictor, cm_adapter = parts["predictor"], parts["cm_adapter"]
+        embeddings = None
+        if given is None or cm_adapter is not None:
+            embeddings = ClipTower(parts["image_encoder"])(lq, view=predictor.view)
+            check_finite(embeddings, of="the embeddings of the picture")
+        if given is None:
+            probabilities = predictor.probabilities(embeddings.to(predictor.dtype))  # (1, N)
+            check_finite(probabilities, of="the probabilities of degradations")
+        else:
+            probabilities = torch.tensor([given.probabilities], device=lq.device)
+        tokens = CLIP_TOKENS if parts["tokenizer"] is None else SpecialTokens.of(parts["tokenizer"])
+        text_encoder = parts["text_encoder"]
+        if cm_adapter is None:
+            no_words = lq.new_zeros(1, 1, 0, text_encoder.config.hidden_size)
+            empty = mixed_text(no_words, lq.new_ones(1, 1), text_encoder=text_encoder, tokens=tokens)
+            conditioning = Conditioning(prompt_embeds=empty, probabilities=probabilities, names=predictor.names)
+        else:
+            conditioning = text_conditioning(
+                embeddings.mean(dim=1).to(cm_adapter.dtype),
+                probabilities,
+                text_encoder=text_encoder,
+                cm_adapter=cm_adapter,
+                pool=parts["textual_prompts"],
+                tokens=tokens,
+            )
+        check_finite(conditioning.prompt_embeds, of="the text's embeddings")
+        return conditioning, estimates_of(probabilities, predictor.names)[0]
+
+    def encode(self, lq: Tensor, plan: TilePlan) -> Tensor:
+        """Latents of a picture.
+
+        Args:
+            lq: (1, 3, H, W), float32 in [0, 1]; H and W are multiples of the autoencoder's factor.
+            plan: Tiles, in pixels.
+
+        Returns:
+            (1, 4, h, w), float32.
+
+        Raises:
+            UndefinedNumbersError: the encoder gives infinite or undefined numbers.
+        """
+        latents = encode_tiled(self.vae, lq, self.autoencoder_plan(plan))
+        return check_finite(latents, of="the encoder's latents").float()
+
+    def begin(self, lq_latents: Tensor, conditioning: Conditioning) -> Begun:
+        """What does not depend on the timestep, computed once.
+
+        Args:
+            lq_latents: (1, 4, h, w), see `encode`.
+            conditioning: See `condition`.
+        """
+        return Begun(
+            lq_latents=lq_latents,
+            conditioning=Conditioning(
+                prompt_embeds=conditioning.prompt_embeds.to(self.unet.dtype),
+                probabilities=conditioning.probabilities,
+                names=conditioning.names,
+            ),
+            prompts=None if self.ir_adapter is None else self.ir_adapter.prepare(),
+        )
+
+    def predict(self, latents: Tensor, timestep: Tensor, window: Cells = WHOLE, *, begun: Begun) -> Tensor:
+        """What the U-Net says of a window of the latents; no features are left with it, however it ends.
+
+        Args:
+            latents: (1, 4, h, w), of the whole picture, as the scheduler scales them.
+            timestep: In training steps.
+            window: Which part.
+            begun: Of the picture.
+
+        Returns:
+            (1, 4, rows, columns), float32: the output of the scheduler's prediction type.
+        """
+        rows, columns = window
+        try:
+            self._set_features(begun.lq_latents[..., rows, columns], timestep, begun)
+            cells = latents[..., rows, columns].to(self.unet.dtype)
+            words = begun.conditioning.prompt_embeds
+            return self.unet(cells, timestep, encoder_hidden_states=words, return_dict=False)[0].float()
+        finally:
+            if self.attachment is not None:
+                self.attachment.clear()
+
+    def predict_tiled(self, latents: Tensor, timestep: Tensor, plan: TilePlan, *, begun: Begun) -> Tensor:
+        """What the U-Net says of the whole picture, tile by tile; what it says of each fades into one prediction.
+
+        So there is one noise field, one schedule and no seam (MultiDiffusion, Bar-Tal et al. 2023,
+        https://arxiv.org/abs/2302.08113).
+
+        Args:
+            latents: (1, 4, h, w), as the scheduler scales them.
+            timestep: In training steps.
+            plan: Tiles, in pixels.
+            begun: Of the picture.
+
+        Returns:
+            (1, 4, h, w), float32.
+        """
+        size, factor = (latents.shape[-2], latents.shape[-1]), downsampling_of(self.vae)
+        tile, overlap = plan.tile // factor or max(size), -(-plan.overlap // factor)
+        if tile >= max(size):
+            return self.predict(latents, timestep, begun=begun)
+        return blend_tiles(
+            lambda rows, columns: self.predict(latents, timestep, Cells(rows, columns), begun=begun),
+            size=size,
+            tile=tile,
+            overlap=overlap,
+        )
+
+    def decode(self, latents: Tensor, lq: Tensor, conditioning: Conditioning, *, plan: TilePlan) -> Tensor:
+        """Pixels of latents, through the decoder with its refinement.
+
+        Args:
+            latents: (1, 4, h, w).
+            lq: (1, 3, H, W), float32 in [0, 1], the damaged picture.
+            conditioning: Of the picture.
+            plan: Tiles, in pixels.
+
+        Returns:
+            (1, 3, H, W), float32, about [0, 1], not clipped.
+
+        Raises:
+            UndefinedNumbersError: the decoder gives infinite or undefined numbers.
+        """
+        plan, shares = self.autoencoder_plan(plan), conditioning.probabilities
+        restored = decode_refined_tiled(self.vae, latents, drm=self.drm, lq=lq, probabilities=shares, plan=plan)
+        return check_finite(restored, of="the decoder's pixels").float()
+
+    def autoencoder_plan(self, plan: TilePlan) -> TilePlan:
+        """A plan, or the tiles that `vae.enable_tiling()` asks for where those are smaller."""
+        plans = [one for one in (plan, plan_of(self.vae)) if one.tile]
+        return min(plans, key=lambda one: one.tile, default=plan)
+
+    def _set_features(self, lq_latents: Tensor, timestep: Tensor, begun: Begun) -> None:
+        """What the U-Net sees of the damaged picture at a timestep."""
+        if self.ir_adapter is not None and self.attachment is not None:
+            shares = begun.conditioning.probabilities
+            lq_latents = lq_latents.to(self.ir_adapter.dtype)
+            self.attachment.set_features(self.ir_adapter(lq_latents, timestep, shares, prompts=begun.prompts))
