@@ -16,6 +16,7 @@ import torch
 from ldrestore.errors import MissingExtraError, UnknownNameError, WeightsUnavailableError
 from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.measures import Measure, MetricOptions, as_tensor
+from ldrestore.weights import read_checkpoint
 
 LICENCE_NOTE = "pyiqa is licensed for non-commercial use alone (PolyForm Noncommercial 1.0.0), and so are its scores"
 
@@ -28,6 +29,7 @@ def open_iqa(options: MetricOptions) -> Measure:
 
     Raises:
         UnknownNameError: pyiqa has none of that name.
+        WeightsError: a user's file holds something else than weights.
         MissingExtraError: pyiqa is not installed.
         WeightsUnavailableError: pyiqa cannot get its weights, or lacks another package.
     """
@@ -54,14 +56,21 @@ def _network(options: MetricOptions) -> Any:
         raise UnknownNameError("metric of pyiqa", name, known)
     _say_licence()
     weights = options.weights.get(options.name)
-    given = {} if weights is None else {"pretrained_model_path": str(weights)}
+    given = {}
+    if weights is not None:
+        read_checkpoint(weights)  # refuses a pickle that holds anything but weights, which pyiqa would run
+        given["pretrained_model_path"] = str(weights)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints what it downloads
             return pyiqa.create_metric(name, device=torch.device(options.device), **given)
     except _FAILURES as error:
+        remedy = (
+            f"let it reach its weights on the network, or name a file with --weights {options.name}=FILE"
+            if weights is None
+            else f"{weights} may be of another metric; name a file that pyiqa publishes for it"
+        )
         raise WeightsUnavailableError(
-            f"pyiqa cannot make {name} ({type(error).__name__}: {_first_line(error)}); let it reach its weights on the "
-            f"network, or name a file with --weights {options.name}=FILE"
+            f"pyiqa cannot make {name} ({type(error).__name__}: {_in_short(error)}); {remedy}"
         ) from error
 
 
@@ -71,6 +80,7 @@ def _say_licence() -> None:
     warnings.warn(LICENCE_NOTE, stacklevel=3)
 
 
-def _first_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return (str(error).strip().splitlines() or ["no reason given"])[0]
+def _in_short(error: BaseException) -> str:
+    """What an error says, on one line of at most 160 characters."""
+    text = " ".join(str(error).split()) or "no reason given"
+    return text if len(text) <= 160 else f"{text[:157]}..."

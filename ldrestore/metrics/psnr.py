@@ -31,10 +31,11 @@ def psnr(result: np.ndarray, gt: np.ndarray, *, peak: float = 255.0, cap: float 
     """
     if result.shape != gt.shape:
         raise ShapeError(f"cannot compare pictures of shapes {result.shape} and {gt.shape}; bring them to one size")
-    squares = sum(
-        float(np.square(result[start : start + _ROWS].astype(np.float64) - gt[start : start + _ROWS]).sum())
-        for start in range(0, len(result), _ROWS)
-    )
+    squares = 0.0
+    for start in range(0, len(result), _ROWS):
+        difference = result[start : start + _ROWS].astype(np.float64)
+        difference -= gt[start : start + _ROWS]
+        squares += float(np.square(difference, out=difference).sum())
     return decibels(squares / result.size, peak=peak, cap=cap)
 
 

@@ -1,10 +1,11 @@
+import pickle
 import sys
 import types
 
 import pytest
 import torch
 
-from ldrestore.errors import UnknownNameError
+from ldrestore.errors import UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
 from ldrestore.metrics import iqa_metrics
 from ldrestore.metrics.compared_pictures import bring_together
@@ -67,17 +68,23 @@ def test_pyiqa_s_licence_is_said_once_and_its_words_do_not_reach_standard_output
     assert capsys.readouterr().out == ""
 
 
-def test_a_user_s_weights_reach_pyiqa(pyiqa, tmp_path):
+def test_a_user_s_weights_reach_pyiqa_if_they_are_weights(pyiqa, tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "own.pth")
     with pytest.warns(UserWarning, match="non-commercial"):
         open_iqa(MetricOptions(name="iqa:musiq", weights={"iqa:musiq": tmp_path / "own.pth"}))
     assert pyiqa[0][1]["pretrained_model_path"] == str(tmp_path / "own.pth")
+
+    (tmp_path / "code.pth").write_bytes(pickle.dumps(print, protocol=2))
+    with pytest.raises(WeightsError, match=r"code\.pth"):
+        open_iqa(MetricOptions(name="iqa:musiq", weights={"iqa:musiq": tmp_path / "code.pth"}))
+    assert len(pyiqa) == 1
 
 
 def test_what_pyiqa_cannot_reach_is_unavailable_and_the_rest_goes_on(pyiqa):
     with pytest.warns(UserWarning, match="non-commercial"):
         opened = open_metrics(["iqa:unreachable", "psnr"])
     assert list(opened.pairs) == ["psnr"]
-    assert "OSError: no network); let it reach" in opened.unavailable["iqa:unreachable"]
+    assert "OSError: no network at all); let it reach" in opened.unavailable["iqa:unreachable"]
     with pytest.raises(UnknownNameError, match="did you mean 'musiq'"):
         open_metrics(["iqa:musik"])
 
