@@ -89,7 +89,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_names.py
 	$(BIN)/python scripts/write_model_card.py --check
 	$(BIN)/python scripts/write_stable_card.py --check
-	$(BIN)/python -m pytest --strict-warnings
+	$(BIN)/python -m pytest -W error
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix --select I .

@@ -119,7 +119,7 @@ def load_restorer(
         return adapted.to(chosen_device)
     pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
     if engine == "onnx":
-        from ldrestore.onnx_export import export_to_cache
+        from ldrestore.checkpoints.onnx_export import export_to_cache
         from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
         licence = _licence_of(name_or_path, found.location)
@@ -145,7 +145,7 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: the network cannot be exported, or the file cannot be written.
     """
-    from ldrestore.onnx_export import check_target, export
+    from ldrestore.checkpoints.onnx_export import check_target, export
 
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")

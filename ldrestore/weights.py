@@ -1,10 +1,8 @@
-"""Weights on disk and in memory: reading checkpoints safely, strict loading, hashes."""
+"""Weights on disk and in memory: finding folders, strict loading, hashes."""
 
 import hashlib
 import json
-import pickle
-import zipfile
-from argparse import Namespace
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,32 +11,22 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 
-WRAPPERS = ("params_ema", "params", "state_dict")
-"""Keys under which released checkpoints keep their weights, in the order of preference."""
-
-PICKLE_ALLOW_LIST = (
-    Namespace,
-    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
-    (dict, "lightning_fabric.utilities.data.AttributeDict"),
-)
-"""What Lightning files hold beside tensors and plain values, their hyper-parameters; read as plain mappings."""
-
-PREFIXES = ("module.", "net.")
-"""Prefixes that wrappers such as DistributedDataParallel and Lightning put before every key."""
-
-MODEL_FILES = ("*.json", "*.safetensors", "*.md")
-"""What is fetched of a Hub repository; never code."""
+MODEL_FILES = ("*.json", "*.safetensors", "*.md", "*.txt")
+"""What is fetched of a Hub repository, never code; a tokenizer may keep its merges as text."""
 
 ORIGIN_FILE = "ldrestore.json"
 """Beside a converted model: where the weights come from, and their licence."""
 
 ALIGNMENT = 64
 """Bytes; what torch's own allocations are aligned to."""
+
+
+_fetched: dict[tuple[object, ...], Path] = {}
+"""What this process has fetched: the Hub is asked once for each repository, not for each picture."""
 
 
 def find_folder(
@@ -60,6 +48,10 @@ def find_folder(
         WeightsUnavailableError: nothing lies there, or it cannot be fetched.
     """
     folder = Path(name_or_path)
+    if folder.is_dir():
+        return folder
+    request = (str(name_or_path), revision, tuple(patterns), os.environ.get("HF_HOME"), os.environ.get("HF_ENDPOINT"))
+    folder = _fetched.get(request, folder)
     if not folder.is_dir():
         try:
             folder = Path(
@@ -77,6 +69,8 @@ def find_folder(
                 "a local folder, set HF_ENDPOINT to a mirror, or fill the cache on a connected machine and set "
                 "HF_HUB_OFFLINE=1"
             ) from error
+        if not local_files_only:  # a cache may hold a part only
+            _fetched[request] = folder
     return folder
 
 
@@ -110,30 +104,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds no JSON object; fetch the model again")
     return content
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint file, without wrappers and prefixes.
-
-    Args:
-        path: A safetensors file, or a pickle as published (.pth, .pt, .ckpt), which is read with `weights_only=True`.
-
-    Returns:
-        Key to tensor, on the CPU.
-
-    Raises:
-        WeightsUnavailableError: nothing lies there.
-        WeightsError: the file is damaged, holds more than weights, or no weights at all.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsUnavailableError(f"no checkpoint at {path}; check the path")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise WeightsError(f"{path} is no intact safetensors file ({error}); download it again") from error
-    return _unwrapped(_read_pickle(path), path)
 
 
 def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -197,9 +167,15 @@ def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], *, source: 
         source: Where they come from, for the message.
 
     Raises:
-        WeightsError: a key is missing or unexpected, or a shape differs; the message names the first ones.
+        WeightsError: a key is missing or unexpected, or a shape or the kind of numbers differs; the message names the
+            first ones.
     """
     check_fit(network, {key: tensor.shape for key, tensor in weights.items()}, source=source)
+    for key, tensor in network.state_dict().items():
+        if tensor.is_floating_point() != weights[key].is_floating_point():
+            raise WeightsError(
+                f"{source}: {key} holds {weights[key].dtype}, expected {tensor.dtype}; download it again"
+            )
     network.load_state_dict(weights)
 
 
@@ -233,49 +209,3 @@ def hash_of_file(path: str | Path) -> str:
 def count_modules(weights: Mapping[str, Tensor], prefix: str) -> int:
     """How many different names follow a prefix such as "encoders.", in a checkpoint's keys."""
     return len({key.removeprefix(prefix).partition(".")[0] for key in weights if key.startswith(prefix)})
-
-
-def _read_pickle(path: Path) -> object:
-    """Whatever a pickled checkpoint holds, read without running its code.
-
-    Raises:
-        WeightsError: torch is too old to do this safely, or the file holds more than weights.
-    """
-    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if version < (2, 10):  # CVE-2026-24747
-        raise WeightsError(f"reading a pickled checkpoint safely needs torch 2.10 or newer, got {torch.__version__}")
-    with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)):
-        try:
-            is_zip = zipfile.is_zipfile(path)  # older pickles cannot be searched before they are read
-            forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
-            if not forbidden:
-                return torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
-            raise WeightsError(
-                f"{path} cannot be read as weights alone: it is damaged, no checkpoint, or holds Python objects, which "
-                "are never loaded; download it again, or ask its authors for a safetensors file"
-            ) from error
-    raise WeightsError(
-        f"{path} holds objects of {', '.join(sorted(forbidden))}, which are never loaded, since they could run code; "
-        "ask its authors for plain weights or a safetensors file"
-    )
-
-
-def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
-    """The state dict inside what a checkpoint holds.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    tensors = content if isinstance(content, Mapping) else {}
-    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise WeightsError(f"{path} holds no weights; expected a state dict, alone or under {', '.join(WRAPPERS)}")
-    weights = {str(key): value for key, value in tensors.items()}
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in weights):
-            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights

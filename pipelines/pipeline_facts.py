@@ -57,7 +57,7 @@ def facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
 
 def _base(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     """The diffusion model that the rest was trained upon."""
-    from ldrestore.bases import find_base
+    from ldrestore.checkpoints.bases import find_base
     from ldrestore.sampling.denoising import prediction_type_of
 
     name = pipeline.unet.config.get("_name_or_path")

@@ -9,6 +9,9 @@ import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
+from ldrestore.checkpoints.network_identity import identity_of, runtime_of
+from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError
 from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
@@ -16,16 +19,13 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, bytes_of, check_options
-from ldrestore.pipelines.network_identity import identity_of, runtime_of
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import check_saved_pipeline, find_saved_pipeline
 from ldrestore.pipelines.steering import (
     EmbeddingSource,
     Steering,
     advice_on,
-    check_pair,
     hints_of_strengths,
     neutral_steering,
     read_embeddings,
@@ -36,7 +36,7 @@ from ldrestore.pipelines.steering import (
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
-from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.systems.regression import RegressionSystem
@@ -46,7 +46,7 @@ from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, me
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import count_tiles, make_plan
 from ldrestore.tiling.retries import with_smaller_tiles
-from ldrestore.weights import align_weights, hash_of_weights
+from ldrestore.weights import align_weights
 
 
 class FastRestorePipeline(DiffusionPipeline):
@@ -109,6 +109,7 @@ class FastRestorePipeline(DiffusionPipeline):
             part.register_to_config(_name_or_path=name)
         for part in parts:
             align_weights(part.eval())
+        check_recorded_weights(folder, pipeline.regressor)
         return pipeline
 
     @classmethod
@@ -362,5 +363,5 @@ class FastRestorePipeline(DiffusionPipeline):
             "pipeline": type(self).__name__,
             "name": self.config.get("_name_or_path"),
             **identity_of(self.regressor),
-            "head_sha256": None if self.instruction_head is None else hash_of_weights(self.instruction_head),
+            "head_sha256": None if self.instruction_head is None else cached_hash(self.instruction_head),
         }

@@ -16,6 +16,20 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.checkpoints.base_model import BaseSizes, load_base, load_first_base
+from ldrestore.checkpoints.network_identity import runtime_of
+from ldrestore.checkpoints.saved_folder import find_saved_pipeline
+from ldrestore.checkpoints.stable_adapters import (
+    check_base,
+    is_adapters,
+    load_parts,
+    names_of_base,
+    read_pointer,
+    write_adapters,
+)
+from ldrestore.checkpoints.stable_exports import load_exports
+from ldrestore.checkpoints.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
+from ldrestore.checkpoints.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView
@@ -23,7 +37,6 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.transparency import fill_hidden
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
 from ldrestore.pipelines.latent_restoration import (
     ColourFix,
@@ -32,24 +45,11 @@ from ldrestore.pipelines.latent_restoration import (
     plan_tiles,
     to_pixels,
 )
-from ldrestore.pipelines.network_identity import runtime_of
 from ldrestore.pipelines.picture_conditioning import condition, read_degradations
 from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.saved_folder import find_saved_pipeline
-from ldrestore.pipelines.stable_adapters import (
-    check_base,
-    is_adapters,
-    load_parts,
-    names_of_base,
-    read_pointer,
-    write_adapters,
-)
 from ldrestore.pipelines.stable_drawing import StableOptions, draw
-from ldrestore.pipelines.stable_exports import load_exports
-from ldrestore.pipelines.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
-from ldrestore.pipelines.stable_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
 from ldrestore.pipelines.stable_tower import UNNAMED, load_tower, name_tower
 from ldrestore.pipelines.unet_connection import UNetConnection

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ldrestore.checkpoints.stable_exports import tower_of_base
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
-from ldrestore.pipelines.stable_exports import tower_of_base
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionModelWithProjection

@@ -9,7 +9,7 @@ import torch
 from diffusers import ModelMixin
 from torch import Tensor
 
-from ldrestore.errors import InputError, ShapeError, WeightsError
+from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.photo import Photo
 from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
@@ -41,23 +41,6 @@ class Steering:
     """The instruction as it was given, and the hash of an embedding that was given."""
     understood: dict[str, Any] | None = None
     """What the instruction was taken for; None without one."""
-
-
-def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
-    """Refuse a head whose embeddings the network cannot take.
-
-    Raises:
-        WeightsError: the network takes none, or none of that width.
-    """
-    shape, width = embedding_shape_of(regressor), head.config["txtdim"]
-    name = type(regressor).__name__
-    if shape is None:
-        raise WeightsError(f"{name} takes no embeddings, so that it can have no instruction head; leave the head out")
-    if shape != (width,):
-        raise WeightsError(
-            f"this instruction head gives embeddings of shape ({width},), {name} takes {shape}; "
-            "use the head that it was trained with"
-        )
 
 
 def why_no_instruction(regressor: ModelMixin) -> str:

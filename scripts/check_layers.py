@@ -15,15 +15,16 @@ from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
-    ("registry", "config", "options", "weights", "bases", "backbones", "records", "images"),
-    ("tiling", "metrics"),
+    ("registry", "config", "options", "weights", "backbones", "records", "images"),
+    ("published_files", "tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),
     ("guides",),
     ("estimators", "prompts", "adapters", "sampling", "refiners", "regressors"),
+    ("checkpoints",),
     ("systems",),
-    ("conversion", "onnx_export", "pipelines"),
+    ("conversion", "pipelines"),
     ("tracks",),
     ("restorers",),
     ("jobs",),
@@ -35,8 +36,8 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-DEFERRED = {("conversion", "pipelines")}
-"""Siblings that may meet inside functions: a conversion ends in a pipeline's folder, which the pipeline writes."""
+DEFERRED: frozenset[tuple[str, str]] = frozenset()
+"""Pairs of units of which the first may import the second inside functions, although the layers forbid it."""
 
 _RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 

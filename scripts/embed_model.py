@@ -1,4 +1,4 @@
-"""Put a trained regressor into the package as the default model, in half precision.
+"""Put a trained regressor into the package as an embedded model, in half precision.
 
     python scripts/embed_model.py runs/blind_small_cpu/export
     python scripts/measure_default.py KODAK24 --real PAIRS --out docs/default_model --fresh
@@ -17,7 +17,7 @@ import torch
 from ldrestore.assets.catalog import MODELS, folder_of
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 
-LARGEST_FILE = 8_000_000
+LARGEST_FILE = 16_000_000
 """Bytes of weights that the package is willing to carry."""
 
 
@@ -51,8 +51,9 @@ def main() -> None:
     """Parse the command line and embed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder that a training run exported")
+    parser.add_argument("--name", default="default", help="of the embedded model")
     arguments = parser.parse_args()
-    target = folder_of(MODELS.get("default"))
+    target = folder_of(MODELS.get(arguments.name))
     print(f"{target}: {embed(arguments.source, target) / 1e6:.2f} MB of weights")
 
 

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore import __version__
+from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, make_ready
+from ldrestore.checkpoints.stable_parts import OUR_PARTS
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.stable_folder import TRANSFORMERS_PARTS, make_ready
-from ldrestore.pipelines.stable_parts import OUR_PARTS
 from ldrestore.weights import ORIGIN_FILE, hash_of_file
 
 NAME = "ldrestore-tiny-stable"

@@ -226,5 +226,6 @@ def name_of(peer: str) -> str:
         "dark_channel": "dark channel",
         "clahe": "CLAHE",
         "histogram_equalisation": "histogram equalisation",
+        "named": "the damage named",
     }
     return names[peer]

@@ -4,7 +4,7 @@
         --set 'SOTS indoor' haze_wide SOTS --set 'LOL inputs' low_light_wide 'REAL/lol_input_*.jpg'
 
 A set is a name, the recipe that stands for it in training, and where it lies: a folder with `lq` and `gt`, a folder of
-pictures, or a pattern of files. Writes damage.md's tables into damage_tables.md, and damage.jpg.
+pictures, or a pattern of files. Prints a table a set; writes all to damage_tables.md and the figure to damage.jpg.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def shown_windows(recipe: str, clean: Path, *, count: int) -> list[Window]:
     config = SyntheticDataConfig(
         folders=(clean,),
         mixture=(RecipeShare(recipe=recipe, weight=1.0, severity=(0.03, 1.0)),),
-        darkening=DarkeningConfig(probability=0.7, names=("haze",)),
+        darkening=DarkeningConfig(probability=0.7, names=("haze", "real_noise")),
         min_scale=0.4,
     )
     data = SyntheticDataset(config, patch_size=SIDE, seed=11)
@@ -137,9 +137,10 @@ def main() -> None:
     cells: list[tuple[str, Image.Image]] = []
     for name, recipe, place in options.set:
         real, shown = real_windows(place), shown_windows(recipe, options.clean, count=options.count)
-        lines += table(name, recipe, real, shown)
+        rows = table(name, recipe, real, shown)
+        lines += rows
         cells += figure_rows(name, real, shown, columns=8)
-        print("\n".join(lines[-24:]), flush=True)
+        print("\n".join(rows), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "damage_tables.md").write_text("\n".join(lines))
     save_within(labelled(cells, columns=8), options.out / "damage.jpg", max_bytes=300_000)

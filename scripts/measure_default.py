@@ -38,12 +38,14 @@ from measurement_file import MeasurementFile, Row, as_row
 from measurement_tables import table_of_verdicts
 
 from ldrestore.assets.catalog import MODELS, folder_of
-from ldrestore.datasets.compared_pairs import Pair, real_pairs, synthetic_pairs
+from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, Pair, real_pairs, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import list_mixtures
+from ldrestore.degradations.recipes import parse_recipe
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.records import RECORDED_PACKAGES
+from ldrestore.regressors.factory import record_of
 from ldrestore.restorers import load_restorer
 from ldrestore.structures import FIRST_SET
 from ldrestore.weights import hash_of_file
@@ -52,6 +54,11 @@ REAL_SETS = ("polyu", "sots_indoor", "rain100h")
 """Folders of pairs, each with `lq` and `gt`, that nothing was trained on."""
 SEVERITIES = (0.4, 0.6, 0.8, 1.0)
 """At which the degradation estimate is tested."""
+
+REAL_DAMAGE = {"polyu": "real_noise", "sots_indoor": "haze", "rain100h": "rain"}
+"""What is wrong with the pictures of `REAL_SETS`."""
+ASKED_FOR = {"haze", "low_light"}
+"""Degradations that a picture alone may not show; rows with them are measured with the damage named, too."""
 
 Restorer = Callable[[np.ndarray], np.ndarray]
 
@@ -83,9 +90,18 @@ class Bench:
     quick: int | None
     """Only so many pictures of each set."""
 
-    def restore(self, lq: np.ndarray) -> np.ndarray:
-        """A picture restored, (H, W, 3) uint8."""
-        return self.pipeline(lq).photos[0].pixels
+    def restore(self, lq: np.ndarray, degradations: dict[str, float] | None = None) -> np.ndarray:
+        """A picture restored, (H, W, 3) uint8; with degradations named, for models that take them."""
+        options = {} if degradations is None else {"degradations": degradations}
+        return self.pipeline(lq, **options).photos[0].pixels
+
+    def named_damage(self, row: str) -> dict[str, float] | None:
+        """What a user would name of a row's damage; None where the model takes no names, or decides by itself."""
+        if not record_of(self.pipeline.regressor).takes_hints:
+            return None
+        recipe = REAL_DAMAGE.get(row, row)
+        names = {step.name for step in parse_recipe(recipe).steps} if recipe != CLEAN_RECIPE else set()
+        return {name: 1.0 for name in names} if names & ASKED_FOR else None
 
 
 def rows_of_degradations() -> list[str]:
@@ -136,6 +152,8 @@ def measure_row(
             "input_psnr": psnr(pair.lq, pair.gt, cap=MEAN_CAP),
             "restored_psnr": psnr(restored, pair.gt, cap=MEAN_CAP),
         }
+        if (damage := bench.named_damage(name)) is not None:
+            measured["named_psnr"] = psnr(bench.restore(pair.lq, damage), pair.gt, cap=MEAN_CAP)
         for peer, restore in PEERS.get(name, {}).items():
             measured[f"{peer}_psnr"] = psnr(restore(pair.lq), pair.gt, cap=MEAN_CAP)
         if distance is not None:

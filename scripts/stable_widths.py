@@ -18,8 +18,8 @@ from ldrestore.backbones import (
     create_unet,
     create_vae,
 )
+from ldrestore.checkpoints.base_model import SCHEDULE, BaseSizes
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.pipelines.base_model import SCHEDULE, BaseSizes
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool

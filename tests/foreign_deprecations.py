@@ -1,8 +1,8 @@
 """A plugin of pytest: deprecations that other packages announce are summed up at the end, and fail no test.
 
 Who announces a deprecation is who calls `warnings.warn`, not the line that the warning is attributed to, which is often
-ours. What extension modules and the interpreter announce comes from nobody of ours either. With `--strict-warnings`
-there is no such difference: every warning is an error.
+ours. What extension modules and the interpreter announce comes from nobody of ours either. The filters of
+pyproject.toml let deprecations pass, and this plugin stops those of ours. With `-W error` every warning is an error.
 """
 
 import sys
@@ -21,16 +21,9 @@ EXTENSION = "Python or an extension module"
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
 
-def pytest_addoption(parser):
-    parser.addoption("--strict-warnings", action="store_true", help="let deprecations of other packages fail tests too")
-
-
 def pytest_configure(config):
-    if config.getoption("--strict-warnings"):
+    if "error" in (config.getoption("pythonwarnings") or ()):
         return
-    for category in DEPRECATIONS:
-        config.addinivalue_line("filterwarnings", f"default::{category.__name__}")
-    config.addinivalue_line("filterwarnings", f"default:(?s).*{WORD}")
     config.option.disable_warnings = True  # the summary takes the place of pytest's own
     warn, warnings.warn = warnings.warn, Announcements(warnings.warn, config.rootpath)
     config.add_cleanup(lambda: setattr(warnings, "warn", warn))
@@ -53,7 +46,7 @@ def is_deprecation(category, message):
 
 
 def is_let_pass(category, message):
-    """Whether it is the filters of this plugin that decide about a warning, not those of a test."""
+    """Whether it is the filters of pyproject.toml that decide about a warning, not those of a test."""
     for action, pattern, kind, *_ in warnings.filters:
         if issubclass(category, kind) and (pattern is None or pattern.match(str(message))):
             return action == "default"

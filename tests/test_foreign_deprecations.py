@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
+from syntax_trees import ROOT
+
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
 
 FOREIGN = """
 import warnings
@@ -75,9 +79,8 @@ def run(tmp_path_factory):
     library.mkdir()
     (library / "foreign.py").write_text(FOREIGN, encoding="utf-8")
     (folder / "test_small.py").write_text(TESTS, encoding="utf-8")
-    settings = (
-        f"[pytest]\nfilterwarnings = error\npythonpath = {library.name}\naddopts = -p tests.foreign_deprecations\n"
-    )
+    filters = "\n    ".join(["filterwarnings =", *SETTINGS["filterwarnings"]])
+    settings = f"[pytest]\n{filters}\npythonpath = {library.name}\naddopts = -p tests.foreign_deprecations\n"
     (folder / "pytest.ini").write_text(settings, encoding="utf-8")
 
     def run(*options):
@@ -107,7 +110,7 @@ def test_deprecations_of_others_are_summed_up_and_ours_are_errors(run):
 
 @pytest.mark.e2e
 def test_all_are_errors_where_it_is_strict(run):
-    output = run("--strict-warnings")
+    output = run("-W", "error")
     passed = {name for name, is_passed in outcomes(output).items() if is_passed}
     assert passed <= {"test_expected", "test_ignored_by_name", "test_interpreter"}
     assert "deprecations that other packages announce" not in output

@@ -98,8 +98,16 @@ def test_code_keeps_the_limits(modules):
             "images imports cli, which lies above",
         ),
         ("ldrestore.prompts.pool", "from ldrestore.adapters.daff import DAFF", "prompts imports adapters, its sibling"),
-        ("ldrestore.conversion", "import ldrestore.pipelines.a", "conversion imports pipelines, its sibling"),
-        ("ldrestore.conversion", "def f():\n    import ldrestore.pipelines.a", None),
+        (
+            "ldrestore.checkpoints.conversion",
+            "import ldrestore.pipelines.a",
+            "checkpoints imports pipelines, which lies",
+        ),
+        (
+            "ldrestore.checkpoints.conversion",
+            "def f():\n    import ldrestore.pipelines.a",
+            "checkpoints imports pipelines, which lies",
+        ),
         ("ldrestore.novel.thing", "", "ldrestore.novel.thing: in no layer"),
         (
             "ldrestore.images.files",

@@ -1,7 +1,3 @@
-import argparse
-import sys
-import types
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,11 +7,11 @@ from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.weights import (
     align_weights,
     check_fit,
+    find_folder,
     find_model_folder,
     hash_of_file,
     hash_of_weights,
     load_strictly,
-    read_checkpoint,
     read_json,
     read_shapes,
 )
@@ -30,71 +26,6 @@ def state(seed=0):
 
 def is_equal(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
-
-
-@pytest.mark.parametrize(
-    "wrapped",
-    [
-        state(),
-        {"params": state()},
-        {"params_ema": state(), "params": state(seed=1)},
-        {"state_dict": {f"net.{key}": value for key, value in state().items()}, "epoch": 3},
-        {"params": {f"module.{key}": value for key, value in state().items()}},
-    ],
-)
-def test_pickles_are_unwrapped(wrapped, tmp_path):
-    torch.save(wrapped, tmp_path / "published.pth")
-    assert is_equal(read_checkpoint(tmp_path / "published.pth"), state())
-
-
-def test_safetensors_are_read(tmp_path):
-    save_file(state(), tmp_path / "weights.safetensors")
-    assert is_equal(read_checkpoint(tmp_path / "weights.safetensors"), state())
-
-
-class Payload:
-    def __reduce__(self):
-        return print, ("code of a checkpoint ran",)
-
-
-def test_code_in_a_pickle_does_not_run(tmp_path, capsys):
-    torch.save({"params": state(), "trap": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match=r"holds objects of .*print, which are never loaded"):
-        read_checkpoint(tmp_path / "evil.pth")
-    assert capsys.readouterr().out == ""
-
-
-def test_hyper_parameters_of_lightning_are_let_through(tmp_path):
-    names = ("pytorch_lightning", "pytorch_lightning.utilities", "pytorch_lightning.utilities.parsing")
-    with pytest.MonkeyPatch.context() as patch:  # only while writing: whoever reads has no Lightning
-        for name in names:
-            patch.setitem(sys.modules, name, types.ModuleType(name))
-        attributes = type("AttributeDict", (dict,), {"__module__": names[-1]})
-        sys.modules[names[-1]].AttributeDict = attributes
-        parameters = {"a": argparse.Namespace(width=3), "b": attributes(width=3)}
-        torch.save({"state_dict": state(), "hyper_parameters": parameters}, tmp_path / "lightning.ckpt")
-    assert is_equal(read_checkpoint(tmp_path / "lightning.ckpt"), state())
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 cut off", b"\x80\x02}q\x00"])
-def test_damaged_pickles_are_refused(content, tmp_path):
-    path = tmp_path / "damaged.pth"
-    path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"damaged\.pth"):
-        read_checkpoint(path)
-
-
-def test_what_holds_no_weights_is_refused(tmp_path):
-    torch.save({"params": {}, "epoch": 1}, tmp_path / "empty.pth")
-    torch.save([torch.ones(1)], tmp_path / "list.pth")
-    (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
-    for name, message in [("empty.pth", "no weights"), ("list.pth", "no weights")]:
-        with pytest.raises(WeightsError, match=message):
-            read_checkpoint(tmp_path / name)
-    with pytest.raises(WeightsError, match="no intact safetensors file"):
-        read_checkpoint(tmp_path / "cut.safetensors")
-    with pytest.raises(WeightsUnavailableError, match="no checkpoint at"):
-        read_checkpoint(tmp_path / "absent.pth")
 
 
 def test_strict_loading_names_what_is_wrong():
@@ -112,6 +43,29 @@ def test_strict_loading_names_what_is_wrong():
     with pytest.raises(WeightsError, match=r"missing a\.bias"):
         load_strictly(network, {"a.weight": state()["a.weight"]}, source="x.pth")
     assert hash_of_weights(network) == before
+
+
+def test_numbers_of_another_kind_are_refused():
+    network = nn.Sequential()
+    network.add_module("a", nn.Linear(3, 2))
+    with pytest.raises(WeightsError, match=r"a\.bias holds torch\.int64, expected torch\.float32"):
+        load_strictly(network, {**state(), "a.bias": torch.arange(2)}, source="x.pth")
+    load_strictly(network, {key: value.half() for key, value in state().items()}, source="x.pth")
+
+
+def test_the_hub_is_asked_once_for_a_repository(tmp_path, monkeypatch):
+    calls = []
+
+    def fetch(name, **options):
+        calls.append((name, options["allow_patterns"]))
+        return str(tmp_path)
+
+    monkeypatch.setattr("ldrestore.weights.snapshot_download", fetch)
+    monkeypatch.setattr("ldrestore.weights._fetched", {})
+    assert [find_folder("owner/name") for _ in range(3)] == [tmp_path] * 3
+    find_folder("owner/name", revision="other")
+    assert [name for name, _ in calls] == ["owner/name"] * 2
+    assert "*.txt" in calls[0][1]  # a tokenizer's merges
 
 
 def test_shapes_come_from_the_headers_of_all_files(tmp_path):

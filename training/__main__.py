@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ldrestore.errors import InputError, LDRestoreError
+from ldrestore.errors import InputError, LDRestoreError, OtherProcessError
 from ldrestore.training.trainers import train_by_config
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line; None takes those of the process.
 
     Returns:
-        Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config.
+        Exit code: 0 finished, or stopped by a signal with a checkpoint; 1 failed; 2 wrong call or config; 130
+        interrupted before a checkpoint was written.
     """
     parser = argparse.ArgumentParser(
         prog="python -m ldrestore.training",
@@ -35,17 +36,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="auto|FOLDER",
         help="go on from the newest checkpoint of run.output_dir, if there is one, or from the one in FOLDER",
     )
+    parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="with --resume auto: go on from the newest checkpoint that is intact",
+    )
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
     try:
-        is_finished = train_by_config(options.config, overrides=options.overrides, resume=options.resume)
+        is_finished = train_by_config(
+            options.config,
+            overrides=options.overrides,
+            resume=options.resume,
+            skips_damaged=options.skip_damaged,
+        )
     except InputError as error:
         logger.error("%s", error)
         return 2
+    except OtherProcessError as error:
+        logger.debug("%s", error)  # the other process has said why
+        return 1
     except LDRestoreError as error:
         logger.error("%s", error)
         return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; go on with --resume auto")
+        return 130
     if not is_finished:
         logger.warning("stopped by a signal; go on with --resume auto")
     return 0

@@ -6,11 +6,13 @@ A checkpoint is a folder `checkpoints/step_00001000`:
     ema.safetensors                               averaged weights
     process_0.pt ...                              random states and loss sums, one file a process
     progress.json                                 step, number of processes, config
+    files.json                                    hashes of all these
 
 It is written under another name and renamed when whole: a folder of that name is a complete checkpoint.
 """
 
 import json
+import logging
 import random
 import shutil
 from dataclasses import dataclass, field
@@ -25,9 +27,12 @@ from torch import nn
 
 from ldrestore.config import as_plain, build
 from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.training.checkpoint_files import HASHES_FILE, check_files, damage_of, read_progress, write_hashes
 from ldrestore.training.config import RunConfig, TrainingConfig
 from ldrestore.training.ema import Ema
 from ldrestore.training.journal import LossWindow
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_FOLDER = "checkpoints"
 FREE_TO_CHANGE = frozenset(
@@ -90,6 +95,8 @@ def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator
         (partial / "progress.json").write_text(json.dumps(progress, indent=2) + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        write_hashes(partial)
+    if accelerator.is_main_process:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         for old in list_checkpoints(config.run.output_dir)[: -config.run.keep_checkpoints]:
@@ -109,9 +116,9 @@ def load_checkpoint(folder: Path, state: TrainingState, *, config: TrainingConfi
 
     Raises:
         ConfigError: config or number of processes differ, or another version wrote the checkpoint.
-        WeightsError: a file of the checkpoint is missing.
+        WeightsError: a file of the checkpoint is missing or damaged.
     """
-    progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+    progress: Any = read_progress(folder)
     check_same_config(_with_defaults(progress["config"], config), as_plain(config))
     if progress["num_processes"] != accelerator.num_processes:
         raise ConfigError(
@@ -123,26 +130,34 @@ def load_checkpoint(folder: Path, state: TrainingState, *, config: TrainingConfi
         state.ema.load(load_file(_existing(folder / "ema.safetensors")))
     # accelerate restores random states too, but goes on in silence where it fails.
     process_file = _existing(folder / f"process_{accelerator.process_index}.pt")
-    process = torch.load(process_file, map_location="cpu", weights_only=True)
-    _restore_random(process["random"])
-    state.window.load_state_dict(process["window"], device=accelerator.device)
+    try:
+        process = torch.load(process_file, map_location="cpu", weights_only=True)
+        _restore_random(process["random"])
+        state.window.load_state_dict(process["window"], device=accelerator.device)
+    except Exception as error:  # a damaged file makes unpicklers, and random generators, raise anything
+        raise damage_of(process_file, f"holds no random states ({type(error).__name__})") from error
     state.step = progress["step"]
 
 
-def find_checkpoint(run: RunConfig, resume: str | None) -> Path | None:
-    """The checkpoint to start from.
+def find_checkpoint(run: RunConfig, resume: str | None, *, skips_damaged: bool = False) -> Path | None:
+    """The checkpoint to start from, all of whose files are what was written.
 
     Args:
         run: Holds the run's folder.
         resume: None to start anew, "auto" for the newest checkpoint of the run's folder if there is one, or the folder
             of a checkpoint.
+        skips_damaged: Whether "auto" goes on from the newest checkpoint that is intact, and says which are not.
 
     Returns:
         The checkpoint's folder; None to start anew.
 
     Raises:
-        ConfigError: the folder is no checkpoint, or a new run would overwrite one that has checkpoints.
+        ConfigError: the folder is no checkpoint, a new run would overwrite one that has checkpoints, or damaged
+            checkpoints are to be skipped without "auto".
+        WeightsError: a file of the checkpoint is damaged, or all checkpoints are.
     """
+    if skips_damaged and resume != "auto":
+        raise ConfigError("--skip-damaged looks for the newest intact checkpoint; give it with --resume auto")
     found = list_checkpoints(run.output_dir)
     if resume is None:
         if found:
@@ -152,10 +167,34 @@ def find_checkpoint(run: RunConfig, resume: str | None) -> Path | None:
             )
         return None
     if resume == "auto":
-        return found[-1] if found else None
-    if not (Path(resume) / "progress.json").is_file():
+        return _newest(found, skips_damaged=skips_damaged)
+    if not any((Path(resume) / name).is_file() for name in ("progress.json", HASHES_FILE)):
         raise ConfigError(f"{resume} is no checkpoint; expected a folder such as {CHECKPOINT_FOLDER}/step_00001000")
+    check_files(Path(resume))
     return Path(resume)
+
+
+def _newest(folders: list[Path], *, skips_damaged: bool) -> Path | None:
+    """The newest checkpoint, or the newest intact one; None where there is none at all.
+
+    Raises:
+        WeightsError: it is damaged, or all are.
+    """
+    for folder in reversed(folders):
+        try:
+            check_files(folder)
+        except WeightsError as error:
+            if not skips_damaged:
+                raise
+            logger.warning("%s; skipped", str(error).partition(":")[0])
+            continue
+        return folder
+    if folders:
+        raise WeightsError(
+            f"all {len(folders)} checkpoints in {folders[0].parent} are damaged; start a new run in another "
+            "run.output_dir, with init_from where weights were exported"
+        )
+    return None
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
@@ -251,5 +290,5 @@ def _existing(path: Path) -> Path:
         WeightsError: nothing lies there.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} is missing; the checkpoint is damaged, resume from another one")
+        raise damage_of(path, "is missing")
     return path

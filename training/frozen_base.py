@@ -13,10 +13,10 @@ from transformers import CLIPTextModel
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.injection import InjectionLayers
+from ldrestore.checkpoints.base_model import load_base as load_base_parts
+from ldrestore.checkpoints.stable_exports import tower_of_base
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
-from ldrestore.pipelines.base_model import load_base as load_base_parts
-from ldrestore.pipelines.stable_exports import tower_of_base
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]

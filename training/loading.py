@@ -66,6 +66,19 @@ class GuardedItems(Dataset[Any]):
             return LoadingFailure(str(fault_of_picture(path, error)), traceback.format_exc())
 
 
+def load_item(dataset: Dataset[Any], key: tuple[int, int]) -> Any:
+    """One item of a data set.
+
+    Raises:
+        DatasetError: it cannot be loaded; names its file.
+    """
+    item = GuardedItems(dataset)[key]
+    if isinstance(item, LoadingFailure):
+        logger.debug("%s", item.trace)
+        raise DatasetError(item.message)
+    return item
+
+
 def collate(items: list[Any]) -> Any:
     """A batch of items, or the first failure among them."""
     failure = next((item for item in items if isinstance(item, LoadingFailure)), None)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ldrestore.training.config import StageConfig, TrainingConfig
+from ldrestore.training.loading import load_item
 
 if TYPE_CHECKING:
     from ldrestore.training.loop import Task
@@ -94,7 +95,7 @@ def _states_of(config: TrainingConfig, *, task: "Task", network: nn.Module, side
         torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
         torch.autocast("cpu", dtype=dtype, enabled=dtype is not None),
     ):
-        item = task.dataset(StageConfig(patch_size=side, batch_size=1, steps=1))[(0, 0)]
+        item = load_item(task.dataset(StageConfig(patch_size=side, batch_size=1, steps=1)), (0, 0))
         task.loss(network, default_collate([item]))
     for name, buffer in network.named_buffers():
         buffer.copy_(buffers[name])

@@ -8,16 +8,14 @@ from torch import nn
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.training.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.adapters_task import AdaptersTask
-from ldrestore.training.checkpoint import find_checkpoint
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.frozen_base import FrozenBase, load_base
-from ldrestore.training.loop import train
 from ldrestore.training.memory_estimate import log_memory_estimate
 from ldrestore.training.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.steering import check_predictor
@@ -26,13 +24,14 @@ from ldrestore.training.train_estimator import load_predictor
 logger = logging.getLogger(__name__)
 
 
-def train_adapters(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_adapters(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train adapters and prompts as a YAML file says.
 
     Args:
         path: YAML of an `AdaptersTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -40,15 +39,25 @@ def train_adapters(path: Path, *, overrides: list[str], resume: str | None) -> b
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(AdaptersTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
+    return run_trainer(
+        AdaptersTrainingConfig,
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=lambda config, _: prepare_adapters(config),
+    )
+
+
+def prepare_adapters(config: AdaptersTrainingConfig) -> Prepared:
+    """The adapters that a run trains, and what is frozen beside them."""
     base = load_base(config.base)
     predictor = load_predictor(config.predictor)
     torch.manual_seed(config.run.seed)
     network = create_network(config, base=base, predictor=predictor)
     task = AdaptersTask(config, network=network, predictor=predictor)
     log_memory_estimate(config, task=task, network=network, frozen=[*base.modules(), predictor])
-    return train(config, task=task, network=network, checkpoint=checkpoint)
+    return Prepared(network=network, task=task)
 
 
 def create_network(

@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ldrestore.backbones import create_image_encoder, create_text_encoder, create_tokenizer, create_unet, create_vae
-from ldrestore.config import load_config
 from ldrestore.training.backbone_config import BackboneTrainingConfig
 from ldrestore.training.captions import caption_corpus
-from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.clip_task import ClipPair, ClipTask
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.frozen_base import load_part
-from ldrestore.training.loop import train
 from ldrestore.training.memory_estimate import log_memory_estimate
 from ldrestore.training.unet_task import UnetTask
 from ldrestore.training.vae_task import VaeRoundTrip, VaeTask
@@ -28,13 +26,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def train_backbone(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_backbone(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a part of the small prior as a YAML file says.
 
     Args:
         path: YAML of a `BackboneTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -42,13 +41,23 @@ def train_backbone(path: Path, *, overrides: list[str], resume: str | None) -> b
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(BackboneTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
+    return run_trainer(
+        BackboneTrainingConfig,
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=lambda config, _: prepare_backbone(config),
+    )
+
+
+def prepare_backbone(config: BackboneTrainingConfig) -> Prepared:
+    """The part that a run trains, which always begins from random weights."""
     torch.manual_seed(config.run.seed)
     network, task, frozen = {"vae": _vae, "clip": _clip, "unet": _unet}[config.part](config)
     logger.info("%s: %d parameters", config.part, sum(weight.numel() for weight in network.parameters()))
     log_memory_estimate(config, task=task, network=network, frozen=frozen)
-    return train(config, task=task, network=network, checkpoint=checkpoint)
+    return Prepared(network=network, task=task)
 
 
 def _vae(config: BackboneTrainingConfig) -> tuple[nn.Module, "Task", list[nn.Module]]:

@@ -5,27 +5,26 @@ from pathlib import Path
 
 import torch
 
-from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.training.checkpoint import find_checkpoint
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.estimator_config import EstimatorTrainingConfig
 from ldrestore.training.estimator_task import EstimatorTask
 from ldrestore.training.frozen_rows import freeze_rows
-from ldrestore.training.loop import train
 from ldrestore.training.memory_estimate import log_memory_estimate
 
 logger = logging.getLogger(__name__)
 
 
-def train_estimator(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_estimator(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a predictor as a YAML file says.
 
     Args:
         path: YAML of an `EstimatorTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -33,14 +32,24 @@ def train_estimator(path: Path, *, overrides: list[str], resume: str | None) -> 
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(EstimatorTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
+    return run_trainer(
+        EstimatorTrainingConfig,
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=lambda config, _: prepare_estimator(config),
+    )
+
+
+def prepare_estimator(config: EstimatorTrainingConfig) -> Prepared:
+    """The predictor that a run trains, and its tower."""
     tower = ClipTower.from_pretrained(config.predictor.clip_tower)
     torch.manual_seed(config.run.seed)
     predictor = create_predictor(config, embedding_dim=tower.dim)
     task = EstimatorTask(config, tower=tower, predictor=predictor)
     log_memory_estimate(config, task=task, network=predictor, frozen=[tower])
-    return train(config, task=task, network=predictor, checkpoint=checkpoint)
+    return Prepared(network=predictor, task=task)
 
 
 def create_predictor(config: EstimatorTrainingConfig, *, embedding_dim: int) -> DegradationPredictor:

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import torch
 
-from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.discriminator import PatchDiscriminator
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.frozen_base import FrozenBase, load_base
 from ldrestore.training.frozen_rows import freeze_rows
 from ldrestore.training.judged_decoder import JudgedDecoder
-from ldrestore.training.loop import train
 from ldrestore.training.memory_estimate import log_memory_estimate
 from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.refiner_losses import PerceptualLoss
@@ -25,13 +23,14 @@ from ldrestore.training.train_estimator import load_predictor
 logger = logging.getLogger(__name__)
 
 
-def train_refiner(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_refiner(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a detail refinement module as a YAML file says.
 
     Args:
         path: YAML of a `RefinerTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -39,19 +38,27 @@ def train_refiner(path: Path, *, overrides: list[str], resume: str | None) -> bo
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(RefinerTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
+    return run_trainer(
+        RefinerTrainingConfig,
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=lambda config, _: prepare_refiner(config),
+    )
+
+
+def prepare_refiner(config: RefinerTrainingConfig) -> Prepared:
+    """The module that a run trains with its discriminator, and what is frozen beside them."""
     task = create_task(config)
     frozen = [*task.base.modules(), task.predictor, *(part for part in (task.adapters, task.perceptual) if part)]
     task.network.num_passes.fill_(task.num_passes)  # at the end, when the discriminator takes part
     log_memory_estimate(config, task=task, network=task.network, frozen=frozen)
     task.network.num_passes.zero_()
     is_judged = task.network.judge is not None
-    return train(
-        config,
-        task=task,
+    return Prepared(
         network=task.network,
-        checkpoint=checkpoint,
+        task=task,
         skips_weights=is_judged,
         clipped_apart=("drm", "judge") if is_judged else (),
     )

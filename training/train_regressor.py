@@ -4,30 +4,30 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
-from ldrestore.config import load_config
-from ldrestore.errors import ConfigError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ConfigError, UnknownNameError, WeightsUnavailableError
+from ldrestore.published_files import read_checkpoint
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, embedding_shape_of
-from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.embeddings import EmbeddingSource
+from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.instructions import InstructedRegressor, Instructions
-from ldrestore.training.loop import train
 from ldrestore.training.regressor_config import RegressorTrainingConfig
 from ldrestore.training.regressor_task import RegressorTask
+from ldrestore.weights import load_strictly
 
 logger = logging.getLogger(__name__)
 
 
-def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_regressor(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Train a regressor as a YAML file says.
 
     Args:
         path: YAML of a `RegressorTrainingConfig`.
         overrides: "section.key=value" strings.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -35,12 +35,22 @@ def train_regressor(path: Path, *, overrides: list[str], resume: str | None) -> 
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    config = load_config(RegressorTrainingConfig, path, overrides)
-    checkpoint = find_checkpoint(config.run, resume)
-    network, task = create_network_and_task(config, is_new=checkpoint is None)
+    return run_trainer(
+        RegressorTrainingConfig,
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=prepare_regressor,
+    )
+
+
+def prepare_regressor(config: RegressorTrainingConfig, is_new: bool) -> Prepared:
+    """What a run trains; see `create_network_and_task`."""
+    network, task = create_network_and_task(config, is_new=is_new)
     logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
     skips_weights = REGRESSORS.get(config.network.name).routes_to_one
-    return train(config, task=task, network=network, checkpoint=checkpoint, skips_weights=skips_weights)
+    return Prepared(network=network, task=task, skips_weights=skips_weights)
 
 
 def create_network_and_task(config: RegressorTrainingConfig, *, is_new: bool) -> tuple[nn.Module, RegressorTask]:
@@ -121,7 +131,7 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
 
     Args:
         network: Filled in place.
-        path: A safetensors file, or the folder of a pipeline or regressor that holds one.
+        path: A published file as `convert` takes it, or the folder of a pipeline or regressor.
 
     Raises:
         WeightsUnavailableError: no weights lie there.
@@ -132,7 +142,7 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
         raise WeightsUnavailableError(f"no weights at {', or '.join(map(str, candidates))}; check init_from")
-    weights = load_file(found)
+    weights = read_checkpoint(found)
     body = getattr(network, "body", None)
     if body is not None and weights.keys() == body.state_dict().keys():
         logger.info("%s holds the body alone; all else starts from random weights", found)
@@ -140,7 +150,4 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
     if hasattr(network, "adopt"):
         network.adopt(weights)
         return
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise WeightsError(f"{found} does not fit the network: {error}") from error
+    load_strictly(network, weights, source=str(found))

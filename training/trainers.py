@@ -20,7 +20,8 @@ class TrainerRecord:
     """Where a trainer is; read when it is used."""
 
     function: str
-    """"module:function", which takes the path of a config, overrides and what to resume from."""
+    """"module:function", which takes the path of a config, overrides, what to resume from, and whether damaged
+    checkpoints are passed over."""
     config_class: str
     """"module:class" of its config."""
 
@@ -83,13 +84,14 @@ def load_training_config(path: Path, overrides: list[str]) -> Any:
     return load_config(_resolve(find_trainer(path, overrides).config_class), path, overrides)
 
 
-def train_by_config(path: Path, *, overrides: list[str], resume: str | None) -> bool:
+def train_by_config(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
     """Run the trainer that a config names.
 
     Args:
         path: YAML file.
         overrides: "section.key=value" strings, which win over the file.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
+        skips_damaged: Whether "auto" passes over damaged checkpoints.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -98,7 +100,7 @@ def train_by_config(path: Path, *, overrides: list[str], resume: str | None) -> 
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
     function: Callable[..., bool] = _resolve(find_trainer(path, overrides).function)
-    return function(path, overrides=overrides, resume=resume)
+    return function(path, overrides=overrides, resume=resume, skips_damaged=skips_damaged)
 
 
 def _resolve(target: str) -> Any:

@@ -60,7 +60,7 @@ def assemble_command(
 
     All parts must fit, or nothing is written.
     """
-    from ldrestore.pipelines.whole_folder import whole_folder
+    from ldrestore.checkpoints.whole_folder import whole_folder
 
     if published_as is not None:
         _check_published(published_as, base, adapters_only=adapters_only)

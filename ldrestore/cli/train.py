@@ -37,6 +37,10 @@ def train_command(
             help="`auto` goes on from the run's newest checkpoint, if there is one; or from the checkpoint in FOLDER.",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="With --resume auto: go on from the newest checkpoint that is intact."),
+    ] = False,
     accelerate_config: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="accelerate's own YAML: processes, several GPUs, DeepSpeed, FSDP."),
@@ -52,15 +56,16 @@ def train_command(
             "configs/accelerate, or what `accelerate config --config_file FILE` writes"
         )
     _check_config(config, overrides or [])
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    command = [sys.executable, "-m", "ldrestore.training.launch"]
     command += ["--config_file", accelerate_config] if accelerate_config else []
     command += ["-m", "ldrestore.training", config, *(overrides or [])]
     command += ["--resume", resume] if resume else []
+    command += ["--skip-damaged"] if skip_damaged else []
     raise typer.Exit(_run(command))
 
 
 def _check_config(config: str, overrides: list[str]) -> None:
-    """Refuse a wrong config here, since the launcher turns every exit code of the trainer into 1.
+    """Refuse a wrong config before processes are started.
 
     Raises:
         ConfigError: the file is missing, or a value is unknown or out of range.

@@ -10,6 +10,7 @@ from ldrestore.degradations.recipes import apply_recipe, parse_recipe
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.inputs import to_photo
 from ldrestore.images.photo import Photo
+from ldrestore.images.transparency import fill_hidden, restore_hidden
 
 
 def degrade(image: Any, recipe: str, *, seed: int = 0, severity: float = 0.5) -> Any:
@@ -17,7 +18,8 @@ def degrade(image: Any, recipe: str, *, seed: int = 0, severity: float = 0.5) ->
 
     Args:
         image: A path; PIL; numpy (H, W[, C]) of uint8, uint16 or float in [0, 1]; torch (C, H, W) or (B, C, H, W) in
-            [0, 1]; or a `Photo`. Alpha is left as it is; a grey picture is degraded in three channels and averaged.
+            [0, 1]; or a `Photo`. Alpha is left as it is, and so are colours
+            under alpha 0, which change nothing that is seen; a grey picture is degraded in three channels and averaged.
         recipe: `name(key=value, ...)+name+...` or the name of a mixture; see `ldrestore.degradations.recipes`.
         seed: Start of all random numbers; the pictures of a batch take seed, seed + 1, and so on.
         severity: In [0, 1], for every step that does not set its own; 0 is almost nothing, 1 very strong.
@@ -39,12 +41,13 @@ def degrade(image: Any, recipe: str, *, seed: int = 0, severity: float = 0.5) ->
         degraded = [degrade(one, recipe, seed=seed + index, severity=severity) for index, one in enumerate(image)]
         return np.stack(degraded) if isinstance(image, np.ndarray) else _torch_stack(degraded)
     photo = to_photo(image)
-    gt = photo.pixels.astype(np.float32) / np.float32(photo.max_value)
+    gt = fill_hidden(photo).pixels.astype(np.float32) / np.float32(photo.max_value)
     gt = np.repeat(gt, 3, axis=2) if photo.num_channels == 1 else gt
     lq = apply_recipe(gt, steps, severity=severity, generator=np.random.default_rng(seed))
     lq = lq.mean(axis=2, keepdims=True) if photo.num_channels == 1 else lq
     if photo.pixels.dtype != np.float32:
         lq = np.rint(lq * photo.max_value).astype(photo.pixels.dtype)
+    restore_hidden(lq, photo)
     return _as_given(photo.replace(pixels=lq, alpha=photo.alpha), image)
 
 

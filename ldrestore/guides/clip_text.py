@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ldrestore.errors import ConfigError, InputError, MissingExtraError
 from ldrestore.guides.guide_identity import GuideIdentity
-from ldrestore.weights import align_weights, find_folder, hash_of_weights, load_strictly, read_checkpoint
+from ldrestore.published_files import read_checkpoint
+from ldrestore.weights import align_weights, find_folder, hash_of_weights, load_strictly
 
 DEFAULT_CLIP = "timm/resnet50_clip.openai"
 """OpenAI's CLIP RN50 in OpenCLIP's layout, MIT; its text features are 1024 wide."""

@@ -178,7 +178,8 @@ def _encode(
         _write_webp(image, file, quality=quality, metadata=metadata)
     else:
         resolution = metadata.blocks.resolution
-        image.save(file, "BMP", **({} if resolution is None else {"dpi": tuple(map(float, resolution.per("inch")))}))
+        density = (0, 0) if resolution is None else tuple(map(float, resolution.per("inch")))  # 0 states none
+        image.save(file, "BMP", dpi=density)
 
 
 def pil_view(pixels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:

@@ -6,8 +6,10 @@ from typing import Any
 
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ldrestore.errors import ImageTooLargeError
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
+from ldrestore.images.formats import MAX_SIDES
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.photoshop import IPTC_RESOURCE
 from ldrestore.images.pillow_pixels import pixels_of
@@ -29,17 +31,33 @@ def decode_jpeg(path: Path, check_size: SizeCheck) -> Decoded:
     CMYK becomes sRGB and loses its profile.
 
     Raises:
-        ImageTooLargeError: more pixels than allowed.
+        ImageTooLargeError: more pixels than allowed, or than libjpeg decodes along a side.
     """
     # Pillow's class is called itself: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
     with JpegImageFile(path) as image:
         check_size(*image.size)
+        _check_sides(path, *image.size)
         pixels, alpha = pixels_of(image, path)
         metadata = jpeg_metadata(image)
         segments = [data for _, data in image.applist]
     losses = [loss for header, loss in _PROMISING_SEGMENTS.items() if any(data.startswith(header) for data in segments)]
     losses += [VIDEO] * _has_samsung_video(path)
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, losses=tuple(losses))
+
+
+def _check_sides(path: Path, width: int, height: int) -> None:
+    """Refuse what libjpeg refuses, with its reason.
+
+    Raises:
+        ImageTooLargeError: a side is too long.
+    """
+    most = MAX_SIDES["JPEG"]
+    if max(width, height) > most:
+        raise ImageTooLargeError(
+            path,
+            f"the header announces {width}x{height} pixels, and JPEGs of more than {most} a side cannot be decoded",
+            "cut it, or write it as PNG or TIFF, with the program that made it",
+        )
 
 
 def jpeg_metadata(image: JpegImageFile) -> Metadata:

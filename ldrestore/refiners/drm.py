@@ -15,9 +15,9 @@ from torch import Generator, Tensor, nn
 
 from ldrestore.blocks.degradation_rows import checked_names, grown_names
 from ldrestore.blocks.naf import NAFBlock
-from ldrestore.blocks.swin import SwinBlock
 from ldrestore.blocks.visual_prompts import VisualPromptModulator
 from ldrestore.errors import ConfigError, ShapeError
+from ldrestore.refiners.swin import SwinBlock
 from ldrestore.structures import MPERCEIVER_SET
 
 

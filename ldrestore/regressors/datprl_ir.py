@@ -10,12 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.blocks.observation import observed
-from ldrestore.blocks.prompt_combination import Combination, PromptCombination, QueryMapper
-from ldrestore.blocks.prompt_injection import InjectorKind, Prompt, PromptedTransformerBlock
-from ldrestore.blocks.prompt_losses import alignment_loss, combination_balance_loss, contrastive_loss, diversity_loss
 from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to
+from ldrestore.regressors.prompt_combination import Combination, PromptCombination, QueryMapper
+from ldrestore.regressors.prompt_injection import InjectorKind, Prompt, PromptedTransformerBlock
+from ldrestore.regressors.prompt_losses import (
+    alignment_loss,
+    combination_balance_loss,
+    contrastive_loss,
+    diversity_loss,
+)
 from ldrestore.regressors.restormer import options_of_checkpoint as options_of_body
 from ldrestore.weights import count_modules
 
@@ -178,7 +183,7 @@ class DATPRLIR(ModelMixin, ConfigMixin):
 
         Returns:
             (B, 3, H, W), around [0, 1], not clamped. With `return_auxiliary` also the losses of
-            `ldrestore.blocks.prompt_losses`, float32 scalars without weight, in this order: "alignment", "diversity",
+            `regressors.prompt_losses`, float32 scalars without weight, in this order: "alignment", "diversity",
             "balance" and "contrastive", each but the first summed over the pools. A loss that has nothing to say is
             zero without gradient: the alignment without domain pool or without embedding, all four without any pool.
 

@@ -1,14 +1,16 @@
 """Build a regressor by its registry name."""
 
 import inspect
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from ldrestore.errors import ConfigError, LDRestoreError, UnknownNameError
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.onnx_regressor import OnnxRegressor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
 
 def list_regressors() -> dict[str, RegressorRecord]:
@@ -16,7 +18,7 @@ def list_regressors() -> dict[str, RegressorRecord]:
     return {record.name: record for record in REGRESSORS}
 
 
-def create_regressor(name: str, **overrides: Any) -> nn.Module:
+def create_regressor(name: str, **overrides: Any) -> "nn.Module":
     """Build a network with random weights.
 
     Args:
@@ -45,7 +47,7 @@ def create_regressor(name: str, **overrides: Any) -> nn.Module:
         raise ConfigError(f"{name} cannot be built with {options} ({error}); check types and sizes") from error
 
 
-def record_of(network: nn.Module | OnnxRegressor) -> RegressorRecord:
+def record_of(network: "nn.Module | OnnxRegressor") -> RegressorRecord:
     """The record that describes a network: the variant with its very options, else one of its class.
 
     An exported network carries its own.
@@ -53,6 +55,8 @@ def record_of(network: nn.Module | OnnxRegressor) -> RegressorRecord:
     Raises:
         UnknownNameError: the class belongs to no registered regressor.
     """
+    from ldrestore.regressors.onnx_regressor import OnnxRegressor  # and torch, which a list of names needs not
+
     if isinstance(network, OnnxRegressor):
         return network.record
     target = f"{type(network).__module__}:{type(network).__name__}"
@@ -66,7 +70,7 @@ def record_of(network: nn.Module | OnnxRegressor) -> RegressorRecord:
     return same_class[0]
 
 
-def embedding_shape_of(network: nn.Module) -> tuple[int, ...] | None:
+def embedding_shape_of(network: "nn.Module") -> tuple[int, ...] | None:
     """Shape of the embedding that steers one picture; None for a network that takes none when it restores.
 
     Raises:

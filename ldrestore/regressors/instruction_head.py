@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity, SentenceEncoder
+from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.weights import align_weights, check_fit, find_folder, read_json, read_shapes
 
 CLASSES = ("noise", "blur", "rain", "haze", "low_light", "super_resolution", "enhancement")
@@ -154,3 +155,20 @@ def load_instruction_head(name_or_path: str | Path) -> InstructionHead:
     name = folder.resolve().name if Path(name_or_path).is_dir() else str(name_or_path)
     head.register_to_config(_name_or_path=name)  # saved again, it does not tell where on this disk it came from
     return head.eval()
+
+
+def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
+    """Refuse a head whose embeddings the network cannot take.
+
+    Raises:
+        WeightsError: the network takes none, or none of that width.
+    """
+    shape, width = embedding_shape_of(regressor), head.config["txtdim"]
+    name = type(regressor).__name__
+    if shape is None:
+        raise WeightsError(f"{name} takes no embeddings, so that it can have no instruction head; leave the head out")
+    if shape != (width,):
+        raise WeightsError(
+            f"this instruction head gives embeddings of shape ({width},), {name} takes {shape}; "
+            "use the head that it was trained with"
+        )

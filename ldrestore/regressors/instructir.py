@@ -9,9 +9,9 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.instruction_condition import InstructionConditionBlock
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.errors import ConfigError, InputError, ShapeError
+from ldrestore.regressors.instruction_condition import InstructionConditionBlock
 from ldrestore.regressors.nafnet import options_of_checkpoint as options_of_body
 
 

@@ -15,13 +15,13 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.frequency_experts import FrequencyExperts, guidance_matching
-from ldrestore.blocks.guided_fusion import ChannelFusion, LiteralFusion
-from ldrestore.blocks.haar import haar_transform
-from ldrestore.blocks.prompt_encoder import PromptEncoder
 from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.regressors.frequency_experts import FrequencyExperts, guidance_matching
+from ldrestore.regressors.guided_fusion import ChannelFusion, LiteralFusion
+from ldrestore.regressors.haar import haar_transform
+from ldrestore.regressors.prompt_encoder import PromptEncoder
 from ldrestore.regressors.restormer import options_of_checkpoint as options_of_body
 
 SIZE_MULTIPLE = 8

@@ -129,3 +129,16 @@ def test_a_wrong_call_is_refused(pixels, arguments, error, message):
 def test_a_wrong_recipe_is_found_before_the_picture_is_read():
     with pytest.raises(UnknownNameError):
         degrade("nowhere.png", "fog")
+
+
+def test_colours_under_full_transparency_change_nothing_that_is_seen():
+    alpha = np.full((32, 32), 255, np.uint8)
+    alpha[8:20, 8:20] = 0
+    degraded = []
+    for hidden in (0, 255):
+        pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        pixels[alpha == 0] = hidden
+        photo = degrade(Photo(pixels=pixels, alpha=alpha), "gaussian_blur(sigma=2)")
+        assert (photo.pixels[alpha == 0] == hidden).all()
+        degraded.append(photo.pixels[alpha > 0])
+    np.testing.assert_array_equal(*degraded)

@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from ldrestore.errors import MetadataLossWarning
+from ldrestore.errors import ImageTooLargeError, MetadataLossWarning
 from ldrestore.images.files import read_photo
 from ldrestore.images.photoshop import SEGMENT_HEADER, iptc_of_resources, resources_of_iptc
 
@@ -37,6 +37,15 @@ def test_an_extension_of_the_packet_is_told_once(tmp_path, smooth, recwarn):
 def test_a_gain_map_that_only_a_segment_announces_is_told(tmp_path, smooth):
     (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=segment(b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")))
     with pytest.warns(MetadataLossWarning, match="a gain map: left out of the result"):
+        read_photo(tmp_path / "a.jpg")
+
+
+def test_a_side_that_libjpeg_does_not_decode_is_named(tmp_path, smooth):
+    data = bytearray(jpeg(smooth))
+    place = data.index(b"\xff\xc0") + 7
+    data[place : place + 2] = (65_535).to_bytes(2, "big")
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(ImageTooLargeError, match=r"announces 65535x23 pixels, and JPEGs of more than 65500 a side"):
         read_photo(tmp_path / "a.jpg")
 
 

@@ -7,13 +7,19 @@ from ldrestore.errors import MissingExtraError
 from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 
 
+@pytest.fixture
+def scene():
+    """(72, 96, 3) uint8: patches of random colours."""
+    colours = np.random.default_rng(3).integers(0, 200, (9, 12, 3))
+    return colours.repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)
+
+
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "stlpips_pytorch.stlpips", None)
     with pytest.raises(MissingExtraError, match=r"ldrestore\[metrics\]"):
         ShiftTolerantDistance()
 
 
-@pytest.mark.slow
 def test_a_worse_picture_is_farther_and_the_same_one_at_zero(scene):
     pytest.importorskip("stlpips_pytorch")
     distance = ShiftTolerantDistance()

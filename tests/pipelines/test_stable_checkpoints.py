@@ -11,10 +11,10 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import ldrestore
 from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.checkpoints.base_model import BaseSizes, load_base
 from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.pipelines.base_model import BaseSizes, load_base
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_tower import name_tower

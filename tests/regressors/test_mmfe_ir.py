@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ldrestore.blocks.frequency_experts import guidance_matching
 from ldrestore.conversion import convert
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.regressors.frequency_experts import guidance_matching
 from ldrestore.regressors.mmfe_ir import options_of_checkpoint
 
 TINY = {"dim": 4, "num_blocks": [1] * 4, "num_refinement_blocks": 1, "heads": [1, 1, 2, 4], "embedding_width": 6}

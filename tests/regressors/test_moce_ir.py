@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ldrestore.blocks.complexity_experts import ComplexityExpert
 from ldrestore.conversion import convert
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.complexity_experts import ComplexityExpert
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.moce_ir import options_of_checkpoint
 from tests.parity_rule import checkpoint

@@ -11,10 +11,10 @@ from torch import nn
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.checkpoints.base_model import load_base
 from ldrestore.errors import WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.pipelines.base_model import load_base
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool

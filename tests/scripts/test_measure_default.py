@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.structures import FIRST_SET
+from tests.regressors.test_contract import tiny
 
 
 @pytest.fixture
@@ -56,6 +58,17 @@ def test_a_row_holds_ours_and_its_peers(bench):
         mean, low, high = row["means"][metric]
         assert low <= mean <= high and len(values) == 3
         assert mean == pytest.approx(np.mean(values), abs=1e-3)
+
+
+def test_a_network_that_takes_hints_is_measured_with_the_damage_named_too(bench):
+    hinted = replace(bench, pipeline=FastRestorePipeline(regressor=tiny("grid_nafnet")))
+    hinted.pipeline.set_progress_bar_config(disable=True)
+    assert hinted.named_damage("cdd11/low_rain") == {"rain": 1.0, "low_light": 1.0}
+    assert hinted.named_damage("sots_indoor") == {"haze": 1.0}
+    assert hinted.named_damage("rain") is hinted.named_damage("clean") is bench.named_damage("haze") is None
+    measure_row(hinted, "degradations", "haze", synthetic_pairs(bench.paths[:1], "haze"))
+    means = bench.file.row("degradations", "haze")["means"]
+    assert means["named_psnr"] != means["restored_psnr"]
 
 
 def test_distances_of_input_and_result_are_kept(bench):

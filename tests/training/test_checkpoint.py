@@ -1,17 +1,25 @@
 import json
+import shutil
 
 import pytest
+import torch
 from tiny_run import run_tiny, tiny_config
 
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.training.checkpoint import check_same_config, find_checkpoint, list_checkpoints
 
 
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run_tiny(tiny_config(folder, "run.keep_checkpoints=2"))
+    return folder
+
+
 @pytest.fixture
-def finished(tmp_path):
-    config = tiny_config(tmp_path, "run.keep_checkpoints=2")
-    run_tiny(config)
-    return config
+def finished(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path, dirs_exist_ok=True)
+    return tiny_config(tmp_path, "run.keep_checkpoints=2")
 
 
 def test_only_the_newest_checkpoints_are_kept(finished):
@@ -72,6 +80,7 @@ def test_what_changes_no_result_may_differ():
 def test_keys_that_came_later_count_with_their_defaults(finished):
     """A checkpoint of before `run.compile` goes on where this is off, and is refused where it is on."""
     place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    place.with_name("files.json").unlink()  # which came later still
     written = place.read_text()
     progress = json.loads(written)
     del progress["config"]["run"]["compile"]
@@ -84,6 +93,7 @@ def test_keys_that_came_later_count_with_their_defaults(finished):
 
 def test_keys_that_are_no_more_tell_of_another_version(finished):
     place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    place.with_name("files.json").unlink()  # whoever forgets a key may keep no hashes either
     progress = json.loads(place.read_text())
     progress["config"]["run"]["forgotten"] = 1
     place.write_text(json.dumps(progress))
@@ -101,3 +111,73 @@ def test_a_damaged_checkpoint_is_refused(finished, name):
 def test_checkpoints_remember_the_config(finished):
     progress = json.loads((list_checkpoints(finished.run.output_dir)[-1] / "progress.json").read_text())
     assert (progress["step"], progress["num_processes"], progress["config"]["run"]["seed"]) == (18, 1, 3)
+
+
+def damage(path, way):
+    """Flip a byte in the middle, cut the end off, or take the file away."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if way == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content if way == "flipped" else content[: len(content) // 2])
+
+
+FILES = (
+    "model.safetensors",
+    "optimizer.bin",
+    "ema.safetensors",
+    "process_0.pt",
+    "random_states_0.pkl",
+    "progress.json",
+)
+
+
+@pytest.mark.parametrize("way", ["flipped", "cut", "missing"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_named_and_skipped_where_asked(finished, name, way, caplog):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    damage(newest / name, way)
+    with pytest.raises(WeightsError, match=rf"step_00000018/{name} .*--resume auto --skip-damaged"):
+        find_checkpoint(finished.run, "auto")
+    with pytest.raises(WeightsError, match=name):
+        find_checkpoint(finished.run, str(newest))
+    assert find_checkpoint(finished.run, "auto", skips_damaged=True) == older
+    assert name in caplog.text
+
+
+def test_a_run_goes_on_from_an_older_checkpoint_and_writes_the_damaged_one_anew(finished):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    damage(newest / "optimizer.bin", "cut")
+    assert run_tiny(finished, resume=str(older))
+    assert find_checkpoint(finished.run, "auto") == newest
+
+
+def test_checkpoints_without_hashes_are_held_against_their_formats(finished):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    for folder in (older, newest):
+        (folder / "files.json").unlink()
+    assert find_checkpoint(finished.run, "auto") == newest
+    for name in ("process_0.pt", "model.safetensors", "progress.json"):
+        kept = (newest / name).read_bytes()
+        damage(newest / name, "cut")
+        with pytest.raises(WeightsError, match=name):
+            find_checkpoint(finished.run, "auto")
+        (newest / name).write_bytes(kept)
+
+
+def test_a_run_without_an_intact_checkpoint_says_so(finished):
+    for folder in list_checkpoints(finished.run.output_dir):
+        damage(folder / "optimizer.bin", "cut")
+    with pytest.raises(WeightsError, match=r"all 2 checkpoints .* are damaged; start a new run"):
+        find_checkpoint(finished.run, "auto", skips_damaged=True)
+    with pytest.raises(ConfigError, match="give it with --resume auto"):
+        find_checkpoint(finished.run, None, skips_damaged=True)
+
+
+def test_random_states_that_cannot_be_read_are_an_error(finished):
+    newest = list_checkpoints(finished.run.output_dir)[-1]
+    torch.save({"random": {"python": (3, (1, 2), None)}, "window": {}}, newest / "process_0.pt")
+    (newest / "files.json").unlink()  # of a version that kept no hashes
+    with pytest.raises(WeightsError, match=r"process_0\.pt holds no random states"):
+        run_tiny(finished, resume=str(newest))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ldrestore.checkpoints import base_model
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.pipelines import base_model
 from ldrestore.prompts.text_sequences import CLIP_TOKENS
 from ldrestore.training.frozen_base import BaseConfig, load_base
 from ldrestore.training.train_adapters import train_adapters

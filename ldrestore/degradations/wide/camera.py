@@ -62,7 +62,7 @@ def draw_denoiser(generator: np.random.Generator) -> Denoiser:
     if generator.random() < 0.12:
         return Denoiser(luma_sigma=0.0, chroma_sigma=0.0, chroma_share=1.0, texture_share=1.0, sharpening=0.0)
     return Denoiser(
-        luma_sigma=generator.uniform(0.0, 1.3),
+        luma_sigma=2.0 * generator.random() ** 1.3,
         chroma_sigma=generator.uniform(0.7, 5.0),
         chroma_share=generator.uniform(0.1, 1.0),
         texture_share=generator.random(),

@@ -35,7 +35,7 @@ def real_noise_wide(image: np.ndarray, *, strength: float, generator: np.random.
         (H, W, 3) float32 in [0, 1].
     """
     sigma = (0.7 + 45 * strength**1.7) / 255 * np.exp(generator.normal(0, 0.2))
-    shrink = generator.uniform(0.5, 1.0) if generator.random() < 0.35 else 1.0
+    shrink = generator.uniform(0.4, 1.0) if generator.random() < 0.4 else 1.0
     height, width = image.shape[:2]
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     sized = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -43,7 +43,7 @@ def real_noise_wide(image: np.ndarray, *, strength: float, generator: np.random.
     if size != (width, height):
         noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     noisy = cv2.add(image, noise)
-    return stored(noisy, quality=int(generator.integers(70, 99))) if generator.random() < 0.6 else clipped(noisy)
+    return stored(noisy, quality=int(generator.integers(55, 99))) if generator.random() < 0.65 else clipped(noisy)
 
 
 def _camera_noise(image: np.ndarray, *, sigma: float, generator: np.random.Generator) -> np.ndarray:

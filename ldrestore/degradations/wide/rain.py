@@ -9,8 +9,9 @@ from ldrestore.degradations.wide.depth import mixed
 LENGTHS = (8.0, 60.0)
 """Shortest and longest streak, in pixels."""
 
-WIDTHS = (0.5, 1.6)
-"""Thinnest and thickest streak: standard deviation of its profile, in pixels; soft rain is twice as thick."""
+WIDTHS = (0.2, 1.6)
+"""Thinnest and thickest streak: standard deviation of its profile, in pixels, before it is turned into its direction,
+which adds half a pixel. Thin ones are drawn more often; soft rain is twice as thick."""
 
 
 def rain_wide_parameters(strength: float) -> dict[str, float]:
@@ -64,7 +65,7 @@ def _streaks(shape: tuple[int, ...], *, share: float, is_soft: bool, generator: 
     total = np.zeros((height, width), np.float32)
     parts = generator.dirichlet(np.full(num_directions, 2.0))
     for part in parts:
-        sigma = generator.uniform(*WIDTHS) * (2 if is_soft else 1)
+        sigma = (WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * generator.random() ** 2.5) * (2 if is_soft else 1)
         length = generator.uniform(max(LENGTHS[0], 12 * sigma), LENGTHS[1])
         total += streak_layer(
             height,

@@ -8,8 +8,8 @@ import onnx
 import pytest
 import torch
 
+from ldrestore.checkpoints.onnx_export import TOLERANCE, check, export
 from ldrestore.errors import ExportError, InputError, MissingExtraError, ShapeError, WeightsError
-from ldrestore.onnx_export import TOLERANCE, check, export
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.regressors.catalog import REGRESSORS

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldrestore.blocks.prompt_combination import Combination, PromptCombination
+from ldrestore.regressors.prompt_combination import Combination, PromptCombination
 
 DIVERSITY_THRESHOLD = 0.1
 """Cosine up to which two prompts count as different, tau; the release calls it the temperature of the diversity."""

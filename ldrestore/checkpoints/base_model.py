@@ -13,12 +13,13 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
 from ldrestore.adapters.injection import RELEASED_UNET_PREFIX
-from ldrestore.bases import find_base
+from ldrestore.checkpoints.bases import find_base
+from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
+from ldrestore.checkpoints.stable_parts import check_unet_config
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
-from ldrestore.pipelines.stable_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
-from ldrestore.pipelines.stable_parts import check_unet_config
-from ldrestore.weights import find_folder, load_strictly, read_checkpoint, read_json
+from ldrestore.published_files import read_checkpoint
+from ldrestore.weights import find_folder, load_strictly, read_json
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """Checkpoints of our parts alone, with a pointer to the base that they were trained upon and do not copy."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from torch import nn
 
 from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
-from ldrestore.bases import find_base
-from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
+from ldrestore.checkpoints.bases import find_base
+from ldrestore.checkpoints.saved_folder import NO_PART, check_target
+from ldrestore.checkpoints.stable_exports import load_part
+from ldrestore.checkpoints.stable_folder import check_scheduler_entry, make_ready
+from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.weight_hashes import cached_hash
+from ldrestore.checkpoints.whole_folder import whole_folder, write_json
+from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.foreign_internals import uncompiled
-from ldrestore.pipelines.saved_folder import NO_PART, check_target
-from ldrestore.pipelines.stable_exports import load_part
-from ldrestore.pipelines.stable_folder import check_scheduler_entry, make_ready
-from ldrestore.pipelines.stable_parts import OUR_PARTS
-from ldrestore.pipelines.weight_hashes import cached_hash
 from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.weights import find_folder, read_json
 
@@ -38,7 +38,7 @@ TOLERANCE = 0.01
 
 
 def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | None) -> Path:
-    """Write our parts, the scheduler and the pointer.
+    """Write our parts, the scheduler and the pointer; all of it, or nothing.
 
     Args:
         folder: Must not hold anything yet.
@@ -50,15 +50,9 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
 
     Raises:
         InputError: the folder is not empty.
+        ExportError: it cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     ours = {name: parts[name] for name in OUR_PARTS if parts[name] is not None}
-    for name, part in ours.items():
-        part.save_pretrained(folder / name)
-    parts["scheduler"].save_pretrained(folder / "scheduler")
     content = {
         "format": FORMAT,
         "ldrestore": __version__,
@@ -67,8 +61,12 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
         "base": _pointer(parts, base),
         "frozen": {name: _identity(parts[name]) for name in FROZEN_PARTS},
     }
-    (folder / ADAPTERS_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return folder
+    with whole_folder(folder) as written:
+        for name, part in ours.items():
+            part.save_pretrained(written / name)
+        parts["scheduler"].save_pretrained(written / "scheduler")
+        write_json(written / ADAPTERS_FILE, dict(sorted(content.items())))
+    return Path(folder)
 
 
 def is_adapters(name_or_path: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> bool:

@@ -1,6 +1,6 @@
 import torch
 
-from ldrestore.blocks.prompt_injection import Prompt, PromptedTransformerBlock
+from ldrestore.regressors.prompt_injection import Prompt, PromptedTransformerBlock
 
 
 def block_of(injector, seed=0):

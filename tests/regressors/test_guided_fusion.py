@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ldrestore.blocks.guided_fusion import ChannelFusion, LiteralFusion
+from ldrestore.regressors.guided_fusion import ChannelFusion, LiteralFusion
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (3, 4), (7, 6)])

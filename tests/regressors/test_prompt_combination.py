@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ldrestore.blocks.prompt_combination import PromptCombination, QueryMapper
 from ldrestore.errors import ConfigError
+from ldrestore.regressors.prompt_combination import PromptCombination, QueryMapper
 
 
 def pool_of(seed=0, **options):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ldrestore.blocks.prompt_encoder import PromptEncoder
+from ldrestore.regressors.prompt_encoder import PromptEncoder
 
 
 def test_pictures_of_any_size_give_embeddings_of_their_own():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ldrestore.blocks.haar import haar_transform
 from ldrestore.errors import ShapeError
+from ldrestore.regressors.haar import haar_transform
 
 
 def inverse(bands):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ldrestore.blocks.swin import SwinBlock, WindowAttention, cut_axis
 from ldrestore.errors import ConfigError
+from ldrestore.refiners.swin import SwinBlock, WindowAttention, cut_axis
 
 
 def window_of(position, *, shift, window_size):

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
-from ldrestore.weights import hash_of_weights
 
 
 def identity_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def identity_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
             "weights_sha256": facts.weights_sha256,
             "onnx_sha256": network.file_sha256,
         }
-    return {"architecture": type(network).__name__, "weights_sha256": hash_of_weights(network)}
+    return {"architecture": type(network).__name__, "weights_sha256": cached_hash(network)}
 
 
 def runtime_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:

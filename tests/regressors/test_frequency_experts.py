@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ldrestore.blocks.frequency_experts import FrequencyExperts, guidance_matching
+from ldrestore.regressors.frequency_experts import FrequencyExperts, guidance_matching
 
 
 def experts(**options):

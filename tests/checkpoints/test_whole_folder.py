@@ -1,7 +1,7 @@
 import pytest
 
+from ldrestore.checkpoints.whole_folder import whole_folder
 from ldrestore.errors import ExportError, InputError
-from ldrestore.pipelines.whole_folder import whole_folder
 
 
 def write(folder):

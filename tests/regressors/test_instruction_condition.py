@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ldrestore.blocks.instruction_condition import InstructionConditionBlock
+from ldrestore.regressors.instruction_condition import InstructionConditionBlock
 
 
 def filled(text_dim):

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from ldrestore.bases import find_base
+from ldrestore.checkpoints.bases import find_base
+from ldrestore.checkpoints.saved_folder import check_part
+from ldrestore.checkpoints.stable_folder import make_ready
+from ldrestore.checkpoints.stable_parts import OUR_PARTS
 from ldrestore.errors import WeightsUnavailableError
-from ldrestore.pipelines.saved_folder import check_part
-from ldrestore.pipelines.stable_folder import make_ready
-from ldrestore.pipelines.stable_parts import OUR_PARTS
 from ldrestore.registry import resolve
 from ldrestore.weights import find_folder
 

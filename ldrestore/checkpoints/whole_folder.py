@@ -1,13 +1,20 @@
 """A folder that is there whole or not at all."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from safetensors import SafetensorError
 
 from ldrestore.errors import ExportError, InputError, LDRestoreError
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object, indented, in UTF-8."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -30,7 +37,7 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
             raise InputError(f"{target} is not empty; name another folder")
         place = target.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as folder:
+        with TemporaryDirectory(dir=place.parent, prefix=".partial-") as folder:
             written = Path(folder) / place.name
             yield written
             if place.exists():

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ldrestore.assets.catalog import embedded_folder
+from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import WeightsError
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.weights import check_fit, find_model_folder, read_json, read_shapes
+from ldrestore.weights import ORIGIN_FILE, check_fit, find_model_folder, read_json, read_shapes
 
 NO_PART = (None, [None, None])
 """What an index says of a part that is left out; the first is from before there was such a part."""
@@ -55,6 +57,27 @@ def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:
     check_part(folder, index, "regressor", targets={record.target for record in REGRESSORS})
     if index.get("instruction_head") not in NO_PART:
         check_part(folder, index, "instruction_head", targets={HEAD_TARGET})
+
+
+def check_recorded_weights(folder: Path, network: nn.Module) -> None:
+    """Hold weights against the hash that their conversion recorded; a folder without one, or half precision, passes.
+
+    Args:
+        folder: Of the pipeline.
+        network: Loaded from it.
+
+    Raises:
+        WeightsError: they are others.
+    """
+    if not (folder / ORIGIN_FILE).is_file():
+        return
+    expected = read_json(folder / ORIGIN_FILE).get("weights_sha256")
+    is_full = all(tensor.dtype in (torch.float32, torch.float64) for tensor in network.parameters())
+    if expected is not None and is_full and cached_hash(network) != expected:
+        raise WeightsError(
+            f"the weights of {folder} are not those that were converted, as {ORIGIN_FILE} says; convert again, or "
+            "remove that file if they were changed on purpose"
+        )
 
 
 def read_index(folder: Path, *, pipeline_name: str) -> dict[str, Any]:

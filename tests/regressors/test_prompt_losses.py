@@ -3,8 +3,13 @@ import math
 import pytest
 import torch
 
-from ldrestore.blocks.prompt_combination import PromptCombination
-from ldrestore.blocks.prompt_losses import alignment_loss, combination_balance_loss, contrastive_loss, diversity_loss
+from ldrestore.regressors.prompt_combination import PromptCombination
+from ldrestore.regressors.prompt_losses import (
+    alignment_loss,
+    combination_balance_loss,
+    contrastive_loss,
+    diversity_loss,
+)
 
 
 def pool_and_combination(batch=3):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ldrestore.blocks.complexity_experts import (
+from ldrestore.errors import ConfigError
+from ldrestore.regressors.complexity_experts import (
     ComplexityExpert,
     ComplexityRouter,
     ExpertLayer,
@@ -12,7 +13,6 @@ from ldrestore.blocks.complexity_experts import (
     balance_loss,
     window_convolution,
 )
-from ldrestore.errors import ConfigError
 
 
 def slow_window_convolution(query, key, window):

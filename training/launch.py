@@ -1,0 +1,37 @@
+"""accelerate's launcher without its traceback where a trainer failed: `python -m ldrestore.training.launch OPTIONS`.
+
+The options are those of `accelerate launch`. The trainer has said what went wrong; a traceback and a table
+of processes would bury it.
+"""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from accelerate.commands.launch import launch_command, launch_command_parser
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Launch.
+
+    Args:
+        arguments: Words of the command line; None takes those of the process.
+
+    Returns:
+        Exit code: 0, or that of the process that failed first; 1 where a signal ended it.
+    """
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    options = launch_command_parser().parse_args(arguments)
+    try:
+        launch_command(options)
+    except ChildFailedError as error:
+        return max(1, error.get_first_failure()[1].exitcode)
+    except subprocess.CalledProcessError as error:
+        return max(1, error.returncode)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
