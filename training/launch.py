@@ -20,16 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line; None takes those of the process.
 
     Returns:
-        Exit code: 0, or that of the process that failed first; 1 where a signal ended it.
+        Exit code: 0, or 1 where a process failed, whatever its own code was.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     options = launch_command_parser().parse_args(arguments)
     try:
         launch_command(options)
-    except ChildFailedError as error:
-        return max(1, error.get_first_failure()[1].exitcode)
-    except subprocess.CalledProcessError as error:
-        return max(1, error.returncode)
+    except (ChildFailedError, subprocess.CalledProcessError):
+        return 1
     return 0
 
 
