@@ -28,14 +28,12 @@ KNOWN_TWICE = {
     "EmbeddingSource",
     "FORMAT",
     "METADATA_KEY",
-    "REDUCED_SIDE",
     "TOLERANCE",
     "check_target",
     "load_base",
     "load_part",
     "load_parts",
     "plan_tiles",
-    "reduced_copy",
 }
 """Names that still mean two things; none may be added."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import ModelMixin
@@ -25,6 +25,7 @@ from ldrestore import __version__
 from ldrestore.errors import ExportError, InputError, MissingExtraError, WeightsError
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.onnx_regressor import FORMAT, METADATA_KEY, ExportedFacts, OnnxRegressor, import_onnxruntime
+from ldrestore.tiling.picture_views import REDUCED_SIDE
 from ldrestore.weights import hash_of_weights
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ MEMORY_FACTOR = 2.75
 LARGEST_FILE = 2_000_000_000
 """Bytes of weights that one file can hold."""
 
-_TRACED_SIZE = (3, 4)
-_CHECKED_SIZES = ((1, 1), (5, 7))
-"""In multiples of `size_multiple`; the smallest one, since sizes of 1 are what tracing likes to take for constant."""
+_TRACED_SIZES = ((3, 4), (50, 39))
+"""Height and width in multiples of `size_multiple`, and those of the copy of the whole picture in pixels."""
+_SMALLEST_TRACED_COPY = 33
+"""Side of a copy whose maps have more than one cell after five halvings, so that none is taken for constant; what is
+exported computes smaller copies too."""
+_CHECKED_SIZES = (((1, 1), (1, 5)), ((5, 7), (REDUCED_SIDE, 77)))
+"""The same; the smallest one, since sizes of 1 are what tracing likes to take for constant. The second picture is made
+wider than the largest copy of a whole."""
 
 
 def export(
@@ -125,6 +131,9 @@ def cache_folder() -> Path:
 def check(regressor: ModelMixin, exported: OnnxRegressor) -> float:
     """Compare an exported network with the one it was made of, on random pictures of two sizes.
 
+    The second is wider than `REDUCED_SIDE`. A network that takes the whole picture is shown another random one and a
+    random place in it, one that takes hints random hints.
+
     Args:
         regressor: The network, on the CPU.
         exported: The file.
@@ -136,8 +145,10 @@ def check(regressor: ModelMixin, exported: OnnxRegressor) -> float:
         ExportError: it is beyond `TOLERANCE`.
     """
     generator, largest = torch.Generator().manual_seed(0), 0.0
-    for height, width in _CHECKED_SIZES:
-        arguments = _example(exported.facts, height, width, generator)
+    (smallest, small_copy), ((height, width), large_copy) = _CHECKED_SIZES
+    wide = (height, max(width, REDUCED_SIDE // exported.facts.size_multiple + 1))
+    for size, copy_size in ((smallest, small_copy), (wide, large_copy)):
+        arguments = _example(exported.facts, size, copy_size, generator)
         expected, computed = _outputs(regressor, arguments), _outputs(exported, arguments)
         differences = [(left - right).abs().max().item() for left, right in zip(expected, computed, strict=True)]
         largest = max(largest, *(math.inf if math.isnan(difference) else difference for difference in differences))
@@ -157,30 +168,45 @@ class _Exported(nn.Module):
         super().__init__()
         self.regressor, self.gives_estimate = regressor, gives_estimate
 
-    def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """(1, 3, H, W), and an embedding where one is taken, to (1, 3, H, W), and (1, N) logits where it estimates."""
-        told = {} if embedding is None else {"embedding": embedding}
-        asked = {"return_estimate": True} if self.gives_estimate else {}
-        return self.regressor(lq, **told, **asked)
+    def forward(
+        self,
+        lq: Tensor,
+        embedding: Tensor | None = None,
+        whole: Tensor | None = None,
+        window: Tensor | None = None,
+        hints: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(1, 3, H, W), and what else is taken, to (1, 3, H, W), and (1, N) logits where it estimates."""
+        inputs = {"embedding": embedding, "whole": whole, "window": window, "hints": hints}
+        options: dict[str, Any] = {name: value for name, value in inputs.items() if value is not None}
+        if self.gives_estimate:
+            options["return_estimate"] = True
+        return self.regressor(lq, **options)
 
 
 def _trace(regressor: ModelMixin, facts: ExportedFacts) -> "ONNXProgram":
-    """The network as an ONNX program with its facts, height and width dynamic multiples."""
+    """The network as an ONNX program with its facts, height and width dynamic multiples.
+
+    Those of the copy of the whole are at most `REDUCED_SIDE`, so that nothing of its reduction is traced.
+    """
     gives_estimate = facts.degradations is not None
-    arguments = _example(facts, *_TRACED_SIZE, torch.Generator().manual_seed(0))
+    arguments = _example(facts, *_TRACED_SIZES, torch.Generator().manual_seed(0))
     height, width = (facts.size_multiple * torch.export.Dim(axis, min=2) for axis in ("height", "width"))
-    dynamic = {"lq": {2: height, 3: width}, "embedding": None}
+    rows, columns = (
+        torch.export.Dim(f"whole_{axis}", min=_SMALLEST_TRACED_COPY, max=REDUCED_SIDE) for axis in ("height", "width")
+    )
+    dynamic = {"lq": {2: height, 3: width}, "whole": {2: rows, 3: columns}}
     with torch.no_grad():
         traced = torch.export.export(
             _Exported(regressor, gives_estimate=gives_estimate),
             (arguments["lq"],),
             {key: value for key, value in arguments.items() if key != "lq"},
-            dynamic_shapes={key: dynamic[key] for key in arguments},
+            dynamic_shapes={name: dynamic.get(name) for name in arguments},
         )
         program = torch.onnx.export(
             traced,
-            input_names=list(arguments),
-            output_names=["restored", "logits"] if gives_estimate else ["restored"],
+            input_names=facts.input_names,
+            output_names=facts.output_names,
             dynamo=True,
             verbose=False,
         )
@@ -199,13 +225,27 @@ def _drop_notes(program: "ONNXProgram") -> None:
             value.metadata_props.clear()
 
 
-def _example(facts: ExportedFacts, height: int, width: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """A random picture of so many multiples, in [0, 1], and an embedding of length 1 where one is taken."""
-    multiple = facts.size_multiple
-    arguments = {"lq": torch.rand(1, 3, height * multiple, width * multiple, generator=generator)}
+def _example(
+    facts: ExportedFacts, size: tuple[int, int], copy_size: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Random inputs: a picture in [0, 1], and what else is taken, in the order of the file's inputs.
+
+    Args:
+        facts: Of the file.
+        size: Height and width of the picture in multiples of `size_multiple`.
+        copy_size: Height and width of the copy of the whole picture in pixels.
+        generator: Draws them.
+    """
+    height, width = (facts.size_multiple * side for side in size)
+    arguments = {"lq": torch.rand(1, 3, height, width, generator=generator)}
     if facts.embedding_shape is not None:
         embedding = torch.randn(1, *facts.embedding_shape, generator=generator)
         arguments["embedding"] = nn.functional.normalize(embedding, dim=-1)
+    if facts.takes_whole:
+        arguments["whole"] = torch.rand(1, 3, *copy_size, generator=generator)
+        arguments["window"] = torch.tensor([[0.0, 0.0, 0.5, 0.5]]) + torch.rand(1, 4, generator=generator) / 2
+    if facts.num_hints is not None:
+        arguments["hints"] = torch.rand(1, facts.num_hints, generator=generator)
     return arguments
 
 
@@ -235,10 +275,17 @@ def _facts_of(regressor: ModelMixin, *, name: str, licence: str) -> ExportedFact
         source=record.source,
         size_multiple=regressor.size_multiple,
         bytes_per_pixel=math.ceil(MEMORY_FACTOR * record.bytes_per_pixel),
-        degradations=list(config["degradations"]) if record.gives_estimate else None,
+        degradations=_estimate_names(regressor) if record.gives_estimate else None,
         embedding_shape=None if shape is None else list(shape),
         is_embedding_needed=shape is not None and not _takes_zeros_for_none(regressor, shape),
+        takes_whole=record.takes_whole,
+        num_hints=2 * len(config["degradations"]) if record.takes_hints else None,
     )
+
+
+def _estimate_names(regressor: ModelMixin) -> list[str]:
+    """What the logits are about: what the network says, or else the degradations that it was made for."""
+    return list(getattr(regressor, "estimate_names", regressor.config["degradations"]))
 
 
 @torch.no_grad()

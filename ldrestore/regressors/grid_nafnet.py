@@ -24,13 +24,11 @@ from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.picture_look import PictureLook, Relighting
 from ldrestore.regressors.prompted_nafnet import means_and_spreads
 from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
+from ldrestore.tiling.picture_views import reduced_copy
 from ldrestore.tiling.shared_statistics import MapStatistic
 
 CLEAN = "clean"
 """Name of the last logit of the estimate: that nothing is wrong."""
-
-REDUCED_SIDE = 128
-"""Longer side of the reduced copy in pixels, at most."""
 
 
 class Restoration(NamedTuple):
@@ -131,7 +129,8 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         Args:
             lq: (B, 3, H, W), in [0, 1].
             hints: (B, 2N), see the class; None for none.
-            whole: (B, 3, h, w), the whole pictures that `lq` are parts of; None where these are the whole.
+            whole: (B, 3, h, w), the whole pictures that `lq` are parts of, or their reduced copies; None where these
+                are the whole.
             window: (B, 4), where the parts lie: top, left, bottom and right as shares of the whole's height and width.
             return_estimate: Whether to return what is wrong with the pictures, too.
             return_light: Whether to return a `Restoration`, all that one pass gives.
@@ -178,6 +177,8 @@ class GridNAFNet(ModelMixin, ConfigMixin):
     def relight(self, lq: Tensor, relighting: Relighting, *, window: Tensor) -> Tensor:
         """Change the light of a part of a picture alone; see `forward`."""
         height, width = lq.shape[-2:]
+        if height % 2 == 0 and width % 2 == 0:
+            return self.picture_look.relight(lq, relighting, window)
         even = F.pad(lq, (0, width % 2, 0, height % 2), mode="replicate")
         grown = even.new_tensor([even.shape[-2] / height, even.shape[-1] / width])
         first, last = window.chunk(2, dim=1)  # (B, 2) each
@@ -256,21 +257,6 @@ def _widened(weight: Tensor, like: Tensor) -> Tensor:
     widened = torch.zeros_like(like)
     widened[tuple(slice(size) for size in weight.shape)] = weight
     return widened
-
-
-def reduced_copy(whole: Tensor, side: int = REDUCED_SIDE) -> Tensor:
-    """A copy whose longer side has at most so many pixels, each the mean of those that it covers.
-
-    Args:
-        whole: (B, 3, H, W).
-        side: In pixels.
-    """
-    height, width = whole.shape[-2:]
-    longer = max(height, width)
-    if longer <= side:
-        return whole
-    size = (max(1, round(height * side / longer)), max(1, round(width * side / longer)))
-    return F.adaptive_avg_pool2d(whole, size)
 
 
 def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class PictureLook(nn.Module):
         seen = _spread(reduced)  # (B, 7, h, w)
         fine = self.fine(seen)  # (B, 64, h/4, w/4)
         coarse = self.coarse(fine)  # (B, 128, h/8, w/8)
-        small = F.avg_pool2d(seen, 4, ceil_mode=True)
+        small = _block_means(seen)
         parts = [*_moments(seen), *_moments(fine), *_moments(coarse), small.amin(dim=(2, 3)), small.amax(dim=(2, 3))]
         code, plain_code = (
             self.to_code(torch.cat([*parts, words], dim=1)) for words in (hints, torch.zeros_like(hints))
@@ -100,7 +100,7 @@ class PictureLook(nn.Module):
         luminance = (F.avg_pool2d(lq, HALF) * weights).sum(dim=1, keepdim=True)  # (B, 1, H/2, W/2)
         guide = (luminance.clamp(0, 1) + DARK_FLOOR) ** relighting.exponent[..., None, None]
         coefficients = sliced(relighting.grid, guide.clamp(max=1), window)  # (B, 12, H/2, W/2)
-        return transformed(lq, F.interpolate(coefficients, scale_factor=HALF, mode="bilinear", align_corners=False))
+        return transformed(lq, F.interpolate(coefficients, lq.shape[-2:], mode="bilinear", align_corners=False))
 
 
 def _halving(inner: int, outer: int) -> nn.Module:
@@ -113,6 +113,16 @@ def _spread(reduced: Tensor) -> Tensor:
     darkest = reduced.amin(dim=1, keepdim=True)
     dark_channel = -F.max_pool2d(-darkest, DARK_PATCH, stride=1, padding=DARK_PATCH // 2)
     return torch.cat([reduced, (reduced.clamp(min=0) + DARK_FLOOR) ** (1 / 3), dark_channel], dim=1)
+
+
+def _block_means(features: Tensor) -> Tensor:
+    """Means of blocks of 4 x 4 positions, of what there is at the right and lower border: (B, C, h/4, w/4), rounded up.
+
+    As `avg_pool2d` with `ceil_mode`, whose output size has a branch on the input's that an exported graph cannot have.
+    """
+    beyond = (0, 3, 0, 3)
+    shares = F.avg_pool2d(F.pad(torch.ones_like(features[:1, :1]), beyond), 4)
+    return F.avg_pool2d(F.pad(features, beyond), 4) / shares
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

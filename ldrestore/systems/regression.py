@@ -54,8 +54,9 @@ class RegressionSystem:
         """Wrap a network.
 
         Args:
-            network: Any regressor, or an exported one. An exported one has one graph, from lq to the restored tile: it
-                cannot be told what the whole picture looks like, and each tile of a large picture decides for itself.
+            network: Any regressor, or an exported one. An exported one is a fixed graph: it is shown the reduced copy
+                if it takes the whole picture, but cannot be given statistics, which each of its tiles measures for
+                itself.
         """
         self.network = network
         self.record = record_of(network)
@@ -81,14 +82,16 @@ class RegressionSystem:
             hints: (1, 2N), what a user says of each degradation, for a network that takes hints.
 
         Returns:
-            None for each where a pass that takes the whole picture sees all that there is to see.
+            None for each where a pass that takes the whole picture sees all that there is to see, and where an exported
+            network takes the tile alone.
 
         Raises:
             UndefinedNumbersError: the network gives infinite or undefined numbers in float32 too.
         """
         height, width = pixels.shape[:2]
         is_seen_whole = is_one_tile(plan, height, width) and height * width <= plan.look**2
-        if isinstance(self.network, OnnxRegressor) or (is_seen_whole and not self.record.takes_whole):
+        is_self_measuring = is_seen_whole or isinstance(self.network, OnnxRegressor)
+        if is_self_measuring and not self.record.takes_whole:
             return dict.fromkeys(orientations)
         views = views_of(pixels, side=plan.look, multiple=self.record.size_multiple)
         looks = {}
@@ -96,7 +99,7 @@ class RegressionSystem:
             turned = views.turned(orientation.turns, is_flipped=orientation.is_flipped)
             looks[orientation] = (
                 Look(whole=turned.reduced.to(device), statistics=None)
-                if is_seen_whole
+                if is_self_measuring
                 else self.look(turned, device=device, embedding=embedding, hints=hints)
             )
         return looks

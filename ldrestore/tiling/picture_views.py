@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ldrestore.images.depth import MAX_VALUES
 
-REDUCED_SIDE = 256
-"""Longer side of the reduced copy in pixels, at most."""
+REDUCED_SIDE = 128
+"""Longer side of the reduced copy in pixels, at most; networks that take the whole picture look at no more."""
 VIEW_LADDER = (768, 512, 384, 256, 192, 128)
 """Sides of squares of as many pixels as the crops have together; a picture of no more is shown whole."""
 
@@ -172,8 +172,10 @@ def reduced_copy(lq: Tensor) -> Tensor:
     Returns:
         (B, 3, h, w); the pictures themselves where they are small enough.
     """
-    size = _reduced_size(*lq.shape[-2:])
-    return lq if size == tuple(lq.shape[-2:]) else F.interpolate(lq, size, mode="area")
+    height, width = lq.shape[-2:]
+    if height <= REDUCED_SIDE and width <= REDUCED_SIDE:  # not by their maximum: exported, both sides are symbols
+        return lq
+    return F.interpolate(lq, _reduced_size(height, width), mode="area")
 
 
 def _reduced(pixels: np.ndarray) -> Tensor:
@@ -191,8 +193,10 @@ def _reduced(pixels: np.ndarray) -> Tensor:
 
 def _reduced_size(height: int, width: int) -> tuple[int, int]:
     """Height and width of the reduced copy."""
-    factor = min(1.0, REDUCED_SIDE / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
+    longer = max(height, width)
+    if longer <= REDUCED_SIDE:
+        return height, width
+    return max(1, round(height * REDUCED_SIDE / longer)), max(1, round(width * REDUCED_SIDE / longer))
 
 
 def _spread(size: int, crop: int, count: int, *, multiple: int) -> list[int]:

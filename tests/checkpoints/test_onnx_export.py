@@ -54,6 +54,19 @@ def steered_file(steered, tmp_path_factory):
     return export(steered, tmp_path_factory.mktemp("exported") / "steered.onnx", name="steered")
 
 
+@pytest.fixture(scope="module")
+def looking():
+    """A tiny network that takes the whole picture and hints."""
+    names = ["haze", "rain"]
+    return shallow("grid_nafnet", num_prompts=3, prompt_dim=8, code_dim=6, num_levels=2, degradations=names)
+
+
+@pytest.fixture(scope="module")
+def looking_file(looking, tmp_path_factory):
+    """That network, exported."""
+    return export(looking, tmp_path_factory.mktemp("exported") / "looking.onnx", name="looking")
+
+
 def picture(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -132,6 +145,41 @@ def test_an_embedding_is_a_second_input_and_none_is_zeros(steered, steered_file)
     exported.facts = dataclasses.replace(exported.facts, is_embedding_needed=True)
     with pytest.raises(InputError, match="needs an embedding"):
         exported(lq)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(16, 16), (48, 208)])
+@pytest.mark.parametrize("copy_size", [(1, 1), (3, 128), (128, 83)])
+def test_a_tile_is_restored_upon_the_look_that_it_is_given(looking, looking_file, size, copy_size):
+    lq, whole, hints = torch.rand(1, 3, *size), torch.rand(1, 3, *copy_size), torch.rand(1, 4)
+    exported, window = OnnxRegressor(looking_file), torch.tensor([[0.1, 0.3, 0.6, 0.9]])
+    options = {"whole": whole, "window": window, "hints": hints, "return_estimate": True}
+    expected, expected_logits = looking(lq, **options)
+    restored, logits = exported(lq, **options)
+    torch.testing.assert_close(restored, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits, expected_logits, rtol=0, atol=1e-4)
+    for changed in ({"whole": whole**2}, {"hints": 1 - hints}):
+        assert (exported(lq, **{**options, **changed})[0] - restored).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_a_picture_beyond_the_reduced_side_is_looked_at_in_its_copy(looking, looking_file):
+    lq = torch.rand(1, 3, 144, 304) ** 2
+    torch.testing.assert_close(OnnxRegressor(looking_file)(lq), looking(lq), rtol=0, atol=1e-5)
+
+
+def test_its_file_restores_as_the_network_and_estimates_that_nothing_is_wrong(looking, looking_file):
+    exported, expected = (
+        pipeline(picture(150, 200, 3), output_type="np", degradations="haze=0.5")
+        for pipeline in (FastRestorePipeline.from_onnx(looking_file), FastRestorePipeline(looking))
+    )
+    np.testing.assert_allclose(exported.images[0], expected.images[0], atol=1e-4)
+    assert exported.degradations[0].names == ("haze", "rain", "clean")
+    np.testing.assert_allclose(
+        exported.degradations[0].probabilities, expected.degradations[0].probabilities, atol=1e-4
+    )
+    dimensions = [part.type.tensor_type.shape.dim for part in onnx.load(looking_file).graph.input]
+    assert [[side.dim_value for side in sides] for sides in dimensions] == [[1, 3, 0, 0], [1, 3, 0, 0], [1, 4], [1, 4]]
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 17, 16), (2, 3, 16, 16), (1, 1, 16, 16), (3, 16, 16)])

@@ -3,7 +3,6 @@ import torch
 
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.regressors.grid_nafnet import reduced_copy
 
 SMALL = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": (1, 1), "dec_blk_nums": (1, 1), "prompt_dim": 8}
 NAMES = ("haze", "rain")
@@ -84,15 +83,6 @@ def test_hints_of_another_number_are_refused(network):
 
 def test_the_estimate_knows_when_nothing_is_wrong(network):
     assert network.estimate_names == ("haze", "rain", "clean")
-
-
-def test_the_reduced_copy_keeps_the_shape_and_the_mean():
-    whole = torch.rand(1, 3, 256, 512)
-    reduced = reduced_copy(whole)
-    assert reduced.shape == (1, 3, 64, 128)
-    torch.testing.assert_close(reduced.mean(), whole.mean())
-    small = torch.rand(1, 3, 100, 128)
-    assert reduced_copy(small) is small
 
 
 def test_a_network_must_know_a_degradation():

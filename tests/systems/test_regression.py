@@ -13,12 +13,14 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.registry import RegressorRecord
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import list_regressors
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.systems.regression import RegressionSystem
 from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT
-from ldrestore.tiling.picture_views import whole_window
+from ldrestore.tiling.picture_views import REDUCED_SIDE, whole_window
 from ldrestore.tiling.planning import fixed_plan
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 from tests.regressors.test_contract import tiny, told
+from tests.regressors.test_onnx_regressor import lifting_file
 
 CPU = torch.device("cpu")
 
@@ -81,7 +83,7 @@ class Lifter(ModelMixin, ConfigMixin):
         self.num_passes = 0
 
     def forward(self, lq, *, whole=None, window=None):
-        assert max(whole.shape[-2:]) <= 256 and len(whole) == len(window) == len(lq)
+        assert max(whole.shape[-2:]) <= REDUCED_SIDE and len(whole) == len(window) == len(lq)
         self.num_passes += 1
         first, last = window.chunk(2, dim=1)
         rows, columns = (
@@ -149,3 +151,14 @@ def test_hints_reach_the_look_and_the_tiles():
         results.append(system.restore(lq, device=CPU, look=look, window=place, **steering)[0])
     assert torch.equal(results[0], results[1])
     assert not torch.allclose(results[0], results[2], atol=1e-6)
+
+
+def test_tiles_of_an_exported_network_share_the_look_but_no_statistics(tmp_path):
+    system, pixels = RegressionSystem(OnnxRegressor(lifting_file(tmp_path / "x.onnx"))), half_dark(160, 320)
+    look = system.looks_at(pixels, fixed_plan(64), orientations=(UPRIGHT,), device=CPU)[UPRIGHT]
+    assert look.whole.shape == (1, 3, 64, 128) and look.statistics is None
+    lq = torch.from_numpy(pixels[:64, 64:128].transpose(2, 0, 1).copy())[None]
+    place = replace(whole_window(160, 320), left=64, height=64, width=64)
+    restored, probabilities = system.restore(lq, device=CPU, look=look, window=place, hints=torch.ones(1, 4))
+    torch.testing.assert_close(restored, lq + pixels.mean() + sum(place.shares) + 4, rtol=1e-4, atol=1e-4)
+    assert probabilities.shape == (3,)

@@ -52,18 +52,26 @@ def test_a_large_one_is_shown_in_crops_from_border_to_border(size, side):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_the_reduced_copy_is_a_mean_over_areas(dtype):
     white = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    pixels = (np.random.default_rng(0).random((600, 1024, 1)) * white).astype(dtype)
+    pixels = (np.random.default_rng(0).random((300, 512, 1)) * white).astype(dtype)
     reduced = views_of(pixels).reduced
-    assert reduced.shape == (1, 3, 150, 256)
-    blocks = pixels.astype(np.float64).reshape(150, 4, 256, 4).mean(axis=(1, 3)) / white
+    assert reduced.shape == (1, 3, 75, 128)
+    blocks = pixels.astype(np.float64).reshape(75, 4, 128, 4).mean(axis=(1, 3)) / white
     np.testing.assert_allclose(reduced[0, 1].numpy(), blocks, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [(601, 1023), (300, 257), (256, 100), (3, 2000)])
+@pytest.mark.parametrize("size", [(601, 1023), (300, 129), (128, 100), (3, 2000)])
 def test_the_copy_of_a_tensor_is_that_of_the_picture(size):
     pixels = picture(*size)
     lq = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255))[None]
     torch.testing.assert_close(views_of(pixels).reduced, reduced_copy(lq))
+
+
+def test_the_reduced_copy_keeps_the_shape_and_the_mean():
+    whole = torch.rand(1, 3, 256, 512)
+    reduced = reduced_copy(whole)
+    assert reduced.shape == (1, 3, 64, 128)
+    torch.testing.assert_close(reduced.mean(), whole.mean())
+    assert reduced_copy(reduced) is reduced
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
