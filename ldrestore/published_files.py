@@ -76,7 +76,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         weights = unwrapped(_read_safetensors(path), path)
     else:
         weights = unwrapped(_read_pickle(path, head), path)
-    check_finite(weights, source=str(path))
+    check_finite_weights(weights, source=str(path))
     return weights
 
 
@@ -129,7 +129,7 @@ def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
         weights = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
-def check_finite(weights: Mapping[str, Tensor], *, source: str) -> None:
+def check_finite_weights(weights: Mapping[str, Tensor], *, source: str) -> None:
     """Refuse weights that no network computes with.
 
     Args:

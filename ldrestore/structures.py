@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+DARKNESS = "low_light"
+"""The degradation that a picture cannot show: whether it is dark because it was meant to be."""
+
 FIRST_SET = (
     "gaussian_noise",
     "poisson_noise",

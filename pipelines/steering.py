@@ -15,15 +15,12 @@ from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.instruction_head import InstructionHead
-from ldrestore.structures import DegradationEstimate
+from ldrestore.structures import DARKNESS, DegradationEstimate
 
 Embedding = Tensor | np.ndarray
 EmbeddingSource = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
 """One for all pictures, a list with one or None for each, or a function of a photo."""
 
-
-DARKNESS = "low_light"
-"""The degradation that a picture cannot show: whether it is dark because it was meant to be."""
 
 SURE = 0.5
 """Probability from which the estimate is taken for sure enough to be told."""

@@ -126,7 +126,7 @@ def make_real(folder: Path, *, model: str) -> None:
     for path in list_pictures([folder]):
         output = pipeline(path)
         estimate = output.degradations[0]
-        seen = f", seen: {estimate.ranked()[0][0]}" if estimate is not None else ""
+        seen = f", seen: {estimate.ranked()[0][0]}" if estimate else ""
         for label, picture in ((path.stem, to_photos(path)[0].to_pil()), (f"after{seen}", output.images[0])):
             cells.append((label, fitted(picture, width=CELL[0], height=CELL[1])))
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -193,7 +193,7 @@ def compare_with_cbm3d(bench: Bench) -> None:
 
 def measure_estimate(bench: Bench) -> None:
     """One row a degradation: how often the surest name of the estimate is the right one, and what it says instead."""
-    if bench.pipeline(np.zeros((64, 64, 3), np.uint8)).degradations[0] is None:
+    if not bench.pipeline(np.zeros((64, 64, 3), np.uint8)).degradations[0]:
         print("estimate: left out, since this model gives none")
         return
     for degradation in FIRST_SET:

@@ -22,9 +22,7 @@ from ldrestore.datasets.synthetic import (
 from ldrestore.degradations.catalog import counted_name
 from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError
-
-DARKNESS = "low_light"
-"""The one degradation that a picture cannot show: whether a dark picture is meant to be dark."""
+from ldrestore.structures import DARKNESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

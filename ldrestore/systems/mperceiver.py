@@ -26,7 +26,7 @@ from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.tiling.blending import blend_tiles
 
 
-class Cells(NamedTuple):
+class PictureCells(NamedTuple):
     """A window in latents."""
 
     rows: slice
@@ -35,7 +35,7 @@ class Cells(NamedTuple):
     """Of the whole map."""
 
 
-WHOLE = Cells(slice(None), slice(None))
+WHOLE = PictureCells(slice(None), slice(None))
 """The window that holds everything."""
 
 
@@ -150,7 +150,7 @@ class MPerceiver:
             prompts=None if self.ir_adapter is None else self.ir_adapter.prepare(),
         )
 
-    def predict(self, latents: Tensor, timestep: Tensor, window: Cells = WHOLE, *, begun: Begun) -> Tensor:
+    def predict(self, latents: Tensor, timestep: Tensor, window: PictureCells = WHOLE, *, begun: Begun) -> Tensor:
         """What the U-Net says of a window of the latents; no features are left with it, however it ends.
 
         Args:
@@ -192,7 +192,7 @@ class MPerceiver:
         if tile >= max(size):
             return self.predict(latents, timestep, begun=begun)
         return blend_tiles(
-            lambda rows, columns: self.predict(latents, timestep, Cells(rows, columns), begun=begun),
+            lambda rows, columns: self.predict(latents, timestep, PictureCells(rows, columns), begun=begun),
             size=size,
             tile=tile,
             overlap=overlap,

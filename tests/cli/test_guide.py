@@ -143,4 +143,4 @@ def test_all_pictures_of_a_plan_go_into_one_file(folder, tmp_path):
     plan = plan_pictures(str(folder), str(tmp_path / "c.safetensors"), is_recursive=True)
     assert [job.name for job in plan.jobs] == ["a.png", "b.jpg", "sub/c.tif"]
     assert {job.target for job in plan.jobs} == {tmp_path / "c.safetensors"}
-    assert plan.num_ignored == 1
+    assert len(plan.ignored) == 1
