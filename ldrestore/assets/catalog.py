@@ -22,6 +22,18 @@ MODELS.register(
 
 MODELS.register(
     ModelRecord(
+        name="default-next",
+        track="fast",
+        location="assets/default_next",
+        tasks=FIRST_SET,
+        licence="Apache-2.0",
+        parameters=6_675_683,
+        summary="the coming default, in training: better on real haze, rain, darkness and noise; can be told",
+    )
+)
+
+MODELS.register(
+    ModelRecord(
         name="ldrestore-tiny-stable",
         track="stable",
         location="assets/ldrestore_tiny_stable",

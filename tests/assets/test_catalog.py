@@ -4,6 +4,7 @@ from torch import nn
 
 from ldrestore.assets.catalog import MODELS, embedded_folder, folder_of
 from ldrestore.errors import WeightsUnavailableError
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.weights import ORIGIN_FILE, read_json
 from tests.embedded_models import embed_folder
@@ -39,3 +40,11 @@ def test_missing_weights_are_an_error(monkeypatch, tmp_path):
     embed_folder(monkeypatch, tmp_path / "gone", name="lost")
     with pytest.raises(WeightsUnavailableError, match="weights of 'lost' are missing"):
         embedded_folder("lost")
+
+
+@pytest.mark.parametrize("record", [record for record in MODELS if record.track == "fast"], ids=lambda one: one.name)
+def test_records_of_the_fast_track_say_what_their_folders_hold(record):
+    regressor = FastRestorePipeline.from_pretrained(record.name).regressor
+    assert sum(weight.numel() for weight in regressor.parameters()) == record.parameters
+    assert tuple(regressor.config["degradations"]) == record.tasks
+    assert sum(path.stat().st_size for path in folder_of(record).rglob("*") if path.is_file()) <= 16_000_000
