@@ -27,4 +27,5 @@ def hub(tmp_path, monkeypatch):
     """An empty Hub, in place of the real one."""
     fake = FakeHub(tmp_path / "hub")
     monkeypatch.setattr("ldrestore.weights.snapshot_download", fake)
+    monkeypatch.setattr("ldrestore.weights._fetched", {})  # or what another test fetched would be found
     return fake

@@ -2,9 +2,10 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ldrestore.conversion import convert
-from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ExportError, InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
@@ -154,3 +155,20 @@ def test_a_head_that_does_not_belong_there_is_refused_and_nothing_written(instru
     with pytest.raises(WeightsError, match="cannot be read as weights alone"):
         convert("instructir", image, out, head=tmp_path / "cut.pt")
     assert not out.exists()
+
+
+def test_weights_that_changed_since_their_conversion_are_refused(published, tmp_path):
+    folder = convert("nafnet", published, tmp_path / "out")
+    path = folder / "regressor" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["intro.bias"] = weights["intro.bias"] + 1
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"not those that were converted, as ldrestore\.json says"):
+        FastRestorePipeline.from_pretrained(folder)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(published, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ExportError, match=r"file/out cannot be written \(.*\); make room, or name a folder") as caught:
+        convert("nafnet", published, tmp_path / "file" / "out")
+    assert "\n" not in str(caught.value)
