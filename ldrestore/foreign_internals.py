@@ -159,6 +159,7 @@ DOCUMENTED_MODULES = frozenset(
         "accelerate",
         "accelerate.logging",
         "accelerate.utils",
+        "torch.distributed.elastic.multiprocessing.errors",
         "diffusers",
         "diffusers.configuration_utils",
         "diffusers.utils",

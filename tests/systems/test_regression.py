@@ -116,7 +116,7 @@ def lifter(monkeypatch):
     return pipeline
 
 
-@pytest.mark.parametrize(("size", "num_looks"), [((60, 90), 0), ((350, 830), 1)])
+@pytest.mark.parametrize(("size", "num_looks"), [((60, 90), 0), ((700, 900), 1)])
 def test_a_network_that_takes_the_whole_is_told_where_each_tile_lies(lifter, size, num_looks):
     pixels = half_dark(*size) * 0.5
     whole = lifter(pixels, tile="off", output_type="np").images[0]

@@ -18,7 +18,7 @@ def test_a_trainer_that_fails_is_an_exit_code_and_no_traceback(error, monkeypatc
         assert (options.training_script, options.training_script_args) == ("ldrestore.training", ["a.yaml"])
         raise error
 
-    monkeypatch.setattr(launch, "launch_command", fail)
+    monkeypatch.setattr("accelerate.commands.launch.launch_command", fail)
     assert launch.main(["-m", "ldrestore.training", "a.yaml"]) == 1
-    monkeypatch.setattr(launch, "launch_command", lambda options: None)
+    monkeypatch.setattr("accelerate.commands.launch.launch_command", lambda options: None)
     assert launch.main(["-m", "ldrestore.training", "a.yaml"]) == 0

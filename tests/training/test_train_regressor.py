@@ -88,7 +88,7 @@ def test_initial_weights_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(WeightsUnavailableError, match=r"no weights at .*check init_from"):
         load_initial_weights(network, tmp_path)
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="does not fit the network"):
+    with pytest.raises(WeightsError, match=r"does not fit NAFNet: .*missing"):
         load_initial_weights(network, tmp_path / "other.safetensors")
 
 
