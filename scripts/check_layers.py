@@ -16,7 +16,8 @@ from syntax_trees import Import, Module, imports_of, read_modules
 LAYERS = (
     ("errors", "structures", "foreign_internals"),
     ("registry", "config", "options", "weights", "backbones", "records", "images"),
-    ("published_files", "tiling", "metrics"),
+    ("published_files",),
+    ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
     ("datasets",),
