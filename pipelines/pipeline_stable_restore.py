@@ -20,7 +20,7 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.checkpoints.base_model import BaseSizes, load_base, load_first_base
 from ldrestore.checkpoints.network_identity import runtime_of
 from ldrestore.checkpoints.saved_folder import find_saved_pipeline
-from ldrestore.checkpoints.stable_adapters import (
+from ldrestore.checkpoints.adapters_folder import (
     check_base,
     is_adapters,
     load_parts,
@@ -28,9 +28,9 @@ from ldrestore.checkpoints.stable_adapters import (
     read_pointer,
     write_adapters,
 )
-from ldrestore.checkpoints.stable_exports import load_exports
-from ldrestore.checkpoints.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
-from ldrestore.checkpoints.stable_parts import OPTIONAL_PARTS, check_parts
+from ldrestore.checkpoints.run_exports import load_exports
+from ldrestore.checkpoints.diffusion_folder import check_stable_pipeline, load_transformers_parts, make_ready
+from ldrestore.systems.mperceiver_parts import OPTIONAL_PARTS, check_parts
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView

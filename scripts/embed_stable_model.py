@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore import __version__
-from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, make_ready
-from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.diffusion_folder import TRANSFORMERS_PARTS, make_ready
+from ldrestore.systems.mperceiver_parts import OUR_PARTS
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline

@@ -14,8 +14,8 @@ import torch
 from measured_rows import environment_of
 from measurement_file import Row
 
-from ldrestore.checkpoints.stable_exports import load_part
-from ldrestore.checkpoints.stable_parts import check_parts
+from ldrestore.checkpoints.run_exports import load_part
+from ldrestore.systems.mperceiver_parts import check_parts
 from ldrestore.datasets.compared_pairs import SEVERITY, Pair
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline

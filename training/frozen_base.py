@@ -14,7 +14,7 @@ from transformers import CLIPTextModel
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.checkpoints.base_model import load_base as load_base_parts
-from ldrestore.checkpoints.stable_exports import tower_of_base
+from ldrestore.checkpoints.run_exports import tower_of_base
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
@@ -131,7 +131,7 @@ class FrozenBase:
 
 
 def load_base(config: BaseConfig) -> FrozenBase:
-    """Load a base from a folder, the Hub or a single file, as `pipelines.base_model.load_base` does.
+    """Load a base from a folder, the Hub or a single file, as `checkpoints.base_model.load_base_parts` does.
 
     Raises:
         WeightsUnavailableError: nothing lies there.

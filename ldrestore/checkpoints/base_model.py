@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
 from ldrestore.adapters.injection import RELEASED_UNET_PREFIX
 from ldrestore.checkpoints.bases import find_base
-from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
-from ldrestore.checkpoints.stable_parts import check_unet_config
+from ldrestore.checkpoints.diffusion_folder import TRANSFORMERS_PARTS, load_transformers_part, make_ready
+from ldrestore.systems.mperceiver_parts import check_unet_config
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
 from ldrestore.weights.fitting import load_strictly

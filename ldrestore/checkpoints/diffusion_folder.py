@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from ldrestore.checkpoints.saved_folder import NO_PART, check_part, check_target, read_index
-from ldrestore.checkpoints.stable_parts import NEEDED_PARTS, OPTIONAL_PARTS, OUR_PARTS, check_unet_config
+from ldrestore.systems.mperceiver_parts import NEEDED_PARTS, OPTIONAL_PARTS, OUR_PARTS, check_unet_config
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_load_report, without_progress_bar
 from ldrestore.registry import resolve

@@ -11,9 +11,9 @@ from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
 from ldrestore.checkpoints.bases import find_base
 from ldrestore.checkpoints.saved_folder import NO_PART, check_target
-from ldrestore.checkpoints.stable_exports import load_part
-from ldrestore.checkpoints.stable_folder import check_scheduler_entry, make_ready
-from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.run_exports import load_part
+from ldrestore.checkpoints.diffusion_folder import check_scheduler_entry, make_ready
+from ldrestore.systems.mperceiver_parts import OUR_PARTS
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.sampling.denoising import prediction_type_of

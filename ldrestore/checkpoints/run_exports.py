@@ -8,8 +8,8 @@ import torch
 
 from ldrestore.checkpoints.bases import find_base
 from ldrestore.checkpoints.saved_folder import check_part
-from ldrestore.checkpoints.stable_folder import make_ready
-from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.diffusion_folder import make_ready
+from ldrestore.systems.mperceiver_parts import OUR_PARTS
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.registry import resolve
 from ldrestore.weights.folders import find_folder
