@@ -1,7 +1,7 @@
 """Attaching a fusion, DAFF or RSA, to an unmodified `UNet2DConditionModel`, and detaching it.
 
-A hook behind each of its places hands the U-Net's features to the fusion; one before the U-Net keeps the timestep, which those
-modules do not get. The U-Net keeps its keys, its class and its file format.
+A hook behind each of its places hands the U-Net's features to the fusion; one before the U-Net keeps the timestep,
+which those modules do not get. The U-Net keeps its keys, its class and its file format.
 
     attachment = attach_fusion(unet, daff)
     attachment.set_prepared(daff.prepare(lq_features, prompt_embeds))

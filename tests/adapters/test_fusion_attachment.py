@@ -109,6 +109,20 @@ def test_latents_go_through_conv_in_without_the_fusion():
     assert torch.equal(attachment.latent_features(latents), plain)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@torch.no_grad()
+def test_an_attached_unet_compiles_to_one_graph():
+    unet, fusion, given = tiny_unet(), fusion_of("daff"), unet_inputs()
+    attachment = attach_fusion(unet, fusion)
+    compiled = torch.compile(unet, fullgraph=True, backend="aot_eager")
+    for shift in (0, 1):  # the second picture must not be the first one's constants
+        attachment.set_prepared(fusion.prepare(lq_features() + shift, given["encoder_hidden_states"]))
+        expected = unet(**given).sample
+        torch.testing.assert_close(compiled(**given).sample, expected, rtol=1e-4, atol=1e-5)
+    attachment.detach()
+
+
 def test_residual_alignment_is_pre_norm_self_attention():
     torch.manual_seed(0)
     rsa = ResidualAlignment(num_channels=8, lq_channels=12, num_heads=2, num_blocks=1)
