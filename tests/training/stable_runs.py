@@ -19,7 +19,7 @@ from ldrestore.backbones import (
 )
 from ldrestore.config import as_plain
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.training.captions import caption_corpus
+from ldrestore.training.data.captions import caption_corpus
 
 NAMES = ("haze", "rain")
 
