@@ -10,11 +10,17 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ldrestore.backbones import create_image_encoder, create_text_encoder, create_tokenizer, create_unet, create_vae
 from ldrestore.training.data.captions import caption_corpus
 from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.networks.frozen_base import load_part
+from ldrestore.training.small_prior import (
+    create_image_encoder,
+    create_text_encoder,
+    create_tokenizer,
+    create_unet,
+    create_vae,
+)
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.clip_task import ClipPair, ClipTask
 from ldrestore.training.tasks.unet_task import UnetTask

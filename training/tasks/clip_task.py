@@ -20,7 +20,7 @@ from ldrestore.training.data.shown_pictures import show_pictures
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.estimator_config import EstimatorValidationConfig
 from ldrestore.training.tasks.estimator_task import LabelledPairs, labelled_pairs, top1_accuracies
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 
 FIRST_SCALE, FIRST_BIAS = 10.0, -10.0
 """Of the sigmoid loss at the start, as published: nearly all pairs are no match, which the bias says from the start."""

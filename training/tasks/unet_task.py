@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ldrestore.backbones import create_scheduler
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE
 from ldrestore.datasets.synthetic import SyntheticDataset, severities_of
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
@@ -27,6 +26,7 @@ from ldrestore.training.losses.diffusion_loss import (
 )
 from ldrestore.training.losses.validation import ValidationPair, create_pairs
 from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.small_prior import create_scheduler
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.clip_task import tokens_of
 

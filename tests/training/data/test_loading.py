@@ -154,7 +154,7 @@ def test_a_loading_process_that_does_not_end_is_killed(tmp_path):
 def test_loading_processes_end_with_a_training_process_that_is_killed(tmp_path):
     code = (
         "import os, signal, sys, multiprocessing; from pathlib import Path;"
-        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r});"
+        f"sys.path[:0] = {[str(Path(__file__).parents[place]) for place in (0, 1)]!r};"
         "from test_loading import TinyPairs, batches;"
         "loaded = batches(TinyPairs(8), Path(sys.argv[1]), 2); loaded.next();"
         "print(*(child.pid for child in multiprocessing.active_children()), flush=True);"

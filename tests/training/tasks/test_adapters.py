@@ -16,7 +16,7 @@ from ldrestore.training.networks.steering import LqFeatures
 from ldrestore.training.tasks.adapters import create_network, train_adapters
 from ldrestore.training.tasks.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.tasks.adapters_task import AdaptersTask
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 PARTS = ("cm_adapter", "textual_prompts", "ir_adapter", "injection")
 

@@ -14,7 +14,7 @@ from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.tasks.estimator import load_predictor, train_estimator
 from ldrestore.training.tasks.estimator_config import EstimatorTrainingConfig
 from ldrestore.training.tasks.estimator_task import EstimatorTask, labelled_pairs, top1_accuracies
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from ldrestore.training.losses.refiner_losses import colour_loss
 from ldrestore.training.tasks.adapters import train_adapters
 from ldrestore.training.tasks.refiner import create_task, load_module, train_refiner
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 
 @pytest.fixture(scope="module")
