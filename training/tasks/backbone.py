@@ -14,7 +14,7 @@ from ldrestore.training.data.captions import caption_corpus
 from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.networks.frozen_base import load_part
-from ldrestore.training.small_prior import (
+from ldrestore.training.networks.small_prior import (
     create_image_encoder,
     create_text_encoder,
     create_tokenizer,

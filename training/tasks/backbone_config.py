@@ -10,7 +10,7 @@ from ldrestore.errors import ConfigError
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
 from ldrestore.training.losses.validation import ValidationConfig
-from ldrestore.training.small_prior import SmallPriorConfig
+from ldrestore.training.networks.small_prior import SmallPriorConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

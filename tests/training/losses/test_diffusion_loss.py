@@ -14,7 +14,7 @@ from ldrestore.training.losses.diffusion_loss import (
     rectified_noise,
     rolled_out,
 )
-from ldrestore.training.small_prior import VaeSizes, create_scheduler, create_vae
+from ldrestore.training.networks.small_prior import VaeSizes, create_scheduler, create_vae
 
 TIMESTEPS = torch.tensor([0, 500, 999])
 

@@ -8,7 +8,7 @@ from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.data.shown_pictures import show_pictures
-from ldrestore.training.small_prior import create_vae
+from ldrestore.training.networks.small_prior import create_vae
 from ldrestore.training.tasks.backbone import train_backbone
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.clip_task import sigmoid_loss

@@ -5,7 +5,7 @@ from transformers import CLIPTokenizer
 
 from ldrestore.errors import ConfigError
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.training.small_prior import (
+from ldrestore.training.networks.small_prior import (
     ClipSizes,
     SmallPriorConfig,
     UnetSizes,
