@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
-    ("errors", "structures", "foreign_internals"),
+    ("errors", "structures", "foreign_internals", "configs"),
     ("registry", "config", "options", "weights", "backbones", "records", "images"),
     ("published_files",),
     ("tiling", "metrics"),
