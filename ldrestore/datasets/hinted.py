@@ -60,9 +60,15 @@ class HintedDataConfig:
     """Side of the reduced copy that a network looks at."""
     hints: HintConfig = field(default_factory=HintConfig)
     """How often a picture comes with hints, and which."""
+    removed: tuple[str, ...] | None = None
+    """Degradations that gt is without, for a network that takes away these alone and leaves the others as they are;
+    null for all."""
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
+        """Check the sizes and the names."""
+        unknown = sorted(set(self.removed or ()) - set(list_degradations()))
+        if unknown:
+            raise ConfigError(f"removed: unknown names {unknown}; known are {list_degradations()}")
         if not 8 <= self.reduced_size <= self.whole_size:
             raise ConfigError(
                 f"expected 8 <= reduced_size <= whole_size, got {self.reduced_size} and {self.whole_size}"
@@ -108,7 +114,7 @@ class HintedDataset(Dataset[dict[str, Any]]):
         drawn = self.wholes.draw(key)
         choices = drawn.generator.spawn(1)[0]
         strengths = draw_strengths(drawn, self.config.hints, choices)
-        by_step = {step.name: strengths.get(counted_name(step.name), 1.0) for step in _steps(drawn)}
+        by_step = {step.name: self._strength_of(counted_name(step.name), strengths) for step in _steps(drawn)}
         lq, gt = degraded_pair(drawn, side=self.wholes.side, strengths=by_step)
         inner = slice(MARGIN, -MARGIN)
         lq, gt = lq[inner, inner], gt[inner, inner]
@@ -126,6 +132,11 @@ class HintedDataset(Dataset[dict[str, Any]]):
             "degradations": torch.from_numpy(labels_of(drawn.recipe, severity=drawn.severity)),
             "name": self.source_path(index_of(key)).name,
         }
+
+    def _strength_of(self, name: str, strengths: dict[str, float]) -> float:
+        """How strongly a degradation is taken out of gt."""
+        removed = self.config.removed
+        return strengths.get(name, 1.0) if removed is None or name in removed else 0.0
 
 
 def draw_strengths(drawn: DrawnPair, config: HintConfig, generator: np.random.Generator) -> dict[str, float]:

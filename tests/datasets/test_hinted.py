@@ -71,6 +71,24 @@ def test_a_strength_between_leaves_a_part(clean_folder):
     assert left == pytest.approx(named(item)["haze"], abs=0.25)
 
 
+def test_what_is_not_to_be_removed_stays_whatever_the_hints_say(clean_folder):
+    pictures = SyntheticDataConfig(
+        folders=(clean_folder,), mixture=(RecipeShare(recipe="rain(severity=0.8)+haze(beta=0.8)", weight=1.0),)
+    )
+
+    def item(removed):
+        config = HintedDataConfig(
+            pictures=pictures, whole_size=32, reduced_size=16, hints=HintConfig(probability=0.0), removed=removed
+        )
+        return HintedDataset(config, patch_size=16, seed=0)[0]
+
+    everything, haze_alone, nothing = item(None), item(("haze",)), item(())
+    assert torch.equal(everything["lq"], haze_alone["lq"])
+    assert (haze_alone["gt"] - everything["gt"]).abs().mean() > 0.005  # the rain is left
+    assert (haze_alone["gt"] - haze_alone["lq"]).abs().mean() > 0.02  # the haze is not
+    assert (nothing["gt"] - nothing["lq"]).abs().max() <= 0.5 / 255 + 1e-6
+
+
 def test_darkness_that_a_picture_cannot_show_is_always_named(clean_folder):
     faint = dataset(clean_folder, recipe="low_light(stops=0.3)", probability=0.0)[0]
     assert named(faint) == {"low_light": 1.0}
@@ -98,6 +116,11 @@ def test_wrong_configs_are_refused(clean_folder):
             pictures=SyntheticDataConfig(folders=(clean_folder,), mixture=(RecipeShare(recipe="haze", weight=1.0),)),
             whole_size=32,
             reduced_size=64,
+        )
+    with pytest.raises(ConfigError, match=r"unknown names \['fog'\]"):
+        HintedDataConfig(
+            pictures=SyntheticDataConfig(folders=(clean_folder,), mixture=(RecipeShare(recipe="haze", weight=1.0),)),
+            removed=("fog",),
         )
     with pytest.raises(ConfigError, match="patch_size must be at most whole_size, 32, got 48"):
         dataset(clean_folder, patch_size=48)
