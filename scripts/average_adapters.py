@@ -19,7 +19,7 @@ from measured_rows import WRONG_INPUT
 from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.stable_adapters import load_parts
 from ldrestore.training.train_estimator import load_predictor
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 
 def averaged(first: Any, second: Any, *, share: float) -> Any:

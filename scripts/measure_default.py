@@ -53,7 +53,7 @@ from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.regressors.factory import record_of
 from ldrestore.restorers import load_restorer
 from ldrestore.structures import FIRST_SET
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 REAL_SETS = ("polyu", "sots_indoor", "rain100h")
 """Folders of pairs, each with `lq` and `gt`, that nothing was trained on."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ldrestore.backbones import SmallPriorConfig
 from ldrestore.datasets.synthetic import SyntheticDataConfig
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.errors import ConfigError
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.small_prior import SmallPriorConfig
 from ldrestore.training.validation import ValidationConfig
 
 

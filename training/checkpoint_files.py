@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ldrestore.errors import WeightsError
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 HASHES_FILE = "files.json"
 """SHA-256 of every other file, by its path within the checkpoint."""

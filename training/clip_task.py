@@ -20,7 +20,7 @@ from ldrestore.training.estimator_config import EstimatorValidationConfig
 from ldrestore.training.estimator_task import LabelledPairs, labelled_pairs, top1_accuracies
 from ldrestore.training.loading import Batch
 from ldrestore.training.shown_pictures import show_pictures
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 
 FIRST_SCALE, FIRST_BIAS = 10.0, -10.0
 """Of the sigmoid loss at the start, as published: nearly all pairs are no match, which the bias says from the start."""

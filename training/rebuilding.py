@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 
 
 def rebuilt(part: Any, weights: Mapping[str, Tensor], *, source: str) -> Any:

@@ -10,13 +10,19 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ldrestore.backbones import create_image_encoder, create_text_encoder, create_tokenizer, create_unet, create_vae
 from ldrestore.training.backbone_config import BackboneTrainingConfig
 from ldrestore.training.captions import caption_corpus
 from ldrestore.training.clip_task import ClipPair, ClipTask
 from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.frozen_base import load_part
 from ldrestore.training.memory_estimate import log_memory_estimate
+from ldrestore.training.small_prior import (
+    create_image_encoder,
+    create_text_encoder,
+    create_tokenizer,
+    create_unet,
+    create_vae,
+)
 from ldrestore.training.unet_task import UnetTask
 from ldrestore.training.vae_task import VaeRoundTrip, VaeTask
 

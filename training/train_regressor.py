@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from ldrestore.errors import ConfigError, UnknownNameError, WeightsUnavailableError
-from ldrestore.published_files import read_checkpoint
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, embedding_shape_of
 from ldrestore.training.embeddings import EmbeddingSource
@@ -15,7 +14,8 @@ from ldrestore.training.entry import Prepared, run_trainer
 from ldrestore.training.instructions import InstructedRegressor, Instructions
 from ldrestore.training.regressor_config import RegressorTrainingConfig
 from ldrestore.training.regressor_task import RegressorTask
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
+from ldrestore.weights.published_files import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

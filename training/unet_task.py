@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ldrestore.backbones import create_scheduler
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE
 from ldrestore.datasets.synthetic import SyntheticDataset, severities_of
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
@@ -28,6 +27,7 @@ from ldrestore.training.diffusion_loss import (
 from ldrestore.training.loading import Batch
 from ldrestore.training.rebuilding import rebuilt
 from ldrestore.training.shown_pictures import show_pictures
+from ldrestore.training.small_prior import create_scheduler
 from ldrestore.training.validation import ValidationPair, create_pairs
 
 

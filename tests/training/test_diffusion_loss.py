@@ -2,7 +2,6 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from ldrestore.backbones import VaeSizes, create_scheduler, create_vae
 from ldrestore.errors import ConfigError
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.diffusion_loss import (
@@ -15,6 +14,7 @@ from ldrestore.training.diffusion_loss import (
     rectified_noise,
     rolled_out,
 )
+from ldrestore.training.small_prior import VaeSizes, create_scheduler, create_vae
 
 TIMESTEPS = torch.tensor([0, 500, 999])
 

@@ -16,7 +16,7 @@ from ldrestore.training.frozen_base import BaseConfig, load_base
 from ldrestore.training.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.steering import LqFeatures
 from ldrestore.training.train_adapters import create_network, train_adapters
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 PARTS = ("cm_adapter", "textual_prompts", "ir_adapter", "injection")
 

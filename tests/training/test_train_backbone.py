@@ -4,13 +4,13 @@ from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
 from stable_runs import NAMES, SIZES, backbone_config, last_metrics, save_base, save_pictures
 from torch import nn
 
-from ldrestore.backbones import create_vae
 from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.backbone_config import BackboneTrainingConfig
 from ldrestore.training.clip_task import sigmoid_loss
 from ldrestore.training.shown_pictures import show_pictures
+from ldrestore.training.small_prior import create_vae
 from ldrestore.training.train_backbone import train_backbone
 from ldrestore.training.vae_task import VaeRoundTrip, VaeTask
 

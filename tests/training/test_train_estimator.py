@@ -14,7 +14,7 @@ from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.estimator_config import EstimatorTrainingConfig
 from ldrestore.training.estimator_task import EstimatorTask, labelled_pairs, top1_accuracies
 from ldrestore.training.train_estimator import load_predictor, train_estimator
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 
 @pytest.fixture(scope="module")

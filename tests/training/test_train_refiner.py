@@ -18,7 +18,7 @@ from ldrestore.training.refiner_config import RefinerTrainingConfig
 from ldrestore.training.refiner_losses import colour_loss
 from ldrestore.training.train_adapters import train_adapters
 from ldrestore.training.train_refiner import create_task, load_module, train_refiner
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
 
-from ldrestore.backbones import (
+from ldrestore.errors import ConfigError
+from ldrestore.guides.clip_tower import ClipTower
+from ldrestore.training.small_prior import (
     ClipSizes,
     SmallPriorConfig,
     UnetSizes,
@@ -16,8 +18,6 @@ from ldrestore.backbones import (
     create_vae,
     learn_merges,
 )
-from ldrestore.errors import ConfigError
-from ldrestore.guides.clip_tower import ClipTower
 
 CLIP = ClipSizes(
     text_width=8,

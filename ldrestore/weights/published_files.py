@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ldrestore.errors import WeightsError, WeightsUnavailableError
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "network_g", "generator", "model")
 """Names under which checkpoints keep their weights, in the order of preference: as a key of a pickle, or before every

@@ -1,13 +1,30 @@
-"""Hashes of large networks, computed once as long as their weights stay what they are."""
+"""Hashes of weights: of a network, remembered as long as its weights stay what they are, and of a file."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
-from ldrestore.weights import hash_of_weights
-
 _known: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], str]] = WeakKeyDictionary()
+
+
+def hash_of_weights(network: nn.Module) -> str:
+    """SHA-256 over keys, types, shapes and bytes of all weights, as hexadecimal digits; equal on every device."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().flatten()  # a scalar has no axis whose type a view could change
+        digest.update(values.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def hash_of_file(path: str | Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cached_hash(network: nn.Module) -> str:

@@ -9,8 +9,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ldrestore.errors import WeightsError, WeightsUnavailableError
-from ldrestore.published_files import PREFIXES, WRAPPERS, check_recorded_hash, read_checkpoint
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
+from ldrestore.weights.published_files import PREFIXES, WRAPPERS, check_recorded_hash, read_checkpoint
 
 
 def state(seed=0):

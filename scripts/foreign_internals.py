@@ -6,10 +6,6 @@ documented by its package; a test reads the source for private names, and for im
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +179,3 @@ DOCUMENTED_MODULES = frozenset(
     }
 )
 """Modules of these packages whose names may be imported without a line in the list."""
-
-
-def uncompiled(network: "nn.Module") -> "nn.Module":
-    """The network itself, where it is what `torch.compile` returned; otherwise the same."""
-    return getattr(network, "_orig_mod", network)
