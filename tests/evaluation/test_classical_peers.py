@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from classical_peers import (
+
+from ldrestore.evaluation.classical_peers import (
     atmospheric_light,
     dark_channel,
     dehaze_by_dark_channel,
@@ -9,7 +10,6 @@ from classical_peers import (
     guided_filter,
     non_local_means,
 )
-
 from ldrestore.metrics.psnr import psnr
 
 

@@ -1,4 +1,4 @@
-"""Classical restorers that the default model is held against, on (H, W, 3) uint8 RGB pictures.
+"""Classical restorers that models are held against, on (H, W, 3) uint8 RGB pictures.
 
 `CBM3D` needs the extra `peers`; the licence of its package bm3d allows non-commercial use alone. The others are
 OpenCV's, or written here from the papers.
