@@ -222,7 +222,7 @@ def _locate(name_or_path: str | Path, base: str | Path | None = None, *, prefers
         WeightsUnavailableError: no such model within reach.
         WeightsError: it is of no known track.
     """
-    from ldrestore.weights import find_model_folder, read_json
+    from ldrestore.weights.folders import find_model_folder, read_json
 
     if _is_exported(name_or_path) and base is None:
         return _Found(location=name_or_path, track=track_with_engine("onnx"))
@@ -253,7 +253,7 @@ def _reach(location: str | Path, *, prefers_cache: bool) -> tuple[Path, bool]:
     Raises:
         WeightsUnavailableError: nothing lies there, or it cannot be fetched.
     """
-    from ldrestore.weights import find_folder
+    from ldrestore.weights.folders import find_folder
 
     if prefers_cache and not Path(location).is_dir():
         with contextlib.suppress(WeightsUnavailableError):
@@ -302,7 +302,7 @@ def _check_engine(track: TrackRecord, engine: str) -> None:
 
 def _licence_of(name_or_path: str | Path, location: str | Path) -> str:
     """Licence of a model's weights, as far as its record or its folder says."""
-    from ldrestore.weights import ORIGIN_FILE, find_model_folder, read_json
+    from ldrestore.weights.folders import ORIGIN_FILE, find_model_folder, read_json
 
     if name_or_path in MODELS:
         return MODELS.get(str(name_or_path)).licence

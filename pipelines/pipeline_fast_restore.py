@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ldrestore.checkpoints.network_identity import identity_of, runtime_of
 from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
-from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import InputError
 from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
@@ -48,7 +47,8 @@ from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, me
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import count_tiles, make_plan
 from ldrestore.tiling.retries import with_smaller_tiles
-from ldrestore.weights import align_weights
+from ldrestore.weights.fitting import align_weights
+from ldrestore.weights.hashes import cached_hash
 
 
 class FastRestorePipeline(DiffusionPipeline):

@@ -66,7 +66,7 @@ from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.retries import on_cpu_without_memory
-from ldrestore.weights import read_json
+from ldrestore.weights.folders import read_json
 
 StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 """Of diffusers: pipeline, number of the step, timestep and {"latents": ...} to the same, changed or not."""

@@ -9,13 +9,13 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from ldrestore.checkpoints.weight_hashes import cached_hash
-from ldrestore.foreign_internals import uncompiled
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.stable_drawing import StableOptions
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.refiners.refined_decoder import plan_of
 from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.weights.compiled import uncompiled
+from ldrestore.weights.hashes import cached_hash
 
 MORE_PACKAGES = ("transformers",)
 """Packages that compute in this track alone: text encoder and vision tower are theirs."""

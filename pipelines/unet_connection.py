@@ -5,7 +5,7 @@ from typing import Any
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.dispatching_attention import dispatch_attention, restore_attention
-from ldrestore.foreign_internals import uncompiled
+from ldrestore.weights.compiled import uncompiled
 
 ATTENDING_PARTS = ("unet", "cm_adapter", "ir_adapter", "drm")
 """Parts with attention that goes through diffusers' dispatcher."""

@@ -3,20 +3,22 @@
     python scripts/check_layers.py
 
 prints one line for each fault and fails if there is one. A unit of a layer may import what lies in the layers below and
-itself, not its siblings; this holds for imports inside functions too, save those of DEFERRED. A module does not import
-the `__init__` of a package that it lies in; from the bare `ldrestore` it takes the version alone.
+itself, not its siblings; this holds for imports inside functions too, and no imports form a cycle. Those inside
+functions, and those for type checkers alone, are counted besides: MOST_DEFERRED bounds them, the commands' left out,
+which wait with everything heavy until they run. A module does not import the `__init__` of a package that it lies in;
+from the bare `ldrestore` it takes the version alone.
 """
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
-    ("errors", "structures", "foreign_internals"),
-    ("registry", "config", "options", "weights", "backbones", "records", "images"),
-    ("published_files",),
+    ("errors", "structures", "configs"),
+    ("registry", "config", "options", "weights", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),
     ("degradations",),
@@ -37,22 +39,32 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-DEFERRED: frozenset[tuple[str, str]] = frozenset()
-"""Pairs of units of which the first may import the second inside functions, although the layers forbid it."""
+MOST_DEFERRED = 44
+"""How many imports of the library by itself may be deferred; to be lowered when one goes."""
+
+WAITING = frozenset({"cli", "__main__"})
+"""Units whose deferred imports are not counted."""
 
 _RANKS = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 
 
-def check_layers(modules: list[Module]) -> list[str]:
+def check_layers(modules: list[Module], *, most_deferred: int = MOST_DEFERRED) -> list[str]:
     """All faults of the import graph, one line each.
 
     Args:
         modules: The library, or a part of it.
+        most_deferred: How many imports may be deferred.
     """
     names = {module.name for module in modules}
     inner = [edge for module in modules for edge in _inner_imports(module, names)]
     homeless = [f"{name}: in no layer; name its unit in LAYERS" for name in sorted(names) if _unit(name) not in _RANKS]
-    return [*homeless, *_climbing(inner), *_own_package(inner, names), *_cycles(inner)]
+    return [
+        *homeless,
+        *_climbing(inner),
+        *_own_package(inner, names),
+        *_cycles(inner),
+        *_too_many_deferred(inner, most_deferred),
+    ]
 
 
 def _inner_imports(module: Module, names: set[str]) -> list[Import]:
@@ -78,8 +90,7 @@ def _climbing(edges: list[Import]) -> list[str]:
         low, high = _unit(edge.target), _unit(edge.source)
         if "." not in edge.source or "." not in edge.target or low == high or low not in _RANKS or high not in _RANKS:
             continue
-        is_excepted = edge.is_deferred and (high, low) in DEFERRED
-        if _RANKS[low] >= _RANKS[high] and not is_excepted:
+        if _RANKS[low] >= _RANKS[high]:
             relation = "its sibling" if _RANKS[low] == _RANKS[high] else "which lies above it"
             faults.append(f"{edge.source}:{edge.line}: {high} imports {low}, {relation} ({edge.target})")
     return faults
@@ -97,16 +108,25 @@ def _own_package(edges: list[Import], names: set[str]) -> list[str]:
 
 
 def _cycles(edges: list[Import]) -> list[str]:
-    """The first cycle of the imports that run when modules are imported."""
+    """The first cycle of the imports, deferred ones included."""
     graph: dict[str, set[str]] = {}
     for edge in edges:
-        if not edge.is_deferred and edge.source != edge.target:
+        if edge.source != edge.target:
             graph.setdefault(edge.source, set()).add(edge.target)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         return [f"import cycle: {' < '.join(error.args[1])}"]
     return []
+
+
+def _too_many_deferred(edges: list[Import], most: int) -> list[str]:
+    """One line if more imports are deferred than may be, with their number in each unit."""
+    counts = Counter(_unit(edge.source) for edge in edges if edge.is_deferred and _unit(edge.source) not in WAITING)
+    if counts.total() <= most:
+        return []
+    homes = ", ".join(f"{unit} ({number})" for unit, number in sorted(counts.items()))
+    return [f"{counts.total()} imports are deferred, at most {most}: {homes}; import at the top where that works"]
 
 
 if __name__ == "__main__":

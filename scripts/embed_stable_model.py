@@ -25,7 +25,8 @@ from ldrestore.checkpoints.stable_parts import OUR_PARTS
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.weights import ORIGIN_FILE, hash_of_file
+from ldrestore.weights.folders import ORIGIN_FILE
+from ldrestore.weights.hashes import hash_of_file
 
 NAME = "ldrestore-tiny-stable"
 """Of the model."""

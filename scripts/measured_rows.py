@@ -15,7 +15,7 @@ from ldrestore.datasets.compared_pairs import Pair
 from ldrestore.errors import LDRestoreError
 from ldrestore.pipelines.stable_records import MORE_PACKAGES
 from ldrestore.records import RECORDED_PACKAGES
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 WRONG_INPUT = (LDRestoreError, ValueError, OSError)
 """What a wrong call of these scripts ends in."""

@@ -18,7 +18,7 @@ from typing import Any
 from measurement_tables import all_tables, summary, table_of_confusions
 
 from ldrestore.structures import FIRST_SET
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASUREMENTS = Path("docs/default_model/measurements.json")

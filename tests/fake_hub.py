@@ -26,6 +26,6 @@ class FakeHub:
 def hub(tmp_path, monkeypatch):
     """An empty Hub, in place of the real one."""
     fake = FakeHub(tmp_path / "hub")
-    monkeypatch.setattr("ldrestore.weights.snapshot_download", fake)
-    monkeypatch.setattr("ldrestore.weights._fetched", {})  # or what another test fetched would be found
+    monkeypatch.setattr("ldrestore.weights.folders.snapshot_download", fake)
+    monkeypatch.setattr("ldrestore.weights.folders._fetched", {})  # or what another test fetched would be found
     return fake

@@ -11,6 +11,7 @@ import transformers
 from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin
 from diffusers.models.attention import AttentionModuleMixin
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from foreign_internals import DOCUMENTED_MODULES, FOREIGN_INTERNALS
 from foreign_names import private_names, read_scripts, undocumented_imports
 from syntax_trees import parse_module, read_modules
 from torch import nn
@@ -19,7 +20,7 @@ from ldrestore.adapters.attachment import attach
 from ldrestore.adapters.dispatching_attention import DispatchingAttnProcessor, dispatch_attention
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.blocks.dispatched_attention import DispatchedAttention
-from ldrestore.foreign_internals import DOCUMENTED_MODULES, FOREIGN_INTERNALS, uncompiled
+from ldrestore.weights.compiled import uncompiled
 from tests.adapters.conftest import tiny_unet
 from tests.tiny_autoencoder import make_vae
 from tests.tiny_stable import tiny_stable
@@ -266,7 +267,7 @@ def test_every_line_of_the_list_has_its_own_check():
 
 def test_private_names_of_others_are_listed(modules):
     unlisted = {name: places for name, places in private_names(modules).items() if not listed(name)}
-    assert unlisted == {}, "list them in ldrestore/foreign_internals.py, or do without"
+    assert unlisted == {}, "list them in scripts/foreign_internals.py, or do without"
 
 
 def test_undocumented_modules_of_others_are_listed(modules):
@@ -286,7 +287,7 @@ def test_private_names_that_our_classes_share_with_their_bases_are_listed(module
                 targets = child.targets if isinstance(child, ast.Assign) else [child.target]
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
             shared |= {name: f"{module.name}:{node.lineno}" for name in names & theirs if not listed(name)}
-    assert shared == {}, "rename them, or list them in ldrestore/foreign_internals.py"
+    assert shared == {}, "rename them, or list them in scripts/foreign_internals.py"
 
 
 @pytest.mark.parametrize(

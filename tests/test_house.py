@@ -126,12 +126,22 @@ def test_a_forbidden_import_is_found(name, text, fault):
     assert all(fault in line for line in faults)
 
 
-def test_an_import_cycle_is_found_unless_deferred():
+@pytest.mark.parametrize("indent", ["", "def f():\n    ", "if TYPE_CHECKING:\n    "])
+def test_an_import_cycle_is_found_deferred_or_not(indent):
     left = parse_module("ldrestore.images.left", "import ldrestore.images.right")
-    right = parse_module("ldrestore.images.right", "from ldrestore.images.left import thing")
-    late = parse_module("ldrestore.images.right", "def f():\n    from ldrestore.images.left import thing")
-    assert "import cycle" in check_layers([left, right])[0]
-    assert check_layers([left, late]) == []
+    right = parse_module("ldrestore.images.right", f"{indent}from ldrestore.images.left import thing")
+    (fault,) = check_layers([left, right])
+    assert fault.startswith("import cycle: ldrestore.images.")
+
+
+def test_deferred_imports_are_counted_but_for_those_of_commands():
+    late = "def f():\n    from ldrestore.errors import InputError"
+    modules = [
+        parse_module("ldrestore.errors", ""),
+        *(parse_module(f"ldrestore.{unit}.a", late) for unit in ("images", "cli")),
+    ]
+    assert check_layers(modules, most_deferred=1) == []
+    assert check_layers(modules, most_deferred=0)[0].startswith("1 imports are deferred, at most 0: images (1);")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +165,7 @@ def test_every_folder_is_a_package_and_is_listed_for_the_wheel():
     listed = PROJECT["tool"]["setuptools"]["packages"]
     assert sorted(listed) == sorted(python_folders())
     for package in listed:
-        root = next(
-            name for name in ("ldrestore.pipelines", "ldrestore.training", "ldrestore") if package.startswith(name)
-        )
+        root = next(name for name in sorted(PACKAGES, key=len, reverse=True) if package.startswith(name))
         folder = ROOT / PACKAGES[root] / package.removeprefix(root).replace(".", "/").lstrip("/")
         assert (folder / "__init__.py").is_file(), package
 

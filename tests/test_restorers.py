@@ -43,7 +43,7 @@ def folder(tmp_path):
 def hub(tmp_path, monkeypatch):
     """An empty Hub, in place of the real one."""
     fake = FakeHub(tmp_path / "hub")
-    monkeypatch.setattr("ldrestore.weights.snapshot_download", fake)
+    monkeypatch.setattr("ldrestore.weights.folders.snapshot_download", fake)
     return fake
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError, ShapeError
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 InjectionKind = Literal["residual", "released"]
 """How features enter, see `InjectionLayer`."""

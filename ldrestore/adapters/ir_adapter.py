@@ -21,7 +21,7 @@ from ldrestore.blocks.timed_residual import TimedResidualBlock
 from ldrestore.blocks.visual_prompts import PreparedPrompts, PromptCrossAttention, add_prompts
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 LONGEST_PERIOD = 10_000
 """Of the waves that stand for a timestep, divided by 2 pi, in timesteps; approached, not reached."""

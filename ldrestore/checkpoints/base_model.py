@@ -18,8 +18,9 @@ from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, load_transfo
 from ldrestore.checkpoints.stable_parts import check_unet_config
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_layout import text_weights
-from ldrestore.published_files import read_checkpoint
-from ldrestore.weights import find_folder, load_strictly, read_json
+from ldrestore.weights.fitting import load_strictly
+from ldrestore.weights.folders import find_folder, read_json
+from ldrestore.weights.published_files import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,15 @@ from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.published_files import check_recorded_hash, read_checkpoint
 from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
-from ldrestore.weights import ORIGIN_FILE, check_fit, hash_of_file, hash_of_weights, load_strictly
+from ldrestore.weights.fitting import check_fit, load_strictly
+from ldrestore.weights.folders import ORIGIN_FILE
+from ldrestore.weights.hashes import hash_of_file, hash_of_weights
+from ldrestore.weights.published_files import check_recorded_hash, read_checkpoint
 
 INSTRUCTION_HEAD = "instructir_head"
 """Name under which `convert` takes the text head of InstructIR."""

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
-from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
+from ldrestore.weights.hashes import cached_hash
 
 
 def identity_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ldrestore.errors import ExportError, InputError, MissingExtraError, Weights
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.onnx_regressor import FORMAT, METADATA_KEY, ExportedFacts, OnnxRegressor, import_onnxruntime
 from ldrestore.tiling.picture_views import REDUCED_SIDE
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from ldrestore.assets.catalog import embedded_folder
-from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.errors import WeightsError
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.weights import ORIGIN_FILE, check_fit, find_model_folder, read_json, read_shapes
+from ldrestore.weights.fitting import check_fit, read_shapes
+from ldrestore.weights.folders import ORIGIN_FILE, find_model_folder, read_json
+from ldrestore.weights.hashes import cached_hash
 
 NO_PART = (None, [None, None])
 """What an index says of a part that is left out; the first is from before there was such a part."""

@@ -14,12 +14,12 @@ from ldrestore.checkpoints.saved_folder import NO_PART, check_target
 from ldrestore.checkpoints.stable_exports import load_part
 from ldrestore.checkpoints.stable_folder import check_scheduler_entry, make_ready
 from ldrestore.checkpoints.stable_parts import OUR_PARTS
-from ldrestore.checkpoints.weight_hashes import cached_hash
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import WeightsError, WeightsUnavailableError
-from ldrestore.foreign_internals import uncompiled
 from ldrestore.sampling.denoising import prediction_type_of
-from ldrestore.weights import find_folder, read_json
+from ldrestore.weights.compiled import uncompiled
+from ldrestore.weights.folders import find_folder, read_json
+from ldrestore.weights.hashes import cached_hash
 
 ADAPTERS_FILE = "adapters.json"
 """Beside the parts: which there are, and what they were trained upon."""

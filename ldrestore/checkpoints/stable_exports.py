@@ -12,7 +12,7 @@ from ldrestore.checkpoints.stable_folder import make_ready
 from ldrestore.checkpoints.stable_parts import OUR_PARTS
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.registry import resolve
-from ldrestore.weights import find_folder
+from ldrestore.weights.folders import find_folder
 
 IMAGE_ENCODER = "image_encoder"
 """Folder of CLIP's tower within a base that brings its own."""

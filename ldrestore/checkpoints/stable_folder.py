@@ -12,7 +12,8 @@ from ldrestore.checkpoints.stable_parts import NEEDED_PARTS, OPTIONAL_PARTS, OUR
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_load_report, without_progress_bar
 from ldrestore.registry import resolve
-from ldrestore.weights import align_weights, read_json
+from ldrestore.weights.fitting import align_weights
+from ldrestore.weights.folders import read_json
 
 DIFFUSERS_PARTS = {"vae": "diffusers:AutoencoderKL", "unet": "diffusers:UNet2DConditionModel"}
 """Parts of diffusers that have weights, and the one class of each."""

@@ -53,7 +53,7 @@ def _facts(model: str, *, base: str | None) -> dict[str, Any]:
     from ldrestore.registry import resolve
     from ldrestore.restorers import load_restorer
     from ldrestore.tracks import track_of
-    from ldrestore.weights import ORIGIN_FILE
+    from ldrestore.weights.folders import ORIGIN_FILE
 
     pipeline = load_restorer(model, base=base, device="cpu")
     track = track_of(pipeline)
@@ -71,7 +71,7 @@ def _facts(model: str, *, base: str | None) -> dict[str, Any]:
 
 def _hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every weight file of a model folder, by its path inside it; or of the one exported file."""
-    from ldrestore.weights import hash_of_file
+    from ldrestore.weights.hashes import hash_of_file
 
     if folder.is_file():
         return {folder.name: hash_of_file(folder)}

@@ -24,7 +24,7 @@ from ldrestore.pipelines.steering import (
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.structures import DegradationEstimate
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 MAX_SEEN = 512
 """Longest side, in pixels, of what usage and maps are told of. A larger picture is cut and not shrunk: shrinking would

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig
 
 from ldrestore.errors import WeightsError
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 PREFIX = "visual."
 """Before the keys of the tower in a checkpoint of OpenCLIP."""

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from ldrestore.errors import ConfigError, InputError, MissingExtraError
 from ldrestore.guides.guide_identity import GuideIdentity
-from ldrestore.published_files import read_checkpoint
-from ldrestore.weights import align_weights, find_folder, hash_of_weights, load_strictly
+from ldrestore.weights.fitting import align_weights, load_strictly
+from ldrestore.weights.folders import find_folder
+from ldrestore.weights.hashes import hash_of_weights
+from ldrestore.weights.published_files import read_checkpoint
 
 DEFAULT_CLIP = "timm/resnet50_clip.openai"
 """OpenAI's CLIP RN50 in OpenCLIP's layout, MIT; its text features are 1024 wide."""

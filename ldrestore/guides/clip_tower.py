@@ -11,7 +11,8 @@ from transformers import CLIPVisionConfig
 from ldrestore.errors import ShapeError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_views import NATIVE_CROP, native_views, squashed_view
 from ldrestore.guides.loading_quietly import without_load_report, without_progress_bar
-from ldrestore.weights import align_weights, find_folder, read_json
+from ldrestore.weights.fitting import align_weights
+from ldrestore.weights.folders import find_folder, read_json
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionModelWithProjection

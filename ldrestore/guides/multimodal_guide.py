@@ -17,7 +17,9 @@ from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
-from ldrestore.weights import MODEL_FILES, align_weights, find_folder, hash_of_file
+from ldrestore.weights.fitting import align_weights
+from ldrestore.weights.folders import MODEL_FILES, find_folder
+from ldrestore.weights.hashes import hash_of_file
 
 DEFAULT_GUIDE = "Qwen/Qwen2.5-VL-3B-Instruct"
 """The guide of MMFE-IR; 2048 wide. Its weights are for research (Qwen Research License)."""

@@ -14,7 +14,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from ldrestore.errors import InputError, MissingExtraError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.weights import align_weights, find_folder, hash_of_file
+from ldrestore.weights.fitting import align_weights
+from ldrestore.weights.folders import find_folder
+from ldrestore.weights.hashes import hash_of_file
 
 DEFAULT_ENCODER = "TaylorAI/bge-micro-v2"
 """What the published head of InstructIR was trained on; 384 wide, MIT."""

@@ -16,7 +16,7 @@ import torch
 from ldrestore.errors import MissingExtraError, UnknownNameError, WeightsUnavailableError
 from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.measures import Measure, MetricOptions, as_tensor
-from ldrestore.published_files import read_checkpoint
+from ldrestore.weights.published_files import read_checkpoint
 
 LICENCE_NOTE = "pyiqa is licensed for non-commercial use alone (PolyForm Noncommercial 1.0.0), and so are its scores"
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ldrestore.errors import WeightsError, WeightsUnavailableError
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 Tensors = dict[str, Tensor]
 

@@ -22,7 +22,7 @@ from ldrestore.regressors.prompt_losses import (
     diversity_loss,
 )
 from ldrestore.regressors.restormer import options_of_checkpoint as options_of_body
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 SIZE_MULTIPLE = 8
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity, SentenceEncoder
 from ldrestore.regressors.factory import embedding_shape_of
-from ldrestore.weights import align_weights, check_fit, find_folder, read_json, read_shapes
+from ldrestore.weights.fitting import align_weights, check_fit, read_shapes
+from ldrestore.weights.folders import find_folder, read_json
 
 CLASSES = ("noise", "blur", "rain", "haze", "low_light", "super_resolution", "enhancement")
 """What an instruction may ask for, in the published order."""

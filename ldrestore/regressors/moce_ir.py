@@ -15,7 +15,7 @@ from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.complexity_experts import ExpertLayer, RoutingNoise
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 SIZE_MULTIPLE = 8
 EXPANSION = 2

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.errors import ConfigError, ShapeError
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 Condition = Callable[[list[Tensor]], Sequence[Callable[[Tensor], Tensor]]]
 """From the features of the encoder levels, finest first, and of the middle, what changes the features before each

@@ -14,7 +14,7 @@ from torch import Tensor
 from ldrestore.errors import InputError, MissingExtraError, ShapeError, WeightsError, WeightsUnavailableError
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.tiling.picture_views import reduced_copy
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 METADATA_KEY = "ldrestore"
 """Where the facts lie, as JSON, among the metadata of the file."""
@@ -61,7 +61,7 @@ class ExportedFacts:
     parameters: int
     """How many it has."""
     weights_sha256: str
-    """See `ldrestore.weights.hash_of_weights`."""
+    """See `ldrestore.weights.hashes.hash_of_weights`."""
     licence: str
     """Licence of the weights."""
     source: str

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ldrestore.blocks.restormer import Downsample, NormKind, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
-from ldrestore.weights import count_modules
+from ldrestore.weights.fitting import count_modules
 
 SIZE_MULTIPLE = 8
 

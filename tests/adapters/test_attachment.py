@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ldrestore.adapters.attachment import attach
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.errors import ConfigError, InputError, ShapeError
-from ldrestore.weights import align_weights
+from ldrestore.weights.fitting import align_weights
 from tests.adapters.conftest import features_like, randomize, tiny_unet
 
 

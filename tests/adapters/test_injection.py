@@ -16,7 +16,7 @@ from ldrestore.adapters.injection import (
     split_released_unet,
 )
 from ldrestore.errors import ConfigError, ShapeError
-from ldrestore.weights import check_fit
+from ldrestore.weights.fitting import check_fit
 from tests.adapters.conftest import randomize, tiny_unet
 from tests.parity_rule import checkpoint
 

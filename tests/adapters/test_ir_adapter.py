@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ldrestore.adapters.ir_adapter import IRAdapter, SpatialSelfAttention, options_of_checkpoint
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 from tests.adapters.conftest import randomize
 from tests.parity_rule import checkpoint
 

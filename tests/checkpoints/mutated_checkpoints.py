@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ldrestore.conversion import convert
 from ldrestore.errors import WeightsError
-from ldrestore.published_files import PREFIXES, WRAPPERS
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
+from ldrestore.weights.published_files import PREFIXES, WRAPPERS
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".SAFETENSORS", ".bin", "")
 OPTIONS = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]}

@@ -11,7 +11,7 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
 from ldrestore.regressors.instruction_head import InstructionHead
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 from tests.regressors.test_contract import TINY as TINY_OPTIONS
 from tests.tiny_instructed import tiny_network
 

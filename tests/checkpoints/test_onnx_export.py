@@ -16,7 +16,7 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, record_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.restorers import load_restorer
-from ldrestore.weights import hash_of_file, hash_of_weights
+from ldrestore.weights.hashes import hash_of_file, hash_of_weights
 from tests.pipelines.conftest import randomised
 from tests.regressors.test_contract import tiny
 

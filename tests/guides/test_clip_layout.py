@@ -8,7 +8,7 @@ from ldrestore.conversion import convert
 from ldrestore.errors import InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 
 TEXT = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
 

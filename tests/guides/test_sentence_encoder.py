@@ -12,7 +12,7 @@ from ldrestore.guides.sentence_encoder import (
     load_packaged_encoder,
     mean_over_tokens,
 )
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 from tests.tiny_encoder import write_tiny_encoder
 
 SENTENCES = ["Remove the noise!", "it is dark", "please"]

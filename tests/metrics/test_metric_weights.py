@@ -17,7 +17,7 @@ from ldrestore.metrics.metric_weights import (
     path_of_weights,
     read_metric_weights,
 )
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 LPIPS, DISTS, NIQE = ARCHIVES
 

@@ -19,7 +19,7 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.weights import hash_of_weights
+from ldrestore.weights.hashes import hash_of_weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

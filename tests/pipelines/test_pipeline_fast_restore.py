@@ -294,9 +294,7 @@ def test_threads_take_turns_and_pipelines_can_be_copied(pipeline, picture):
 
 def test_weights_are_hashed_once(pipeline, picture, monkeypatch):
     pipeline(picture(8, 8, 3))
-    monkeypatch.setattr(
-        "ldrestore.checkpoints.weight_hashes.hash_of_weights", lambda _network: pytest.fail("hashed again")
-    )
+    monkeypatch.setattr("ldrestore.weights.hashes.hash_of_weights", lambda _network: pytest.fail("hashed again"))
     pipeline(picture(8, 8, 3))
 
 

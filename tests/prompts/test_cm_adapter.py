@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.prompts.cm_adapter import CMAdapter
-from ldrestore.weights import load_strictly
+from ldrestore.weights.fitting import load_strictly
 from tests.parity_rule import checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"

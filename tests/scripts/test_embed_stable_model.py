@@ -19,7 +19,7 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 from tests.adapters.conftest import randomize
 from tests.embedded_models import embed_folder
 from tests.training.stable_runs import NAMES, save_base

@@ -4,7 +4,7 @@ import shutil
 import pytest
 from write_model_card import BEGIN, END, MODEL, ROOT, TEMPLATE, WEIGHTS, faults, render, with_section
 
-from ldrestore.weights import hash_of_file
+from ldrestore.weights.hashes import hash_of_file
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ import yaml
 from diffusers import StableDiffusionPipeline
 from skimage import data, io
 
-from ldrestore.backbones import (
+from ldrestore.config import as_plain
+from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.training.data.captions import caption_corpus
+from ldrestore.training.networks.small_prior import (
     ClipSizes,
     SmallPriorConfig,
     UnetSizes,
@@ -17,9 +20,6 @@ from ldrestore.backbones import (
     create_unet,
     create_vae,
 )
-from ldrestore.config import as_plain
-from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.training.captions import caption_corpus
 
 NAMES = ("haze", "rain")
 

@@ -1,0 +1,214 @@
+"""Checkpoint files as others publish them, safetensors or pickle, told by their content, without what wraps weights.
+
+Pickles are read here and nowhere else, with `weights_only=True` and a short list of harmless types.
+"""
+
+import pickle
+import warnings
+import zipfile
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ldrestore.errors import WeightsError, WeightsUnavailableError
+from ldrestore.weights.hashes import hash_of_file
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "network_g", "generator", "model")
+"""Names under which checkpoints keep their weights, in the order of preference: as a key of a pickle, or before every
+key."""
+
+PREFIXES = ("module.", "net.", "model.", "_orig_mod.", "generator.")
+"""What DistributedDataParallel, Lightning, torch.compile and trainers of several networks put before every key."""
+
+COMPANIONS = ("discriminator", "network_d", "net_d", "criterion", "loss", "loss_fn", "perceptual", "lpips")
+"""Names of what is saved beside the wanted network in one state dict, and left out."""
+
+COMPILED = "_orig_mod."
+"""What torch.compile puts before the keys of a module, wherever in a network that is."""
+
+AVERAGED_COUNT = "n_averaged"
+"""Counter of `torch.optim.swa_utils.AveragedModel` beside the averaged weights."""
+
+PICKLE_ALLOW_LIST = (
+    Namespace,
+    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+    (dict, "lightning_fabric.utilities.data.AttributeDict"),
+)
+"""What Lightning files hold beside tensors and plain values, their hyper-parameters; read as plain mappings."""
+
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
+"""First bytes of what torch saves today, and saved before it wrote archives."""
+
+LARGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header; the format's own limit."""
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint file, without wrappers and prefixes.
+
+    Args:
+        path: A safetensors file, or a pickle as published (.pth, .pt, .ckpt), which is read with `weights_only=True`.
+            The content tells which of them it is; the suffix does not matter.
+
+    Returns:
+        Key to tensor, on the CPU; all finite.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: the file is damaged or cut off, holds more than weights, no weights at all, or weights that are
+            NaN or infinite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsUnavailableError(f"no checkpoint at {path}; check the path")
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise WeightsUnavailableError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
+    is_named_so = path.suffix.lower() == ".safetensors" and not head.startswith(PICKLE_STARTS)
+    if is_safetensors(head) or is_named_so:
+        weights = unwrapped(_read_safetensors(path), path)
+    else:
+        weights = unwrapped(_read_pickle(path, head), path)
+    check_finite_weights(weights, source=str(path))
+    return weights
+
+
+def check_recorded_hash(path: Path) -> None:
+    """Hold a file against the hash that lies beside it as `NAME.sha256`, if one does.
+
+    Args:
+        path: The file. What lies beside it begins with the 64 digits of its SHA-256, as `sha256sum` writes it.
+
+    Raises:
+        WeightsError: the file has another hash.
+    """
+    record = path.with_name(f"{path.name}.sha256")
+    if not path.is_file() or not record.is_file():
+        return
+    expected = record.read_text(encoding="utf-8", errors="replace").strip()[:64].lower()
+    if hash_of_file(path) != expected:
+        raise WeightsError(f"{path} is not what {record.name} says (SHA-256 {expected[:12]}...); download it again")
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file's first 9 bytes are those of a safetensors file: the length of its header, and a brace."""
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= LARGEST_HEADER
+
+
+def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
+    """The state dict inside what a checkpoint holds, its keys as the network names them.
+
+    Args:
+        content: What was read.
+        path: The file, for messages.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    while isinstance(content, Mapping):
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors = content if isinstance(content, Mapping) else {}
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise WeightsError(f"{path} holds no weights; expected a state dict, alone or under {', '.join(WRAPPERS)}")
+    weights = {str(key).replace(COMPILED, ""): value.detach() for key, value in tensors.items()}
+    while True:
+        weights.pop(AVERAGED_COUNT, None)
+        prefix = _prefix_of(weights)
+        if prefix is None:
+            return weights
+        weights = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def check_finite_weights(weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse weights that no network computes with.
+
+    Args:
+        weights: Key to tensor.
+        source: Where they come from, for the message.
+
+    Raises:
+        WeightsError: values are NaN or infinite, or a tensor is no plain one; the message names the first keys.
+    """
+    broken = []
+    for key, tensor in weights.items():
+        num_bytes = tensor.numel() * tensor.element_size()
+        if tensor.layout != torch.strided or tensor.is_quantized or num_bytes > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"{source}: {key} is no plain tensor; download it again, or ask for plain weights")
+        # In float32, since a double may be finite and too large for the network.
+        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
+            broken.append(key)
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise WeightsError(
+            f"{source}: {', '.join(broken[:3])}{more} hold NaN or infinite values, as after training that diverged; "
+            "take an earlier checkpoint, or download it again"
+        )
+
+
+def _prefix_of(weights: Mapping[str, Tensor]) -> str | None:
+    """What stands before every key that is wanted, or None."""
+    for prefix in (*PREFIXES, *(f"{name}." for name in WRAPPERS)):
+        if weights and all(key.startswith(prefix) for key in weights):
+            return prefix
+    first = {key.partition(".")[0] for key in weights if "." in key} if all("." in key for key in weights) else set()
+    names = [name for name in WRAPPERS if name in first]
+    if names and first <= {*WRAPPERS, *COMPANIONS}:  # several networks, or a network and its average
+        return f"{names[0]}."
+    return None
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        WeightsError: it is damaged or cut off.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # a damaged header makes the reader raise anything
+        reason = str(error) if isinstance(error, SafetensorError) else f"{type(error).__name__}: {error}"
+        raise WeightsError(f"{path} is no intact safetensors file ({reason}); download it again") from error
+
+
+def _read_pickle(path: Path, head: bytes) -> object:
+    """Whatever a pickled checkpoint holds, read without running its code.
+
+    Raises:
+        WeightsError: torch is too old to do this safely, or the file is damaged, or holds more than weights.
+    """
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version < (2, 10):  # CVE-2026-24747
+        raise WeightsError(f"reading a pickled checkpoint safely needs torch 2.10 or newer, got {torch.__version__}")
+    is_zip = head.startswith(PICKLE_STARTS[0])
+    if is_zip and not zipfile.is_zipfile(path):  # its directory is at the end
+        raise WeightsError(f"{path} cannot be read as weights alone: it is cut off; download it again")
+    with torch.serialization.safe_globals(list(PICKLE_ALLOW_LIST)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kinds of tensors that are refused afterwards
+        try:
+            with path.open("rb") as file:  # of a path torch would look at the suffix
+                # older pickles cannot be searched before they are read
+                forbidden = torch.serialization.get_unsafe_globals_in_checkpoint(file) if is_zip else []
+                if not forbidden:
+                    file.seek(0)
+                    return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file makes zip and pickle readers raise anything
+            is_foreign = isinstance(error, pickle.UnpicklingError)
+            raise WeightsError(
+                f"{path} cannot be read as weights alone: it is damaged, no checkpoint, or holds Python objects, which "
+                f"are never loaded{'' if is_foreign else f' ({type(error).__name__})'}; download it again, or ask its "
+                "authors for a safetensors file"
+            ) from error
+    raise WeightsError(
+        f"{path} holds objects of {', '.join(sorted(forbidden))}, which are never loaded, since they could run code; "
+        "ask its authors for plain weights or a safetensors file"
+    )
