@@ -20,7 +20,7 @@ _LAZY = {
 
 __all__ = ["__version__", *sorted(_LAZY)]
 
-# In a checkout `pipelines/` and `training/` lie beside this package, in a wheel inside it. With the checkout's root on
+# In a checkout `pipelines/`, `training/` and `configs/` lie beside this package, in a wheel inside it. With the root on
 # the path, they are found as sub-packages too, installed or not.
 _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "pyproject.toml").is_file() and (_checkout / "pipelines").is_dir():

@@ -13,10 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from classical_peers import cbm3d
-
 from ldrestore.datasets.compared_pairs import Pair, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
+from ldrestore.evaluation.classical_peers import cbm3d
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.records import hash_of_pixels
 

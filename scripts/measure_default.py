@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from classical_peers import dehaze_by_dark_channel, equalise_globally, equalise_locally, non_local_means
 from gates import judge
 from measure_cbm3d import NUM_PICTURES, SIGMAS, read_results, recipe_of, stored_psnr
 from measure_speed import measure_in_process
@@ -42,6 +41,12 @@ from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, Pair, real_pairs, sy
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import list_mixtures
 from ldrestore.degradations.recipes import parse_recipe
+from ldrestore.evaluation.classical_peers import (
+    dehaze_by_dark_channel,
+    equalise_globally,
+    equalise_locally,
+    non_local_means,
+)
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.records import RECORDED_PACKAGES

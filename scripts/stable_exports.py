@@ -20,7 +20,7 @@ from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
-from ldrestore.training.stable_adapters import PART_CLASSES
+from ldrestore.training.networks.stable_adapters import PART_CLASSES
 
 Distance = Callable[[list[np.ndarray], np.ndarray], list[float]]
 """Of pictures from a clean one, such as `ShiftTolerantDistance`."""

@@ -15,7 +15,7 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.training.small_prior import (
+from ldrestore.training.networks.small_prior import (
     SmallPriorConfig,
     create_image_encoder,
     create_scheduler,

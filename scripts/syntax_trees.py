@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = {"ldrestore": "ldrestore", "ldrestore.pipelines": "pipelines", "ldrestore.training": "training"}
+PACKAGES = {
+    "ldrestore": "ldrestore",
+    "ldrestore.configs": "configs",
+    "ldrestore.pipelines": "pipelines",
+    "ldrestore.training": "training",
+}
 """Package name to folder of the checkout."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -177,9 +177,7 @@ def test_every_folder_is_a_package_and_is_listed_for_the_wheel():
     listed = PROJECT["tool"]["setuptools"]["packages"]
     assert sorted(listed) == sorted(python_folders())
     for package in listed:
-        root = next(
-            name for name in ("ldrestore.pipelines", "ldrestore.training", "ldrestore") if package.startswith(name)
-        )
+        root = next(name for name in sorted(PACKAGES, key=len, reverse=True) if package.startswith(name))
         folder = ROOT / PACKAGES[root] / package.removeprefix(root).replace(".", "/").lstrip("/")
         assert (folder / "__init__.py").is_file(), package
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from ldrestore.config import load_config
 from ldrestore.errors import InputError, OtherProcessError
-from ldrestore.training.agreement import agreed
-from ldrestore.training.checkpoint import find_checkpoint
-from ldrestore.training.loop import Task, train
+from ldrestore.training.loop.agreement import agreed
+from ldrestore.training.loop.checkpoint import find_checkpoint
+from ldrestore.training.loop.training_loop import Task, train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,9 +25,9 @@ class Prepared:
     task: Task
     """Data, loss, validation, export."""
     skips_weights: bool = False
-    """See `loop.train`."""
+    """See `training_loop.train`."""
     clipped_apart: tuple[str, ...] = ()
-    """See `loop.TrainingRun`."""
+    """See `training_loop.TrainingRun`."""
 
 
 def run_trainer(

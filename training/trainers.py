@@ -29,7 +29,7 @@ class TrainerRecord:
 def _record(name: str, config_class: str) -> TrainerRecord:
     """The record of a trainer in the places where all of them are."""
     return TrainerRecord(
-        f"ldrestore.training.train_{name}:train_{name}", f"ldrestore.training.{name}_config:{config_class}"
+        f"ldrestore.training.tasks.{name}:train_{name}", f"ldrestore.training.tasks.{name}_config:{config_class}"
     )
 
 

@@ -10,8 +10,8 @@ from stable_runs import NAMES, adapters_config, save_base, save_pictures
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.training.__main__ import main
-from ldrestore.training.adapters_config import AdaptersTrainingConfig
-from ldrestore.training.checkpoint import check_same_config
+from ldrestore.training.loop.checkpoint import check_same_config
+from ldrestore.training.tasks.adapters_config import AdaptersTrainingConfig
 from ldrestore.training.trainers import TRAINERS, find_trainer, load_training_config
 
 

@@ -12,8 +12,8 @@ from tiny_systems import SYSTEMS, train_tiny, write_inputs
 
 from ldrestore.errors import ConfigError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.training.train_adapters import train_adapters
-from ldrestore.training.train_refiner import train_refiner
+from ldrestore.training.tasks.adapters import train_adapters
+from ldrestore.training.tasks.refiner import train_refiner
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-from ldrestore.training import train_refiner as trainer
-from ldrestore.training.refiner_config import RefinerTrainingConfig
-from ldrestore.training.refiner_task import RefinerTask
+from ldrestore.training.tasks import refiner as trainer
+from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
+from ldrestore.training.tasks.refiner_task import RefinerTask
 
 PLAIN = ("latents={sampled_share: 0.0, max_noise: 0.0}",)
 """Without random numbers, so that a batch may be split."""

@@ -8,7 +8,7 @@ import yaml
 from accelerate.state import AcceleratorState, GradientState
 from skimage import data, io
 
-from ldrestore.training.train_regressor import train_regressor
+from ldrestore.training.tasks.regressor import train_regressor
 from tests.tiny_encoder import write_tiny_encoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"

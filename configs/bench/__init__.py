@@ -1,0 +1,1 @@
+"""Suites of `ldrestore bench`, one file each."""
