@@ -14,7 +14,7 @@ from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.prompts.text_sequences import CLIP_TOKENS
 from ldrestore.training.networks.frozen_base import BaseConfig, load_base
-from ldrestore.training.tasks.adapters import train_adapters
+from ldrestore.training.trainers import train_by_config
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_text_encoder, tiny_tower
 from tests.tiny_stable import tiny_base
@@ -65,7 +65,7 @@ def test_adapters_are_trained_upon_a_single_file(tmp_path, single_file):
     pictures = save_pictures(tmp_path / "pictures")
     config = adapters_config(tmp_path, pictures, path, tmp_path / "predictor", validation=None)
     overrides = ["base.prediction_type=epsilon", f"base.clip_tower={tmp_path / 'tower'}"]
-    assert train_adapters(config, overrides=overrides, resume=None)
+    assert train_by_config(config, overrides=overrides, resume=None)
     assert last_metrics(tmp_path)["step"] == 2
     assert (tmp_path / "run/export/injection/config.json").is_file()
 
