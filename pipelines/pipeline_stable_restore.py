@@ -382,21 +382,21 @@ class StableRestorePipeline(DiffusionPipeline):
         copies = [working_copy(photo, scale=scale) for photo in photos]
         with one_call(self):
             options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range
-            model, runtime, seen = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
+            model, runtime, steering = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
             self._connection.connect(self.components)
             ways = {"options": options, "callback": callback_on_step_end, "tile": tile, "memory_gb": memory_gb}
             found = []
-            for photo, large, mask, said, steered in zip(photos, copies, masks, given, seen, strict=True):
+            for photo, large, mask, present, steered in zip(photos, copies, masks, given, steering, strict=True):
                 pixels, plan = self._restore(photo, large, steered[0], **ways)
                 result = finished(pixels, large=large, photo=photo, mask=mask)
-                made = {"given": said, "mask": mask, "plan": plan, "estimate": steered[1], "options": options}
+                made = {"given": present, "mask": mask, "plan": plan, "estimate": steered[1], "options": options}
                 content = hash_of_pixels(photo.pixels, photo.alpha)
                 found.append((result, record_of_picture(content, result, model=model, runtime=runtime, **made)))
         restored, records = (list(column) for column in zip(*found, strict=True))
         output = RestoreOutput(
             images=[as_output_type(photo, output_type) for photo in restored],
             photos=restored,
-            degradations=[estimate for _, estimate in seen],
+            degradations=[estimate for _, estimate in steering],
             records=records,
         )
         return output if return_dict else (output.images, output.photos)
@@ -425,14 +425,14 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             UndefinedNumbersError: a model gives infinite or undefined numbers in float32 too.
         """
-        system, seen = MPerceiver(self.components, attachment=None), []
+        system, steering = MPerceiver(self.components, attachment=None), []
         for large, present in zip(copies, given, strict=True):
             lq = lq_of(large.pixels, multiple=1, device=self._execution_device)
-            seen.append(again_in_float32(partial(system.condition, lq, present), system.networks))
+            steering.append(again_in_float32(partial(system.condition, lq, present), system.networks))
         for hook in getattr(self, "_all_hooks", ()):
             if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
                 hook.offload()
-        return seen
+        return steering
 
     def _restore(
         self,
