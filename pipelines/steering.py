@@ -18,7 +18,7 @@ from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.structures import DARKNESS, DegradationEstimate
 
 Embedding = Tensor | np.ndarray
-EmbeddingSource = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
+EmbeddingInput = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
 """One for all pictures, a list with one or None for each, or a function of a photo."""
 
 
@@ -101,12 +101,12 @@ def advice_on(estimate: DegradationEstimate | None, strengths: Mapping[str, floa
 
 
 def read_embeddings(
-    source: EmbeddingSource, photos: Sequence[Photo], *, shape: tuple[int, ...] | None
+    source: EmbeddingInput, photos: Sequence[Photo], *, shape: tuple[int, ...] | None
 ) -> list[Tensor | None]:
     """One embedding, or none, for each picture.
 
     Args:
-        source: See `EmbeddingSource`; each of `shape`, alone or with a batch axis of 1.
+        source: See `EmbeddingInput`; each of `shape`, alone or with a batch axis of 1.
         photos: The inputs.
         shape: Of one picture's embedding; None for a model that takes none.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ldrestore.checkpoints import base_model
+from ldrestore.checkpoints import stable_diffusion
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
 def single_file(tmp_path, monkeypatch):
     """A file in the layout of the original Stable Diffusion 2, and CLIP's tower in a folder beside it."""
     parts = tiny_base() | {"text_encoder": tiny_text_encoder(vocabulary=49408)}  # it brings no tokenizer but CLIP's
-    sizes = base_model.BaseSizes(
+    sizes = stable_diffusion.BaseSizes(
         unet=dict(parts["unet"].config),
         vae=dict(parts["vae"].config),
         text_encoder=parts["text_encoder"].config.to_dict(),
     )
-    monkeypatch.setattr(base_model, "BaseSizes", lambda: sizes)
+    monkeypatch.setattr(stable_diffusion, "BaseSizes", lambda: sizes)
     weights = {key: value.clone() for key, value in original_layout(parts).items()}
     save_file(weights, tmp_path / "v2-1_512.safetensors")
     with without_progress_bar():
