@@ -65,7 +65,7 @@ def _annotation(option: DeclaredOption) -> Any:
     if _is_switch(option):
         return Annotated[bool, typer.Option(flag.name, help=flag.help)]
     kind = _choices(flag) if flag.choices else _CLICK_TYPES[flag.kind]
-    asked = typer.Option(
+    argument = typer.Option(
         flag.name,
         help=flag.help,
         metavar=flag.metavar,
@@ -73,7 +73,7 @@ def _annotation(option: DeclaredOption) -> Any:
         max=flag.maximum,
         show_default=False if option.shown_default is None else option.shown_default,
     )
-    return Annotated[kind | None, asked]
+    return Annotated[kind | None, argument]
 
 
 def _choices(flag: Flag) -> Any:

@@ -83,7 +83,7 @@ def load_adapted_parts(
 
 def load_tower(
     base: str | Path,
-    chosen: str | Path | None,
+    image_encoder: str | Path | None,
     *,
     named: str | None = None,
     dtype: torch.dtype,
@@ -95,7 +95,7 @@ def load_tower(
 
     Args:
         base: Where the base was loaded from.
-        chosen: Folder or Hub repository of a tower; None leaves the choice.
+        image_encoder: Folder or Hub repository of a tower; None leaves the choice.
         named: What adapters say of theirs, whose weights are checked later: its name, or `UNNAMED`. None without them.
         dtype: Number format of its weights.
         local_files_only: Whether only the cache of the Hub is looked into.
@@ -107,12 +107,12 @@ def load_tower(
         WeightsUnavailableError: it is not there, or cannot be fetched.
         WeightsError: it is damaged, or no CLIP.
     """
-    tower = chosen
+    tower = image_encoder
     if tower is None and (not named or Path(base).exists()):
         tower = tower_of_base(base, local_files_only=local_files_only)
     tower = tower or named or DEFAULT_TOWER
     model = ClipTower.from_pretrained(tower, local_files_only=local_files_only, dtype=dtype).model
-    if Path(tower).is_dir() and (named is not None or chosen is None):
+    if Path(tower).is_dir() and (named is not None or image_encoder is None):
         name_tower(model, named or UNNAMED)
     return model
 
