@@ -31,7 +31,7 @@ from ldrestore.checkpoints.network_identity import runtime_of
 from ldrestore.checkpoints.saved_folder import find_saved_pipeline
 from ldrestore.checkpoints.stable_diffusion import BaseSizes
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.estimators.given_degradations import Degradations
+from ldrestore.estimators.given_degradations import Degradations, read_degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
@@ -39,7 +39,6 @@ from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
 from ldrestore.options import ColourFix, OutputType, StableRestoreOptions
 from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.picture_conditioning import read_degradations
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
