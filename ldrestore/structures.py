@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 DARKNESS = "low_light"
 """The degradation that a picture cannot show: whether it is dark because it was meant to be."""
 
+CLEAN = "clean"
+"""In the place of a degradation's name: that nothing is wrong."""
+
 FIRST_SET = (
     "gaussian_noise",
     "poisson_noise",
