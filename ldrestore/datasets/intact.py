@@ -42,6 +42,8 @@ class IntactShares:
     """Few flat colours, with or without outlines, or lines alone."""
     screen: float = 0.7
     """Windows, buttons and text."""
+    flat: float = 0.6
+    """Matte things close by: little contrast, neither black nor white; haze looks alike, but has light in it."""
 
     def __post_init__(self) -> None:
         """Check the shares."""
@@ -228,6 +230,13 @@ def _drawing(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return flat * ink if generator.random() < 0.7 else flat
 
 
+def _flat(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Neither black nor white: a part of the range of values, below what air light has."""
+    darkest = generator.uniform(0.04, 0.3)
+    span = generator.uniform(0.12, 0.58 - darkest)
+    return np.float32(darkest) + np.float32(span) * image
+
+
 def _screen(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A page or a desktop: grounds, boxes, lines of text, perhaps the photograph in a window."""
     height, width = image.shape[:2]
@@ -276,5 +285,6 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "grain": _grain,
     "drawing": _drawing,
     "screen": _screen,
+    "flat": _flat,
 }
 """Names of `IntactShares` to what makes them from a photograph: (H, W, 3) float32 in [0, 1] to about the same."""
