@@ -19,8 +19,9 @@ from ldrestore.errors import ConfigError, ShapeError
 class EncodedLQ(NamedTuple):
     """What the encoder makes of damaged pictures."""
 
-    latents: Tensor
-    """(B, 4, h, w), scaled; the mode of the posterior, so that the same picture gives the same latents."""
+    latents: Tensor | None
+    """(B, 4, h, w), scaled; the mode of the posterior, so that the same picture gives the same latents. None where the
+    encoder ends before them."""
     last: Tensor
     """(B, C, h, w), C of the lowest resolution: the features before the last normalisation and quantisation."""
     features: tuple[Tensor, ...]
@@ -41,6 +42,7 @@ class LQEncoder(ModelMixin, ConfigMixin):
         norm_num_groups: int = 32,
         scaling_factor: float = 0.13025,
         has_quant_conv: bool = True,
+        has_latents: bool = True,
     ) -> None:
         """Build it; the default is SDXL's.
 
@@ -51,6 +53,8 @@ class LQEncoder(ModelMixin, ConfigMixin):
             norm_num_groups: Groups of the normalisations; divides every C_k.
             scaling_factor: Of the latents.
             has_quant_conv: Whether a 1x1 convolution follows the encoder.
+            has_latents: Whether it goes on to latents; False ends at the features before the last normalisation, as
+                FaithDiff's does.
         """
         super().__init__()
         self.encoder = Encoder(
@@ -63,7 +67,9 @@ class LQEncoder(ModelMixin, ConfigMixin):
             double_z=True,
         )
         moments = 2 * latent_channels
-        self.quant_conv = nn.Conv2d(moments, moments, 1) if has_quant_conv else nn.Identity()
+        self.quant_conv = nn.Conv2d(moments, moments, 1) if has_quant_conv and has_latents else nn.Identity()
+        if not has_latents:
+            del self.encoder.conv_norm_out, self.encoder.conv_act, self.encoder.conv_out
 
     @classmethod
     def from_vae(cls, vae: AutoencoderKL) -> "LQEncoder":
@@ -111,5 +117,7 @@ class LQEncoder(ModelMixin, ConfigMixin):
         if lq.shape[-2] % self.factor or lq.shape[-1] % self.factor:
             raise ShapeError(f"height and width must be multiples of {self.factor}, got {tuple(lq.shape[-2:])}")
         features, last = encoder_stages(self.encoder, lq.to(self.dtype) * 2 - 1)
+        if not self.config["has_latents"]:
+            return EncodedLQ(None, last, features)
         moments = self.quant_conv(self.encoder.conv_out(self.encoder.conv_act(self.encoder.conv_norm_out(last))))
         return EncodedLQ(moments.chunk(2, dim=1)[0] * self.config["scaling_factor"], last, features)
