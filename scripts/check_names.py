@@ -52,7 +52,7 @@ def names_twice(modules: list[Module]) -> dict[str, list[str]]:
 
 
 def modules_twice(modules: list[Module]) -> dict[str, list[str]]:
-    """Last parts of names that modules or folders of several rooms share, with these; kinds and what is typed left out."""
+    """Last parts of names that modules or folders of several rooms share; kinds and what is typed left out."""
     homes = defaultdict(list)
     for module in modules:
         if not module.name.startswith(TYPED):

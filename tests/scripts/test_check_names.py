@@ -37,8 +37,8 @@ def test_a_module_of_two_rooms_is_a_fault_unless_it_is_of_a_kind_or_a_command():
         "degradations.wide.depth",
         "images.catalog",
         "metrics.catalog",
-        "cli.score",
-        "metrics.score",
+        "cli.noise",
+        "blocks.noise",
     )
     modules = [parse_module(f"ldrestore.{name}", "") for name in names]
     (fault,) = check_names(modules, known_twice=set(), most_participles=0)
