@@ -23,6 +23,7 @@ EXPLAIN_EXAMPLES = """\b
 Examples:
   ldrestore explain photo.jpg --out why/
   ldrestore explain rainy.png --gt clean.png --model moce_ir --out why/
+  ldrestore explain dim.png --degradation haze=0,low_light --out why/
   ldrestore explain photos/ --recursive --model moce_ir --out routing/
   ldrestore explain rainy.png --model ldrestore-tiny-stable --steps 20 --seed 1 --out sampling/
   ldrestore explain --instructions --out sentences/
@@ -215,10 +216,8 @@ def _explain_instructions(model: str | None, *, device: str) -> "Finding":
         MissingExtraError: it comes with a package that is not installed.
     """
     from ldrestore.assets.sentences import HELD_OUT_FILE, read_sentences
-    from ldrestore.explanations.explainer import Finding
-    from ldrestore.explanations.figures import figures_of_sentences
-    from ldrestore.explanations.pages import document_of_sentences, page_of_sentences
     from ldrestore.explanations.sentence_map import map_sentences
+    from ldrestore.explanations.sentence_page import finding_of_sentences
     from ldrestore.pipelines.steering import why_no_instruction
     from ldrestore.regressors.instruction_encoder import load_encoder_of, load_packaged_instructions
     from ldrestore.restorers import device_of
@@ -232,10 +231,7 @@ def _explain_instructions(model: str | None, *, device: str) -> "Finding":
         if head is None:
             raise InputError(why_no_instruction(pipeline.regressor))
         encoder = load_encoder_of(head)
-    found = map_sentences(encoder, head, read_sentences(HELD_OUT_FILE))
-    return Finding(
-        document=document_of_sentences(found), page=page_of_sentences(found), figures=figures_of_sentences(found)
-    )
+    return finding_of_sentences(map_sentences(encoder, head, read_sentences(HELD_OUT_FILE)))
 
 
 def _write(
