@@ -17,7 +17,6 @@ from ldrestore.options import make_options
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.tracks import (
     TRACKS,
-    call_pipeline,
     list_engines,
     options_class_of,
     pipeline_name,
@@ -72,8 +71,8 @@ def restore(
     device, dtype = _place_of(loading.get("device", "auto"), loading.get("dtype"), engine=engine)
     stamp = (_stamp(found.location), () if base is None else _stamp(base))
     name, base_name = str(model), None if base is None else str(base)
-    pipeline = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
-    return call_pipeline(pipeline, image, call)
+    pipeline: Any = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
+    return pipeline.restore(image, call)
 
 
 def load_restorer(

@@ -71,7 +71,7 @@ def _annotation(option: DeclaredOption) -> Any:
         metavar=flag.metavar,
         min=flag.minimum,
         max=flag.maximum,
-        show_default=False if flag.shown_default is None else flag.shown_default,
+        show_default=False if option.shown_default is None else option.shown_default,
     )
     return Annotated[kind | None, argument]
 

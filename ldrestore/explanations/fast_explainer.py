@@ -45,7 +45,7 @@ class FastExplainer:
         """
         self.pipeline, self.options = pipeline, options
         self._instruction = None if options.instruction is None else pipeline.understand(options.instruction)
-        self._strengths = {} if options.degradations is None else pipeline.check_degradations(options.degradations)
+        self._strengths = None if options.degradations is None else pipeline.check_degradations(options.degradations)
         self._usages: dict[str, Usage] = {}
         self._num_cut = 0
 

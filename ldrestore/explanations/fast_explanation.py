@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,18 +15,14 @@ from ldrestore.explanations.picture_part import PicturePart, middle_part, read_p
 from ldrestore.images.inputs import ImageInput
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-from ldrestore.pipelines.steering import (
-    Embedding,
-    Steering,
-    hints_of_strengths,
-    neutral_steering,
-    read_embeddings,
-    steering_of_embedding,
-    steering_of_instruction,
-)
-from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.structures import DegradationEstimate
+from ldrestore.systems.regression_steering import (
+    Embedding,
+    Steering,
+    steerings_of,
+)
 from ldrestore.weights.hashes import hash_of_weights
 
 Usage = Mapping[str, tuple[float, ...]]
@@ -120,7 +115,7 @@ def explain(
     picture, truth = read_pair(image, gt)
     network = pipeline.regressor
     instructed = None if instruction is None else pipeline.understand(instruction)
-    strengths = {} if degradations is None else pipeline.check_degradations(degradations)
+    strengths = None if degradations is None else pipeline.check_degradations(degradations)
     steering = _steering(pipeline, picture, instruction=instructed, embedding=embedding, strengths=strengths)
     call = {"instruction": instruction, "embedding": embedding, "degradations": degradations}
     output = pipeline(picture, output_type="photo", **call)
@@ -138,7 +133,7 @@ def explain(
         expert_maps=_expert_maps(network, lq, steering) if usage else None,
         estimate=output.degradations[0] or None,
         instruction=instructed,
-        strengths=strengths,
+        strengths=strengths or {},
         differences=pictures.differences(),
     )
 
@@ -149,7 +144,7 @@ def usage_of(
     *,
     instruction: Instruction | None = None,
     embedding: Embedding | None = None,
-    strengths: Mapping[str, float] = MappingProxyType({}),
+    strengths: Mapping[str, float] | None = None,
 ) -> Usage:
     """How strongly each prompt or expert is used for one picture, which is not restored.
 
@@ -158,7 +153,8 @@ def usage_of(
         picture: A picture, of which `middle_part` is looked at.
         instruction: What the model understood, see `FastRestorePipeline.understand`.
         embedding: What a guide said of the picture.
-        strengths: How strongly named degradations are treated, see `FastRestorePipeline.check_degradations`.
+        strengths: How strongly named degradations are treated, see `FastRestorePipeline.check_degradations`;
+            None where none were named.
 
     Raises:
         InputError: the model has neither prompts nor experts, or takes no embedding.
@@ -209,24 +205,23 @@ def _steering(
     *,
     instruction: Instruction | None,
     embedding: Embedding | None,
-    strengths: Mapping[str, float],
+    strengths: Mapping[str, float] | None,
 ) -> Steering:
     """What steers the network, as in the pipeline's call.
 
     Raises:
-        InputError: an embedding for a model that takes none, or both.
+        InputError: an embedding for a model that takes none, or beside an instruction.
         ShapeError: the embedding has another shape.
     """
-    if instruction is not None and embedding is not None:
-        raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
-    if instruction is not None:
-        return steering_of_instruction(instruction)
-    if strengths:
-        return Steering(hints=hints_of_strengths(strengths, pipeline.regressor.config["degradations"]))
-    if embedding is not None:
-        given = read_embeddings([embedding], [picture], shape=embedding_shape_of(pipeline.regressor))
-        return steering_of_embedding(given[0])
-    return neutral_steering(pipeline.instruction_head)
+    (steering,) = steerings_of(
+        [picture],
+        regressor=pipeline.regressor,
+        head=pipeline.instruction_head,
+        instruction=instruction,
+        embedding=None if embedding is None else [embedding],
+        strengths=strengths,
+    )
+    return steering
 
 
 def _lq_of(picture: Photo, part: PicturePart, network: nn.Module) -> Tensor:

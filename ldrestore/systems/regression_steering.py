@@ -34,8 +34,8 @@ class Steering:
     """(1, *embedding_shape); None leaves it to the network what saying nothing means."""
     hints: Tensor | None = None
     """(1, 2N), see `hints_of_strengths`; None where nothing is said of the damage."""
-    options: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding_sha256": None})
-    """The instruction as it was given, and the hash of an embedding that was given."""
+    recorded: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding": None})
+    """By the name of the option: the instruction as it was given, and the hash of an embedding that was given."""
     understood: dict[str, Any] | None = None
     """What the instruction was taken for; None without one."""
 
@@ -53,6 +53,42 @@ def why_no_instruction(regressor: ModelMixin) -> str:
     )
 
 
+def steerings_of(
+    photos: Sequence[Photo],
+    *,
+    regressor: ModelMixin,
+    head: InstructionHead | None,
+    instruction: Instruction | None = None,
+    embedding: EmbeddingInput = None,
+    strengths: Mapping[str, float] | None = None,
+) -> list[Steering]:
+    """What steers each picture; no network takes both embeddings and hints.
+
+    Args:
+        photos: The pictures.
+        regressor: The network.
+        head: That reads its instructions, if it takes some.
+        instruction: What was understood, for all pictures.
+        embedding: What a guide said.
+        strengths: How strongly named degradations are treated, for all pictures; None where none were named.
+
+    Raises:
+        InputError: an instruction and an embedding, or an embedding for a network that takes none.
+        ShapeError: an embedding has another shape.
+    """
+    if instruction is not None and embedding is not None:
+        raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
+    if instruction is not None:
+        return [steering_of_instruction(instruction)] * len(photos)
+    if strengths is not None:
+        return [Steering(hints=hints_of_strengths(strengths, regressor.config["degradations"]))] * len(photos)
+    neutral = neutral_steering(head)
+    if embedding is None:
+        return [neutral] * len(photos)
+    given = read_embeddings(embedding, photos, shape=embedding_shape_of(regressor))
+    return [neutral if one is None else steering_of_embedding(one) for one in given]
+
+
 def neutral_steering(head: InstructionHead | None) -> Steering:
     """Of a picture of which nothing is said: the head's neutral instruction, or nothing where it has none."""
     return Steering() if head is None or head.neutral is None else Steering(embedding=head.neutral[None])
@@ -63,7 +99,7 @@ def steering_of_instruction(instruction: Instruction) -> Steering:
     name = instruction.asked_for
     return Steering(
         embedding=instruction.embedding,
-        options={"instruction": instruction.text, "embedding_sha256": None},
+        recorded={"instruction": instruction.text, "embedding": None},
         understood={"class": name, "probability": round(instruction.probabilities[name], 3)},
     )
 
@@ -71,7 +107,7 @@ def steering_of_instruction(instruction: Instruction) -> Steering:
 def steering_of_embedding(embedding: Tensor) -> Steering:
     """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
     digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
-    return Steering(embedding=embedding[None], options={"instruction": None, "embedding_sha256": digest})
+    return Steering(embedding=embedding[None], recorded={"instruction": None, "embedding": digest})
 
 
 def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:
