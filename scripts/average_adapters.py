@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from measured_rows import WRONG_INPUT
 
-from ldrestore.training.rebuilding import rebuilt
-from ldrestore.training.stable_adapters import load_parts
-from ldrestore.training.train_estimator import load_predictor
+from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.stable_adapters import load_parts
+from ldrestore.training.tasks.estimator import load_predictor
 from ldrestore.weights.hashes import hash_of_weights
 
 

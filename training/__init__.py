@@ -1,1 +1,1 @@
-"""Training: one loop on accelerate, one file a trainer. Run `python -m ldrestore.training CONFIG`."""
+"""Training: one loop in `loop/`, what it trains in `tasks/`. Run `python -m ldrestore.training CONFIG`."""

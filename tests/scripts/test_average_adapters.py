@@ -6,8 +6,8 @@ from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
-from ldrestore.training.stable_adapters import load_parts
-from ldrestore.training.train_estimator import load_predictor
+from ldrestore.training.networks.stable_adapters import load_parts
+from ldrestore.training.tasks.estimator import load_predictor
 from tests.adapters.conftest import randomize
 from tests.training.stable_runs import NAMES
 

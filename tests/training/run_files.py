@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from ldrestore.training.checkpoint import list_checkpoints
+from ldrestore.training.loop.checkpoint import list_checkpoints
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

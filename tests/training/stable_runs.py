@@ -7,8 +7,8 @@ from skimage import data, io
 
 from ldrestore.config import as_plain
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.training.captions import caption_corpus
-from ldrestore.training.small_prior import (
+from ldrestore.training.data.captions import caption_corpus
+from ldrestore.training.networks.small_prior import (
     ClipSizes,
     SmallPriorConfig,
     UnetSizes,

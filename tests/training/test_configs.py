@@ -11,7 +11,7 @@ from ldrestore.datasets.hinted import HintedDataConfig
 from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.degradations.recipes import parse_recipe
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.training.regressor_config import RegressorTrainingConfig
+from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

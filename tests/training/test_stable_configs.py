@@ -13,9 +13,9 @@ from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.training.small_prior import create_image_encoder, create_text_encoder, create_unet, create_vae
+from ldrestore.training.data.training_data import trained_names
+from ldrestore.training.networks.small_prior import create_image_encoder, create_text_encoder, create_unet, create_vae
 from ldrestore.training.trainers import load_training_config
-from ldrestore.training.training_data import trained_names
 
 FOLDER = Path(__file__).parents[2] / "configs/stable"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ldrestore.config import build, set_override
-from ldrestore.training.checkpoint import find_checkpoint
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
-from ldrestore.training.loop import train
+from ldrestore.training.loop.checkpoint import find_checkpoint
+from ldrestore.training.loop.training_loop import train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,183 @@
+import json
+import shutil
+
+import pytest
+import torch
+from tiny_run import run_tiny, tiny_config
+
+from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.training.loop.checkpoint import check_same_config, find_checkpoint, list_checkpoints
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run_tiny(tiny_config(folder, "run.keep_checkpoints=2"))
+    return folder
+
+
+@pytest.fixture
+def finished(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path, dirs_exist_ok=True)
+    return tiny_config(tmp_path, "run.keep_checkpoints=2")
+
+
+def test_only_the_newest_checkpoints_are_kept(finished):
+    assert [folder.name for folder in list_checkpoints(finished.run.output_dir)] == ["step_00000015", "step_00000018"]
+
+
+def test_a_checkpoint_that_was_not_finished_does_not_count(finished):
+    (finished.run.output_dir / "checkpoints/partial_00000020").mkdir()
+    assert find_checkpoint(finished.run, "auto").name == "step_00000018"
+
+
+def test_auto_without_checkpoints_starts_anew(tmp_path):
+    assert find_checkpoint(tiny_config(tmp_path).run, "auto") is None
+
+
+def test_a_named_checkpoint_is_taken(finished):
+    folder = list_checkpoints(finished.run.output_dir)[0]
+    assert find_checkpoint(finished.run, str(folder)) == folder
+
+
+def test_a_new_run_does_not_overwrite_one_with_checkpoints(finished):
+    with pytest.raises(ConfigError, match="holds a run with checkpoints; go on with --resume auto"):
+        find_checkpoint(finished.run, None)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is no checkpoint; expected a folder such as checkpoints/step_00001000"):
+        find_checkpoint(tiny_config(tmp_path).run, str(tmp_path))
+
+
+def test_a_finished_run_resumes_to_nothing(finished):
+    before = (finished.run.output_dir / "metrics.jsonl").read_text()
+    assert run_tiny(finished, resume="auto")
+    assert (finished.run.output_dir / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optimizer.learning_rate=0.02", r"optimizer\.learning_rate \(0\.01 -> 0\.02\)"),
+        ("ema=null", "ema"),
+        ("stages=[{patch_size: 8, batch_size: 2, steps: 8}]", r"stages\.1\.steps \(10 -> missing\)"),
+    ],
+)
+def test_resuming_with_another_config_names_what_differs(finished, override, named):
+    changed = tiny_config(finished.run.output_dir, override)
+    written = (finished.run.output_dir / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match=f"cannot resume, the config differs in .*{named}"):
+        run_tiny(changed, resume="auto")
+    assert (finished.run.output_dir / "config.yaml").read_text() == written
+
+
+def test_what_changes_no_result_may_differ():
+    saved = {"run": {"output_dir": "a", "log_every": 1, "seed": 0}, "stages": [{"steps": 1}]}
+    check_same_config(saved, {"run": {"output_dir": "b", "log_every": 9, "seed": 0}, "stages": [{"steps": 1}]})
+
+
+def test_keys_that_came_later_count_with_their_defaults(finished):
+    """A checkpoint of before `run.compile` goes on where this is off, and is refused where it is on."""
+    place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    place.with_name("files.json").unlink()  # which came later still
+    written = place.read_text()
+    progress = json.loads(written)
+    del progress["config"]["run"]["compile"]
+    place.write_text(json.dumps(progress))
+    run_tiny(finished, resume="auto")
+    with pytest.raises(ConfigError, match=r"run\.compile \(False -> True\)"):
+        run_tiny(tiny_config(finished.run.output_dir, "run.compile=true"), resume="auto")
+    place.write_text(written)
+
+
+def test_keys_that_are_no_more_tell_of_another_version(finished):
+    place = list_checkpoints(finished.run.output_dir)[-1] / "progress.json"
+    place.with_name("files.json").unlink()  # whoever forgets a key may keep no hashes either
+    progress = json.loads(place.read_text())
+    progress["config"]["run"]["forgotten"] = 1
+    place.write_text(json.dumps(progress))
+    with pytest.raises(ConfigError, match=r"another version of ldrestore wrote the checkpoint .*forgotten"):
+        run_tiny(finished, resume="auto")
+
+
+@pytest.mark.parametrize("name", ["ema.safetensors", "process_0.pt"])
+def test_a_damaged_checkpoint_is_refused(finished, name):
+    (list_checkpoints(finished.run.output_dir)[-1] / name).unlink()
+    with pytest.raises(WeightsError, match=f"{name} is missing; the checkpoint is damaged"):
+        run_tiny(finished, resume="auto")
+
+
+def test_checkpoints_remember_the_config(finished):
+    progress = json.loads((list_checkpoints(finished.run.output_dir)[-1] / "progress.json").read_text())
+    assert (progress["step"], progress["num_processes"], progress["config"]["run"]["seed"]) == (18, 1, 3)
+
+
+def damage(path, way):
+    """Flip a byte in the middle, cut the end off, or take the file away."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if way == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content if way == "flipped" else content[: len(content) // 2])
+
+
+FILES = (
+    "model.safetensors",
+    "optimizer.bin",
+    "ema.safetensors",
+    "process_0.pt",
+    "random_states_0.pkl",
+    "progress.json",
+)
+
+
+@pytest.mark.parametrize("way", ["flipped", "cut", "missing"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_named_and_skipped_where_asked(finished, name, way, caplog):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    damage(newest / name, way)
+    with pytest.raises(WeightsError, match=rf"step_00000018/{name} .*--resume auto --skip-damaged"):
+        find_checkpoint(finished.run, "auto")
+    with pytest.raises(WeightsError, match=name):
+        find_checkpoint(finished.run, str(newest))
+    assert find_checkpoint(finished.run, "auto", skips_damaged=True) == older
+    assert name in caplog.text
+
+
+def test_a_run_goes_on_from_an_older_checkpoint_and_writes_the_damaged_one_anew(finished):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    damage(newest / "optimizer.bin", "cut")
+    assert run_tiny(finished, resume=str(older))
+    assert find_checkpoint(finished.run, "auto") == newest
+
+
+def test_checkpoints_without_hashes_are_held_against_their_formats(finished):
+    older, newest = list_checkpoints(finished.run.output_dir)
+    for folder in (older, newest):
+        (folder / "files.json").unlink()
+    assert find_checkpoint(finished.run, "auto") == newest
+    for name in ("process_0.pt", "model.safetensors", "progress.json"):
+        kept = (newest / name).read_bytes()
+        damage(newest / name, "cut")
+        with pytest.raises(WeightsError, match=name):
+            find_checkpoint(finished.run, "auto")
+        (newest / name).write_bytes(kept)
+
+
+def test_a_run_without_an_intact_checkpoint_says_so(finished):
+    for folder in list_checkpoints(finished.run.output_dir):
+        damage(folder / "optimizer.bin", "cut")
+    with pytest.raises(WeightsError, match=r"all 2 checkpoints .* are damaged; start a new run"):
+        find_checkpoint(finished.run, "auto", skips_damaged=True)
+    with pytest.raises(ConfigError, match="give it with --resume auto"):
+        find_checkpoint(finished.run, None, skips_damaged=True)
+
+
+def test_random_states_that_cannot_be_read_are_an_error(finished):
+    newest = list_checkpoints(finished.run.output_dir)[-1]
+    torch.save({"random": {"python": (3, (1, 2), None)}, "window": {}}, newest / "process_0.pt")
+    (newest / "files.json").unlink()  # of a version that kept no hashes
+    with pytest.raises(WeightsError, match=r"process_0\.pt holds no random states"):
+        run_tiny(finished, resume=str(newest))

