@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldrestore.errors import DatasetError
 from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
-from ldrestore.evaluation.benchmark_record import BenchmarkRecord, Layout
+from ldrestore.evaluation.benchmark_record import BenchmarkRecord, SetLayout
 from ldrestore.evaluation.mixed_damage_sets import BUILTIN
 from ldrestore.images.formats import is_image_path
 from ldrestore.metrics.scoring import match_files
@@ -65,7 +65,7 @@ def find_set(record: BenchmarkRecord, data_root: Path | None) -> FoundSet | None
         What is there; None where no layout fits.
     """
     if record.name == BUILTIN:
-        layout = Layout(lq=None, gt="*.png", source="the library")
+        layout = SetLayout(lq=None, gt="*.png", source="the library")
         return _read_layout(record, layout, BUILTIN_FOLDER)
     if data_root is None:
         return None
@@ -104,7 +104,7 @@ def own_pairs(lq: Path, gt: Path) -> FoundSet:
     return FoundSet(record=record, layout_source="own folders", files=files, problems=problems)
 
 
-def _read_layout(record: BenchmarkRecord, layout: Layout, root: Path) -> FoundSet | None:
+def _read_layout(record: BenchmarkRecord, layout: SetLayout, root: Path) -> FoundSet | None:
     """The pictures that lie as a layout says; None without any."""
     lq_files = None if layout.lq is None else _keyed(root, layout.lq, layout.lq_key)
     gt_files = None if layout.gt is None else _keyed(root, layout.gt, layout.gt_key)

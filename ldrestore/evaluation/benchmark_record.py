@@ -6,7 +6,7 @@ from ldrestore.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class SetLayout:
     """Where a set's pictures lie below a data root, and how they belong together."""
 
     lq: str | None
@@ -32,7 +32,7 @@ class BenchmarkRecord:
     """As papers write it, with the split."""
     task: str
     """What is wrong with its pictures, a name of `list_degradations()` where there is one; "clean" for clean ones."""
-    layouts: tuple[Layout, ...]
+    layouts: tuple[SetLayout, ...]
     """Those looked for, in turn; the first that holds pictures is taken."""
     num_pictures: int | None
     """Degraded pictures of the whole split, or clean ones of a clean set; None where it is not known for sure."""
@@ -50,11 +50,11 @@ BENCHMARKS: Registry[BenchmarkRecord] = Registry("benchmark set")
 """All sets; `benchmark_catalog` fills it."""
 
 
-def folders_of_pairs(lq: str, gt: str, *, source: str = "official") -> Layout:
+def folders_of_pairs(lq: str, gt: str, *, source: str = "official") -> SetLayout:
     """The layout of two folders whose pictures share their stems."""
-    return Layout(lq=f"{lq}/*", gt=f"{gt}/*", source=source)
+    return SetLayout(lq=f"{lq}/*", gt=f"{gt}/*", source=source)
 
 
-def folders_of_clean(*folders: str) -> tuple[Layout, ...]:
+def folders_of_clean(*folders: str) -> tuple[SetLayout, ...]:
     """The layouts of folders of clean pictures, to be looked for in turn."""
-    return tuple(Layout(lq=None, gt=f"{folder}/*") for folder in folders)
+    return tuple(SetLayout(lq=None, gt=f"{folder}/*") for folder in folders)

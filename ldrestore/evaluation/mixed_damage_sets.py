@@ -1,6 +1,6 @@
 """Sets of mixtures, of single domains, of enlargement, and of one's own pictures."""
 
-from ldrestore.evaluation.benchmark_record import BenchmarkRecord, Layout, folders_of_clean, folders_of_pairs
+from ldrestore.evaluation.benchmark_record import BenchmarkRecord, SetLayout, folders_of_clean, folders_of_pairs
 
 _RESEARCH = "research"
 _UNSTATED = "none stated"
@@ -134,7 +134,7 @@ OTHER_SETS = (
             title=f"RealSR v3 x{scale}, test",
             task="downscale",
             layouts=(
-                Layout(
+                SetLayout(
                     lq=f"RealSR(V3)/*/Test/{scale}/*_LR{scale}.*",
                     gt=f"RealSR(V3)/*/Test/{scale}/*_HR.*",
                     lq_key=rf"([^/]+)_LR{scale}",
@@ -152,7 +152,7 @@ OTHER_SETS = (
         title="DRealSR x4, test",
         task="downscale",
         layouts=(
-            Layout(
+            SetLayout(
                 lq="DRealSR/x4/Test_x4/test_LR/*",
                 gt="DRealSR/x4/Test_x4/test_HR/*",
                 lq_key=r"([^/]+)_x1\.",
@@ -206,7 +206,7 @@ OTHER_SETS = (
         name="real_no_gt",
         title="real photographs without ground truth",
         task="real",
-        layouts=(Layout(lq="real_no_gt/**/*", gt=None, lq_key=r"(.+)\.[^./]+$"),),
+        layouts=(SetLayout(lq="real_no_gt/**/*", gt=None, lq_key=r"(.+)\.[^./]+$"),),
         num_pictures=None,
         terms="those of each picture",
         source="a folder of one's own",

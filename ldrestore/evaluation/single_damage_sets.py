@@ -1,6 +1,6 @@
 """Sets of one degradation each: noise, rain, haze, snow, drops, blur, darkness; and clean ones."""
 
-from ldrestore.evaluation.benchmark_record import BenchmarkRecord, Layout, folders_of_clean, folders_of_pairs
+from ldrestore.evaluation.benchmark_record import BenchmarkRecord, SetLayout, folders_of_clean, folders_of_pairs
 
 _RESEARCH = "research"
 _UNSTATED = "none stated"
@@ -68,7 +68,7 @@ NOISE_SETS = (
         title="PolyU, 100 crops",
         task="real_noise",
         layouts=(
-            Layout(
+            SetLayout(
                 lq="PolyU/CroppedImages/*_real.*",
                 gt="PolyU/CroppedImages/*_mean.*",
                 lq_key=r"([^/]+)_real\.",
@@ -85,7 +85,9 @@ NOISE_SETS = (
         name="cc15",
         title="CC, 15 crops",
         task="real_noise",
-        layouts=(Layout(lq="CC15/*_real.*", gt="CC15/*_mean.*", lq_key=r"([^/]+)_real\.", gt_key=r"([^/]+)_mean\."),),
+        layouts=(
+            SetLayout(lq="CC15/*_real.*", gt="CC15/*_mean.*", lq_key=r"([^/]+)_real\.", gt_key=r"([^/]+)_mean\."),
+        ),
         num_pictures=15,
         terms=_UNSTATED,
         source="Nam et al. 2016",
@@ -98,8 +100,8 @@ WEATHER_SETS = (
         title="Rain100L",
         task="rain",
         layouts=(
-            Layout(lq="Rain100L/rainy/*", gt="Rain100L/*.*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
-            Layout(lq="Rain100L/rain-*", gt="Rain100L/norain-*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
+            SetLayout(lq="Rain100L/rainy/*", gt="Rain100L/*.*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
+            SetLayout(lq="Rain100L/rain-*", gt="Rain100L/norain-*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
             folders_of_pairs("Rain100L/input", "Rain100L/target", source="PromptIR"),
             folders_of_pairs("test/derain/Rain100L/input", "test/derain/Rain100L/target", source="AdaIR"),
             folders_of_pairs("derain/Rain100L/input", "derain/Rain100L/target", source="PromptIR"),
@@ -115,7 +117,7 @@ WEATHER_SETS = (
         title="Rain100H",
         task="rain",
         layouts=(
-            Layout(lq="Rain100H/rain-*", gt="Rain100H/norain-*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
+            SetLayout(lq="Rain100H/rain-*", gt="Rain100H/norain-*", lq_key=r"rain-(\d+)", gt_key=r"norain-(\d+)"),
             folders_of_pairs("Rain100H/input", "Rain100H/target", source="Restormer"),
             folders_of_pairs("rain100h/lq", "rain100h/gt", source="two folders of equal stems"),
         ),
@@ -130,7 +132,7 @@ WEATHER_SETS = (
         title="Rain1400, test",
         task="rain",
         layouts=(
-            Layout(
+            SetLayout(
                 lq="Rain1400/rainy_image/*",
                 gt="Rain1400/ground_truth/*",
                 lq_key=r"(\d+)_\d+\.",
@@ -147,10 +149,14 @@ WEATHER_SETS = (
         title="RESIDE SOTS outdoor",
         task="haze",
         layouts=(
-            Layout(lq="SOTS/outdoor/hazy/*", gt="SOTS/outdoor/gt/*", lq_key=r"(\d+)_[^/]*$", gt_key=r"(\d+)\.[^/]*$"),
-            Layout(lq="test/dehaze/input/*", gt="test/dehaze/target/*", lq_key=_DIGITS, gt_key=_DIGITS, source="AdaIR"),
-            Layout(lq="dehaze/input/*", gt="dehaze/target/*", lq_key=_DIGITS, gt_key=_DIGITS, source="PromptIR"),
-            Layout(lq="SOTS/IN/*", gt="SOTS/GT/*", lq_key=_DIGITS, gt_key=_DIGITS, source="InstructIR"),
+            SetLayout(
+                lq="SOTS/outdoor/hazy/*", gt="SOTS/outdoor/gt/*", lq_key=r"(\d+)_[^/]*$", gt_key=r"(\d+)\.[^/]*$"
+            ),
+            SetLayout(
+                lq="test/dehaze/input/*", gt="test/dehaze/target/*", lq_key=_DIGITS, gt_key=_DIGITS, source="AdaIR"
+            ),
+            SetLayout(lq="dehaze/input/*", gt="dehaze/target/*", lq_key=_DIGITS, gt_key=_DIGITS, source="PromptIR"),
+            SetLayout(lq="SOTS/IN/*", gt="SOTS/GT/*", lq_key=_DIGITS, gt_key=_DIGITS, source="InstructIR"),
         ),
         num_pictures=500,
         terms=_RESEARCH,
@@ -166,7 +172,7 @@ WEATHER_SETS = (
         title="RESIDE SOTS indoor",
         task="haze",
         layouts=(
-            Layout(lq="SOTS/indoor/hazy/*", gt="SOTS/indoor/gt/*", lq_key=r"(\d+)_\d+\.", gt_key=r"(\d+)\."),
+            SetLayout(lq="SOTS/indoor/hazy/*", gt="SOTS/indoor/gt/*", lq_key=r"(\d+)_\d+\.", gt_key=r"(\d+)\."),
             folders_of_pairs("sots_indoor/lq", "sots_indoor/gt", source="two folders of equal stems"),
         ),
         num_pictures=500,
@@ -178,7 +184,7 @@ WEATHER_SETS = (
         name="nh_haze",
         title="NH-HAZE",
         task="haze",
-        layouts=(Layout(lq="NH-HAZE/*_hazy.*", gt="NH-HAZE/*_GT.*", lq_key=r"(\d+)_hazy", gt_key=r"(\d+)_GT"),),
+        layouts=(SetLayout(lq="NH-HAZE/*_hazy.*", gt="NH-HAZE/*_GT.*", lq_key=r"(\d+)_hazy", gt_key=r"(\d+)_GT"),),
         num_pictures=55,
         terms=_RESEARCH,
         source="Ancuti et al. 2020; papers test on its last five or ten pictures",
@@ -187,7 +193,7 @@ WEATHER_SETS = (
         name="dense_haze",
         title="Dense-Haze",
         task="haze",
-        layouts=(Layout(lq="Dense-Haze/hazy/*", gt="Dense-Haze/GT/*", lq_key=r"(\d+)_hazy", gt_key=r"(\d+)_GT"),),
+        layouts=(SetLayout(lq="Dense-Haze/hazy/*", gt="Dense-Haze/GT/*", lq_key=r"(\d+)_hazy", gt_key=r"(\d+)_GT"),),
         num_pictures=55,
         terms=_RESEARCH,
         source="Ancuti et al. 2019; papers test on its last five pictures",
@@ -226,7 +232,7 @@ WEATHER_SETS = (
             title=f"RainDrop test_{split}",
             task="raindrop",
             layouts=(
-                Layout(
+                SetLayout(
                     lq=f"RainDrop/test_{split}/data/*",
                     gt=f"RainDrop/test_{split}/gt/*",
                     lq_key=r"(\d+)_rain",
@@ -253,7 +259,7 @@ WEATHER_SETS = (
         name="ssid",
         title="SSID",
         task="rain",
-        layouts=(Layout(lq="SSID/*", gt=None),),
+        layouts=(SetLayout(lq="SSID/*", gt=None),),
         num_pictures=None,
         terms=_RESEARCH,
         source="Huang et al. 2022; no ground truth: NIQE and BRISQUE alone",
@@ -266,7 +272,7 @@ BLUR_AND_LIGHT_SETS = (
         title="GoPro, test",
         task="motion_blur",
         layouts=(
-            Layout(
+            SetLayout(
                 lq="GoPro/test/*/blur/*",
                 gt="GoPro/test/*/sharp/*",
                 lq_key=r"([^/]+)/blur/([^/.]+)",
@@ -326,7 +332,7 @@ BLUR_AND_LIGHT_SETS = (
         title="LOL-v2-real, test",
         task="low_light",
         layouts=(
-            Layout(
+            SetLayout(
                 lq="LOL-v2/Real_captured/Test/Low/*",
                 gt="LOL-v2/Real_captured/Test/Normal/*",
                 lq_key=r"low(\d+)",
