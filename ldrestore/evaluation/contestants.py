@@ -16,14 +16,14 @@ from ldrestore.assets.catalog import MODELS, embedded_folder
 from ldrestore.errors import DatasetError, InputError
 from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.peer_catalog import PEERS
-from ldrestore.images.depth import to_8_bit
+from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.inputs import to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.request import options_for
 from ldrestore.registry import resolve
 from ldrestore.restorers import find_track, load_restorer
-from ldrestore.tracks import call_pipeline, checked_options, options_class_of
+from ldrestore.tracks import checked_options, options_class_of
 from ldrestore.weights.folders import find_folder
 from ldrestore.weights.hashes import hash_of_file
 
@@ -165,7 +165,7 @@ class ModelRestorer:
         Raises:
             LDRestoreError: the picture cannot be restored, or the model takes no such option.
         """
-        output = call_pipeline(self.pipeline, photo, self.options(call_options(self.contestant, case, seed)))
+        output = self.pipeline.restore(photo, self.options(call_options(self.contestant, case, seed)))
         degradations = dict(output.degradations[0]) if output.degradations else None
         return RestoredPicture(photo=output.photos[0], record=output.records[0], degradations=degradations)
 

@@ -20,7 +20,6 @@ from ldrestore.evaluation.results import CostRow
 from ldrestore.images.files import read_photo
 from ldrestore.images.inputs import to_photo
 from ldrestore.images.photo import Photo
-from ldrestore.tracks import call_pipeline
 
 SIDE = 512
 """Of the square that is timed, in pixels."""
@@ -124,7 +123,7 @@ def _run(restorer: ModelRestorer, contestant: Contestant, picture: Photo, device
     """Seconds of one call."""
     options = restorer.options(contestant.options)
     start = _clock(device)
-    call_pipeline(restorer.pipeline, picture, options)
+    restorer.pipeline.restore(picture, options)
     return _clock(device) - start
 
 
