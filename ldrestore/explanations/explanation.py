@@ -14,7 +14,10 @@ from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.psnr import MEAN_CAP, decibels
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-from ldrestore.pipelines.steering import (
+from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.instruction_encoder import Instruction
+from ldrestore.structures import DegradationEstimate
+from ldrestore.systems.regression_steering import (
     Embedding,
     Steering,
     neutral_steering,
@@ -22,9 +25,6 @@ from ldrestore.pipelines.steering import (
     steering_of_embedding,
     steering_of_instruction,
 )
-from ldrestore.regressors.factory import embedding_shape_of, record_of
-from ldrestore.regressors.instruction_encoder import Instruction
-from ldrestore.structures import DegradationEstimate
 from ldrestore.weights.hashes import hash_of_weights
 
 MAX_SEEN = 512
