@@ -17,7 +17,6 @@ from ldrestore.options import make_options
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.tracks import (
     TRACKS,
-    call_pipeline,
     list_engines,
     options_class_of,
     pipeline_name,
@@ -25,6 +24,7 @@ from ldrestore.tracks import (
     track_of_class,
     track_with_engine,
 )
+from ldrestore.weights.file_names import ADAPTERS_FILE, ORIGIN_FILE
 
 if TYPE_CHECKING:
     import torch
@@ -66,13 +66,13 @@ def restore(
     loading = {name: options.pop(name) for name in LOAD_OPTIONS if name in options}
     base = loading.get("base")
     found = _locate(model, base, prefers_cache=True)
-    asked = make_options(options_class_of(found.track), options, owner=pipeline_name(found.track), more=LOAD_OPTIONS)
+    call = make_options(options_class_of(found.track), options, owner=pipeline_name(found.track), more=LOAD_OPTIONS)
     engine = _engine_of(loading.get("engine", "local"), model)
     device, dtype = _place_of(loading.get("device", "auto"), loading.get("dtype"), engine=engine)
     stamp = (_stamp(found.location), () if base is None else _stamp(base))
     name, base_name = str(model), None if base is None else str(base)
-    pipeline = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
-    return call_pipeline(pipeline, image, asked)
+    pipeline: Any = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
+    return pipeline.restore(image, call)
 
 
 def load_restorer(
@@ -145,11 +145,11 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: the network cannot be exported, or the file cannot be written.
     """
-    from ldrestore.checkpoints.onnx_export import check_target, export
+    from ldrestore.checkpoints.onnx_export import check_export_path, export
 
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")
-    check_target(Path(out_path), overwrite=overwrite)
+    check_export_path(Path(out_path), overwrite=overwrite)
     found = _locate(name_or_path)
     _check_engine(found.track, "onnx")
     pipeline = load_restorer(name_or_path, device="cpu")
@@ -159,9 +159,6 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
 
 
 logger = logging.getLogger(__name__)
-
-ADAPTERS_FILE = "adapters.json"
-"""In a folder of adapters alone, which name their base."""
 
 
 def find_track(name_or_path: str | Path, base: str | Path | None = None) -> TrackRecord:
@@ -302,7 +299,7 @@ def _check_engine(track: TrackRecord, engine: str) -> None:
 
 def _licence_of(name_or_path: str | Path, location: str | Path) -> str:
     """Licence of a model's weights, as far as its record or its folder says."""
-    from ldrestore.weights.folders import ORIGIN_FILE, find_model_folder, read_json
+    from ldrestore.weights.folders import find_model_folder, read_json
 
     if name_or_path in MODELS:
         return MODELS.get(str(name_or_path)).licence

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.options import (
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.cli.shared_options import (
     ClipOption,
     DryRunOption,
     FormatOption,
@@ -19,7 +20,6 @@ from ldrestore.cli.options import (
     RecursiveOption,
     VerboseOption,
 )
-from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.limits import within_limits
 from ldrestore.jobs.outcome import Job, Result

@@ -5,29 +5,19 @@ https://arxiv.org/abs/2411.18466). Attribute names are those of the release.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.restormer import ChannelNorm
+from ldrestore.blocks.restormer_block import ChannelNorm
+from ldrestore.blocks.routing import Routing, balance_loss, noisy
 from ldrestore.errors import ConfigError
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
 RoutingNoise = Literal["never", "training", "released"]
 """When noise is added to the router's logits: never, in training mode alone, or always, as the release does."""
-
-
-class Routing(NamedTuple):
-    """What one router said about a batch, in float32."""
-
-    probabilities: Tensor
-    """(B, N), with noise where there is any; the expert of the largest is taken."""
-    logits: Tensor
-    """(B, N), without noise."""
-    noisy_logits: Tensor
-    """(B, N)."""
 
 
 class WindowFourierAttention(nn.Module):
@@ -181,45 +171,19 @@ class ComplexityRouter(nn.Module):
             One row a picture; with a fixed expert the probabilities are 1 for it and 0 for the others.
         """
         logits = (self.gate(routed) + self.freq_gate(frequencies)).float()  # (B, N)
-        noisy = logits
-        if self.noise == "released" or (self.noise == "training" and self.training):
-            noisy = logits + torch.randn_like(logits) / logits.shape[1]
+        is_noisy = self.noise == "released" or (self.noise == "training" and self.training)
+        drawn = noisy(logits) if is_noisy else logits
         if self.expert is None:
-            return Routing(noisy.softmax(dim=-1), logits, noisy)
+            return Routing(drawn.softmax(dim=-1), logits, drawn)
         fixed = torch.zeros_like(logits)
         fixed[:, self.expert] = 1
-        return Routing(fixed, logits, noisy)
+        return Routing(fixed, logits, drawn)
 
     def balance(self, routing: Routing) -> Tensor:
         """The auxiliary loss of one router for one batch, see `balance_loss`; 0 where the expert is fixed."""
         if self.expert is not None:
             return routing.logits.new_zeros(())
-        complexity = self.complexity.float()
-        return balance_loss(routing, complexity if self.with_complexity else torch.ones_like(complexity))
-
-
-def balance_loss(routing: Routing, complexity: Tensor) -> Tensor:
-    """Mean of the importance loss and the load loss: how unevenly the experts are used over a batch.
-
-    The two losses of V-MoE (Riquelme et al. 2021, https://arxiv.org/abs/2106.05974), the importance of each
-    expert multiplied by its cost as in MoCE-IR, so that even importance means more pictures for cheap experts.
-
-    Args:
-        routing: Of the whole batch.
-        complexity: (N,), cost of each expert as a part of the highest; ones for a balance without costs.
-
-    Returns:
-        Scalar, float32, at least 0.
-    """
-    importance = (routing.logits.softmax(dim=-1) * complexity).sum(dim=0)  # (N,)
-    highest = routing.noisy_logits.amax(dim=-1, keepdim=True)  # what a freshly drawn noise would have to beat
-    load = torch.special.ndtr((routing.logits - highest) * routing.logits.shape[1]).mean(dim=0)  # (N,)
-    return 0.5 * _squared_variation(importance) + 0.5 * _squared_variation(load)
-
-
-def _squared_variation(amounts: Tensor) -> Tensor:
-    """Squared coefficient of variation of (N,), with the unbiased variance."""
-    return amounts.var() / amounts.mean().square()
+        return balance_loss(routing, costs=self.complexity.float() if self.with_complexity else None)
 
 
 class ExpertLayer(nn.Module):

@@ -8,11 +8,12 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ldrestore.blocks.restormer import ChannelNorm, Downsample, GatedFeedForward, PatchEmbedding, Upsample
+from ldrestore.blocks.restormer_block import ChannelNorm, Downsample, GatedFeedForward, PatchEmbedding, Upsample
+from ldrestore.blocks.routing import Routing
 from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
-from ldrestore.regressors.complexity_experts import ExpertLayer, Routing, RoutingNoise
+from ldrestore.regressors.complexity_experts import ExpertLayer, RoutingNoise
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 from ldrestore.weights.fitting import count_modules
 
