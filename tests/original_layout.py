@@ -1,4 +1,4 @@
-"""Weights of bases at tiny widths, in the layout of the original Stable Diffusion 2 and SDXL, as their files have it."""
+"""Weights of bases at tiny widths under the names of the original files of Stable Diffusion 2 and SDXL."""
 
 import re
 

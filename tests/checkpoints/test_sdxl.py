@@ -40,7 +40,7 @@ def test_a_single_file_holds_the_same_base(tmp_path):
     assert all(same(parts[name], base[name]) for name in NETWORKS)
     assert parts["tokenizer"] is None and parts["tokenizer_2"] is None
     assert not any(weight.requires_grad for name in NETWORKS for weight in parts[name].parameters())
-    with pytest.raises(ConfigError, match="'epsilon' for SDXL base 1.0"):
+    with pytest.raises(ConfigError, match=r"'epsilon' for SDXL base 1\.0"):
         load_base_parts(path, layout=sdxl(xl_sizes_of(base)))
 
 
