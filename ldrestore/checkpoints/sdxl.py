@@ -118,12 +118,12 @@ def sdxl(sizes: XLSizes | None = None) -> BaseLayout:
         tokenizers=("tokenizer", "tokenizer_2"),
         schedule=SCHEDULE,
         prediction_advice="'epsilon' for SDXL base 1.0",
-        check_unet=check_unet_config,
+        check_unet=check_xl_unet_config,
         read_file=partial(_read_single_file, sizes=sizes or XLSizes()),
     )
 
 
-def check_unet_config(config: Mapping[str, Any]) -> None:
+def check_xl_unet_config(config: Mapping[str, Any]) -> None:
     """Refuse the U-Net of another kind of base.
 
     Args:
