@@ -240,9 +240,8 @@ def run(folder, num_files):
     put_through()
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     num_restored = contract.counts["restored"]
-    print(
-        f"{contract.counts.total()} files: {dict(contract.counts)}, slowest {contract.slowest:.2f} s, grown by {growth >> 10} MiB"
-    )
+    fates = ", ".join(f"{count} {fate}" for fate, count in contract.counts.most_common())
+    print(f"{contract.counts.total()} files: {fates}; slowest {contract.slowest:.2f} s, grown by {growth >> 10} MiB")
     assert contract.counts.total() >= 0.9 * num_files
     assert num_restored >= contract.counts.total() / 3
     assert contract.slowest < MAX_SECONDS
