@@ -19,6 +19,7 @@ from ldrestore.explanations.drawing import (
     style_of,
 )
 from ldrestore.explanations.explanation import Difference, Explanation
+from ldrestore.explanations.saved_explanation import SENTENCES
 from ldrestore.explanations.sentence_map import SentenceMap
 from ldrestore.explanations.usage_report import UsageReport
 from ldrestore.images.photo import Photo
@@ -111,7 +112,7 @@ def figures_of_sentences(found: SentenceMap) -> dict[str, bytes]:
             panel.set_title(f"{title}{tail}")
             scatter_classes(panel, points, names, styles)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return {"instructions.png": png.getvalue()}
+    return {SENTENCES: png.getvalue()}
 
 
 def _draw_usage(rows: Mapping[str, np.ndarray], *, title: str, unit: str, is_framed: bool = False) -> bytes:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ldrestore.errors import InputError, MissingExtraError, ShapeError
 from ldrestore.explanations.prompt_maps import view_picture
-from ldrestore.explanations.saved_explanation import FILES
+from ldrestore.explanations.saved_explanation import explanation_files
 from ldrestore.explanations.stable_explanation import explain_stable, report_stable
 from ldrestore.explanations.stable_figures import figures_of_stable, figures_of_stable_report, strip_of
 from ldrestore.explanations.stable_pages import (
@@ -62,7 +62,7 @@ def test_figures_pages_and_numbers_are_of_one_mind(found):
         "text_embeddings.png",
         "visual_prompts.png",
     }
-    assert shown(page) == set(figures) <= set(FILES)
+    assert shown(page) == set(figures) <= set(explanation_files())
     for png in figures.values():
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
         assert min(pixels.shape) > 150 and pixels.std() > 5
