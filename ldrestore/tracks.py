@@ -19,7 +19,7 @@ TRACKS.register(
         checks="ldrestore.pipelines.option_checks:checked_fast_options",
         facts="ldrestore.pipelines.pipeline_facts:facts_of_fast",
         explainer="ldrestore.explanations.fast_explainer:FastExplainer",
-        explained_options=("instruction", "embedding"),
+        explained_options=("instruction", "embedding", "degradations"),
         instruction_reader="ldrestore.pipelines.option_checks:instruction_reader_of",
         figures=(
             "differences.png",
