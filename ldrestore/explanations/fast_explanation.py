@@ -14,6 +14,7 @@ from ldrestore.explanations.differences import Difference, ExplainedPictures, sh
 from ldrestore.explanations.picture_part import PicturePart, middle_part, read_pair
 from ldrestore.images.inputs import ImageInput
 from ldrestore.images.photo import Photo
+from ldrestore.options import FastRestoreOptions
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction
@@ -117,8 +118,12 @@ def explain(
     instructed = None if instruction is None else pipeline.understand(instruction)
     strengths = None if degradations is None else pipeline.check_degradations(degradations)
     steering = _steering(pipeline, picture, instruction=instructed, embedding=embedding, strengths=strengths)
-    call = {"instruction": instruction, "embedding": embedding, "degradations": degradations}
-    output = pipeline(picture, output_type="photo", **call)
+    output = pipeline.restore(
+        picture,
+        FastRestoreOptions(
+            instruction=instruction, embedding=embedding, degradations=degradations, output_type="photo"
+        ),
+    )
     pictures, part = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth), middle_part(picture)
     lq = _lq_of(picture, part, network)
     usage = _usage(network, lq, steering)
