@@ -25,7 +25,14 @@ SUPPORTED_SUFFIXES = frozenset(SUFFIX_FORMATS) | HEIF_SUFFIXES
 """Suffixes by which a folder's pictures are found."""
 
 MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
-"""The most pixels along a side that a format, or its encoder, holds; the other formats end where memory does."""
+"""The most pixels along a side that a format, or its encoder, holds; BMP ends at `MAX_BMP_BYTES`, others where memory
+does."""
+
+MAX_BMP_BYTES = 2**32 - 1
+"""A BMP states its size in 32 bits."""
+
+LIMITED_FORMATS = frozenset(MAX_SIDES) | {"BMP"}
+"""Formats that not every size fits."""
 
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 """They cannot hold alpha."""
@@ -57,8 +64,3 @@ def format_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "HEIF"
     return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
-
-
-def is_deep_png(head: bytes) -> bool:
-    """Whether a PNG's first 26 bytes announce 16 bits a channel."""
-    return head[12:16] == b"IHDR" and head[24:25] == b"\x10"

@@ -133,7 +133,7 @@ def _checked_floats(values: np.ndarray | None, name: object, *, clip: bool) -> n
         raise PixelRangeError(
             str(name),
             f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]",
-            "rescale them, or clip them with --clip on the command line and clip=True in Python",
+            "rescale them, or clip them: --clip of restore, degrade, explain and guide, clip=True in Python",
         )
     return (values if is_inside else values.clip(0, 1)).astype(np.float32, copy=False)
 
