@@ -1,0 +1,22 @@
+"""A list of modules that are all of one class, for a reader and a type checker."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
+
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class ModulesOf(nn.ModuleList, Generic[M]):
+    """`nn.ModuleList`, which torch declares as a list of any modules; weights keep the same names."""
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[M]: ...
+
+        @overload
+        def __getitem__(self, idx: int) -> M: ...
+        @overload
+        def __getitem__(self, idx: slice) -> Self: ...
+        def __getitem__(self, idx: int | slice) -> M | Self: ...
