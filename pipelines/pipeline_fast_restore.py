@@ -57,6 +57,9 @@ class FastRestorePipeline(DiffusionPipeline):
     Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it.
     """
 
+    regressor: ModelMixin | OnnxRegressor
+    instruction_head: InstructionHead | None
+
     model_cpu_offload_seq = "instruction_head->regressor"
     _optional_components = ["instruction_head"]  # noqa: RUF012  a list in the base class too
 
@@ -190,12 +193,20 @@ class FastRestorePipeline(DiffusionPipeline):
         photos = to_photos(image, clip=clip)
         masks = read_masks(protect, photos)
         steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
-        ways = {"tile": tile, "memory_gb": memory_gb, "scale": scale, "fidelity": fidelity}
         with one_call(self):
             model = self._describe()
             found = [
                 self._restore_photo(
-                    photo, mask, steering, model=model, strengths=strengths, self_ensemble=self_ensemble, **ways
+                    photo,
+                    mask,
+                    steering,
+                    model=model,
+                    tile=tile,
+                    memory_gb=memory_gb,
+                    scale=scale,
+                    fidelity=fidelity,
+                    strengths=strengths,
+                    self_ensemble=self_ensemble,
                 )
                 for photo, mask, steering in zip(photos, masks, steerings, strict=True)
             ]
@@ -346,17 +357,21 @@ class FastRestorePipeline(DiffusionPipeline):
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
+        device, embedding, hints = self._execution_device, steering.embedding, steering.hints
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)
-            looks = system.looks_at(pixels, present, orientations=orientations, **where)
+            looks = system.looks_at(
+                pixels, present, orientations=orientations, device=device, embedding=embedding, hints=hints
+            )
             estimates: list[Tensor] = []
 
             def restore_tile(lq: Tensor, window: Window) -> Tensor:
                 def forward(turned: Tensor, orientation: Orientation = UPRIGHT) -> Tensor:
                     place = window.turned(orientation.turns, is_flipped=orientation.is_flipped)
-                    restored, estimate = system.restore(turned, look=looks[orientation], window=place, **where)
+                    restored, estimate = system.restore(
+                        turned, device=device, embedding=embedding, hints=hints, look=looks[orientation], window=place
+                    )
                     estimates.extend([] if estimate is None else [estimate])
                     return restored
 

@@ -79,6 +79,19 @@ class StableRestorePipeline(DiffusionPipeline):
     attached to the U-Net at the first picture, after LoRA layers, and stay so until `detach`.
     """
 
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    image_encoder: CLIPVisionModelWithProjection
+    scheduler: Any
+    predictor: DegradationPredictor
+    tokenizer: PreTrainedTokenizerBase | None
+    cm_adapter: CMAdapter | None
+    textual_prompts: TextualPromptPool | None
+    ir_adapter: IRAdapter | None
+    injection: InjectionLayers | None
+    drm: DetailRefinementModule | None
+
     model_cpu_offload_seq = "image_encoder->predictor->cm_adapter->textual_prompts->text_encoder->unet->vae"
     _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
     _exclude_from_cpu_offload = ["ir_adapter", "injection", "drm"]  # noqa: RUF012  they work inside the others
@@ -162,16 +175,15 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        where = {"revision": revision, "local_files_only": local_files_only}
-        if is_adapters(pretrained_model_name_or_path, **where):
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
-        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
+        source = pretrained_model_name_or_path
+        if is_adapters(source, revision=revision, local_files_only=local_files_only):
+            return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
+        folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
         check_stable_pipeline(folder, pipeline_name=cls.__name__)
-        dtype = dtype or torch.float32
-        loaded = load_transformers_parts(folder, dtype=dtype)
+        loaded = load_transformers_parts(folder, dtype=dtype or torch.float32)
         base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
         with loading_bar_in_terminals_only():
-            pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
+            pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True, **loaded)
         make_ready(pipeline.components, name=name)
         pipeline.register_to_config(_name_or_path=name)
         pipeline.unet.register_to_config(_name_or_path=base_name or name)
@@ -218,8 +230,9 @@ class StableRestorePipeline(DiffusionPipeline):
             sizes=sizes,
         )
         named = pointer["base"]["image_encoder"] or UNNAMED
-        options = {"named": named, "dtype": dtype, "local_files_only": local_files_only}
-        parts["image_encoder"] = load_tower(found, image_encoder, **options)
+        parts["image_encoder"] = load_tower(
+            found, image_encoder, named=named, dtype=dtype, local_files_only=local_files_only
+        )
         check_base(parts, pointer)
         pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})
         pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
@@ -254,9 +267,10 @@ class StableRestorePipeline(DiffusionPipeline):
             ConfigError: nothing says what the U-Net predicts.
         """
         dtype = dtype or torch.float32
-        offline = {"local_files_only": local_files_only}
-        parts = load_base(base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, **offline)
-        parts["image_encoder"] = load_tower(base, image_encoder, dtype=dtype, **offline)
+        parts = load_base(
+            base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, local_files_only=local_files_only
+        )
+        parts["image_encoder"] = load_tower(base, image_encoder, dtype=dtype, local_files_only=local_files_only)
         return cls(**{**parts, **load_exports(exports, dtype=dtype)})
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
@@ -382,21 +396,21 @@ class StableRestorePipeline(DiffusionPipeline):
         copies = [working_copy(photo, scale=scale) for photo in photos]
         with one_call(self):
             options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range
-            model, runtime, seen = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
+            model, runtime, looks = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
             self._connection.connect(self.components)
-            ways = {"options": options, "callback": callback_on_step_end, "tile": tile, "memory_gb": memory_gb}
+            restore = partial(self._restore, callback=callback_on_step_end, tile=tile, memory_gb=memory_gb)
+            record = partial(record_of_picture, model=model, runtime=runtime, options=options)
             found = []
-            for photo, large, mask, said, steered in zip(photos, copies, masks, given, seen, strict=True):
-                pixels, plan = self._restore(photo, large, steered[0], **ways)
+            for photo, large, mask, stated, look in zip(photos, copies, masks, given, looks, strict=True):
+                pixels, plan = restore(photo, large, look[0], options=options)
                 result = finished(pixels, large=large, photo=photo, mask=mask)
-                made = {"given": said, "mask": mask, "plan": plan, "estimate": steered[1], "options": options}
                 content = hash_of_pixels(photo.pixels, photo.alpha)
-                found.append((result, record_of_picture(content, result, model=model, runtime=runtime, **made)))
+                found.append((result, record(content, result, given=stated, mask=mask, plan=plan, estimate=look[1])))
         restored, records = (list(column) for column in zip(*found, strict=True))
         output = RestoreOutput(
             images=[as_output_type(photo, output_type) for photo in restored],
             photos=restored,
-            degradations=[estimate for _, estimate in seen],
+            degradations=[estimate for _, estimate in looks],
             records=records,
         )
         return output if return_dict else (output.images, output.photos)
@@ -425,14 +439,14 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             UndefinedNumbersError: a model gives infinite or undefined numbers in float32 too.
         """
-        system, seen = MPerceiver(self.components, attachment=None), []
+        system, looks = MPerceiver(self.components, attachment=None), []
         for large, present in zip(copies, given, strict=True):
             lq = lq_of(large.pixels, multiple=1, device=self._execution_device)
-            seen.append(again_in_float32(partial(system.condition, lq, present), system.networks))
+            looks.append(again_in_float32(partial(system.condition, lq, present), system.networks))
         for hook in getattr(self, "_all_hooks", ()):
             if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
                 hook.offload()
-        return seen
+        return looks
 
     def _restore(
         self,
@@ -448,11 +462,22 @@ class StableRestorePipeline(DiffusionPipeline):
         """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
         lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
         system = MPerceiver(self.components, attachment=self._connection.attachment, refine=options.refine)
-        fixes = {"self_ensemble": options.self_ensemble, "colour_fix": options.colour_fix}
-        plan = plan_tiles(photo, large, vae=self.vae, drm=system.drm, tile=tile, memory_gb=memory_gb, **fixes)
+        plan = plan_tiles(
+            photo,
+            large,
+            vae=self.vae,
+            drm=system.drm,
+            tile=tile,
+            memory_gb=memory_gb,
+            self_ensemble=options.self_ensemble,
+            colour_fix=options.colour_fix,
+        )
         plans = StagePlans(plan, height=large.height, width=large.width)
+        visible = fill_hidden(photo)  # colours under full transparency do not change the noise
+        content = hash_of_pixels(visible.pixels, visible.alpha)
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
+            assert callback is not None, "only called where there is one"
             return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
 
         def compute() -> Tensor:
@@ -462,7 +487,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 system=system,
                 scheduler=self.scheduler,
                 options=options,
-                content=_visible(photo),
+                content=content,
                 plans=plans,
                 progress_bar=self.progress_bar,
                 on_step_end=None if callback is None else on_step_end,
@@ -472,9 +497,3 @@ class StableRestorePipeline(DiffusionPipeline):
             restored = again_in_float32(compute, system.networks)
             finish = partial(to_pixels, original=large.pixels, fidelity=options.fidelity, colour_fix=options.colour_fix)
             return on_cpu_without_memory(finish, restored, lq), plans.summary
-
-
-def _visible(photo: Photo) -> str:
-    """Hash of what is seen of a picture: colours under full transparency do not change the noise."""
-    visible = fill_hidden(photo)
-    return hash_of_pixels(visible.pixels, visible.alpha)

@@ -70,13 +70,24 @@ def record_of(network: "nn.Module | OnnxRegressor") -> RegressorRecord:
     return same_class[0]
 
 
-def embedding_shape_of(network: "nn.Module") -> tuple[int, ...] | None:
+def embedding_shape_of(network: "nn.Module | OnnxRegressor") -> tuple[int, ...] | None:
     """Shape of the embedding that steers one picture; None for a network that takes none when it restores.
 
     Raises:
         UnknownNameError: the class belongs to no registered regressor.
     """
-    return network.embedding_shape if record_of(network).takes_embedding else None
+    if not record_of(network).takes_embedding:
+        return None
+    shape = network.embedding_shape
+    assert shape is None or isinstance(shape, tuple), "a network that takes an embedding says its shape"
+    return shape
+
+
+def size_multiple_of(network: "nn.Module | OnnxRegressor") -> int:
+    """What a network's height and width are multiples of."""
+    multiple = network.size_multiple
+    assert isinstance(multiple, int), "every regressor says its multiple"
+    return multiple
 
 
 def _plain(value: Any) -> Any:

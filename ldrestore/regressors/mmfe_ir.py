@@ -194,6 +194,7 @@ class MMFEIR(ModelMixin, ConfigMixin):
                 )
             if fused is None or (kind == "shared_projection" and place == "encoder_1"):
                 continue
+            fusion: ChannelFusion | LiteralFusion
             if kind == "channel":
                 fusion = ChannelFusion(num_channels, num_heads=num_heads, embedding_width=embedding_width)
             else:
