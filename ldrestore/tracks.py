@@ -44,7 +44,8 @@ def pipeline_name(track: TrackRecord) -> str:
 
 def options_class_of(track: TrackRecord) -> type[RestoreOptions]:
     """The dataclass of a track's options."""
-    return resolve(track.options)
+    options_class: type[RestoreOptions] = resolve(track.options)
+    return options_class
 
 
 def track_of_class(name: str | None, *, source: object) -> TrackRecord:
