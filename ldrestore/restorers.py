@@ -25,6 +25,7 @@ from ldrestore.tracks import (
     track_of_class,
     track_with_engine,
 )
+from ldrestore.weights.file_names import ADAPTERS_FILE, ORIGIN_FILE
 
 if TYPE_CHECKING:
     import torch
@@ -145,11 +146,11 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
         ExportError: the network cannot be exported, or the file cannot be written.
     """
-    from ldrestore.checkpoints.onnx_export import check_target, export
+    from ldrestore.checkpoints.onnx_export import check_export_path, export
 
     if _is_exported(name_or_path):
         raise InputError(f"{name_or_path} is an export already; name the model that it was made of")
-    check_target(Path(out_path), overwrite=overwrite)
+    check_export_path(Path(out_path), overwrite=overwrite)
     found = _locate(name_or_path)
     _check_engine(found.track, "onnx")
     pipeline = load_restorer(name_or_path, device="cpu")
@@ -159,9 +160,6 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
 
 
 logger = logging.getLogger(__name__)
-
-ADAPTERS_FILE = "adapters.json"
-"""In a folder of adapters alone, which name their base."""
 
 
 def find_track(name_or_path: str | Path, base: str | Path | None = None) -> TrackRecord:
@@ -302,7 +300,7 @@ def _check_engine(track: TrackRecord, engine: str) -> None:
 
 def _licence_of(name_or_path: str | Path, location: str | Path) -> str:
     """Licence of a model's weights, as far as its record or its folder says."""
-    from ldrestore.weights.folders import ORIGIN_FILE, find_model_folder, read_json
+    from ldrestore.weights.folders import find_model_folder, read_json
 
     if name_or_path in MODELS:
         return MODELS.get(str(name_or_path)).licence

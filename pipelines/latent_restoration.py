@@ -7,8 +7,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from ldrestore.images.bit_depth import BAND_ROWS, MAX_VALUES
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
-from ldrestore.images.depth import MAX_VALUES
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import Photo
 from ldrestore.refiners.drm import DetailRefinementModule
@@ -20,9 +20,6 @@ ColourFix = Literal["off", "wavelet", "adain"]
 """Tones of the input for the result: none, its low frequencies, or its mean and contrast."""
 
 COLOUR_FIXES: tuple[ColourFix, ...] = get_args(ColourFix)
-
-BAND_ROWS = 256
-"""Rows that are rounded at once, which bounds working memory."""
 
 
 def lq_of(pixels: np.ndarray, *, multiple: int, device: torch.device) -> Tensor:

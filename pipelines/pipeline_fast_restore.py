@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline, ModelMixin
 from torch import Tensor
 
 from ldrestore.checkpoints.network_identity import identity_of, runtime_of
-from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_pipeline, find_saved_pipeline
+from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_networks, find_saved_pipeline
 from ldrestore.errors import InputError
 from ldrestore.estimators.given_degradations import Degradations, given_strengths
 from ldrestore.guides.sentence_encoder import SentenceEncoder
@@ -23,7 +23,7 @@ from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_ou
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
 from ldrestore.pipelines.steering import (
-    EmbeddingSource,
+    EmbeddingInput,
     Steering,
     advice_on,
     hints_of_strengths,
@@ -39,7 +39,7 @@ from ldrestore.regressors.instruction_encoder import Instruction, InstructionEnc
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate, TilePlan
-from ldrestore.systems.regression import RegressionSystem
+from ldrestore.systems.regression import OPTIONAL_PARTS, RegressionSystem, part_classes
 from ldrestore.tiling.blending import restore_tiled
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.memory import resident_bytes, tile_map_bytes
@@ -61,7 +61,7 @@ class FastRestorePipeline(DiffusionPipeline):
     instruction_head: InstructionHead | None
 
     model_cpu_offload_seq = "instruction_head->regressor"
-    _optional_components = ["instruction_head"]  # noqa: RUF012  a list in the base class too
+    _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
 
     def __init__(self, regressor: ModelMixin | OnnxRegressor, instruction_head: InstructionHead | None = None) -> None:
         """Wrap a network.
@@ -106,7 +106,7 @@ class FastRestorePipeline(DiffusionPipeline):
         folder, name = find_saved_pipeline(
             pretrained_model_name_or_path, revision=revision, local_files_only=local_files_only
         )
-        check_saved_pipeline(folder, pipeline_name=cls.__name__)
+        check_saved_networks(folder, networks=part_classes(), optional=OPTIONAL_PARTS, pipeline_name=cls.__name__)
         with loading_bar_in_terminals_only():
             pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
         parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
@@ -142,7 +142,7 @@ class FastRestorePipeline(DiffusionPipeline):
         scale: int = 1,
         fidelity: float = 0.0,
         instruction: str | None = None,
-        embedding: EmbeddingSource = None,
+        embedding: EmbeddingInput = None,
         degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
         tile: int | str = "auto",
@@ -313,7 +313,7 @@ class FastRestorePipeline(DiffusionPipeline):
         photos: Sequence[Photo],
         *,
         instruction: str | None,
-        embedding: EmbeddingSource,
+        embedding: EmbeddingInput,
         strengths: Mapping[str, float] | None,
     ) -> list[Steering]:
         """What steers each picture; no network takes both embeddings and hints.

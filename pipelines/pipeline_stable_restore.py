@@ -17,20 +17,20 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.checkpoints.base_model import BaseSizes, load_base, load_first_base
-from ldrestore.checkpoints.network_identity import runtime_of
-from ldrestore.checkpoints.saved_folder import find_saved_pipeline
-from ldrestore.checkpoints.stable_adapters import (
+from ldrestore.checkpoints.adapters_folder import (
     check_base,
     is_adapters,
-    load_parts,
     names_of_base,
+    read_adapters,
     read_pointer,
     write_adapters,
 )
-from ldrestore.checkpoints.stable_exports import load_exports
-from ldrestore.checkpoints.stable_folder import check_stable_pipeline, load_transformers_parts, make_ready
-from ldrestore.checkpoints.stable_parts import OPTIONAL_PARTS, check_parts
+from ldrestore.checkpoints.base_model import load_base_parts, load_first_base
+from ldrestore.checkpoints.diffusion_folder import check_saved_parts, load_transformers_parts, make_ready
+from ldrestore.checkpoints.network_identity import runtime_of
+from ldrestore.checkpoints.run_exports import load_exports
+from ldrestore.checkpoints.saved_folder import find_saved_pipeline
+from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView
@@ -64,6 +64,7 @@ from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
+from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.retries import on_cpu_without_memory
 from ldrestore.weights.folders import read_json
@@ -93,7 +94,7 @@ class StableRestorePipeline(DiffusionPipeline):
     drm: DetailRefinementModule | None
 
     model_cpu_offload_seq = "image_encoder->predictor->cm_adapter->textual_prompts->text_encoder->unet->vae"
-    _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
+    _optional_components = list(MPERCEIVER_PARTS.optional)  # noqa: RUF012  a list in the base class too
     _exclude_from_cpu_offload = ["ir_adapter", "injection", "drm"]  # noqa: RUF012  they work inside the others
 
     def __init__(
@@ -179,8 +180,8 @@ class StableRestorePipeline(DiffusionPipeline):
         if is_adapters(source, revision=revision, local_files_only=local_files_only):
             return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
         folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
-        check_stable_pipeline(folder, pipeline_name=cls.__name__)
-        loaded = load_transformers_parts(folder, dtype=dtype or torch.float32)
+        check_saved_parts(folder, table=MPERCEIVER_PARTS, pipeline_name=cls.__name__)
+        loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype or torch.float32)
         base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
         with loading_bar_in_terminals_only():
             pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True, **loaded)
@@ -205,7 +206,7 @@ class StableRestorePipeline(DiffusionPipeline):
         """Put adapters upon the base that they were trained upon.
 
         Args:
-            base: A folder of diffusers, a Hub repository, or a single file; see `load_base`. None for where the
+            base: A folder of diffusers, a Hub repository, or a single file; see `load_base_parts`. None for where the
                 adapters say it is, and its mirrors.
             adapters: Folder or Hub repository of what `save_adapters` wrote.
             image_encoder: Folder or repository of CLIP's vision tower; None for that of a base on this disk, else for
@@ -224,17 +225,17 @@ class StableRestorePipeline(DiffusionPipeline):
         where = [str(base)] if base is not None else names_of_base(pointer)
         parts, found = load_first_base(
             where,
+            layout=stable_diffusion_2(sizes),
             dtype=dtype,
             prediction_type=pointer["base"]["prediction_type"],
             local_files_only=local_files_only,
-            sizes=sizes,
         )
         named = pointer["base"]["image_encoder"] or UNNAMED
         parts["image_encoder"] = load_tower(
             found, image_encoder, named=named, dtype=dtype, local_files_only=local_files_only
         )
-        check_base(parts, pointer)
-        pipeline = cls(**{**parts, **load_parts(folder, pointer, dtype=dtype)})
+        check_base(parts, pointer, table=MPERCEIVER_PARTS)
+        pipeline = cls(**{**parts, **read_adapters(folder, pointer, table=MPERCEIVER_PARTS, dtype=dtype)})
         pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
         return pipeline
 
@@ -252,7 +253,7 @@ class StableRestorePipeline(DiffusionPipeline):
         """Put what training runs exported upon the base that they were trained upon.
 
         Args:
-            base: A folder of diffusers, a Hub repository, or a single file; see `load_base`.
+            base: A folder of diffusers, a Hub repository, or a single file; see `load_base_parts`.
             exports: Of the runs of stage 1 and stage 2; where two hold the same part, the later one counts. Parts that
                 none holds are left out, but for the predictor, which must be there.
             image_encoder: Folder or repository of CLIP's vision tower; None for the base's own, or the default one.
@@ -267,11 +268,12 @@ class StableRestorePipeline(DiffusionPipeline):
             ConfigError: nothing says what the U-Net predicts.
         """
         dtype = dtype or torch.float32
-        parts = load_base(
-            base, dtype=dtype, prediction_type=prediction_type, sizes=sizes, local_files_only=local_files_only
+        layout = stable_diffusion_2(sizes)
+        parts = load_base_parts(
+            base, layout=layout, dtype=dtype, prediction_type=prediction_type, local_files_only=local_files_only
         )
         parts["image_encoder"] = load_tower(base, image_encoder, dtype=dtype, local_files_only=local_files_only)
-        return cls(**{**parts, **load_exports(exports, dtype=dtype)})
+        return cls(**{**parts, **load_exports(exports, table=MPERCEIVER_PARTS, dtype=dtype)})
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
         """Write our parts and the scheduler, with a pointer to the base and to CLIP's tower, which are not copied.
@@ -286,7 +288,7 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             InputError: the folder is not empty.
         """
-        return write_adapters(folder, self.components, base=base)
+        return write_adapters(folder, self.components, table=MPERCEIVER_PARTS, base=base)
 
     def load_adapters(
         self, adapters: str | Path, *, revision: str | None = None, local_files_only: bool = False
@@ -303,8 +305,8 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsError: they are damaged, or another base's.
         """
         folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
-        check_base(self.components, pointer)
-        parts = load_parts(folder, pointer, dtype=self.unet.dtype)
+        check_base(self.components, pointer, table=MPERCEIVER_PARTS)
+        parts = read_adapters(folder, pointer, table=MPERCEIVER_PARTS, dtype=self.unet.dtype)
         check_parts({**self.components, **parts})
         self.detach()
         device = self._execution_device
@@ -474,7 +476,6 @@ class StableRestorePipeline(DiffusionPipeline):
         )
         plans = StagePlans(plan, height=large.height, width=large.width)
         visible = fill_hidden(photo)  # colours under full transparency do not change the noise
-        content = hash_of_pixels(visible.pixels, visible.alpha)
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
             assert callback is not None, "only called where there is one"
@@ -487,7 +488,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 system=system,
                 scheduler=self.scheduler,
                 options=options,
-                content=content,
+                content=hash_of_pixels(visible.pixels, visible.alpha),
                 plans=plans,
                 progress_bar=self.progress_bar,
                 on_step_end=None if callback is None else on_step_end,

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 
 from ldrestore.errors import InputError
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import like_input
-
-BAND_ROWS = 256
-"""Rows that are blended at once, which bounds working memory."""
 
 
 def read_masks(protect: ImageInput | Sequence[ImageInput | None] | None, photos: Sequence[Photo]) -> list[Photo | None]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ldrestore.checkpoints.stable_exports import tower_of_base
+from ldrestore.checkpoints.run_exports import tower_of_base
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DARKNESS, DegradationEstimate
 
 Embedding = Tensor | np.ndarray
-EmbeddingSource = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
+EmbeddingInput = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embedding | None] | None
 """One for all pictures, a list with one or None for each, or a function of a photo."""
 
 
@@ -40,7 +41,7 @@ class Steering:
     """What the instruction was taken for; None without one."""
 
 
-def why_no_instruction(regressor: ModelMixin) -> str:
+def why_no_instruction(regressor: ModelMixin | OnnxRegressor) -> str:
     """Why a model without an instruction head takes no instruction, and what to do."""
     shape, name = embedding_shape_of(regressor), type(regressor).__name__
     if shape is None:
@@ -101,12 +102,12 @@ def advice_on(estimate: DegradationEstimate | None, strengths: Mapping[str, floa
 
 
 def read_embeddings(
-    source: EmbeddingSource, photos: Sequence[Photo], *, shape: tuple[int, ...] | None
+    source: EmbeddingInput, photos: Sequence[Photo], *, shape: tuple[int, ...] | None
 ) -> list[Tensor | None]:
     """One embedding, or none, for each picture.
 
     Args:
-        source: See `EmbeddingSource`; each of `shape`, alone or with a batch axis of 1.
+        source: See `EmbeddingInput`; each of `shape`, alone or with a batch axis of 1.
         photos: The inputs.
         shape: Of one picture's embedding; None for a model that takes none.
 

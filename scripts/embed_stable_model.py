@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore import __version__
-from ldrestore.checkpoints.stable_folder import TRANSFORMERS_PARTS, make_ready
-from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.diffusion_folder import make_ready
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.weights.folders import ORIGIN_FILE
+from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS
+from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.hashes import hash_of_file
 
 NAME = "ldrestore-tiny-stable"
@@ -60,7 +60,7 @@ def assemble(base: Path, adapters: Path, refiner: Path | None) -> StableRestoreP
     pipeline = StableRestorePipeline.from_exports(
         base, adapters, *(() if refiner is None else (refiner,)), local_files_only=True
     )
-    expected = [name for name in OUR_PARTS if name != REFINER or refiner is not None]
+    expected = [name for name in MPERCEIVER_PARTS.trained if name != REFINER or refiner is not None]
     missing = [name for name in expected if pipeline.components[name] is None]
     if missing:
         raise WeightsError(f"there is no {', no '.join(missing)}; name the folders that the runs exported")
@@ -199,10 +199,10 @@ def _clean_tokenizer(folder: Path) -> None:
 
 def _hashes_of_exports(base: Path, adapters: Path, refiner: Path | None) -> dict[str, str]:
     """SHA-256 of the weight files that were taken, by part and name; of two exports with a part, the later one's."""
-    places = {name: base for name in ("vae", "unet", *TRANSFORMERS_PARTS)}
+    places = {name: base for name in MPERCEIVER_PARTS.frozen}
     for export in (adapters, refiner):
         if export is not None:
-            places |= {name: export for name in OUR_PARTS if (export / name / "config.json").is_file()}
+            places |= {name: export for name in MPERCEIVER_PARTS.trained if (export / name / "config.json").is_file()}
     files = [path for name, place in places.items() for path in sorted((place / name).glob("*.safetensors"))]
     return {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in files}
 

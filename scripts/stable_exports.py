@@ -14,12 +14,12 @@ import torch
 from measured_rows import environment_of
 from measurement_file import Row
 
-from ldrestore.checkpoints.stable_exports import load_part
-from ldrestore.checkpoints.stable_parts import check_parts
+from ldrestore.checkpoints.run_exports import load_trained_part
 from ldrestore.datasets.compared_pairs import SEVERITY, Pair
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
 from ldrestore.training.networks.stable_adapters import PART_CLASSES
 
 Distance = Callable[[list[np.ndarray], np.ndarray], list[float]]
@@ -55,7 +55,7 @@ def assemble(
         WeightsError: something is missing or damaged, or parts do not belong together.
     """
     pipeline = StableRestorePipeline.from_exports(base, export, local_files_only=True)
-    refiner = None if drm is None else load_part(drm, "drm", dtype=torch.float32).eval()
+    refiner = None if drm is None else load_trained_part(drm, "drm", table=MPERCEIVER_PARTS, dtype=torch.float32).eval()
     left_out = dict.fromkeys(PART_CLASSES) if leaves_out_parts else {}
     pipeline.register_modules(drm=refiner, **left_out)
     check_parts(pipeline.components)

@@ -22,6 +22,8 @@ from syntax_trees import PACKAGES, ROOT, imports_of, parse_module, read_modules
 import ldrestore
 from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS
+from ldrestore.systems.regression import part_classes
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -37,6 +39,16 @@ NETWORK_CLASSES = {
     "ldrestore.regressors.restormer:Restormer",
 }
 """Saved pipelines name these; a change here breaks every file that a user has saved."""
+PART_CLASSES = {
+    "ldrestore.adapters.injection:InjectionLayers",
+    "ldrestore.adapters.ir_adapter:IRAdapter",
+    "ldrestore.estimators.degradation_predictor:DegradationPredictor",
+    "ldrestore.prompts.cm_adapter:CMAdapter",
+    "ldrestore.prompts.textual_prompts:TextualPromptPool",
+    "ldrestore.refiners.drm:DetailRefinementModule",
+    "ldrestore.regressors.instruction_head:InstructionHead",
+}
+"""The same for what is trained upon a base, and for heads."""
 PIPELINE_CLASSES = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
@@ -207,7 +219,8 @@ def test_what_is_imported_is_declared(modules):
 
 def test_module_paths_of_saved_classes_stay(modules):
     assert {record.target for record in REGRESSORS} == NETWORK_CLASSES
-    for target in NETWORK_CLASSES:
+    assert {*MPERCEIVER_PARTS.trained.values(), *part_classes()["instruction_head"]} == PART_CLASSES
+    for target in NETWORK_CLASSES | PART_CLASSES:
         network_class = resolve(target)
         assert f"{network_class.__module__}:{network_class.__name__}" == target
     for name, module in PIPELINE_CLASSES.items():

@@ -2,7 +2,12 @@
 
 import torch
 from diffusers import UNet2DConditionModel
+from tokenizers import Tokenizer as WordTokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
 TEXT_DIM, POOLED_DIM, TIME_IDS = 20, 12, 6
 
@@ -39,3 +44,46 @@ def unet_inputs(batch: int = 1, size: int = 8) -> dict[str, Tensor]:
             "time_ids": torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]]).expand(batch, -1),
         },
     }
+
+
+MAX_TOKENS = 12
+"""Of the tiny text encoders."""
+
+
+def tiny_tokenizer():
+    """Words of lower case, of which "<start>" and "<end>" stand around a text and "!" fills it up."""
+    words = ["!", "a", "remove", "the", "rain", "haze", "and", "photo", "of", "house", "<start>", "<end>", "?"]
+    tokenizer = WordTokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="?"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.post_processor = TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", words.index("<start>")), ("<end>", words.index("<end>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<start>",
+        eos_token="<end>",
+        pad_token="!",
+        unk_token="?",
+        model_max_length=MAX_TOKENS,
+    )
+
+
+def tiny_text_encoders():
+    """Both of SDXL's, 8 and 12 wide: together the width of the tiny U-Net's text."""
+    encoders = []
+    for kind, width in ((CLIPTextModel, TEXT_DIM - POOLED_DIM), (CLIPTextModelWithProjection, POOLED_DIM)):
+        torch.manual_seed(width)
+        config = CLIPTextConfig(
+            hidden_size=width,
+            intermediate_size=16,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            vocab_size=13,
+            max_position_embeddings=MAX_TOKENS,
+            projection_dim=POOLED_DIM,
+            bos_token_id=10,
+            eos_token_id=11,
+            pad_token_id=0,
+        )
+        encoders.append(kind(config).eval().requires_grad_(False))
+    return encoders

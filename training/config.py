@@ -18,6 +18,30 @@ def _require_positive(section: str, **values: float) -> None:
             raise ConfigError(f"{section}.{name} must be positive, got {value}")
 
 
+def require_stages(stages: tuple["StageConfig", ...]) -> None:
+    """Refuse a run of no steps.
+
+    Raises:
+        ConfigError: there is no stage.
+    """
+    if not stages:
+        raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+
+
+def require_start_of_shared(init_from: Path | None, *, train_shared: bool) -> None:
+    """Refuse to leave as it is what a run makes anew.
+
+    Args:
+        init_from: What it starts from.
+        train_shared: Whether what all degradations share is trained.
+
+    Raises:
+        ConfigError: it starts from nothing, and is not trained.
+    """
+    if not train_shared and init_from is None:
+        raise ConfigError("train_shared: false needs init_from, whose weights stay as they are")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """Where and how a run happens, whatever it trains."""

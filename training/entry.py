@@ -24,6 +24,8 @@ class Prepared:
     """With its initial weights."""
     task: Task
     """Data, loss, validation, export."""
+    begin: Callable[[], None] | None = None
+    """Loads what a run begins with; a run that goes on takes all weights from its checkpoint."""
     skips_weights: bool = False
     """See `training_loop.train`."""
     clipped_apart: tuple[str, ...] = ()
@@ -37,7 +39,7 @@ def run_trainer(
     overrides: list[str],
     resume: str | None,
     skips_damaged: bool = False,
-    prepare: Callable[[Any, bool], Prepared],
+    prepare: Callable[[Any], Prepared],
 ) -> bool:
     """Train what a YAML file says.
 
@@ -49,7 +51,7 @@ def run_trainer(
         overrides: "section.key=value" strings, which win over the file.
         resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
         skips_damaged: Whether "auto" passes over damaged checkpoints.
-        prepare: Takes the config, and whether the run begins rather than goes on, to what is trained.
+        prepare: Takes the config to what is trained.
 
     Returns:
         Whether the run is finished; False where a signal stopped it.
@@ -66,7 +68,9 @@ def run_trainer(
     PartialState(cpu=config.run.device == "cpu")  # joins the other processes, if there are some
     with agreed():
         checkpoint = find_checkpoint(config.run, resume, skips_damaged=skips_damaged)
-        prepared = prepare(config, checkpoint is None)
+        prepared = prepare(config)
+        if checkpoint is None and prepared.begin is not None:
+            prepared.begin()
     return train(
         config,
         task=prepared.task,

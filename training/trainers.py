@@ -1,8 +1,6 @@
 """Which trainer a config is for."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import yaml
 
 from ldrestore.config import load_config, set_override
 from ldrestore.errors import ConfigError, UnknownNameError
+from ldrestore.registry import resolve
 
 DEFAULT_TRAINER = "regressor"
 """Of configs that name none."""
@@ -19,9 +18,8 @@ DEFAULT_TRAINER = "regressor"
 class TrainerRecord:
     """Where a trainer is; read when it is used."""
 
-    function: str
-    """"module:function", which takes the path of a config, overrides, what to resume from, and whether damaged
-    checkpoints are passed over."""
+    prepare: str
+    """"module:function", which takes the config to an `entry.Prepared`."""
     config_class: str
     """"module:class" of its config."""
 
@@ -29,7 +27,7 @@ class TrainerRecord:
 def _record(name: str, config_class: str) -> TrainerRecord:
     """The record of a trainer in the places where all of them are."""
     return TrainerRecord(
-        f"ldrestore.training.tasks.{name}:train_{name}", f"ldrestore.training.tasks.{name}_config:{config_class}"
+        f"ldrestore.training.tasks.{name}:prepare_{name}", f"ldrestore.training.tasks.{name}_config:{config_class}"
     )
 
 
@@ -81,7 +79,7 @@ def load_training_config(path: Path, overrides: list[str]) -> Any:
     Raises:
         InputError: the file is missing, or a value is unknown or out of range.
     """
-    return load_config(_resolve(find_trainer(path, overrides).config_class), path, overrides)
+    return load_config(resolve(find_trainer(path, overrides).config_class), path, overrides)
 
 
 def train_by_config(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
@@ -99,11 +97,14 @@ def train_by_config(path: Path, *, overrides: list[str], resume: str | None, ski
     Raises:
         LDRestoreError: the config is wrong, a file is missing, or training diverged.
     """
-    function: Callable[..., bool] = _resolve(find_trainer(path, overrides).function)
-    return function(path, overrides=overrides, resume=resume, skips_damaged=skips_damaged)
+    from ldrestore.training.entry import run_trainer  # brings accelerate, which checking a config does not need
 
-
-def _resolve(target: str) -> Any:
-    """What "module:name" names."""
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
+    trainer = find_trainer(path, overrides)
+    return run_trainer(
+        resolve(trainer.config_class),
+        path,
+        overrides=overrides,
+        resume=resume,
+        skips_damaged=skips_damaged,
+        prepare=resolve(trainer.prepare),
+    )

@@ -180,13 +180,15 @@ class IRAdapter(ModelMixin, ConfigMixin):
     def _add_modulators(self) -> None:
         """Pools, norms, attentions and residual blocks of Eq. 4, for each scale; without prompts the last alone."""
         config, channels, prompt_dim = self.config, self.config["channels"], self.config["prompt_dim"]
-        self.fea_tran = ModulesOf(self._block(wide, config["out_channels"]) for wide in channels)
+        self.fea_tran: ModulesOf[TimedResidualBlock] = ModulesOf(
+            self._block(wide, config["out_channels"]) for wide in channels
+        )
         if not self.has_prompts:
             self.register_parameter("visual_prompt", None)
             return
         shape = (len(channels), len(config["degradations"]), 1, config["num_prompts"], prompt_dim)
         self.visual_prompt = nn.Parameter(draw_rows(*shape))
-        self.prompt_attns = ModulesOf(
+        self.prompt_attns: ModulesOf[PromptCrossAttention] = ModulesOf(
             PromptCrossAttention(
                 wide,
                 prompt_dim=prompt_dim,
@@ -195,8 +197,8 @@ class IRAdapter(ModelMixin, ConfigMixin):
             )
             for wide in channels
         )
-        self.norm1 = ModulesOf(nn.LayerNorm(wide) for wide in channels)
-        self.norm2 = ModulesOf(nn.LayerNorm(prompt_dim) for _ in channels)
+        self.norm1: ModulesOf[nn.LayerNorm] = ModulesOf(nn.LayerNorm(wide) for wide in channels)
+        self.norm2: ModulesOf[nn.LayerNorm] = ModulesOf(nn.LayerNorm(prompt_dim) for _ in channels)
 
     @property
     def has_prompts(self) -> bool:

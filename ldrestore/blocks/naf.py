@@ -22,11 +22,15 @@ class NAFBlock(nn.Module):
     Attribute names are those of the published checkpoints.
     """
 
-    def __init__(self, num_channels: int, *, expansion: int = 2, ffn_expansion: int = 2) -> None:
+    def __init__(
+        self, num_channels: int, *, expansion: int = 2, ffn_expansion: int = 2, kernel_size: int = 3, dilation: int = 1
+    ) -> None:
         """Start as the identity: `beta` and `gamma`, the weights of the two residuals, are zero.
 
         Args:
             num_channels: C of the feature map.
+            kernel_size: Of the depth-wise convolution, odd; the published networks have 3.
+            dilation: Distance of its taps.
             expansion: Channels of the depth-wise convolution as a multiple of C.
             ffn_expansion: Channels inside the feed-forward as a multiple of C.
         """
@@ -34,7 +38,8 @@ class NAFBlock(nn.Module):
         wide, ffn_wide = num_channels * expansion, num_channels * ffn_expansion
         self.norm1 = LayerNorm2d(num_channels)
         self.conv1 = nn.Conv2d(num_channels, wide, 1)
-        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        reach = kernel_size // 2 * dilation
+        self.conv2 = nn.Conv2d(wide, wide, kernel_size, padding=reach, dilation=dilation, groups=wide)
         self.sg = SimpleGate()
         self.sca = nn.Sequential(MapStatistic(channel_means), nn.Conv2d(wide // 2, wide // 2, 1))
         self.conv3 = nn.Conv2d(wide // 2, num_channels, 1)

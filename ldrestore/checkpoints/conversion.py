@@ -17,8 +17,8 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.instruction_head import options_of_checkpoint as options_of_head
+from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.fitting import check_fit, load_strictly
-from ldrestore.weights.folders import ORIGIN_FILE
 from ldrestore.weights.hashes import hash_of_file, hash_of_weights
 from ldrestore.weights.published_files import check_recorded_hash, read_checkpoint
 

@@ -24,7 +24,13 @@ from torch import Tensor, nn
 from ldrestore import __version__
 from ldrestore.errors import ExportError, InputError, MissingExtraError, WeightsError
 from ldrestore.regressors.factory import embedding_shape_of, record_of, size_multiple_of
-from ldrestore.regressors.onnx_regressor import FORMAT, METADATA_KEY, ExportedFacts, OnnxRegressor, import_onnxruntime
+from ldrestore.regressors.onnx_regressor import (
+    EXPORT_FORMAT,
+    EXPORT_METADATA_KEY,
+    ExportedFacts,
+    OnnxRegressor,
+    import_onnxruntime,
+)
 from ldrestore.tiling.picture_views import REDUCED_SIDE
 from ldrestore.weights.hashes import hash_of_weights
 
@@ -71,7 +77,7 @@ def export(
         ExportError: the network cannot be exported, computes something else when it is, or cannot be written.
     """
     out_path = Path(out_path)
-    check_target(out_path, overwrite=overwrite)
+    check_export_path(out_path, overwrite=overwrite)
     _check_ready(regressor)
     _check_packages()
     try:
@@ -91,7 +97,7 @@ def export(
                 f"{type(regressor).__name__} cannot be exported to ONNX (onnxruntime cannot compute what was exported: "
                 f"{error.__cause__ or error}); restore with it as it is"
             ) from error
-        check_target(out_path, overwrite=overwrite)
+        check_export_path(out_path, overwrite=overwrite)
     return out_path
 
 
@@ -213,7 +219,7 @@ def _trace(regressor: ModelMixin, facts: ExportedFacts) -> "ONNXProgram":
     assert program is not None, "torch returns the program that it does not write itself"
     _drop_notes(program)
     program.model.producer_name, program.model.producer_version = "ldrestore", __version__
-    program.model.metadata_props[METADATA_KEY] = facts.as_json()
+    program.model.metadata_props[EXPORT_METADATA_KEY] = facts.as_json()
     return program
 
 
@@ -264,7 +270,7 @@ def _facts_of(regressor: ModelMixin, *, name: str, licence: str) -> ExportedFact
     shape = embedding_shape_of(regressor)
     config = {key: value for key, value in regressor.config.items() if not key.startswith("_")}
     return ExportedFacts(
-        format=FORMAT,
+        format=EXPORT_FORMAT,
         ldrestore=__version__,
         name=name,
         architecture=record.name,
@@ -303,7 +309,7 @@ def _key_of(regressor: ModelMixin, *, name: str, licence: str) -> str:
     return hashlib.sha256(f"{torch.__version__} {text}".encode()).hexdigest()[:24]
 
 
-def check_target(out_path: Path, *, overwrite: bool) -> None:
+def check_export_path(out_path: Path, *, overwrite: bool) -> None:
     """Refuse a place that cannot take the file.
 
     Raises:

@@ -11,16 +11,13 @@ from torch import nn
 from ldrestore.assets.catalog import embedded_folder
 from ldrestore.errors import WeightsError
 from ldrestore.registry import resolve
-from ldrestore.regressors.catalog import REGRESSORS
+from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.fitting import check_fit, read_shapes
-from ldrestore.weights.folders import ORIGIN_FILE, find_model_folder, read_json
+from ldrestore.weights.folders import find_model_folder, read_json
 from ldrestore.weights.hashes import cached_hash
 
 NO_PART = (None, [None, None])
 """What an index says of a part that is left out; the first is from before there was such a part."""
-
-HEAD_TARGET = "ldrestore.regressors.instruction_head:InstructionHead"
-"""The one class of instruction heads."""
 
 
 def find_saved_pipeline(name_or_path: str | Path, *, revision: str | None, local_files_only: bool) -> tuple[Path, str]:
@@ -41,13 +38,17 @@ def find_saved_pipeline(name_or_path: str | Path, *, revision: str | None, local
     return folder, str(name_or_path) if is_named else folder.resolve().name
 
 
-def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:
+def check_saved_networks(
+    folder: Path, *, networks: Mapping[str, Collection[str]], optional: Collection[str], pipeline_name: str
+) -> None:
     """Hold config and weights of each part of a folder against the class that it names, and import that class's module.
 
     diffusers finds a component of ours only if its module has been imported, and makes up missing keys with a warning.
 
     Args:
         folder: Has a model_index.json.
+        networks: Name of each part to the classes that it may be of, as "module:class".
+        optional: Parts that may be left out.
         pipeline_name: The class that it must be of.
 
     Raises:
@@ -55,9 +56,9 @@ def check_saved_pipeline(folder: Path, *, pipeline_name: str) -> None:
         WeightsError: another pipeline, an unknown network, or a config or weights that are not the network's.
     """
     index = read_index(folder, pipeline_name=pipeline_name)
-    check_part(folder, index, "regressor", targets={record.target for record in REGRESSORS})
-    if index.get("instruction_head") not in NO_PART:
-        check_part(folder, index, "instruction_head", targets={HEAD_TARGET})
+    for name, targets in networks.items():
+        if name not in optional or index.get(name) not in NO_PART:
+            check_part(folder, index, name, targets=targets)
 
 
 def check_recorded_weights(folder: Path, network: nn.Module) -> None:
@@ -110,7 +111,7 @@ def check_part(folder: Path, index: Mapping[str, Any], name: str, *, targets: Co
         WeightsUnavailableError: there are no safetensors weights.
         WeightsError: another class, or a config or weights that are not that class's.
     """
-    network_class = resolve(check_target(folder, index, name, targets=targets))
+    network_class = resolve(check_class(folder, index, name, targets=targets))
     config = read_json(folder / name / "config.json")
     known = inspect.signature(network_class.__init__).parameters
     unknown = sorted(key for key in config if not key.startswith("_") and key not in known)
@@ -124,7 +125,7 @@ def check_part(folder: Path, index: Mapping[str, Any], name: str, *, targets: Co
     check_fit(network, read_shapes(folder / name), source=str(folder / name))
 
 
-def check_target(folder: Path, index: Mapping[str, Any], name: str, *, targets: Collection[str]) -> str:
+def check_class(folder: Path, index: Mapping[str, Any], name: str, *, targets: Collection[str]) -> str:
     """The class of a part as "module:class".
 
     Args:

@@ -53,7 +53,7 @@ def _facts(model: str, *, base: str | None) -> dict[str, Any]:
     from ldrestore.registry import resolve
     from ldrestore.restorers import load_restorer
     from ldrestore.tracks import track_of
-    from ldrestore.weights.folders import ORIGIN_FILE
+    from ldrestore.weights.file_names import ORIGIN_FILE
 
     pipeline = load_restorer(model, base=base, device="cpu")
     track = track_of(pipeline)

@@ -172,7 +172,7 @@ def _grain(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         image = cv2.merge([grey * np.float32(factor) for factor in tone])
     grain: np.ndarray = generator.standard_normal((height, width), dtype=np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), generator.uniform(0.35, 1.2))
-    grain *= np.float32(generator.uniform(2.5, 12) / 255 / max(float(grain.std()), 1e-3))
+    grain = grain * np.float32(generator.uniform(2.5, 12) / 255 / max(float(grain.std()), 1e-3))
     middle = np.float32(0.4) + np.float32(2.4) * image * (1 - image)
     return image + cv2.multiply(cv2.merge([grain] * 3), middle)
 

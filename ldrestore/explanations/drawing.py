@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ldrestore.errors import MissingExtraError
-from ldrestore.images.depth import to_8_bit
+from ldrestore.images.bit_depth import to_8_bit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

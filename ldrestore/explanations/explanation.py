@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore.errors import InputError, ShapeError
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.psnr import MEAN_CAP, decibels
@@ -30,7 +31,6 @@ MAX_SEEN = 512
 """Longest side, in pixels, of what usage and maps are told of. A larger picture is cut and not shrunk: shrinking would
 average away the very noise that the model is asked about."""
 
-_BAND_ROWS = 256
 
 Usage = Mapping[str, tuple[float, ...]]
 """Name of the pool, block or place, in the order of the forward pass, to one value in [0, 1] a prompt or expert."""
@@ -253,8 +253,8 @@ def difference_of(first: Photo, second: Photo) -> Difference:
     """
     magnitude = np.empty((first.height, first.width), np.float32)
     squares = []
-    for top in range(0, first.height, _BAND_ROWS):  # no float copy of the whole pictures
-        rows = slice(top, top + _BAND_ROWS)
+    for top in range(0, first.height, BAND_ROWS):  # no float copy of the whole pictures
+        rows = slice(top, top + BAND_ROWS)
         difference = _values(first.pixels[rows], first) - _values(second.pixels[rows], second)  # (h, W, C)
         magnitude[rows] = np.abs(difference).mean(axis=2)
         squares.append(np.square(difference).mean(axis=2, dtype=np.float64).sum())

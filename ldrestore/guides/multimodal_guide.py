@@ -17,8 +17,9 @@ from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
+from ldrestore.weights.file_names import MODEL_FILES
 from ldrestore.weights.fitting import align_weights
-from ldrestore.weights.folders import MODEL_FILES, find_folder
+from ldrestore.weights.folders import find_folder
 from ldrestore.weights.hashes import hash_of_file
 
 if TYPE_CHECKING:

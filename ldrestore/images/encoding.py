@@ -29,8 +29,8 @@ from ldrestore.errors import (
     PixelRangeError,
     UnsupportedFormatError,
 )
+from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.carried import carried_metadata
-from ldrestore.images.depth import to_8_bit
 from ldrestore.images.formats import MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.jpeg_writing import write_jpeg
 from ldrestore.images.metadata import Metadata

@@ -3,11 +3,9 @@
 import cv2
 import numpy as np
 
-from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.bit_depth import BAND_ROWS, MAX_VALUES
 from ldrestore.images.photo import Photo
 
-BAND_ROWS = 256
-"""Rows of the input that are enlarged at once, which bounds working memory."""
 MARGIN_ROWS = 4
 """Rows beside a band that its interpolation sees; bicubic reaches two."""
 MIN_SHARE = 1 / 32

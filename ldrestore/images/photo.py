@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.bit_depth import MAX_VALUES
 from ldrestore.images.encoding import pil_view, write_picture
 from ldrestore.images.metadata import FileBlocks, Metadata
 

@@ -8,12 +8,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.exif import EXIF_PREFIX
 from ldrestore.images.metadata import Chunk, Metadata
 from ldrestore.images.png import GREY, GREY_ALPHA, PNG_SIGNATURE, RGB, RGBA, XMP_KEYWORD, framed
 from ldrestore.images.resolution import Resolution
 
-_BAND_ROWS = 256
 _HEADER_BYTES = len(PNG_SIGNATURE) + 25  # with IHDR, which comes first; chunks of metadata may follow
 _LARGEST = 2**31 - 1
 
@@ -107,8 +107,8 @@ def _commented(comment: bytes) -> Chunk:
 def _filtered_bands(values: np.ndarray) -> Iterator[bytes]:
     """Rows as big-endian bytes, each the difference to the row above (filter type 2), band by band."""
     previous: np.ndarray | None = None
-    for top in range(0, len(values), _BAND_ROWS):
-        rows = values[top : top + _BAND_ROWS]
+    for top in range(0, len(values), BAND_ROWS):
+        rows = values[top : top + BAND_ROWS]
         if rows.dtype == np.float32:
             rows = np.rint(rows * np.float32(65535))
         rows = rows.astype(">u2").reshape(len(rows), -1).view(np.uint8)  # (h, bytes of a row)

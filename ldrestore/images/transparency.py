@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.photo import Photo
-
-_BAND_ROWS = 256  # even: rows are halved pair by pair
 
 
 def fill_hidden(photo: Photo) -> Photo:
@@ -25,8 +24,8 @@ def fill_hidden(photo: Photo) -> Photo:
     coarse = _filled(*_half_size(photo.pixels, photo.alpha))
     filled = photo.pixels.copy()
     height, width = photo.alpha.shape
-    for top in range(0, height, _BAND_ROWS):
-        bottom = min(top + _BAND_ROWS, height)
+    for top in range(0, height, BAND_ROWS):
+        bottom = min(top + BAND_ROWS, height)
         hidden = photo.alpha[top:bottom] == 0
         if hidden.any():
             first, last = max(top // 2 - 1, 0), min(bottom // 2 + 2, len(coarse))
@@ -43,8 +42,8 @@ def restore_hidden(restored: np.ndarray, photo: Photo) -> None:
         photo: Has the colours, C of them, and the alpha.
     """
     if photo.alpha is not None and restored.shape[:2] == photo.alpha.shape:
-        for top in range(0, len(restored), _BAND_ROWS):
-            rows = slice(top, top + _BAND_ROWS)
+        for top in range(0, len(restored), BAND_ROWS):
+            rows = slice(top, top + BAND_ROWS)
             hidden = photo.alpha[rows] == 0
             restored[rows][hidden] = photo.pixels[rows][hidden]
 
@@ -52,8 +51,8 @@ def restore_hidden(restored: np.ndarray, photo: Photo) -> None:
 def _half_size(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means of the visible colours of 2 x 2 pixels, (H', W', C) float32, and where there are any, (H', W', 1)."""
     parts = []
-    for top in range(0, len(pixels), _BAND_ROWS):
-        rows = slice(top, top + _BAND_ROWS)
+    for top in range(0, len(pixels), BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
         is_visible = (alpha[rows, :, None] > 0).astype(np.float32)
         parts.append(_halved(pixels[rows].astype(np.float32), is_visible))
     return np.concatenate([colours for colours, _ in parts]), np.concatenate([weights for _, weights in parts])

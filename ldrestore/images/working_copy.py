@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.enlargement import enlarge
 from ldrestore.images.photo import Photo
 from ldrestore.images.transparency import fill_hidden, restore_hidden
-
-_BAND_ROWS = 256
 
 
 def working_copy(photo: Photo, *, scale: int = 1) -> Photo:
@@ -47,5 +46,5 @@ def _is_grey(pixels: np.ndarray) -> bool:
     """Whether (H, W, 3) holds three equal channels."""
     if pixels.shape[2] != 3:
         return False
-    bands = (pixels[top : top + _BAND_ROWS] for top in range(0, len(pixels), _BAND_ROWS))
+    bands = (pixels[top : top + BAND_ROWS] for top in range(0, len(pixels), BAND_ROWS))
     return all((band[..., :1] == band[..., 1:]).all() for band in bands)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.depth import to_8_bit
+from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.luma import LumaRange, luma_of
 from ldrestore.metrics.protocols import Protocol

@@ -120,7 +120,7 @@ class DetailRefinementModule(ModelMixin, ConfigMixin):
                 f"widths must be multiples of norm_num_groups {norm_num_groups}, and hidden ones of head_dim "
                 f"{head_dim} too, got {', '.join(map(str, undivided))}"
             )
-        self.levels = ModulesOf(
+        self.levels: ModulesOf[DetailRefinementLevel] = ModulesOf(
             DetailRefinementLevel(
                 channels,
                 hidden_channels=hidden,

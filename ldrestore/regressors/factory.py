@@ -18,7 +18,7 @@ def list_regressors() -> dict[str, RegressorRecord]:
     return {record.name: record for record in REGRESSORS}
 
 
-def create_regressor(name: str, **overrides: Any) -> "nn.Module":
+def create_regressor(name: str, **overrides: Any) -> "ModelMixin":
     """Build a network with random weights.
 
     Args:

@@ -158,7 +158,7 @@ def load_instruction_head(name_or_path: str | Path) -> InstructionHead:
     return head.eval()
 
 
-def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
+def check_pair(regressor: ModelMixin | OnnxRegressor, head: InstructionHead) -> None:
     """Refuse a head whose embeddings the network cannot take.
 
     Raises:

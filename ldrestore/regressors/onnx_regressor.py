@@ -16,11 +16,11 @@ from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.tiling.picture_views import reduced_copy
 from ldrestore.weights.hashes import hash_of_file
 
-METADATA_KEY = "ldrestore"
+EXPORT_METADATA_KEY = "ldrestore"
 """Where the facts lie, as JSON, among the metadata of the file."""
-FORMAT = 2
+EXPORT_FORMAT = 2
 """Number of the layout of inputs, outputs and facts that is written."""
-_FACTS_BEFORE: Mapping[int, Mapping[str, Any]] = {1: {"takes_whole": False, "num_hints": None}, FORMAT: {}}
+_FACTS_BEFORE: Mapping[int, Mapping[str, Any]] = {1: {"takes_whole": False, "num_hints": None}, EXPORT_FORMAT: {}}
 """Layouts that are read, each with what was the same for all files then; a file of another one is refused."""
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -47,7 +47,7 @@ class ExportedFacts:
     """What a file says of its network."""
 
     format: int
-    """See `FORMAT`."""
+    """See `EXPORT_FORMAT`."""
     ldrestore: str
     """Version that wrote it."""
     name: str
@@ -319,14 +319,14 @@ def read_facts(metadata: Mapping[str, str], *, source: str) -> ExportedFacts:
     Raises:
         WeightsError: there is nothing of ours, it is incomplete, or of another version.
     """
-    if METADATA_KEY not in metadata:
+    if EXPORT_METADATA_KEY not in metadata:
         raise WeightsError(f"{source} was not written by ldrestore; make one with: ldrestore export MODEL OUT")
     try:
-        content = json.loads(metadata[METADATA_KEY])
+        content = json.loads(metadata[EXPORT_METADATA_KEY])
     except ValueError as error:
         raise WeightsError(f"{source}: its metadata cannot be read ({error}); export it again") from error
     if not isinstance(content, dict) or content.get("format") not in tuple(_FACTS_BEFORE):
-        raise WeightsError(f"{source} has another format than {FORMAT}; export it again with this version")
+        raise WeightsError(f"{source} has another format than {EXPORT_FORMAT}; export it again with this version")
     content = {**_FACTS_BEFORE[content["format"]], **content}
     if content.keys() != {field.name for field in fields(ExportedFacts)} or not _is_sound(content):
         raise WeightsError(f"{source}: its metadata is damaged; export it again")

@@ -12,7 +12,7 @@ from ldrestore.errors import UndefinedNumbersError
 
 logger = logging.getLogger(__name__)
 
-Computed = TypeVar("Computed")
+_Computed = TypeVar("_Computed")
 
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
@@ -32,7 +32,7 @@ def check_finite(values: Tensor, *, of: str) -> Tensor:
     return values
 
 
-def again_in_float32(compute: Callable[[], Computed], networks: Sequence[nn.Module]) -> Computed:
+def again_in_float32(compute: Callable[[], _Computed], networks: Sequence[nn.Module]) -> _Computed:
     """Compute; where half precision overflows, compute once more with weights widened for this one time.
 
     Args:

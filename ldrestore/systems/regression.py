@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 from torch import Tensor
 
 from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import record_of, size_multiple_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
@@ -18,6 +19,17 @@ from ldrestore.tiling.orientations import Orientation
 from ldrestore.tiling.picture_views import PictureViews, Window, views_of
 from ldrestore.tiling.planning import is_one_tile
 from ldrestore.tiling.shared_statistics import Statistics, measured_statistics, shared_statistics
+
+HEAD_CLASS = "ldrestore.regressors.instruction_head:InstructionHead"
+"""The one class of instruction heads; saved folders name its module."""
+
+OPTIONAL_PARTS = ("instruction_head",)
+"""Of the pipeline, what may be left out."""
+
+
+def part_classes() -> dict[str, tuple[str, ...]]:
+    """The parts of the pipeline, and the classes that each may be of, as "module:class"."""
+    return {"regressor": tuple(record.target for record in REGRESSORS), "instruction_head": (HEAD_CLASS,)}
 
 
 class WholeAwareNetwork(Protocol):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.bit_depth import MAX_VALUES
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import tile_spans

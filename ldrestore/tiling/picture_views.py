@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldrestore.images.depth import MAX_VALUES
+from ldrestore.images.bit_depth import MAX_VALUES
 
 REDUCED_SIDE = 128
 """Longer side of the reduced copy in pixels, at most; networks that take the whole picture look at no more."""

@@ -9,12 +9,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HFValidationError
 
 from ldrestore.errors import WeightsError, WeightsUnavailableError
-
-MODEL_FILES = ("*.json", "*.safetensors", "*.md", "*.txt")
-"""What is fetched of a Hub repository, never code; a tokenizer may keep its merges as text."""
-
-ORIGIN_FILE = "ldrestore.json"
-"""Beside a converted model: where the weights come from, and their licence."""
+from ldrestore.weights.file_names import MODEL_FILES
 
 _fetched: dict[tuple[object, ...], Path] = {}
 """What this process has fetched: the Hub is asked once for each repository, not for each picture."""

@@ -6,7 +6,8 @@ from ldrestore.assets.catalog import MODELS, embedded_folder, folder_of
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.weights.folders import ORIGIN_FILE, read_json
+from ldrestore.weights.file_names import ORIGIN_FILE
+from ldrestore.weights.folders import read_json
 from tests.embedded_models import embed_folder
 
 

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ldrestore.images.enlargement import BAND_ROWS, enlarge
+from ldrestore.images.bit_depth import BAND_ROWS
+from ldrestore.images.enlargement import enlarge
 from ldrestore.images.photo import Photo
 
 

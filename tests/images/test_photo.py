@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.depth import to_8_bit
+from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.photo import Photo
 
 

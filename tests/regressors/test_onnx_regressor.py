@@ -8,10 +8,16 @@ import torch
 
 from ldrestore.errors import InputError, MissingExtraError, ShapeError, WeightsError, WeightsUnavailableError
 from ldrestore.regressors.factory import record_of
-from ldrestore.regressors.onnx_regressor import FORMAT, METADATA_KEY, ExportedFacts, OnnxRegressor, read_facts
+from ldrestore.regressors.onnx_regressor import (
+    EXPORT_FORMAT,
+    EXPORT_METADATA_KEY,
+    ExportedFacts,
+    OnnxRegressor,
+    read_facts,
+)
 
 FACTS = ExportedFacts(
-    format=FORMAT,
+    format=EXPORT_FORMAT,
     ldrestore="0.1.0",
     name="tiny",
     architecture="prompted_nafnet",
@@ -63,15 +69,15 @@ def lifting_file(path, text=None, input_names=tuple(SIDES)):
     )
     graph = made.make_graph(nodes, "lifting", inputs, outputs)
     model = made.make_model(graph, opset_imports=[made.make_opsetid("", 18)], ir_version=10)
-    made.set_model_props(model, {METADATA_KEY: text or LIFTING_FACTS.as_json()})
+    made.set_model_props(model, {EXPORT_METADATA_KEY: text or LIFTING_FACTS.as_json()})
     onnx.save(model, path)
     return path
 
 
 def test_facts_come_back_as_they_went_in():
-    assert read_facts({METADATA_KEY: FACTS.as_json()}, source="x.onnx") == FACTS
+    assert read_facts({EXPORT_METADATA_KEY: FACTS.as_json()}, source="x.onnx") == FACTS
     steered = dataclasses.replace(FACTS, degradations=None, embedding_shape=[3, 8])
-    assert read_facts({METADATA_KEY: steered.as_json()}, source="x.onnx") == steered
+    assert read_facts({EXPORT_METADATA_KEY: steered.as_json()}, source="x.onnx") == steered
 
 
 @pytest.mark.parametrize(
@@ -97,13 +103,13 @@ def test_facts_come_back_as_they_went_in():
 def test_facts_that_cannot_be_are_refused(change, message):
     text = json.dumps({**json.loads(FACTS.as_json()), **change})
     with pytest.raises(WeightsError, match=message):
-        read_facts({METADATA_KEY: text}, source="x.onnx")
+        read_facts({EXPORT_METADATA_KEY: text}, source="x.onnx")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_metadata_that_is_no_object_is_refused(text):
     with pytest.raises(WeightsError, match=r"x\.onnx"):
-        read_facts({METADATA_KEY: text}, source="x.onnx")
+        read_facts({EXPORT_METADATA_KEY: text}, source="x.onnx")
 
 
 def test_a_file_of_somebody_else_is_refused():
@@ -130,7 +136,7 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_facts_of_the_format_before_are_read():
-    facts = read_facts({METADATA_KEY: as_before(FACTS)}, source="x.onnx")
+    facts = read_facts({EXPORT_METADATA_KEY: as_before(FACTS)}, source="x.onnx")
     assert facts == dataclasses.replace(FACTS, format=1)
 
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.checkpoints.base_model import load_base
+from ldrestore.checkpoints.base_model import load_base_parts
+from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
 from ldrestore.errors import WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.loading_quietly import without_progress_bar
@@ -48,7 +49,7 @@ def exports(tmp_path_factory):
     root = tmp_path_factory.mktemp("exports")
     with without_progress_bar():
         save_base(root / "base")
-    for name, part in trained_parts(load_base(root / "base")["unet"]).items():
+    for name, part in trained_parts(load_base_parts(root / "base", layout=stable_diffusion_2())["unet"]).items():
         part.save_pretrained(root / ("refiner" if name == "drm" else "adapters") / name)
     return root / "base", root / "adapters", root / "refiner"
 
@@ -158,7 +159,7 @@ def test_what_is_too_large_is_refused_and_the_old_model_stays(exports, tmp_path,
 
 def test_weights_beyond_float16_and_missing_parts_are_refused(exports, tmp_path):
     base, adapters, refiner = exports
-    parts = trained_parts(load_base(base)["unet"])
+    parts = trained_parts(load_base_parts(base, layout=stable_diffusion_2())["unet"])
     with torch.no_grad():
         next(parts["drm"].parameters()).fill_(1e6)
     parts["drm"].save_pretrained(tmp_path / "refiner" / "drm")

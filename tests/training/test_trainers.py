@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import is_dataclass
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from stable_runs import NAMES, adapters_config, save_base, save_pictures
 
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.registry import resolve
 from ldrestore.training.__main__ import main
 from ldrestore.training.loop.checkpoint import check_same_config
 from ldrestore.training.tasks.adapters_config import AdaptersTrainingConfig
@@ -43,8 +45,7 @@ def test_a_config_of_another_trainer_is_a_wrong_call(tmp_path):
 
 def test_every_trainer_is_there():
     for name, record in TRAINERS.items():
-        module, _, function = record.function.partition(":")
-        assert callable(getattr(__import__(module, fromlist=[function]), function)), name
+        assert callable(resolve(record.prepare)) and is_dataclass(resolve(record.config_class)), name
 
 
 def test_checkpoints_that_name_no_trainer_are_regressors():

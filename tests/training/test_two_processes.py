@@ -12,8 +12,7 @@ from tiny_systems import SYSTEMS, train_tiny, write_inputs
 
 from ldrestore.errors import ConfigError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.training.tasks.adapters import train_adapters
-from ldrestore.training.tasks.refiner import train_refiner
+from ldrestore.training.trainers import train_by_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -68,7 +67,7 @@ def test_a_refiner_and_its_judge_train_in_two_processes(tmp_path):
     torch.manual_seed(1)
     DegradationPredictor(NAMES, embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "predictor")
     first = adapters_config(tmp_path, pictures, base, tmp_path / "predictor", validation=None)
-    assert train_adapters(first, overrides=[], resume=None)
+    assert train_by_config(first, overrides=[], resume=None)
     stages = [{"patch_size": 32, "batch_size": 1, "steps": 4}]
     extra = {"stages": stages, "loss": {"perceptual": 0.0, "adversarial_from": 0.5}}
     path = refiner_config(tmp_path, pictures, base, adapters=tmp_path / "run/export", **extra)
@@ -82,7 +81,7 @@ def test_a_refiner_and_its_judge_train_in_two_processes(tmp_path):
     assert ["judge" in line for line in straight if "loss" in line] == [False, False, True, True]
     assert metrics(tmp_path / "resumed") == [line for line in straight if line["step"] > 2]
     twice = [*PLAIN, f"run.output_dir={tmp_path / 'one'}", "stages=[{patch_size: 32, batch_size: 2, steps: 4}]"]
-    assert train_refiner(path, overrides=twice, resume=None)
+    assert train_by_config(path, overrides=twice, resume=None)
     # AdamW makes steps of rounding where a gradient is almost zero; a step is 0.01
     for left, right in zip(metrics(tmp_path / "plain"), metrics(tmp_path / "one"), strict=True):
         assert left == pytest.approx(right, rel=1e-2, abs=1e-4)

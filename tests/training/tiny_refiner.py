@@ -11,8 +11,9 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 
 from ldrestore.training.tasks import refiner as trainer
+from ldrestore.training.tasks.refiner import RefinerTask
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
-from ldrestore.training.tasks.refiner_task import RefinerTask
+from ldrestore.training.trainers import train_by_config
 
 PLAIN = ("latents={sampled_share: 0.0, max_noise: 0.0}",)
 """Without random numbers, so that a batch may be split."""
@@ -38,7 +39,7 @@ if __name__ == "__main__":
     halfway = options.folder / "straight/checkpoints/step_00000002"
     for name, overrides, resume in (("straight", (), None), ("resumed", (), str(halfway)), ("plain", PLAIN, None)):
         overrides = [*overrides, f"run.output_dir={options.folder / name}", "run.checkpoint_every=2"]
-        assert trainer.train_refiner(options.config, overrides=overrides, resume=resume)
+        assert train_by_config(options.config, overrides=overrides, resume=resume)
         torch.save(tasks[-1].network.state_dict(), options.folder / f"{name}_{os.environ['RANK']}.pt")
         AcceleratorState._reset_state()
         GradientState._reset_state()

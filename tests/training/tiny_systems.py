@@ -8,7 +8,7 @@ import yaml
 from accelerate.state import AcceleratorState, GradientState
 from skimage import data, io
 
-from ldrestore.training.tasks.regressor import train_regressor
+from ldrestore.training.trainers import train_by_config
 from tests.tiny_encoder import write_tiny_encoder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -35,7 +35,7 @@ def train_tiny(system: str, folder: Path, *, output_dir: Path, overrides: list[s
     ]
     if system == "instructir":
         own += [f"instructions.encoder={folder / 'encoder'}", f"instructions.sentences={folder / 'sentences.yaml'}"]
-    return train_regressor(CONFIGS / f"{system}-tiny.yaml", overrides=[*own, *overrides], resume=resume)
+    return train_by_config(CONFIGS / f"{system}-tiny.yaml", overrides=[*own, *overrides], resume=resume)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from transformers import CLIPTextModel
 
 from ldrestore.adapters.attachment import Attachment, attach
 from ldrestore.adapters.injection import InjectionLayers
-from ldrestore.checkpoints.base_model import load_base as load_base_parts
-from ldrestore.checkpoints.stable_exports import tower_of_base
+from ldrestore.checkpoints.base_model import load_base_parts
+from ldrestore.checkpoints.run_exports import tower_of_base
+from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
@@ -131,7 +132,7 @@ class FrozenBase:
 
 
 def load_base(config: BaseConfig) -> FrozenBase:
-    """Load a base from a folder, the Hub or a single file, as `pipelines.base_model.load_base` does.
+    """Load a base from a folder, the Hub or a single file, as `checkpoints.base_model.load_base_parts` does.
 
     Raises:
         WeightsUnavailableError: nothing lies there.
@@ -140,7 +141,9 @@ def load_base(config: BaseConfig) -> FrozenBase:
     """
     dtype = getattr(torch, config.dtype)
     tower = _tower_of(config, dtype=dtype)
-    parts = load_base_parts(config.path, dtype=dtype, prediction_type=config.prediction_type)
+    parts = load_base_parts(
+        config.path, layout=stable_diffusion_2(), dtype=dtype, prediction_type=config.prediction_type
+    )
     tokenizer = parts.pop("tokenizer")
     base = FrozenBase(**parts, tower=tower, tokens=CLIP_TOKENS if tokenizer is None else SpecialTokens.of(tokenizer))
     base.autocast_dtype = None if config.autocast is None else getattr(torch, config.autocast)

@@ -7,7 +7,14 @@ from typing import Literal, get_args
 from ldrestore.adapters.injection import InjectionKind
 from ldrestore.errors import ConfigError
 from ldrestore.prompts.textual_prompts import PromptOrder
-from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.config import (
+    EmaConfig,
+    OptimizerConfig,
+    RunConfig,
+    StageConfig,
+    require_stages,
+    require_start_of_shared,
+)
 from ldrestore.training.data.training_data import PairDataConfig
 from ldrestore.training.losses.validation import ValidationConfig
 from ldrestore.training.networks.frozen_base import BaseConfig
@@ -129,11 +136,9 @@ class AdaptersTrainingConfig:
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
-        if not self.stages:
-            raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        require_stages(self.stages)
         if not self.parts or len(set(self.parts)) != len(self.parts):
             raise ConfigError(f"parts must be one or more different names, got {list(self.parts)}")
         if self.sampling_steps is not None and self.sampling_steps < 1:
             raise ConfigError(f"sampling_steps must be at least 1, got {self.sampling_steps}; null samples nothing")
-        if not self.train_shared and self.init_from is None:
-            raise ConfigError("train_shared: false needs init_from, whose weights stay as they are")
+        require_start_of_shared(self.init_from, train_shared=self.train_shared)

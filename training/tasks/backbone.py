@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ldrestore.training.data.captions import caption_corpus
-from ldrestore.training.entry import Prepared, run_trainer
+from ldrestore.training.entry import Prepared
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.networks.frozen_base import load_part
 from ldrestore.training.networks.small_prior import (
@@ -21,40 +20,15 @@ from ldrestore.training.networks.small_prior import (
     create_unet,
     create_vae,
 )
+from ldrestore.training.tasks.backbone_clip import ClipPair, ClipTask
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
-from ldrestore.training.tasks.clip_task import ClipPair, ClipTask
-from ldrestore.training.tasks.unet_task import UnetTask
-from ldrestore.training.tasks.vae_task import VaeRoundTrip, VaeTask
+from ldrestore.training.tasks.backbone_unet import UnetTask
+from ldrestore.training.tasks.backbone_vae import VaeRoundTrip, VaeTask
 
 if TYPE_CHECKING:
     from ldrestore.training.loop.training_loop import Task
 
 logger = logging.getLogger(__name__)
-
-
-def train_backbone(path: Path, *, overrides: list[str], resume: str | None, skips_damaged: bool = False) -> bool:
-    """Train a part of the small prior as a YAML file says.
-
-    Args:
-        path: YAML of a `BackboneTrainingConfig`.
-        overrides: "section.key=value" strings.
-        resume: None, "auto", or the folder of a checkpoint, see `checkpoint.find_checkpoint`.
-        skips_damaged: Whether "auto" passes over damaged checkpoints.
-
-    Returns:
-        Whether the run is finished; False where a signal stopped it.
-
-    Raises:
-        LDRestoreError: the config is wrong, a file is missing, or training diverged.
-    """
-    return run_trainer(
-        BackboneTrainingConfig,
-        path,
-        overrides=overrides,
-        resume=resume,
-        skips_damaged=skips_damaged,
-        prepare=lambda config, _: prepare_backbone(config),
-    )
 
 
 def prepare_backbone(config: BackboneTrainingConfig) -> Prepared:

@@ -8,7 +8,7 @@ from ldrestore.datasets.synthetic import SyntheticDataConfig
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.errors import ConfigError
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig, require_stages
 from ldrestore.training.losses.validation import ValidationConfig
 from ldrestore.training.networks.small_prior import SmallPriorConfig
 
@@ -104,8 +104,7 @@ class BackboneTrainingConfig:
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
-        if not self.stages:
-            raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        require_stages(self.stages)
         if not 0 <= self.degraded_share <= 1:
             raise ConfigError(f"degraded_share must lie in [0, 1], got {self.degraded_share}")
         if (self.part == "unet") != (self.vae is not None and self.clip is not None):

@@ -11,7 +11,14 @@ from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.errors import ConfigError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, TowerView
 from ldrestore.structures import MPERCEIVER_SET
-from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.config import (
+    EmaConfig,
+    OptimizerConfig,
+    RunConfig,
+    StageConfig,
+    require_stages,
+    require_start_of_shared,
+)
 from ldrestore.training.data.training_data import PairDataConfig, trained_names
 
 
@@ -100,8 +107,7 @@ class EstimatorTrainingConfig:
 
     def __post_init__(self) -> None:
         """Check that every picture has a label."""
-        if not self.stages:
-            raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        require_stages(self.stages)
         if _leaves_clean(self.data):
             raise ConfigError("data.clean_weight must be 0: among the predictor's outputs none is for intact pictures")
         others = trained_names(self.data) - set(self.predictor.degradations)
@@ -109,8 +115,7 @@ class EstimatorTrainingConfig:
             raise ConfigError(
                 f"data shows {', '.join(sorted(others))}, which predictor.degradations does not name; add or leave out"
             )
-        if not self.train_shared and self.init_from is None:
-            raise ConfigError("train_shared: false needs init_from, whose weights stay as they are")
+        require_start_of_shared(self.init_from, train_shared=self.train_shared)
 
 
 def _leaves_clean(data: PairDataConfig) -> bool:

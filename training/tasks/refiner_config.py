@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from ldrestore.errors import ConfigError
-from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.config import (
+    EmaConfig,
+    OptimizerConfig,
+    RunConfig,
+    StageConfig,
+    require_stages,
+    require_start_of_shared,
+)
 from ldrestore.training.data.training_data import PairDataConfig
 from ldrestore.training.losses.refiner_losses import RefinerLossWeights
 from ldrestore.training.losses.validation import ValidationConfig
@@ -115,12 +122,10 @@ class RefinerTrainingConfig:
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
-        if not self.stages:
-            raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        require_stages(self.stages)
         if self.adapters is None and (self.latents.sampled_share > 0 or self.predictor is None):
             raise ConfigError(
                 "without adapters nothing can be sampled, and no predictor stands beside them: give the export of "
                 "stage 1, or predictor and latents.sampled_share: 0"
             )
-        if not self.train_shared and self.init_from is None:
-            raise ConfigError("train_shared: false needs init_from, whose weights stay as they are")
+        require_start_of_shared(self.init_from, train_shared=self.train_shared)

@@ -12,7 +12,7 @@ from ldrestore.datasets.synthetic import SyntheticDataConfig
 from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig
+from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig, require_stages
 from ldrestore.training.data.embeddings import EmbeddingsConfig
 from ldrestore.training.data.instructions import InstructionConfig
 from ldrestore.training.losses.picture_losses import RELATIVE_FLOOR
@@ -110,8 +110,7 @@ class RegressorTrainingConfig:
 
     def __post_init__(self) -> None:
         """Check that there is something to do."""
-        if not self.stages:
-            raise ConfigError("stages is empty; give at least one with patch_size, batch_size and steps")
+        require_stages(self.stages)
         if set(self.network.train_only) == {"estimator"} and self.loss.estimate_weight == 0:
             raise ConfigError(
                 "network.train_only names the estimator alone: set loss.estimate_weight above 0 to train it"

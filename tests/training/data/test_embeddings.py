@@ -17,9 +17,9 @@ from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.images.files import read_photo
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.data.embeddings import EmbeddedDataset, EmbeddingsConfig, EmbeddingSource
-from ldrestore.training.tasks.regressor import train_regressor
+from ldrestore.training.tasks.regressor import RegressorTask
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
-from ldrestore.training.tasks.regressor_task import RegressorTask
+from ldrestore.training.trainers import train_by_config
 
 WIDTH = 5
 
@@ -77,7 +77,7 @@ def test_a_guided_network_is_trained_and_validated_from_the_cache(pairs, cache, 
     }
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(values))
-    assert train_regressor(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert "validation/gain/pairs" in lines[-1]
     assert any("guidance_matching" in line for line in lines)

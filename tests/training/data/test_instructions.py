@@ -19,7 +19,7 @@ from ldrestore.training.data.instructions import (
     Instructions,
     class_loss,
 )
-from ldrestore.training.tasks.regressor import train_regressor
+from ldrestore.training.trainers import train_by_config
 from tests.tiny_encoder import write_tiny_encoder
 
 SENTENCES = {
@@ -131,7 +131,7 @@ def test_network_and_head_are_trained_exported_and_resumed(tmp_path, encoder, se
     }
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(values))
-    assert train_regressor(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert lines[0]["instruction"] > 0 and "validation/gain/rain" in lines[-1]
     torch.manual_seed(0)
@@ -143,7 +143,7 @@ def test_network_and_head_are_trained_exported_and_resumed(tmp_path, encoder, se
     head = pipeline.instruction_head
     neutral = Instructions(InstructionConfig(encoder=str(encoder), sentences=sentences)).neutral
     torch.testing.assert_close(head.neutral, head(neutral[None])[0][0])
-    assert train_regressor(path, overrides=[], resume="auto")
+    assert train_by_config(path, overrides=[], resume="auto")
 
 
 def test_a_head_of_another_encoder_or_width_is_refused(tmp_path, encoder, sentences):

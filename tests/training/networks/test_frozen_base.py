@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ldrestore.checkpoints import base_model
+from ldrestore.checkpoints import stable_diffusion
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.prompts.text_sequences import CLIP_TOKENS
 from ldrestore.training.networks.frozen_base import BaseConfig, load_base
-from ldrestore.training.tasks.adapters import train_adapters
+from ldrestore.training.trainers import train_by_config
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_text_encoder, tiny_tower
 from tests.tiny_stable import tiny_base
@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
 def single_file(tmp_path, monkeypatch):
     """A file in the layout of the original Stable Diffusion 2, and CLIP's tower in a folder beside it."""
     parts = tiny_base() | {"text_encoder": tiny_text_encoder(vocabulary=49408)}  # it brings no tokenizer but CLIP's
-    sizes = base_model.BaseSizes(
+    sizes = stable_diffusion.BaseSizes(
         unet=dict(parts["unet"].config),
         vae=dict(parts["vae"].config),
         text_encoder=parts["text_encoder"].config.to_dict(),
     )
-    monkeypatch.setattr(base_model, "BaseSizes", lambda: sizes)
+    monkeypatch.setattr(stable_diffusion, "BaseSizes", lambda: sizes)
     weights = {key: value.clone() for key, value in original_layout(parts).items()}
     save_file(weights, tmp_path / "v2-1_512.safetensors")
     with without_progress_bar():
@@ -65,7 +65,7 @@ def test_adapters_are_trained_upon_a_single_file(tmp_path, single_file):
     pictures = save_pictures(tmp_path / "pictures")
     config = adapters_config(tmp_path, pictures, path, tmp_path / "predictor", validation=None)
     overrides = ["base.prediction_type=epsilon", f"base.clip_tower={tmp_path / 'tower'}"]
-    assert train_adapters(config, overrides=overrides, resume=None)
+    assert train_by_config(config, overrides=overrides, resume=None)
     assert last_metrics(tmp_path)["step"] == 2
     assert (tmp_path / "run/export/injection/config.json").is_file()
 

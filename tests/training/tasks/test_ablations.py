@@ -19,7 +19,7 @@ from ldrestore.images.files import read_photo
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.training.config import StageConfig
-from ldrestore.training.tasks.regressor import check_told, create_network_and_task
+from ldrestore.training.tasks.regressor import check_conditions, prepare_regressor
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
 from tests.tiny_encoder import write_tiny_encoder
 
@@ -80,7 +80,7 @@ def built(path, overrides):
     """What tells a network of full size and its losses from others; it is not run."""
     config = load_config(RegressorTrainingConfig, ROOT / path, overrides)
     network, shapes = outline(config.network.name, yaml.safe_dump(dict(config.network.options)))
-    check_told(config, network)
+    check_conditions(config, network)
     return shapes, config.loss
 
 
@@ -96,7 +96,8 @@ def trained(path, overrides, folder):
         network, _ = outline(config.network.name, yaml.safe_dump(dict(config.network.options)))
         own.append(f"embeddings.cache={write_cache(folder, network.embedding_shape)}")
     config = load_config(RegressorTrainingConfig, ROOT / path, own)
-    network, task = create_network_and_task(config, is_new=True)
+    prepared = prepare_regressor(config)
+    network, task = prepared.network, prepared.task
     dataset = task.dataset(STAGE)
     batch = default_collate([dataset[(EPOCH, index)] for index in range(4)])
     torch.manual_seed(0)

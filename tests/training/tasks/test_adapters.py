@@ -13,9 +13,9 @@ from ldrestore.training.losses.diffusion_loss import encoded
 from ldrestore.training.networks.frozen_base import BaseConfig, load_base
 from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.networks.steering import LqFeatures
-from ldrestore.training.tasks.adapters import create_network, train_adapters
+from ldrestore.training.tasks.adapters import AdaptersTask, create_network
 from ldrestore.training.tasks.adapters_config import AdaptersTrainingConfig
-from ldrestore.training.tasks.adapters_task import AdaptersTask
+from ldrestore.training.trainers import train_by_config
 from ldrestore.weights.hashes import hash_of_weights
 
 PARTS = ("cm_adapter", "textual_prompts", "ir_adapter", "injection")
@@ -129,10 +129,10 @@ def test_averaged_weights_act_through_their_own_layers(run):
 def test_a_stopped_run_goes_on_to_the_bit(tmp_path, run):
     path, _, _ = run(stages=[{"patch_size": 16, "batch_size": 2, "steps": 4}])
     straight = [f"run.output_dir={tmp_path / 'straight'}", "run.checkpoint_every=2"]
-    assert train_adapters(path, overrides=straight, resume=None)
+    assert train_by_config(path, overrides=straight, resume=None)
     checkpoints = list_checkpoints(tmp_path / "straight")
     resumed = [f"run.output_dir={tmp_path / 'resumed'}", "run.checkpoint_every=2"]
-    assert train_adapters(path, overrides=resumed, resume=str(checkpoints[0]))
+    assert train_by_config(path, overrides=resumed, resume=str(checkpoints[0]))
     assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
     assert metrics(tmp_path / "resumed") == [line for line in metrics(tmp_path / "straight") if line["step"] > 2]
 
@@ -173,7 +173,7 @@ def test_a_rollout_shows_the_network_its_own_sampling(run):
 
 def test_a_run_exports_its_parts_and_no_base(tmp_path, run):
     path, _, _ = run(loss={"min_snr_gamma": 5.0})
-    assert train_adapters(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     assert {"validation/loss/rain", "validation/psnr/rain"} <= set(last_metrics(tmp_path))
     export = tmp_path / "run/export"
     assert {folder.name for folder in export.iterdir()} == {*PARTS, "predictor"}
@@ -192,7 +192,7 @@ def test_new_degradations_leave_the_old_rows_to_the_bit(tmp_path, pictures, base
     DegradationPredictor((*NAMES, "jpeg"), embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "grown")
     extra = {"init_from": str(tmp_path / "old"), "train_shared": train_shared}
     path = adapters_config(tmp_path, pictures, base_folder, tmp_path / "grown", **extra)
-    assert train_adapters(path, overrides=["optimizer.weight_decay=0.5"], resume=None)
+    assert train_by_config(path, overrides=["optimizer.weight_decay=0.5"], resume=None)
     new = load_parts(tmp_path / "run/export")
     assert new["ir_adapter"].config["degradations"] == [*NAMES, "jpeg"]
     assert torch.equal(new["textual_prompts"].tp[:2], old.textual_prompts.tp)
@@ -263,14 +263,14 @@ def test_parts_that_do_not_belong_together_are_refused(run):
 def test_configs_that_make_no_sense_are_refused(run, overrides, error, message):
     path, _, _ = run()
     with pytest.raises(error, match=message):
-        train_adapters(path, overrides=overrides, resume=None)
+        train_by_config(path, overrides=overrides, resume=None)
 
 
 def test_a_predictor_of_another_tower_is_refused(tmp_path, run):
     path, _, _ = run()
     DegradationPredictor(NAMES, embedding_dim=7, hidden_dim=8).save_pretrained(tmp_path / "other")
     with pytest.raises(ConfigError, match="reads embeddings of width 7, the tower's are 6 wide"):
-        train_adapters(path, overrides=[f"predictor={tmp_path / 'other'}"], resume=None)
+        train_by_config(path, overrides=[f"predictor={tmp_path / 'other'}"], resume=None)
 
 
 def test_a_base_without_a_part_is_refused(tmp_path, base_folder):

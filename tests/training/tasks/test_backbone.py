@@ -9,10 +9,10 @@ from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.data.shown_pictures import show_pictures
 from ldrestore.training.networks.small_prior import create_vae
-from ldrestore.training.tasks.backbone import train_backbone
+from ldrestore.training.tasks.backbone_clip import sigmoid_loss
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
-from ldrestore.training.tasks.clip_task import sigmoid_loss
-from ldrestore.training.tasks.vae_task import VaeRoundTrip, VaeTask
+from ldrestore.training.tasks.backbone_vae import VaeRoundTrip, VaeTask
+from ldrestore.training.trainers import train_by_config
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def base(tmp_path_factory):
 
 
 def test_the_autoencoder_is_exported_with_latents_of_unit_variance(tmp_path, pictures):
-    assert train_backbone(backbone_config(tmp_path, pictures, "vae"), overrides=[], resume=None)
+    assert train_by_config(backbone_config(tmp_path, pictures, "vae"), overrides=[], resume=None)
     metrics = last_metrics(tmp_path)
     assert {"l1", "kl", "validation/round_trip/clean", "validation/round_trip/rain"} <= metrics.keys()
     vae = AutoencoderKL.from_pretrained(tmp_path / "run/export/vae")
@@ -49,7 +49,7 @@ def test_the_loss_of_the_autoencoder_is_the_weighted_sum_of_its_parts(tmp_path, 
 
 
 def test_the_clip_pair_is_exported_as_a_base_has_it(tmp_path, pictures):
-    assert train_backbone(backbone_config(tmp_path, pictures, "clip"), overrides=[], resume=None)
+    assert train_by_config(backbone_config(tmp_path, pictures, "clip"), overrides=[], resume=None)
     assert {"contrast", "class", "severity", "validation/top1", "validation/top1/haze"} <= last_metrics(tmp_path).keys()
     export = tmp_path / "run/export"
     assert ClipTower.from_pretrained(export / "image_encoder").dim == 6
@@ -58,7 +58,7 @@ def test_the_clip_pair_is_exported_as_a_base_has_it(tmp_path, pictures):
 
 def test_the_unet_completes_a_base_that_diffusers_loads(tmp_path, pictures, base):
     config = backbone_config(tmp_path, pictures, "unet", vae=str(base), clip=str(base))
-    assert train_backbone(config, overrides=[], resume=None)
+    assert train_by_config(config, overrides=[], resume=None)
     assert {"squared", "validation/loss/clean", "validation/loss/rain"} <= last_metrics(tmp_path).keys()
     pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(tmp_path / "run/export")
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
@@ -102,13 +102,13 @@ def test_clean_pictures_are_said_to_be_clean():
 )
 def test_configs_that_make_no_sense_are_refused(tmp_path, pictures, part, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        train_backbone(backbone_config(tmp_path, pictures, part), overrides=overrides, resume=None)
+        train_by_config(backbone_config(tmp_path, pictures, part), overrides=overrides, resume=None)
 
 
 def test_a_missing_part_is_named(tmp_path, pictures):
     config = backbone_config(tmp_path, pictures, "unet", vae=str(tmp_path), clip=str(tmp_path))
     with pytest.raises(WeightsError, match="vae cannot be loaded as AutoencoderKL"):
-        train_backbone(config, overrides=[], resume=None)
+        train_by_config(config, overrides=[], resume=None)
 
 
 def test_a_perceptual_network_is_no_part_of_what_is_saved(tmp_path, pictures):

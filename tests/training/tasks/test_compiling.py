@@ -8,8 +8,7 @@ from stable_runs import NAMES, adapters_config, refiner_config, save_base, save_
 from torch import nn
 
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.training.tasks.adapters import train_adapters
-from ldrestore.training.tasks.refiner import train_refiner
+from ldrestore.training.trainers import train_by_config
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,11 +39,11 @@ def inputs(tmp_path):
     return save_pictures(tmp_path / "pictures"), save_base(tmp_path / "base")
 
 
-def assert_compiling_changes_nothing(train, path, root, compiled):
+def assert_compiling_changes_nothing(path, root, compiled):
     """Metrics, weights and names of the weights are those of a run that does not compile."""
     for name in ("plain", "compiled"):
         overrides = [f"run.output_dir={root / name}", f"run.compile={name == 'compiled'}".lower()]
-        assert train(path, overrides=overrides, resume=None)
+        assert train_by_config(path, overrides=overrides, resume=None)
     assert len(compiled) == 1
     for left, right in zip(metrics(root / "plain"), metrics(root / "compiled"), strict=True):
         assert left == pytest.approx(right, rel=1e-4)
@@ -59,7 +58,7 @@ def assert_compiling_changes_nothing(train, path, root, compiled):
 def test_compiled_adapters_train_alike(tmp_path, inputs, quick_backend):
     stages = [{"patch_size": 16, "batch_size": 2, "steps": 3}]
     path = adapters_config(tmp_path, *inputs, tmp_path / "predictor", stages=stages)
-    assert_compiling_changes_nothing(train_adapters, path, tmp_path, quick_backend)
+    assert_compiling_changes_nothing(path, tmp_path, quick_backend)
 
 
 def test_a_compiled_module_and_its_judge_train_alike(tmp_path, inputs, quick_backend):
@@ -67,4 +66,4 @@ def test_a_compiled_module_and_its_judge_train_alike(tmp_path, inputs, quick_bac
     loss = {"perceptual": 0.0, "adversarial_from": 0.5}
     extra = {"predictor": tmp_path / "predictor", "latents": {"sampled_share": 0.0}, "stages": stages, "loss": loss}
     path = refiner_config(tmp_path, *inputs, adapters=None, **extra)
-    assert_compiling_changes_nothing(train_refiner, path, tmp_path, quick_backend)
+    assert_compiling_changes_nothing(path, tmp_path, quick_backend)

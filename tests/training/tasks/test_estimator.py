@@ -11,9 +11,9 @@ from ldrestore.errors import ConfigError, UnknownNameError, WeightsUnavailableEr
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.predictor_losses import focal_loss, soft_cross_entropy
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.training.tasks.estimator import load_predictor, train_estimator
+from ldrestore.training.tasks.estimator import EstimatorTask, labelled_pairs, load_predictor, top1_accuracies
 from ldrestore.training.tasks.estimator_config import EstimatorTrainingConfig
-from ldrestore.training.tasks.estimator_task import EstimatorTask, labelled_pairs, top1_accuracies
+from ldrestore.training.trainers import train_by_config
 from ldrestore.weights.hashes import hash_of_weights
 
 
@@ -29,7 +29,7 @@ def base(tmp_path_factory):
 
 def test_a_run_trains_the_predictor_alone(tmp_path, pictures, base):
     before = hash_of_weights(ClipTower.from_pretrained(base / "image_encoder"))
-    assert train_estimator(estimator_config(tmp_path, pictures, base), overrides=[], resume=None)
+    assert train_by_config(estimator_config(tmp_path, pictures, base), overrides=[], resume=None)
     metrics = last_metrics(tmp_path)
     accuracies = {"validation/top1", "validation/top1/haze", "validation/top1/rain", "validation/top1@0.5"}
     assert {"loss", "top1", "validation/top1@1"} | accuracies <= metrics.keys()
@@ -81,7 +81,7 @@ def test_new_outputs_leave_the_old_ones_to_the_bit(tmp_path, pictures, base):
         "data": {"folders": [str(pictures)], "mixture": [{"recipe": "jpeg", "weight": 1}]},
     }
     path = estimator_config(tmp_path, pictures, base, **extra)
-    train_estimator(path, overrides=[f"predictor.degradations={json.dumps([*NAMES, 'jpeg'])}"], resume=None)
+    train_by_config(path, overrides=[f"predictor.degradations={json.dumps([*NAMES, 'jpeg'])}"], resume=None)
     new = load_predictor(tmp_path / "run/export")
     assert new.names == (*NAMES, "jpeg")
     assert_equal_to_the_bit(new.fc1.state_dict(), old.fc1.state_dict())
@@ -102,18 +102,18 @@ def test_new_outputs_leave_the_old_ones_to_the_bit(tmp_path, pictures, base):
 )
 def test_configs_that_make_no_sense_are_refused(tmp_path, pictures, base, overrides, error, message):
     with pytest.raises(error, match=message):
-        train_estimator(estimator_config(tmp_path, pictures, base), overrides=overrides, resume=None)
+        train_by_config(estimator_config(tmp_path, pictures, base), overrides=overrides, resume=None)
 
 
 def test_a_predictor_of_another_view_is_refused(tmp_path, pictures, base):
     DegradationPredictor(NAMES, 6, 8, "released").save_pretrained(tmp_path / "old")
     path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
     with pytest.raises(ConfigError, match=r"the view released, got predictor\.view: native; set it to released"):
-        train_estimator(path, overrides=[], resume=None)
+        train_by_config(path, overrides=[], resume=None)
 
 
 def test_a_predictor_that_does_not_begin_alike_is_refused(tmp_path, pictures, base):
     DegradationPredictor(("rain", "haze"), embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "old")
     path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
     with pytest.raises(ConfigError, match="knows rain, haze"):
-        train_estimator(path, overrides=[], resume=None)
+        train_by_config(path, overrides=[], resume=None)

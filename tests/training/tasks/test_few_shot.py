@@ -23,11 +23,12 @@ from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.training.networks.frozen_base import load_base
 from ldrestore.training.networks.stable_adapters import load_parts
-from ldrestore.training.tasks.adapters import create_network, train_adapters
+from ldrestore.training.tasks.adapters import create_network
 from ldrestore.training.tasks.adapters_config import AdaptersTrainingConfig
-from ldrestore.training.tasks.estimator import load_predictor, train_estimator
-from ldrestore.training.tasks.refiner import create_task, load_module, train_refiner
+from ldrestore.training.tasks.estimator import load_predictor
+from ldrestore.training.tasks.refiner import create_task, load_module
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
+from ldrestore.training.trainers import train_by_config
 from tests.adapters.conftest import randomize
 
 GROWN = (*NAMES, "jpeg", "demosaic")
@@ -68,11 +69,11 @@ def adapted(root):
     predictor = {"degradations": list(GROWN), "hidden_dim": 8, "clip_tower": str(root / "base/image_encoder")}
     (root / "first").mkdir()
     path = estimator_config(root / "first", root / "pictures", root / "base", **few, predictor=predictor)
-    assert train_estimator(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     (root / "second").mkdir()
     grown = root / "first/run/export"
     path = adapters_config(root / "second", root / "pictures", root / "base", grown, **few)
-    assert train_adapters(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     return root / "second/run/export"
 
 
@@ -86,7 +87,7 @@ def refiner_run(root, folder, adapters, **extra):
 @pytest.fixture(scope="module")
 def refined(root, adapted):
     """What a run of stage 2 makes of the old module, of which only new prompts were trained."""
-    assert train_refiner(refiner_run(root, root / "third", adapted), overrides=[], resume=None)
+    assert train_by_config(refiner_run(root, root / "third", adapted), overrides=[], resume=None)
     return root / "third/run/export"
 
 
@@ -126,7 +127,7 @@ def test_the_old_prompts_of_the_refinement_module_stay_to_the_bit(root, adapted,
 
 def test_they_stay_where_the_rest_of_it_is_trained_too(tmp_path, root, adapted):
     path = refiner_run(root, tmp_path, adapted, train_shared=True, ema={"decay": 0.5})
-    assert train_refiner(path, overrides=["optimizer.weight_decay=0.5"], resume=None)
+    assert train_by_config(path, overrides=["optimizer.weight_decay=0.5"], resume=None)
     old, new = (load_module(folder).state_dict() for folder in (root / "refiner", tmp_path / "run/export"))
     for key, weight in old.items():
         is_pool = key.endswith("visual_prompt")

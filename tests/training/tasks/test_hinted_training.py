@@ -10,9 +10,9 @@ from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.structures import FIRST_SET
-from ldrestore.training.tasks.regressor import create_network_and_task, train_regressor
+from ldrestore.training.tasks.regressor import RegressorTask, prepare_regressor
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
-from ldrestore.training.tasks.regressor_task import RegressorTask
+from ldrestore.training.trainers import train_by_config
 
 TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1], "prompt_dim": 8, "code_dim": 6}
 
@@ -45,14 +45,15 @@ def batch_of(task, stage):
 def test_a_run_ends_with_a_pipeline(values, tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(values))
-    assert train_regressor(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     restorer = FastRestorePipeline.from_pretrained(tmp_path / "run/export")
     assert restorer.regressor.config["code_dim"] == 6
 
 
 def test_the_loss_is_of_the_result_its_light_and_the_estimate(values):
     config = build(RegressorTrainingConfig, values)
-    network, task = create_network_and_task(config, is_new=True)
+    prepared = prepare_regressor(config)
+    network, task = prepared.network, prepared.task
     loss, parts = task.loss(network, batch_of(task, config.stages[0]))
     assert parts.keys() == {"l1", "squared", "relit", "estimate"}
     loss.backward()
@@ -62,7 +63,8 @@ def test_the_loss_is_of_the_result_its_light_and_the_estimate(values):
 
 def test_light_alone_is_trained_without_the_rest(values):
     config = build(RegressorTrainingConfig, only_light(values))
-    network, task = create_network_and_task(config, is_new=True)
+    prepared = prepare_regressor(config)
+    network, task = prepared.network, prepared.task
     loss, parts = task.loss(network, batch_of(task, config.stages[0]))
     assert parts.keys() == {"relit"}
     loss.backward()

@@ -15,9 +15,9 @@ from ldrestore.training.loop.frozen_rows import parameter_groups
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.losses.discriminator import PatchDiscriminator
 from ldrestore.training.losses.refiner_losses import colour_loss
-from ldrestore.training.tasks.adapters import train_adapters
-from ldrestore.training.tasks.refiner import create_task, load_module, train_refiner
+from ldrestore.training.tasks.refiner import create_task, load_module
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
+from ldrestore.training.trainers import train_by_config
 from ldrestore.weights.hashes import hash_of_weights
 
 
@@ -38,7 +38,7 @@ def adapters_folder(tmp_path_factory, pictures, base_folder):
     torch.manual_seed(1)
     DegradationPredictor(NAMES, embedding_dim=6, hidden_dim=8).save_pretrained(root / "predictor")
     path = adapters_config(root, pictures, base_folder, root / "predictor")
-    assert train_adapters(path, overrides=[], resume=None)
+    assert train_by_config(path, overrides=[], resume=None)
     return root / "run/export"
 
 
@@ -168,27 +168,27 @@ def test_training_lowers_the_loss(run):
 def test_a_stopped_run_goes_on_to_the_bit_judge_and_all(tmp_path, run):
     path = run(stages=[stage(steps=4)], loss={"perceptual": 0.0, "adversarial_from": 0.25})
     straight = [f"run.output_dir={tmp_path / 'straight'}", "run.checkpoint_every=2"]
-    assert train_refiner(path, overrides=straight, resume=None)
+    assert train_by_config(path, overrides=straight, resume=None)
     checkpoints = list_checkpoints(tmp_path / "straight")
     resumed = [f"run.output_dir={tmp_path / 'resumed'}", "run.checkpoint_every=2"]
-    assert train_refiner(path, overrides=resumed, resume=str(checkpoints[0]))
+    assert train_by_config(path, overrides=resumed, resume=str(checkpoints[0]))
     assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
     assert metrics(tmp_path / "resumed") == [line for line in metrics(tmp_path / "straight") if line["step"] > 2]
 
 
 def test_module_and_judge_are_clipped_each_by_its_own_norm(tmp_path, run):
     path = run(stages=[stage(steps=4)], loss={"perceptual": 0.0, "adversarial_from": 0.5}, validation=None)
-    assert train_refiner(path, overrides=["optimizer.max_grad_norm=0.01"], resume=None)
+    assert train_by_config(path, overrides=["optimizer.max_grad_norm=0.01"], resume=None)
     lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
     assert all(line["grad_norm/drm"] > 0 and "grad_norm" not in line for line in lines)
     assert [line["grad_norm/judge"] > 0 for line in lines] == [False, False, True, True]
     overrides = [f"run.output_dir={tmp_path / 'unjudged'}", "loss.adversarial=0"]
-    assert train_refiner(path, overrides=overrides, resume=None)
+    assert train_by_config(path, overrides=overrides, resume=None)
     assert all(line["grad_norm"] > 0 for line in metrics(tmp_path / "unjudged"))
 
 
 def test_a_run_exports_the_averaged_module_alone(tmp_path, run):
-    assert train_refiner(run(), overrides=[], resume=None)
+    assert train_by_config(run(), overrides=[], resume=None)
     measured = last_metrics(tmp_path)
     assert {"validation/psnr/rain", "validation/unrefined/psnr/rain"} <= set(measured)
     export = tmp_path / "run/export"
@@ -253,7 +253,7 @@ def test_the_estimate_of_memory_leaves_counts_and_norms_as_they_were(run):
 
 
 def test_a_grown_module_keeps_its_old_prompts(tmp_path, run, pictures, base_folder, adapters_folder):
-    assert train_refiner(run(), overrides=[], resume=None)
+    assert train_by_config(run(), overrides=[], resume=None)
     earlier = load_module(tmp_path / "run/export")
     predictor = DegradationPredictor.from_pretrained(adapters_folder / "predictor")
     predictor.grow(["jpeg"])

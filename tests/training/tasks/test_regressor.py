@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.structures import FIRST_SET
 from ldrestore.training.__main__ import main
-from ldrestore.training.tasks.regressor import load_initial_weights, train_regressor
+from ldrestore.training.tasks.regressor import RegressorTask, load_initial_weights
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
-from ldrestore.training.tasks.regressor_task import RegressorTask
+from ldrestore.training.trainers import train_by_config
 
 TINY = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]}
 
@@ -47,7 +48,7 @@ def config_file(tmp_path):
 
 
 def test_a_run_ends_with_a_pipeline(config_file, tmp_path):
-    assert train_regressor(config_file, overrides=[], resume=None)
+    assert train_by_config(config_file, overrides=[], resume=None)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "l1", "fourier_l1"} <= lines[0].keys()
     assert "validation/psnr/gaussian_noise(sigma_255=25)" in lines[-1]
@@ -57,14 +58,19 @@ def test_a_run_ends_with_a_pipeline(config_file, tmp_path):
 
 
 def test_a_finished_run_is_the_start_of_another(config_file, tmp_path):
-    train_regressor(config_file, overrides=[], resume=None)
+    train_by_config(config_file, overrides=[], resume=None)
     overrides = [f"run.output_dir={tmp_path / 'second'}", f"init_from={tmp_path / 'run/export'}"]
-    assert train_regressor(config_file, overrides=overrides, resume="auto")
+    assert train_by_config(config_file, overrides=overrides, resume="auto")
+    shutil.rmtree(tmp_path / "run")
+    assert train_by_config(config_file, overrides=overrides, resume="auto")  # its checkpoint has all weights
+    missing = [*overrides, f"run.output_dir={tmp_path / 'third'}"]
+    with pytest.raises(WeightsUnavailableError, match="check init_from"):
+        train_by_config(config_file, overrides=missing, resume="auto")
 
 
 def test_pairs_of_pictures_train_too(config_file, tmp_path):
     folder = tmp_path / "pictures"
-    assert train_regressor(config_file, overrides=[f"data={{lq_folder: {folder}, gt_folder: {folder}}}"], resume=None)
+    assert train_by_config(config_file, overrides=[f"data={{lq_folder: {folder}, gt_folder: {folder}}}"], resume=None)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(config_file):
@@ -94,7 +100,7 @@ def test_initial_weights_that_do_not_fit_are_refused(tmp_path):
 
 def test_a_config_without_stages_is_refused(config_file):
     with pytest.raises(ConfigError, match="stages is empty"):
-        train_regressor(config_file, overrides=["stages=[]"], resume=None)
+        train_by_config(config_file, overrides=["stages=[]"], resume=None)
 
 
 def test_the_command_gives_exit_codes(config_file):
@@ -118,7 +124,7 @@ def test_relative_losses_are_logarithms_with_a_floor_each(config_file):
 def test_a_network_that_says_what_it_sees_is_trained_and_exported(config_file, tmp_path):
     small = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1], "num_prompts": 4}
     overrides = [f"network={{name: prompted_nafnet, options: {small}}}", "loss={estimate_weight: 0.1}"]
-    assert train_regressor(config_file, overrides=overrides, resume=None)
+    assert train_by_config(config_file, overrides=overrides, resume=None)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert lines[0]["estimate"] > 0
     restorer = FastRestorePipeline.from_pretrained(tmp_path / "run/export")
@@ -131,7 +137,7 @@ def test_domains_are_trained_side_by_side(config_file, tmp_path):
         for recipe in ("rain", "demosaic")
     )
     overrides = [f"data={{domains: [{{data: {natural}}}, {{data: {raw}, repeat: 2}}]}}"]
-    assert train_regressor(config_file, overrides=overrides, resume=None)
+    assert train_by_config(config_file, overrides=overrides, resume=None)
     assert (tmp_path / "run/export").is_dir()
 
 
@@ -144,7 +150,7 @@ def test_the_estimate_learns(config_file, tmp_path):
         "optimizer={learning_rate: 0.02}",
         "validation=null",
     ]
-    assert train_regressor(config_file, overrides=overrides, resume=None)
+    assert train_by_config(config_file, overrides=overrides, resume=None)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["estimate"] < 0.7 * lines[0]["estimate"]
 
@@ -162,7 +168,7 @@ def test_weights_of_a_body_start_a_prompted_network(config_file, tmp_path):
 
 def test_an_estimate_that_is_not_trained_stays_as_it_is(config_file, tmp_path):
     small = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1], "dec_blk_nums": [1]}
-    assert train_regressor(config_file, overrides=[f"network={{name: prompted_nafnet, options: {small}}}"], resume=None)
+    assert train_by_config(config_file, overrides=[f"network={{name: prompted_nafnet, options: {small}}}"], resume=None)
     torch.manual_seed(0)
     untouched = create_regressor("prompted_nafnet", **small).estimator.weight
     exported = FastRestorePipeline.from_pretrained(tmp_path / "run/export").regressor
@@ -174,7 +180,7 @@ def test_only_the_named_parts_are_trained(config_file, tmp_path):
     small = {**TINY, "num_prompts": 3, "prompt_dim": 8}
     options = ", ".join(f"{key}: {value}" for key, value in small.items())
     network = f"network={{name: prompted_nafnet, options: {{{options}}}, train_only: [estimator]}}"
-    assert train_regressor(config_file, overrides=[network, "loss.estimate_weight=1.0"], resume=None)
+    assert train_by_config(config_file, overrides=[network, "loss.estimate_weight=1.0"], resume=None)
     torch.manual_seed(0)
     untouched = create_regressor("prompted_nafnet", **small).state_dict()
     exported = FastRestorePipeline.from_pretrained(tmp_path / "run/export").regressor.state_dict()
@@ -184,7 +190,7 @@ def test_only_the_named_parts_are_trained(config_file, tmp_path):
 
 def test_an_estimate_alone_that_nothing_trains_is_refused(config_file):
     with pytest.raises(ConfigError, match=r"set loss\.estimate_weight above 0 to train"):
-        train_regressor(
+        train_by_config(
             config_file, overrides=["network={name: prompted_nafnet, train_only: [estimator]}"], resume=None
         )
 
@@ -192,7 +198,7 @@ def test_an_estimate_alone_that_nothing_trains_is_refused(config_file):
 def test_a_part_that_is_not_there_is_refused(config_file):
     network = f"network={{name: nafnet, options: {json.dumps(TINY)}, train_only: [endng]}}"
     with pytest.raises(UnknownNameError, match="part of the network 'endng'; did you mean 'ending'"):
-        train_regressor(config_file, overrides=[network], resume=None)
+        train_by_config(config_file, overrides=[network], resume=None)
 
 
 def test_labels_are_those_of_the_networks_names(config_file):
@@ -213,12 +219,12 @@ def test_labels_are_those_of_the_networks_names(config_file):
 
 def test_an_estimate_needs_a_network_and_labels(config_file, tmp_path):
     with pytest.raises(ConfigError, match="nafnet gives no degradation estimate"):
-        train_regressor(config_file, overrides=["loss={estimate_weight: 0.1}"], resume=None)
+        train_by_config(config_file, overrides=["loss={estimate_weight: 0.1}"], resume=None)
     folder = tmp_path / "pictures"
     overrides = ["network={name: prompted_nafnet}", "loss={estimate_weight: 0.1}"]
     pairs = f"data={{lq_folder: {folder}, gt_folder: {folder}}}"
     with pytest.raises(ConfigError, match=r"pairs without data\.degradations have no labels"):
-        train_regressor(config_file, overrides=[*overrides, pairs], resume=None)
+        train_by_config(config_file, overrides=[*overrides, pairs], resume=None)
 
 
 def test_pairs_that_say_what_they_suffer_from_train_an_estimate(config_file, tmp_path):
@@ -229,7 +235,7 @@ def test_pairs_that_say_what_they_suffer_from_train_an_estimate(config_file, tmp
         "loss={estimate_weight: 0.1}",
         f"data={{lq_folder: {folder}, gt_folder: {folder}, degradations: [rain]}}",
     ]
-    assert train_regressor(config_file, overrides=overrides, resume=None)
+    assert train_by_config(config_file, overrides=overrides, resume=None)
 
 
 def test_losses_of_the_networks_own_are_weighted_and_added(config_file):
@@ -255,7 +261,7 @@ def test_losses_of_the_networks_own_are_weighted_and_added(config_file):
 )
 def test_what_a_network_does_not_know_is_refused(config_file, override, message):
     with pytest.raises((ConfigError, UnknownNameError), match=message):
-        train_regressor(config_file, overrides=[override], resume=None)
+        train_by_config(config_file, overrides=[override], resume=None)
 
 
 @pytest.mark.parametrize(
@@ -273,13 +279,13 @@ def test_a_network_is_told_what_it_needs_and_no_more(config_file, network, overr
     if network == "instructir":
         overrides[0] = f"network={{name: {network}}}"
     with pytest.raises(ConfigError, match=message):
-        train_regressor(config_file, overrides=overrides, resume=None)
+        train_by_config(config_file, overrides=overrides, resume=None)
 
 
 def test_instructions_and_losses_of_the_networks_own_exclude_each_other(config_file):
     overrides = ["network={name: datprl_ir_text}", "instructions={}", "loss.auxiliary={diversity: 1}"]
     with pytest.raises(ConfigError, match="own losses are not computed beside them"):
-        train_regressor(config_file, overrides=overrides, resume=None)
+        train_by_config(config_file, overrides=overrides, resume=None)
 
 
 def test_null_takes_a_loss_of_the_networks_own_away(config_file):

@@ -1,4 +1,4 @@
-"""Saved pipelines of the stable track: what is checked before anything is loaded, and loading without gaps."""
+"""Saved pipelines upon a diffusion model: what is checked before anything is loaded, and loading without gaps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,22 +7,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from ldrestore.checkpoints.saved_folder import NO_PART, check_part, check_target, read_index
-from ldrestore.checkpoints.stable_parts import NEEDED_PARTS, OPTIONAL_PARTS, OUR_PARTS, check_unet_config
+from ldrestore.checkpoints.part_table import PartTable
+from ldrestore.checkpoints.saved_folder import NO_PART, check_class, check_part, read_index
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_load_report, without_progress_bar
 from ldrestore.registry import resolve
 from ldrestore.weights.fitting import align_weights
 from ldrestore.weights.folders import read_json
-
-DIFFUSERS_PARTS = {"vae": "diffusers:AutoencoderKL", "unet": "diffusers:UNet2DConditionModel"}
-"""Parts of diffusers that have weights, and the one class of each."""
-
-TRANSFORMERS_PARTS = {
-    "text_encoder": "transformers:CLIPTextModel",
-    "image_encoder": "transformers:CLIPVisionModelWithProjection",
-}
-"""Parts of transformers that have weights, and the one class of each."""
 
 TOKENIZERS = frozenset(
     f"transformers:{name}"
@@ -31,11 +22,12 @@ TOKENIZERS = frozenset(
 """Classes of tokenizers that are loaded; the last is what transformers 5 calls the third."""
 
 
-def check_stable_pipeline(folder: Path, *, pipeline_name: str) -> dict[str, Any]:
-    """Hold all parts of a saved pipeline against their classes, as `saved_folder.check_saved_pipeline` does.
+def check_saved_parts(folder: Path, *, table: PartTable, pipeline_name: str) -> dict[str, Any]:
+    """Hold all parts of a saved pipeline against their classes, as `saved_folder.check_saved_networks` does.
 
     Args:
         folder: Has a model_index.json.
+        table: The parts that it must have.
         pipeline_name: The class that it must be of.
 
     Returns:
@@ -46,18 +38,19 @@ def check_stable_pipeline(folder: Path, *, pipeline_name: str) -> dict[str, Any]
         WeightsError: another pipeline, a missing part, an unknown class, or a config or weights that are not its own.
     """
     index = read_index(folder, pipeline_name=pipeline_name)
-    missing = [name for name in NEEDED_PARTS if index.get(name) in NO_PART or not (folder / name).is_dir()]
-    missing += [name for name in OPTIONAL_PARTS if index.get(name) not in NO_PART and not (folder / name).is_dir()]
+    missing = [name for name in table.needed if index.get(name) in NO_PART or not (folder / name).is_dir()]
+    missing += [name for name in table.optional if index.get(name) not in NO_PART and not (folder / name).is_dir()]
     if missing:
         raise WeightsError(f"{folder} lacks its {', '.join(missing)}; fetch the model again")
-    check_unet_config(read_json(folder / "unet" / "config.json"))
-    for name, target in {**OUR_PARTS, **DIFFUSERS_PARTS}.items():
+    table.base.check_unet(read_json(folder / "unet" / "config.json"))
+    for name, target in {**table.trained, **table.base.networks}.items():
         if index.get(name) not in NO_PART:
             check_part(folder, index, name, targets={target})
-    for name, target in TRANSFORMERS_PARTS.items():
-        check_target(folder, index, name, targets={target})
-    if index.get("tokenizer") not in NO_PART:
-        check_target(folder, index, "tokenizer", targets=TOKENIZERS)
+    for name, target in {**table.base.text_encoders, **table.towers}.items():
+        check_class(folder, index, name, targets={target})
+    for name in table.base.tokenizers:
+        if index.get(name) not in NO_PART:
+            check_class(folder, index, name, targets=TOKENIZERS)
     check_scheduler_entry(folder, index["scheduler"])
     return index
 
@@ -109,19 +102,19 @@ def load_transformers_part(folder: Path, target: str, *, dtype: torch.dtype) -> 
     return model
 
 
-def load_transformers_parts(folder: Path, *, dtype: torch.dtype) -> dict[str, Any]:
-    """Text encoder and vision tower of a saved pipeline.
+def load_transformers_parts(folder: Path, *, table: PartTable, dtype: torch.dtype) -> dict[str, Any]:
+    """Text encoders and towers of a saved pipeline.
 
     Args:
         folder: Of the pipeline.
+        table: Its parts.
         dtype: Number format of their weights.
 
     Raises:
         WeightsError: as `load_transformers_part`.
     """
-    return {
-        name: load_transformers_part(folder / name, target, dtype=dtype) for name, target in TRANSFORMERS_PARTS.items()
-    }
+    targets = {**table.base.text_encoders, **table.towers}
+    return {name: load_transformers_part(folder / name, target, dtype=dtype) for name, target in targets.items()}
 
 
 def make_ready(parts: Mapping[str, Any], *, name: str) -> None:
@@ -135,7 +128,7 @@ def make_ready(parts: Mapping[str, Any], *, name: str) -> None:
         if not isinstance(part, torch.nn.Module):
             continue
         align_weights(part.eval())
-        if hasattr(part, "register_to_config"):
+        if isinstance(part, ConfigMixin):
             part.register_to_config(_name_or_path=name)
         else:
             part.config.name_or_path = part.name_or_path = name

@@ -1,38 +1,35 @@
-"""The parts of the stable track's pipeline: which there are, and whether they belong together."""
+"""The parts of MPerceiver: which there are, and whether they belong together."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from diffusers import UNet2DConditionModel
 
+from ldrestore.checkpoints.part_table import PartTable
+from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
 from ldrestore.errors import WeightsError
 
-BASE_PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-"""What a Stable Diffusion 2.1 is made of."""
-
-OUR_PARTS = {
-    "predictor": "ldrestore.estimators.degradation_predictor:DegradationPredictor",
-    "cm_adapter": "ldrestore.prompts.cm_adapter:CMAdapter",
-    "textual_prompts": "ldrestore.prompts.textual_prompts:TextualPromptPool",
-    "ir_adapter": "ldrestore.adapters.ir_adapter:IRAdapter",
-    "injection": "ldrestore.adapters.injection:InjectionLayers",
-    "drm": "ldrestore.refiners.drm:DetailRefinementModule",
-}
-"""What is trained upon it, and the one class of each."""
-
-OPTIONAL_PARTS = ("tokenizer", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm")
-"""What may be left out; the paper's ablations do."""
-
-NEEDED_PARTS = ("vae", "unet", "text_encoder", "image_encoder", "scheduler", "predictor")
+MPERCEIVER_PARTS = PartTable(
+    pipeline="StableRestorePipeline",
+    base=stable_diffusion_2(),
+    towers={"image_encoder": "transformers:CLIPVisionModelWithProjection"},
+    trained={
+        "predictor": "ldrestore.estimators.degradation_predictor:DegradationPredictor",
+        "cm_adapter": "ldrestore.prompts.cm_adapter:CMAdapter",
+        "textual_prompts": "ldrestore.prompts.textual_prompts:TextualPromptPool",
+        "ir_adapter": "ldrestore.adapters.ir_adapter:IRAdapter",
+        "injection": "ldrestore.adapters.injection:InjectionLayers",
+        "drm": "ldrestore.refiners.drm:DetailRefinementModule",
+    },
+    optional=("tokenizer", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm"),
+)
+"""Its pipeline's parts; the paper's ablations leave out what may be left out."""
 
 GROW_REFINEMENT = (
     ", or grow the module by what it lacks, with init_from in a run of the refiner, as "
     "configs/stable/refiner_few_shot.yaml and configs/stable/tiny_refiner_few_shot_cpu.yaml do"
 )
 """What helps where adapters grew, and the refinement module did not."""
-
-SDXL_WIDTH = 2048
-"""Cross-attention width of SDXL; 768 is Stable Diffusion 1, 1024 is 2."""
 
 
 def check_parts(parts: Mapping[str, Any]) -> None:
@@ -44,35 +41,17 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     Raises:
         WeightsError: one is missing, the base is of another kind, or widths, scales or degradations do not fit.
     """
-    missing = [name for name in NEEDED_PARTS if parts.get(name) is None]
+    table = MPERCEIVER_PARTS
+    missing = [name for name in table.needed if parts.get(name) is None]
     if missing:
-        raise WeightsError(f"a StableRestorePipeline needs {', '.join(missing)}; give all of {', '.join(NEEDED_PARTS)}")
-    check_unet_config(parts["unet"].config)
+        raise WeightsError(f"a {table.pipeline} needs {', '.join(missing)}; give all of {', '.join(table.needed)}")
+    table.base.check_unet(parts["unet"].config)
     if (parts.get("ir_adapter") is None) != (parts.get("injection") is None):
         raise WeightsError("ir_adapter and injection work together only; give both, or leave out both")
     if parts.get("textual_prompts") is not None and parts.get("cm_adapter") is None:
         raise WeightsError("textual_prompts stand beside the words of a cm_adapter; give it too, or leave out both")
     _check_names(parts)
     _check_widths(parts)
-
-
-def check_unet_config(config: Mapping[str, Any]) -> None:
-    """Refuse the U-Net of another kind of base.
-
-    Args:
-        config: Of the U-Net.
-
-    Raises:
-        WeightsError: it is SDXL's, or it takes other channels than latents.
-    """
-    width = config.get("cross_attention_dim")
-    if config.get("addition_embed_type") == "text_time" or width == SDXL_WIDTH:
-        raise WeightsError("the base is an SDXL, expected a Stable Diffusion 2.1; name one, such as 2.1-base")
-    if config.get("in_channels") != config.get("out_channels"):
-        raise WeightsError(
-            f"the base's U-Net takes {config.get('in_channels')} channels and gives {config.get('out_channels')}, as "
-            "those for inpainting and depth do; name a plain Stable Diffusion 2.1"
-        )
 
 
 def _check_names(parts: Mapping[str, Any]) -> None:

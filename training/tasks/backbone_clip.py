@@ -18,8 +18,8 @@ from ldrestore.training.data.captions import captions_of
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.shown_pictures import show_pictures
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
+from ldrestore.training.tasks.estimator import LabelledPairs, labelled_pairs, top1_accuracies
 from ldrestore.training.tasks.estimator_config import EstimatorValidationConfig
-from ldrestore.training.tasks.estimator_task import LabelledPairs, labelled_pairs, top1_accuracies
 from ldrestore.weights.fitting import load_strictly
 
 FIRST_SCALE, FIRST_BIAS = 10.0, -10.0

@@ -27,8 +27,8 @@ from ldrestore.training.losses.diffusion_loss import (
 from ldrestore.training.losses.validation import ValidationPair, create_pairs
 from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.small_prior import create_scheduler
+from ldrestore.training.tasks.backbone_clip import tokens_of
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
-from ldrestore.training.tasks.clip_task import tokens_of
 
 
 class UnetTask:

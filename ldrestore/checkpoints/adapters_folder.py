@@ -1,4 +1,4 @@
-"""Checkpoints of our parts alone, with a pointer to the base that they were trained upon and do not copy."""
+"""Checkpoints of trained parts alone, with a pointer to the base that they were trained upon and do not copy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,39 +10,35 @@ from torch import nn
 from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
 from ldrestore.checkpoints.bases import find_base
-from ldrestore.checkpoints.saved_folder import NO_PART, check_target
-from ldrestore.checkpoints.stable_exports import load_part
-from ldrestore.checkpoints.stable_folder import check_scheduler_entry, make_ready
-from ldrestore.checkpoints.stable_parts import OUR_PARTS
+from ldrestore.checkpoints.diffusion_folder import check_scheduler_entry, make_ready
+from ldrestore.checkpoints.part_table import PartTable
+from ldrestore.checkpoints.run_exports import load_trained_part
+from ldrestore.checkpoints.saved_folder import NO_PART, check_class
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.weights.compiled import uncompiled
+from ldrestore.weights.file_names import ADAPTERS_FILE
 from ldrestore.weights.folders import find_folder, read_json
 from ldrestore.weights.hashes import cached_hash
 
-ADAPTERS_FILE = "adapters.json"
-"""Beside the parts: which there are, and what they were trained upon."""
-
-FORMAT = 1
-"""Of that file."""
-
-FROZEN_PARTS = ("vae", "unet", "text_encoder", "image_encoder")
-"""What is pointed at."""
+ADAPTERS_FORMAT = 1
+"""Of their file."""
 
 NUM_TENSORS, NUM_VALUES = 32, 8
 """Weights of a network that are written down, to know it again in any number format."""
 
-TOLERANCE = 0.01
+WEIGHT_TOLERANCE = 0.01
 """By which they may differ, in the mean square and relative to themselves; bfloat16 makes 0.002 at most."""
 
 
-def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | None) -> Path:
-    """Write our parts, the scheduler and the pointer; all of it, or nothing.
+def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, table: PartTable, base: str | None) -> Path:
+    """Write the trained parts, the scheduler and the pointer; all of it, or nothing.
 
     Args:
         folder: Must not hold anything yet.
         parts: Of the pipeline, by name.
+        table: Which there are.
         base: Name of the base; None for what its U-Net says it was loaded from.
 
     Returns:
@@ -52,15 +48,15 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, base: str | 
         InputError: the folder is not empty.
         ExportError: it cannot be written.
     """
-    ours = {name: parts[name] for name in OUR_PARTS if parts[name] is not None}
+    ours = {name: parts[name] for name in table.trained if parts[name] is not None}
     content = {
-        "format": FORMAT,
-        "pipeline": "StableRestorePipeline",
+        "format": ADAPTERS_FORMAT,
+        "pipeline": table.pipeline,
         "ldrestore": __version__,
-        "components": {name: OUR_PARTS[name].split(":") for name in ours},
+        "components": {name: table.trained[name].split(":") for name in ours},
         "scheduler": ["diffusers", type(parts["scheduler"]).__name__],
-        "base": _pointer(parts, base),
-        "frozen": {name: _identity(parts[name]) for name in FROZEN_PARTS},
+        "base": _pointer(parts, base, table=table),
+        "frozen": {name: _identity(parts[name]) for name in table.frozen},
     }
     with whole_folder(folder) as written:
         for name, part in ours.items():
@@ -103,9 +99,9 @@ def read_pointer(
     if not (folder / ADAPTERS_FILE).is_file():
         raise WeightsUnavailableError(f"{folder} holds no adapters: it has no {ADAPTERS_FILE}; name their folder")
     pointer = read_json(folder / ADAPTERS_FILE)
-    if pointer.get("format") != FORMAT:
+    if pointer.get("format") != ADAPTERS_FORMAT:
         raise WeightsError(
-            f"{folder} has adapters of format {pointer.get('format')}, expected {FORMAT}; upgrade ldrestore"
+            f"{folder} has adapters of format {pointer.get('format')}, expected {ADAPTERS_FORMAT}; upgrade ldrestore"
         )
     absent = [key for key in ("components", "scheduler", "base", "frozen") if not pointer.get(key)]
     if absent:
@@ -113,12 +109,13 @@ def read_pointer(
     return folder, pointer
 
 
-def load_parts(folder: Path, pointer: Mapping[str, Any], *, dtype: torch.dtype) -> dict[str, Any]:
-    """Our parts and the scheduler; None for parts that there are not.
+def read_adapters(folder: Path, pointer: Mapping[str, Any], *, table: PartTable, dtype: torch.dtype) -> dict[str, Any]:
+    """The trained parts and the scheduler; None for parts that there are not.
 
     Args:
         folder: Of the adapters.
         pointer: What they say of themselves.
+        table: Which there may be.
         dtype: Number format of the weights.
 
     Raises:
@@ -128,19 +125,20 @@ def load_parts(folder: Path, pointer: Mapping[str, Any], *, dtype: torch.dtype) 
     import diffusers
 
     index = pointer["components"]
-    unknown = sorted(set(index) - set(OUR_PARTS))
-    if unknown or "predictor" not in index:
-        problem = f"unknown parts {', '.join(unknown)}" if unknown else "no predictor"
+    unknown = sorted(set(index) - set(table.trained))
+    missing = [name for name in table.trained if name not in table.optional and name not in index]
+    if unknown or missing:
+        problem = f"unknown parts {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}"
         raise WeightsError(f"{folder} has {problem}; fetch the adapters again, or upgrade ldrestore")
     parts: dict[str, Any] = {}
-    for name, target in OUR_PARTS.items():
+    for name, target in table.trained.items():
         if index.get(name) in NO_PART:
             parts[name] = None
             continue
         if not (folder / name).is_dir():
             raise WeightsError(f"{folder} lacks its {name}; fetch the adapters again")
-        check_target(folder, index, name, targets={target})
-        parts[name] = load_part(folder, name, dtype=dtype)
+        check_class(folder, index, name, targets={target})
+        parts[name] = load_trained_part(folder, name, table=table, dtype=dtype)
     make_ready(parts, name=folder.resolve().name)
     scheduler_class = getattr(diffusers, check_scheduler_entry(folder, pointer["scheduler"]))
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
@@ -148,18 +146,19 @@ def load_parts(folder: Path, pointer: Mapping[str, Any], *, dtype: torch.dtype) 
     return {**parts, "scheduler": scheduler_class.from_pretrained(folder / "scheduler")}
 
 
-def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any]) -> None:
+def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any], *, table: PartTable) -> None:
     """Refuse to put adapters upon another base than theirs; which number format it is in does not matter.
 
     Args:
-        parts: Of the base, and CLIP's tower, by name.
+        parts: Of the base, and the towers, by name.
         pointer: What the adapters say of themselves.
+        table: Which of them are pointed at.
 
     Raises:
         WeightsError: the weights are others, or predict something else.
     """
     base = pointer["base"]
-    for name in FROZEN_PARTS:
+    for name in table.frozen:
         if not _is_same(parts[name], pointer["frozen"][name]):
             known = ", ".join(filter(None, [base["name"], *base["mirrors"]])) or "unknown"
             raise WeightsError(
@@ -187,18 +186,18 @@ def names_of_base(pointer: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _pointer(parts: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+def _pointer(parts: Mapping[str, Any], name: str | None, *, table: PartTable) -> dict[str, Any]:
     """Where the base is, and what its U-Net predicts."""
     name = name or _public_name(parts["unet"].config.get("_name_or_path"))
     record = find_base(name) if name else None
     mirrors = [] if record is None else [one for one in (record.repository, *record.mirrors) if one != name]
-    tower = _public_name(getattr(parts["image_encoder"].config, "_name_or_path", None))
+    towers = {tower: _public_name(getattr(parts[tower].config, "_name_or_path", None)) for tower in table.towers}
     return {
         "name": name,
         "mirrors": mirrors,
         "licence": None if record is None else record.licence,
         "prediction_type": prediction_type_of(parts["scheduler"]),
-        "image_encoder": tower,
+        **towers,
     }
 
 
@@ -222,7 +221,7 @@ def _is_same(network: nn.Module, identity: Mapping[str, Any]) -> bool:
     found, expected = (torch.tensor(values) for values in (_some_weights(network), identity["weights"]))
     if found.shape != expected.shape:
         return False
-    return bool((found - expected).norm() <= TOLERANCE * expected.norm())
+    return bool((found - expected).norm() <= WEIGHT_TOLERANCE * expected.norm())
 
 
 def _some_weights(network: nn.Module) -> list[float]:

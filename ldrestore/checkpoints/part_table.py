@@ -1,0 +1,55 @@
+"""Which parts a pipeline upon a diffusion model has: what saves, checks and loads takes such a table as an argument."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseLayout:
+    """A kind of diffusion model that is trained upon, as diffusers saves it."""
+
+    title: str
+    """As messages call it."""
+    networks: Mapping[str, str]
+    """Parts of diffusers that have weights, and the one class of each as "module:class"."""
+    text_encoders: Mapping[str, str]
+    """The same for parts of transformers."""
+    tokenizers: tuple[str, ...]
+    """Parts that have none; a base may lack them."""
+    schedule: Mapping[str, Any]
+    """How it was trained: arguments of `DDIMScheduler`, for a base without a scheduler."""
+    prediction_advice: str
+    """What to give as the prediction type where nothing tells it."""
+    check_unet: Callable[[Mapping[str, Any]], None]
+    """Refuses the configuration of another kind's U-Net with a WeightsError."""
+    read_file: Callable[[Path], dict[str, Any]]
+    """Parts of a single file, by name, without a scheduler; raises a WeightsError for damage and other kinds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartTable:
+    """The parts of one system's pipeline."""
+
+    pipeline: str
+    """Name of the pipeline's class."""
+    base: BaseLayout
+    """What it stands upon."""
+    towers: Mapping[str, str]
+    """Frozen parts of transformers beside the base, and the one class of each."""
+    trained: Mapping[str, str]
+    """What is trained upon it, and the one class of each; the modules are those that saved folders name."""
+    optional: tuple[str, ...]
+    """What may be left out, of all parts."""
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """What adapters alone point at and do not copy."""
+        return (*self.base.networks, *self.base.text_encoders, *self.towers)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What no pipeline is without."""
+        known = (*self.frozen, "scheduler", *self.trained)
+        return tuple(name for name in known if name not in self.optional)
