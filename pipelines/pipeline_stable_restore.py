@@ -92,7 +92,6 @@ class StableRestorePipeline(DiffusionPipeline):
     ir_adapter: IRAdapter | None
     injection: InjectionLayers | None
     drm: DetailRefinementModule | None
-
     model_cpu_offload_seq = "image_encoder->predictor->cm_adapter->textual_prompts->text_encoder->unet->vae"
     _optional_components = list(MPERCEIVER_PARTS.optional)  # noqa: RUF012  a list in the base class too
     _exclude_from_cpu_offload = ["ir_adapter", "injection", "drm"]  # noqa: RUF012  they work inside the others
@@ -476,6 +475,7 @@ class StableRestorePipeline(DiffusionPipeline):
         )
         plans = StagePlans(plan, height=large.height, width=large.width)
         visible = fill_hidden(photo)  # colours under full transparency do not change the noise
+        content = hash_of_pixels(visible.pixels, visible.alpha)
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
             assert callback is not None, "only called where there is one"
@@ -488,7 +488,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 system=system,
                 scheduler=self.scheduler,
                 options=options,
-                content=hash_of_pixels(visible.pixels, visible.alpha),
+                content=content,
                 plans=plans,
                 progress_bar=self.progress_bar,
                 on_step_end=None if callback is None else on_step_end,

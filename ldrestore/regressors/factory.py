@@ -8,6 +8,7 @@ from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 
 if TYPE_CHECKING:
+    from diffusers import ModelMixin
     from torch import nn
 
     from ldrestore.regressors.onnx_regressor import OnnxRegressor
