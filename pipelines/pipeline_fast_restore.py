@@ -109,12 +109,12 @@ class FastRestorePipeline(DiffusionPipeline):
         check_saved_networks(folder, networks=part_classes(), optional=OPTIONAL_PARTS, pipeline_name=cls.__name__)
         with loading_bar_in_terminals_only():
             pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
-        parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
-        for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
+        parts = {key: part for key, part in pipeline.components.items() if part is not None}
+        for part in (pipeline, *parts.values()):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)
-        for part in parts:
+        for part in parts.values():
             align_weights(part.eval())
-        check_recorded_weights(folder, pipeline.regressor)
+        check_recorded_weights(folder, parts["regressor"])
         return pipeline
 
     @classmethod

@@ -187,7 +187,8 @@ class _Exported(nn.Module):
         options: dict[str, Any] = {name: value for name, value in inputs.items() if value is not None}
         if self.gives_estimate:
             options["return_estimate"] = True
-        return self.regressor(lq, **options)
+        outputs: Tensor | tuple[Tensor, Tensor] = self.regressor(lq, **options)
+        return outputs
 
 
 def _trace(regressor: ModelMixin, facts: ExportedFacts) -> "ONNXProgram":
@@ -258,10 +259,12 @@ def _example(
 
 def _outputs(network: ModelMixin | OnnxRegressor, arguments: dict[str, Any]) -> list[Tensor]:
     """The restored picture, and the probabilities of networks that estimate."""
-    if not record_of(network).gives_estimate:
-        return [network(**arguments)]
-    restored, logits = network(**arguments, return_estimate=True)
-    return [restored, logits.sigmoid()]
+    if record_of(network).gives_estimate:
+        restored, logits = network(**arguments, return_estimate=True)
+        return [restored, logits.sigmoid()]
+    restored = network(**arguments)
+    assert isinstance(restored, Tensor), "without an estimate"
+    return [restored]
 
 
 def _facts_of(regressor: ModelMixin, *, name: str, licence: str) -> ExportedFacts:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ldrestore.errors import InputError, ShapeError
@@ -14,6 +15,7 @@ from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.psnr import MEAN_CAP, decibels
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.pipelines.steering import (
     Embedding,
     Steering,
@@ -24,6 +26,8 @@ from ldrestore.pipelines.steering import (
 )
 from ldrestore.regressors.factory import embedding_shape_of, record_of
 from ldrestore.regressors.instruction_encoder import Instruction
+from ldrestore.regressors.network_protocols import ExpertMapNetwork, UsageNetwork
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate
 from ldrestore.weights.hashes import hash_of_weights
 
@@ -145,7 +149,7 @@ def explain(
         WeightsError: the weights give undefined pixels, or the instruction's encoder cannot be had.
         OutOfMemoryError: not even the smallest tile fits.
     """
-    picture, truth = to_photo(image), None if gt is None else to_photo(gt)
+    network, picture, truth = explained_network(pipeline), to_photo(image), None if gt is None else to_photo(gt)
     if truth is not None and (truth.height, truth.width) != (picture.height, picture.width):
         raise ShapeError(
             f"the ground truth must have the picture's size, {picture.width} x {picture.height} pixels, got "
@@ -154,12 +158,13 @@ def explain(
     understood = None if instruction is None else pipeline.understand(instruction)
     steering = _steering(pipeline, picture, understood, embedding)
     output = pipeline(picture, instruction=instruction, embedding=embedding, output_type="photo")
+    assert isinstance(output, RestoreOutput), "its default"
     restored, seen = output.photos[0], seen_part(picture)
-    lq = _lq_of(picture, seen, pipeline.regressor)
-    usage = _usage(pipeline.regressor, lq, steering)
-    takes_embedding = record_of(pipeline.regressor).takes_embedding
+    lq = _lq_of(picture, seen, network)
+    usage = _usage(network, lq, steering)
+    takes_embedding = record_of(network).takes_embedding
     return Explanation(
-        model=describe_model(pipeline.regressor),
+        model=describe_model(network),
         picture=picture,
         restored=restored,
         gt=truth,
@@ -167,7 +172,7 @@ def explain(
         seen=seen,
         is_told=(instruction is not None or embedding is not None) if takes_embedding else None,
         usage=usage,
-        expert_maps=_expert_maps(pipeline.regressor, lq, steering) if usage else None,
+        expert_maps=_expert_maps(network, lq, steering) if usage else None,
         estimate=output.degradations[0] or None,
         instruction=understood,
         differences=differences_of(picture, restored, truth),
@@ -193,9 +198,24 @@ def usage_of(
         InputError: the model has neither prompts nor experts, or takes no embedding.
         ShapeError: the embedding has another shape.
     """
-    check_usage(pipeline.regressor)
+    network = explained_network(pipeline)
+    check_usage(network)
     steering = _steering(pipeline, picture, instruction, embedding)
-    return _usage(pipeline.regressor, _lq_of(picture, seen_part(picture), pipeline.regressor), steering)
+    return _usage(network, _lq_of(picture, seen_part(picture), network), steering)
+
+
+def explained_network(pipeline: FastRestorePipeline) -> ModelMixin:
+    """The network of a pipeline.
+
+    Raises:
+        InputError: it is an exported one, which shows nothing of its inside.
+    """
+    if isinstance(pipeline.regressor, OnnxRegressor):
+        raise InputError(
+            f"an exported network shows nothing of its inside; explain the model that it was made of, "
+            f"{pipeline.regressor.facts.name}"
+        )
+    return pipeline.regressor
 
 
 def check_usage(network: nn.Module) -> None:
@@ -303,11 +323,11 @@ def _steering(
         return steering_of_instruction(instruction)
     if embedding is not None:
         given = read_embeddings([embedding], [picture], shape=embedding_shape_of(pipeline.regressor))
-        return steering_of_embedding(given[0])
+        return neutral_steering(pipeline.instruction_head) if given[0] is None else steering_of_embedding(given[0])
     return neutral_steering(pipeline.instruction_head)
 
 
-def _lq_of(picture: Photo, seen: SeenPart, network: nn.Module) -> Tensor:
+def _lq_of(picture: Photo, seen: SeenPart, network: ModelMixin) -> Tensor:
     """The seen part as the network takes it: (1, 3, h, w) in [0, 1], on its device and in its number format."""
     rows, columns = slice(seen.top, seen.top + seen.height), slice(seen.left, seen.left + seen.width)
     values = _values(picture.pixels[rows, columns], picture)  # (h, w, C)
@@ -315,20 +335,21 @@ def _lq_of(picture: Photo, seen: SeenPart, network: nn.Module) -> Tensor:
     return lq.to(network.device, network.dtype)
 
 
-def _usage(network: nn.Module, lq: Tensor, steering: Steering) -> dict[str, tuple[float, ...]]:
+def _usage(network: ModelMixin, lq: Tensor, steering: Steering) -> dict[str, tuple[float, ...]]:
     """What the network tells of one picture, (1, 3, h, w); nothing from one without prompts and experts."""
-    if not record_of(network).shows_usage:
+    if not isinstance(network, UsageNetwork) or not record_of(network).shows_usage:
         return {}
     usage = network.usage(lq, **_told(lq, steering))
     return {name: tuple(weights[0].float().tolist()) for name, weights in usage.items()}
 
 
 @torch.no_grad()
-def _expert_maps(network: nn.Module, lq: Tensor, steering: Steering) -> np.ndarray | None:
+def _expert_maps(network: ModelMixin, lq: Tensor, steering: Steering) -> np.ndarray | None:
     """Where each expert changes the picture, (N, h, w) float32; None from networks that have no such maps."""
-    if not record_of(network).shows_expert_maps:
+    if not isinstance(network, ExpertMapNetwork) or not record_of(network).shows_expert_maps:
         return None
-    return network.expert_maps(lq, **_told(lq, steering))[0].float().cpu().numpy()
+    maps = network.expert_maps(lq, **_told(lq, steering))[0]  # (N, h, w)
+    return maps.float().cpu().numpy()
 
 
 def _told(lq: Tensor, steering: Steering) -> dict[str, Tensor]:

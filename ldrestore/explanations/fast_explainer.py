@@ -3,7 +3,15 @@
 from typing import Any
 
 from ldrestore.explanations.explainer import Finding
-from ldrestore.explanations.explanation import Usage, check_usage, describe_model, explain, seen_part, usage_of
+from ldrestore.explanations.explanation import (
+    Usage,
+    check_usage,
+    describe_model,
+    explain,
+    explained_network,
+    seen_part,
+    usage_of,
+)
 from ldrestore.explanations.figures import figures_of_explanation, figures_of_report
 from ldrestore.explanations.pages import (
     document_of_explanation,
@@ -58,7 +66,7 @@ class FastExplainer:
         Raises:
             InputError: it has neither prompts nor experts.
         """
-        check_usage(self.pipeline.regressor)
+        check_usage(explained_network(self.pipeline))
 
     def look_at(self, photo: Photo, *, name: str) -> None:
         """Keep which prompts or experts a picture uses."""
@@ -68,7 +76,7 @@ class FastExplainer:
 
     def report(self) -> Finding:
         """What is used over all pictures."""
-        report = report_usage(describe_model(self.pipeline.regressor), self._usages, num_cut=self._num_cut)
+        report = report_usage(describe_model(explained_network(self.pipeline)), self._usages, num_cut=self._num_cut)
         return Finding(
             document=document_of_report(report), page=page_of_report(report), figures=figures_of_report(report)
         )

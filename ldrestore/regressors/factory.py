@@ -79,9 +79,21 @@ def embedding_shape_of(network: "nn.Module | OnnxRegressor") -> tuple[int, ...] 
     """
     if not record_of(network).takes_embedding:
         return None
-    shape = network.embedding_shape
+    return embedding_shape_in_training(network)
+
+
+def embedding_shape_in_training(network: "nn.Module | OnnxRegressor") -> tuple[int, ...] | None:
+    """Shape of the embedding of one picture that a network is trained with; None for a network without."""
+    shape = getattr(network, "embedding_shape", None)
     assert shape is None or isinstance(shape, tuple), "a network that takes an embedding says its shape"
     return shape
+
+
+def width_of_embedding(network: "nn.Module") -> int:
+    """How many numbers steer a network that takes one vector a picture."""
+    shape = embedding_shape_in_training(network)
+    assert shape is not None and len(shape) == 1, "a network that takes one vector"
+    return shape[0]
 
 
 def size_multiple_of(network: "nn.Module | OnnxRegressor") -> int:

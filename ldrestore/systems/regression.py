@@ -223,7 +223,7 @@ class RegressionSystem:
             assert not isinstance(self.network, OnnxRegressor), "nothing was measured with an exported network"
             with shared_statistics({"": self.network}, look.statistics):
                 output = self.network(rgb, **options)
-        restored, logits = output if self.record.gives_estimate else (output, None)
+        restored, logits = (output, None) if isinstance(output, Tensor) else output
         return restored.float() - rgb.float(), logits
 
     def _options(
