@@ -1,7 +1,8 @@
-"""What may be asked of a restoration, declared once: for a pipeline's call, the command line and requests.
+"""What may be asked of a restoration, declared once: for a pipeline's call, the command line, requests and records.
 
-A track has one frozen dataclass of options. Its fields are the keywords of the pipeline's call with their defaults; a
-field with a `Flag` is an option of the command line too. Importing this imports no torch.
+A track has one frozen dataclass of options, with which its pipeline's `restore` is called. Its fields are the keywords
+of the pipeline's own call, which takes the defaults from here; a field with a `Flag` is an option of the command line
+too; and each field says what the record of a result keeps of it. Importing this imports no torch.
 """
 
 import math
@@ -9,13 +10,30 @@ import os
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from ldrestore.errors import InputError, UnknownNameError
 
 MAX_SEED = 2**63 - 1
 """Seeds are whole numbers of 63 bits."""
+
+MAX_SCALE = 8
+"""Largest factor of enlargement."""
+
+OutputType = Literal["pil", "np", "pt", "photo"]
+"""How `RestoreOutput.images` come: PIL, numpy (H, W, C), torch (C, H, W), or photos."""
+
+ColourFix = Literal["off", "wavelet", "adain"]
+"""Tones of the input for the result: none, its low frequencies, or its mean and contrast."""
+
+
+class Recorded(Enum):
+    """What the record of a result keeps of an option; without such a mark its value."""
+
+    HASH = "the SHA-256 of what it names, as NAME_sha256"
+    NOTHING = "nothing, since the same pixels come without it, or another entry tells them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +54,8 @@ class Flag:
     """Largest number allowed."""
     choices: tuple[str, ...] = ()
     """All words allowed; empty for any."""
-    shown_default: str | None = None
-    """What the help says of leaving it out; None for nothing."""
+    shows_default: bool | str = False
+    """Whether the help says what leaving it out means, or in which words, where the default itself does not tell."""
     instead: tuple[str, str] | None = None
     """Another option, by its keyword, and what to do with it on a track that takes that one and not this."""
     read: Callable[[Any], Any] | None = None
@@ -54,6 +72,10 @@ class DeclaredOption:
     """What leaving it out means."""
     flag: Flag | None
     """On the command line; None for an option of Python alone."""
+    recorded: Recorded | None
+    """What records keep of it; None for its value."""
+    shown_default: str | None
+    """What the help says of leaving it out; None for nothing."""
 
 
 def read_tile(text: str) -> int | str:
@@ -104,6 +126,35 @@ DegradationsOption = Annotated[
 """Weights by name or such a text, for all pictures, or a list with one or None for each."""
 
 
+StepsOption = Annotated[
+    int,
+    Flag(
+        name="--steps",
+        kind=int,
+        minimum=1,
+        metavar="N",
+        shows_default=True,
+        help="Steps of the whole sampling schedule.",
+    ),
+]
+"""Of models that sample."""
+
+
+def check_choice(name: str, value: object, literal: Any) -> None:
+    """Refuse a word that is not one of a type's.
+
+    Args:
+        name: Of the option.
+        value: Given for it.
+        literal: `Literal[...]` of all words.
+
+    Raises:
+        UnknownNameError: it is none of them.
+    """
+    if value not in get_args(literal):
+        raise UnknownNameError(name, str(value), get_args(literal))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
     """What the models of all tracks take."""
@@ -114,9 +165,9 @@ class RestoreOptions:
             name="--scale",
             kind=int,
             minimum=1,
-            maximum=8,
+            maximum=MAX_SCALE,
             metavar="N",
-            shown_default="1",
+            shows_default=True,
             help="Enlarge N times along each side first, then restore.",
         ),
     ] = 1
@@ -128,7 +179,7 @@ class RestoreOptions:
             minimum=0.0,
             maximum=1.0,
             metavar="F",
-            shown_default="0",
+            shows_default=True,
             help="Blend the input back in: 0 is the model's result, 1 the input itself.",
         ),
     ] = 0.0
@@ -140,6 +191,7 @@ class RestoreOptions:
             read=read_mask,
             help="A grey picture of the input's size: white stays as it is, black is restored, grey is in between.",
         ),
+        Recorded.HASH,
     ] = None
     tile: Annotated[
         int | str,
@@ -147,10 +199,11 @@ class RestoreOptions:
             name="--tile",
             metavar="auto|N|off",
             read=read_tile,
-            shown_default="auto",
+            shows_default=True,
             help="Tile side in pixels: `auto` plans it from --memory, N (a multiple of 64) fixes it, `off` takes the "
             "picture whole.",
         ),
+        Recorded.NOTHING,
     ] = "auto"
     memory_gb: Annotated[
         float,
@@ -159,13 +212,15 @@ class RestoreOptions:
             kind=float,
             metavar="GB",
             read=read_memory,
-            shown_default="4",
+            shows_default=True,
             help="Working memory that `--tile auto` plans for, in gigabytes (10^9 bytes).",
         ),
-    ] = 4.0
+        Recorded.NOTHING,
+    ] = 4.0  # a constant, so that a plan does not depend on the machine
     clip: Annotated[
         bool,
         Flag(name="--clip", kind=bool, help="Clip float pixels outside [0, 1], which are refused without it."),
+        Recorded.NOTHING,
     ] = False
     self_ensemble: Annotated[
         bool,
@@ -175,8 +230,20 @@ class RestoreOptions:
             help="Average over the 8 flips and turns: slightly better, 8 times slower.",
         ),
     ] = False
-    output_type: Literal["pil", "np", "pt", "photo"] = "pil"
+    output_type: Annotated[OutputType, Recorded.NOTHING] = "pil"
     """Kind of the output's `.images`."""
+
+    def __post_init__(self) -> None:
+        """Check what hangs on no model.
+
+        Raises:
+            InputError: an option is out of range.
+        """
+        if not isinstance(self.scale, int) or not 1 <= self.scale <= MAX_SCALE:
+            raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {self.scale}")
+        if not 0 <= self.fidelity <= 1:
+            raise InputError(f"fidelity must lie in [0, 1], got {self.fidelity}")
+        check_choice("output_type", self.output_type, OutputType)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +268,7 @@ class FastRestoreOptions(RestoreOptions):
             metavar="CACHE",
             help="What a guide said of the pictures, written by `ldrestore guide`; for models that take embeddings.",
         ),
+        Recorded.HASH,
     ] = None
     degradations: DegradationsOption = None
 
@@ -210,17 +278,7 @@ class StableRestoreOptions(RestoreOptions):
     """What models that sample upon Stable Diffusion take."""
 
     degradations: DegradationsOption = None
-    num_inference_steps: Annotated[
-        int,
-        Flag(
-            name="--steps",
-            kind=int,
-            minimum=1,
-            metavar="N",
-            shown_default="50",
-            help="Steps of the whole sampling schedule.",
-        ),
-    ] = 50
+    num_inference_steps: StepsOption = 50
     strength: Annotated[
         float,
         Flag(
@@ -229,7 +287,7 @@ class StableRestoreOptions(RestoreOptions):
             minimum=0.0,
             maximum=1.0,
             metavar="S",
-            shown_default="1",
+            shows_default=True,
             help="Part of the schedule that is gone through: 1 starts from pure noise, less from the picture with "
             "noise upon it.",
         ),
@@ -242,28 +300,37 @@ class StableRestoreOptions(RestoreOptions):
             minimum=0,
             maximum=MAX_SEED,
             metavar="N",
-            shown_default="0",
+            shows_default="0",
             help="Start of the random numbers, of which each picture draws by its own pixels.",
         ),
     ] = None
-    generator: Any = None
+    generator: Annotated[Any, Recorded.NOTHING] = None
     """A torch.Generator that draws the seed of the run, in place of `seed`."""
     refine: Annotated[
         bool,
         Flag(name="--no-refine", kind=bool, help="Decode as the autoencoder alone does, without its refinement."),
     ] = True
     colour_fix: Annotated[
-        Literal["off", "wavelet", "adain"],
+        ColourFix,
         Flag(
             name="--colour-fix",
-            choices=("off", "wavelet", "adain"),
-            shown_default="off",
+            choices=get_args(ColourFix),
+            shows_default=True,
             help="Take tones from the input: its low frequencies, or its mean and contrast; off for pictures whose "
             "light or colour is what is wrong.",
         ),
     ] = "off"
-    callback_on_step_end: Any = None
-    """Called after each step of the sampling, as in diffusers."""
+    callback_on_step_end: Annotated[Any, Recorded.NOTHING] = None
+    """Called after each step of the sampling, as in diffusers; what it changes is not in the record."""
+
+    def __post_init__(self) -> None:
+        """Check what hangs on no model; ranges of steps and strength hang on the scheduler.
+
+        Raises:
+            InputError: an option is out of range.
+        """
+        super().__post_init__()
+        check_choice("colour_fix", self.colour_fix, ColourFix)
 
 
 def declared_options(options_class: type[RestoreOptions]) -> tuple[DeclaredOption, ...]:
@@ -273,16 +340,27 @@ def declared_options(options_class: type[RestoreOptions]) -> tuple[DeclaredOptio
         options_class: `RestoreOptions` or a dataclass upon it.
     """
     hints = typing.get_type_hints(options_class, include_extras=True)
-    return tuple(
-        DeclaredOption(
-            name=field.name,
-            default=field.default,
-            flag=next(
-                (mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Flag)), None
-            ),
+    options = []
+    for field in fields(options_class):
+        marks = getattr(hints[field.name], "__metadata__", ())
+        flag = next((mark for mark in marks if isinstance(mark, Flag)), None)
+        options.append(
+            DeclaredOption(
+                name=field.name,
+                default=field.default,
+                flag=flag,
+                recorded=next((mark for mark in marks if isinstance(mark, Recorded)), None),
+                shown_default=None if flag is None else _shown(field.default, flag.shows_default),
+            )
         )
-        for field in fields(options_class)
-    )
+    return tuple(options)
+
+
+def _shown(default: Any, how: bool | str) -> str | None:
+    """What the help says of a default; None for nothing."""
+    if isinstance(how, str) or not how:
+        return how or None
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def make_options(
@@ -304,6 +382,23 @@ def make_options(
         if name not in known:
             raise UnknownNameError(f"option of {owner}", name, [*known, *more])
     return options_class(**given)
+
+
+def recorded_options(options: RestoreOptions, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a result keeps of the options, as plain values.
+
+    Args:
+        options: Of the call.
+        resolved: Name to what stands in the record instead of the value: plain values for a thing, or its hash; of
+            options that are recorded by their hash, all.
+    """
+    record = {}
+    for option in declared_options(type(options)):
+        if option.recorded is Recorded.HASH:
+            record[f"{option.name}_sha256"] = resolved[option.name]
+        elif option.recorded is None:
+            record[option.name] = resolved.get(option.name, getattr(options, option.name))
+    return record
 
 
 def given_options(options: RestoreOptions) -> dict[str, Any]:

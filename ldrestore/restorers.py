@@ -17,7 +17,6 @@ from ldrestore.options import make_options
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.tracks import (
     TRACKS,
-    call_pipeline,
     list_engines,
     options_class_of,
     pipeline_name,
@@ -67,13 +66,13 @@ def restore(
     loading = {name: options.pop(name) for name in LOAD_OPTIONS if name in options}
     base = loading.get("base")
     found = _locate(model, base, prefers_cache=True)
-    asked = make_options(options_class_of(found.track), options, owner=pipeline_name(found.track), more=LOAD_OPTIONS)
+    call = make_options(options_class_of(found.track), options, owner=pipeline_name(found.track), more=LOAD_OPTIONS)
     engine = _engine_of(loading.get("engine", "local"), model)
     device, dtype = _place_of(loading.get("device", "auto"), loading.get("dtype"), engine=engine)
     stamp = (_stamp(found.location), () if base is None else _stamp(base))
     name, base_name = str(model), None if base is None else str(base)
-    pipeline = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
-    output: RestoreOutput = call_pipeline(pipeline, image, asked)
+    pipeline: Any = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
+    output: RestoreOutput = pipeline.restore(image, call)
     return output
 
 

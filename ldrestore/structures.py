@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 DARKNESS = "low_light"
 """The degradation that a picture cannot show: whether it is dark because it was meant to be."""
 
+HAZE = "haze"
+"""The degradation that a matte picture looks alike."""
+
+CLEAN = "clean"
+"""In the place of a degradation's name: that nothing is wrong."""
+
 FIRST_SET = (
     "gaussian_noise",
     "poisson_noise",

@@ -1,7 +1,7 @@
 """One record a track; nothing else asks which track a model is of. Importing this imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 from ldrestore.errors import InputError, WeightsError
@@ -106,6 +106,8 @@ def list_engines() -> tuple[str, ...]:
 def options_of_all(names: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, DeclaredOption]:
     """Options that the command line offers, each once, by the keyword of the pipelines' calls.
 
+    Where tracks leave one out in different ways, the help says which.
+
     Args:
         names: Name of a track to those of its options that are wanted; None for all that have a flag.
 
@@ -118,11 +120,15 @@ def options_of_all(names: Mapping[str, tuple[str, ...]] | None = None) -> dict[s
             if option.flag is None or (names is not None and option.name not in names.get(track.name, ())):
                 continue
             known = options.setdefault(option.name, option)
-            if known.flag != option.flag:
+            is_switch_of_both = option.flag.kind is bool and known.default != option.default
+            if known.flag != option.flag or is_switch_of_both:
                 raise InputError(
                     f"the option {option.name} of the {track.name} track differs from another track's; give it the "
                     "same declaration, or another name"
                 )
+            if known.default != option.default and known.shown_default is not None:
+                shown = f"{known.shown_default}; {option.shown_default} for models of the {track.name} track"
+                options[option.name] = replace(known, shown_default=shown)
     return options
 
 
@@ -168,17 +174,3 @@ def checked_options(pipeline: Any, options: RestoreOptions) -> RestoreOptions:
     """
     checks = track_of(pipeline).checks
     return options if checks is None else resolve(checks)(pipeline, options)
-
-
-def call_pipeline(pipeline: Any, image: Any, options: RestoreOptions) -> Any:
-    """Call a pipeline with the options of its track: the one place where their names become keywords.
-
-    Args:
-        pipeline: Of any track.
-        image: One or many pictures, see `ldrestore.images.inputs.to_photos`.
-        options: Of the track.
-
-    Returns:
-        A `RestoreOutput`.
-    """
-    return pipeline(image, **{field.name: getattr(options, field.name) for field in fields(options)})

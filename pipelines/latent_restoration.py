@@ -1,7 +1,5 @@
 """A picture to tensors and back, and the tiles of the stable track in bounded memory."""
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -11,15 +9,11 @@ from ldrestore.images.bit_depth import BAND_ROWS, MAX_VALUES
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import Photo
+from ldrestore.options import ColourFix, StableRestoreOptions
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.memory import resident_bytes, whole_map_bytes
 from ldrestore.tiling.planning import make_plan
-
-ColourFix = Literal["off", "wavelet", "adain"]
-"""Tones of the input for the result: none, its low frequencies, or its mean and contrast."""
-
-COLOUR_FIXES: tuple[ColourFix, ...] = get_args(ColourFix)
 
 
 def lq_of(pixels: np.ndarray, *, multiple: int, device: torch.device) -> Tensor:
@@ -83,16 +77,13 @@ def bytes_per_pixel(vae: AutoencoderKL, drm: DetailRefinementModule | None) -> i
     return num_bytes
 
 
-def plan_tiles(
+def plan_of_picture(
     photo: Photo,
     large: Photo,
     *,
     vae: AutoencoderKL,
     drm: DetailRefinementModule | None,
-    tile: int | str,
-    memory_gb: float,
-    self_ensemble: bool = False,
-    colour_fix: ColourFix = "off",
+    options: StableRestoreOptions,
 ) -> TilePlan:
     """The tiles of one picture, whose input, working copy and output lie in memory all along.
 
@@ -101,17 +92,14 @@ def plan_tiles(
         large: What is restored of it.
         vae: Its widths tell what a tile needs.
         drm: The same; None where the decoder is not refined.
-        tile: Side in pixels, "auto" or "off".
-        memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
-        self_ensemble: Whether eight orientations are averaged.
-        colour_fix: Tones that are taken from the input.
+        options: Of the call; the memory budget counts beside the weights.
     """
-    maps = whole_map_bytes(large, self_ensemble=self_ensemble, has_colour_fix=colour_fix != "off")
+    maps = whole_map_bytes(large, self_ensemble=options.self_ensemble, has_colour_fix=options.colour_fix != "off")
     return make_plan(
         large.height,
         large.width,
-        tile=tile,
-        memory_gb=memory_gb,
+        tile=options.tile,
+        memory_gb=options.memory_gb,
         bytes_per_pixel=bytes_per_pixel(vae, drm),
         resident_bytes=resident_bytes(photo, large) + maps,
     )

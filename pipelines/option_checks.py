@@ -39,16 +39,11 @@ def checked_stable_options(pipeline: "StableRestorePipeline", options: StableRes
         InputError: the weights do not sum to 1, or there are more steps than it was trained with.
     """
     from ldrestore.estimators.given_degradations import given_estimate
-    from ldrestore.sampling.denoising import set_timesteps
+    from ldrestore.pipelines.stable_drawing import timesteps_of
 
     if options.degradations is not None and not isinstance(options.degradations, (list, tuple)):
         given_estimate(options.degradations, pipeline.predictor.names)
-    set_timesteps(
-        pipeline.scheduler,
-        device=pipeline.device,
-        num_inference_steps=options.num_inference_steps,
-        strength=options.strength,
-    )
+    timesteps_of(options, pipeline.scheduler, device=pipeline.device)
     return options
 
 

@@ -1,7 +1,8 @@
 """What a loaded pipeline tells of itself, a function a track; plain values for `ldrestore info`."""
 
-import inspect
 from typing import TYPE_CHECKING, Any
+
+from ldrestore.options import StableRestoreOptions
 
 if TYPE_CHECKING:
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
@@ -40,7 +41,7 @@ def facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
         "degradations": list(pipeline.predictor.names),
         "base": _base(pipeline),
         "sampling": {
-            "steps": inspect.signature(type(pipeline).__call__).parameters["num_inference_steps"].default,
+            "steps": StableRestoreOptions.num_inference_steps,
             "most_steps": pipeline.scheduler.config.num_train_timesteps,
             "scheduler": type(pipeline.scheduler).__name__,
             "refines": pipeline.drm is not None,

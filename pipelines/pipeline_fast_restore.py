@@ -17,9 +17,9 @@ from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB, check_options
+from ldrestore.options import FastRestoreOptions, OutputType, recorded_options
 from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
+from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
 from ldrestore.pipelines.steering import (
@@ -139,17 +139,17 @@ class FastRestorePipeline(DiffusionPipeline):
         self,
         image: ImageInput | Iterable[ImageInput],
         *,
-        scale: int = 1,
-        fidelity: float = 0.0,
+        scale: int = FastRestoreOptions.scale,
+        fidelity: float = FastRestoreOptions.fidelity,
         instruction: str | None = None,
         embedding: EmbeddingInput = None,
         degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
-        tile: int | str = "auto",
-        memory_gb: float = DEFAULT_MEMORY_GB,
-        clip: bool = False,
-        self_ensemble: bool = False,
-        output_type: OutputType = "pil",
+        tile: int | str = FastRestoreOptions.tile,
+        memory_gb: float = FastRestoreOptions.memory_gb,
+        clip: bool = FastRestoreOptions.clip,
+        self_ensemble: bool = FastRestoreOptions.self_ensemble,
+        output_type: OutputType = FastRestoreOptions.output_type,
         return_dict: bool = True,
     ) -> RestoreOutput | tuple[list[Any], list[Photo]]:
         """Restore pictures, each by itself: neither order nor company changes a result.
@@ -187,35 +187,49 @@ class FastRestorePipeline(DiffusionPipeline):
             MissingExtraError: that encoder comes with a package that is not installed.
             OutOfMemoryError: not even the smallest tile fits.
         """
-        check_options(scale=scale, fidelity=fidelity)
-        check_output_type(output_type)
-        strengths = None if degradations is None else self.check_degradations(degradations)
-        photos = to_photos(image, clip=clip)
-        masks = read_masks(protect, photos)
-        steerings = self._steer(photos, instruction=instruction, embedding=embedding, strengths=strengths)
+        output = self.restore(
+            image,
+            FastRestoreOptions(
+                scale=scale,
+                fidelity=fidelity,
+                instruction=instruction,
+                embedding=embedding,
+                degradations=degradations,
+                protect=protect,
+                tile=tile,
+                memory_gb=memory_gb,
+                clip=clip,
+                self_ensemble=self_ensemble,
+                output_type=output_type,
+            ),
+        )
+        return output if return_dict else (output.images, output.photos)
+
+    @torch.no_grad()
+    def restore(self, image: ImageInput | Iterable[ImageInput], options: FastRestoreOptions) -> RestoreOutput:
+        """`__call__` with its options in one object.
+
+        Args:
+            image: One or many.
+            options: What is asked of all of them.
+
+        Raises:
+            LDRestoreError: as `__call__`.
+        """
+        strengths = None if options.degradations is None else self.check_degradations(options.degradations)
+        photos = to_photos(image, clip=options.clip)
+        masks = read_masks(options.protect, photos)
+        steerings = self._steer(photos, options=options, strengths=strengths)
         with one_call(self):
             model = self._describe()
             found = [
-                self._restore_photo(
-                    photo,
-                    mask,
-                    steering,
-                    model=model,
-                    tile=tile,
-                    memory_gb=memory_gb,
-                    scale=scale,
-                    fidelity=fidelity,
-                    strengths=strengths,
-                    self_ensemble=self_ensemble,
-                )
+                self._restore_photo(photo, mask, steering, model=model, options=options, strengths=strengths)
                 for photo, mask, steering in zip(photos, masks, steerings, strict=True)
             ]
         restored, estimates, records = (list(column) for column in zip(*found, strict=True))
         takes_hints = record_of(self.regressor).takes_hints
         advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
-        images = [as_output_type(photo, output_type) for photo in restored]
-        if not return_dict:
-            return images, restored
+        images = [as_output_type(photo, options.output_type) for photo in restored]
         return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
 
     def _restore_photo(
@@ -225,26 +239,20 @@ class FastRestorePipeline(DiffusionPipeline):
         steering: Steering,
         *,
         model: dict[str, Any],
-        tile: int | str,
-        memory_gb: float,
-        scale: int,
-        fidelity: float,
+        options: FastRestoreOptions,
         strengths: dict[str, float] | None,
-        self_ensemble: bool,
     ) -> tuple[Photo, DegradationEstimate, dict[str, Any]]:
         """One picture restored, what is wrong with it, and its record; see `__call__`."""
-        large = working_copy(photo, scale=scale)
-        plan = self._plan(photo, large, tile=tile, memory_gb=memory_gb, self_ensemble=self_ensemble)
+        large = working_copy(photo, scale=options.scale)
+        plan = self._plan(photo, large, options=options)
         with keeping_freed_memory():
-            pixels, plan, estimate = self._restore(
-                large.pixels, plan, steering, fidelity=fidelity, self_ensemble=self_ensemble
-            )
+            pixels, plan, estimate = self._restore(large.pixels, plan, steering, options=options)
         result = finished(pixels, large=large, photo=photo, mask=mask)
         mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-        options = {"scale": scale, "fidelity": fidelity, "self_ensemble": self_ensemble, "degradations": strengths}
+        resolved = {**steering.recorded, "degradations": strengths, "protect": mask_hash}
         record = make_record(
             model=model,
-            options={**options, **steering.options, "protect_sha256": mask_hash},
+            options=recorded_options(options, resolved),
             tile_plan=plan.as_dict(),
             runtime=runtime_of(self.regressor),
             input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
@@ -312,8 +320,7 @@ class FastRestorePipeline(DiffusionPipeline):
         self,
         photos: Sequence[Photo],
         *,
-        instruction: str | None,
-        embedding: EmbeddingInput,
+        options: FastRestoreOptions,
         strengths: Mapping[str, float] | None,
     ) -> list[Steering]:
         """What steers each picture; no network takes both embeddings and hints.
@@ -321,6 +328,7 @@ class FastRestorePipeline(DiffusionPipeline):
         Raises:
             InputError: an instruction and an embedding, or one of them for a model that takes none.
         """
+        instruction, embedding = options.instruction, options.embedding
         if instruction is not None and embedding is not None:
             raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
         if instruction is not None:
@@ -333,15 +341,15 @@ class FastRestorePipeline(DiffusionPipeline):
         given = read_embeddings(embedding, photos, shape=embedding_shape_of(self.regressor))
         return [neutral if one is None else steering_of_embedding(one) for one in given]
 
-    def _plan(self, photo: Photo, large: Photo, *, tile: int | str, memory_gb: float, self_ensemble: bool) -> TilePlan:
+    def _plan(self, photo: Photo, large: Photo, *, options: FastRestoreOptions) -> TilePlan:
         """The tiles of one picture, whose input, working copy and output lie in memory all along."""
         record = record_of(self.regressor)
         return make_plan(
             large.height,
             large.width,
-            tile=tile,
-            memory_gb=memory_gb,
-            bytes_per_pixel=record.bytes_per_pixel + tile_map_bytes(self_ensemble=self_ensemble),
+            tile=options.tile,
+            memory_gb=options.memory_gb,
+            bytes_per_pixel=record.bytes_per_pixel + tile_map_bytes(self_ensemble=options.self_ensemble),
             resident_bytes=resident_bytes(photo, large),
             overlap=record.overlap,
         )
@@ -352,15 +360,14 @@ class FastRestorePipeline(DiffusionPipeline):
         plan: TilePlan,
         steering: Steering,
         *,
-        fidelity: float,
-        self_ensemble: bool,
+        options: FastRestoreOptions,
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
         device, embedding, hints = self._execution_device, steering.embedding, steering.hints
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
-            orientations = ORIENTATIONS if self_ensemble else (UPRIGHT,)
+            orientations = ORIENTATIONS if options.self_ensemble else (UPRIGHT,)
             looks = system.looks_at(
                 pixels, present, orientations=orientations, device=device, embedding=embedding, hints=hints
             )
@@ -375,9 +382,9 @@ class FastRestorePipeline(DiffusionPipeline):
                     estimates.extend([] if estimate is None else [estimate])
                     return restored
 
-                restored = mean_over_orientations(forward, lq) if self_ensemble else forward(lq)
+                restored = mean_over_orientations(forward, lq) if options.self_ensemble else forward(lq)
                 bar.update()
-                return torch.lerp(restored, lq, fidelity)
+                return torch.lerp(restored, lq, options.fidelity)
 
             with self.progress_bar(total=count_tiles(present, height, width)) as bar:
                 return restore_tiled(pixels, restore_tile, present, multiple=system.record.size_multiple), estimates

@@ -1,19 +1,16 @@
 """What every restoration pipeline returns."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from ldrestore.errors import UnknownNameError
 from ldrestore.images.photo import Photo
+from ldrestore.options import OutputType
 from ldrestore.structures import DegradationEstimate
-
-OutputType = Literal["pil", "np", "pt", "photo"]
-"""How `RestoreOutput.images` come: PIL, numpy (H, W, C), torch (C, H, W), or photos."""
 
 
 @dataclass
@@ -32,16 +29,6 @@ class RestoreOutput(BaseOutput):
     advice: list[tuple[str, ...]] = field(default_factory=list)
     """Of each picture, sentences on what the model does not change unasked, and how to ask; empty from models that
     advise nothing."""
-
-
-def check_output_type(output_type: str) -> None:
-    """Refuse an unknown output type.
-
-    Raises:
-        UnknownNameError: not one of `OutputType`.
-    """
-    if output_type not in get_args(OutputType):
-        raise UnknownNameError("output_type", str(output_type), get_args(OutputType))
 
 
 def as_output_type(photo: Photo, output_type: OutputType) -> Image.Image | np.ndarray | torch.Tensor | Photo:

@@ -5,6 +5,7 @@ All-in-One Image Restoration" (https://arxiv.org/abs/2312.02918).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,46 +18,29 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
-from ldrestore.checkpoints.adapters_folder import (
-    check_base,
-    is_adapters,
-    names_of_base,
-    read_adapters,
-    read_pointer,
-    write_adapters,
-)
-from ldrestore.checkpoints.base_model import load_base_parts, load_first_base
+from ldrestore.checkpoints.adapters_folder import check_base, is_adapters, read_adapters, read_pointer, write_adapters
 from ldrestore.checkpoints.diffusion_folder import check_saved_parts, load_transformers_parts, make_ready
 from ldrestore.checkpoints.network_identity import runtime_of
-from ldrestore.checkpoints.run_exports import load_exports
 from ldrestore.checkpoints.saved_folder import find_saved_pipeline
-from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
+from ldrestore.checkpoints.stable_diffusion import BaseSizes
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.given_degradations import Degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
-from ldrestore.images.transparency import fill_hidden
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines.call_options import DEFAULT_MEMORY_GB
-from ldrestore.pipelines.latent_restoration import (
-    ColourFix,
-    lq_of,
-    plan_tiles,
-    to_pixels,
-)
+from ldrestore.options import ColourFix, OutputType, StableRestoreOptions
+from ldrestore.pipelines.latent_restoration import lq_of, plan_of_picture, to_pixels
 from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.picture_conditioning import read_degradations
-from ldrestore.pipelines.pipeline_output import OutputType, RestoreOutput, as_output_type, check_output_type
+from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.stable_drawing import StableOptions, StagePlans, draw
+from ldrestore.pipelines.stable_drawing import StagePlans, draw, timesteps_of, visible_content
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
-from ldrestore.pipelines.stable_tower import UNNAMED, load_tower, name_tower
 from ldrestore.pipelines.unet_connection import UNetConnection
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
-from ldrestore.records import hash_of_pixels
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.denoising import check_scheduler
@@ -64,6 +48,7 @@ from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
+from ldrestore.systems.mperceiver_loading import UNNAMED, load_adapted_parts, load_exported_parts, name_tower
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.retries import on_cpu_without_memory
@@ -175,15 +160,16 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        source = pretrained_model_name_or_path
-        if is_adapters(source, revision=revision, local_files_only=local_files_only):
-            return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
-        folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
+        where = {"revision": revision, "local_files_only": local_files_only}
+        if is_adapters(pretrained_model_name_or_path, **where):
+            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
+        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
         check_saved_parts(folder, table=MPERCEIVER_PARTS, pipeline_name=cls.__name__)
-        loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype or torch.float32)
+        dtype = dtype or torch.float32
+        loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype)
         base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
         with loading_bar_in_terminals_only():
-            pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True, **loaded)
+            pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
         make_ready(pipeline.components, name=name)
         pipeline.register_to_config(_name_or_path=name)
         pipeline.unet.register_to_config(_name_or_path=base_name or name)
@@ -219,23 +205,18 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: something is not there, or cannot be fetched.
             WeightsError: something is damaged, the base is of the wrong kind, or the adapters are another base's.
         """
-        dtype = dtype or torch.float32
-        folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
-        where = [str(base)] if base is not None else names_of_base(pointer)
-        parts, found = load_first_base(
-            where,
-            layout=stable_diffusion_2(sizes),
-            dtype=dtype,
-            prediction_type=pointer["base"]["prediction_type"],
+        parts = load_adapted_parts(
+            base,
+            adapters,
+            image_encoder=image_encoder,
+            sizes=sizes,
+            dtype=dtype or torch.float32,
+            revision=revision,
             local_files_only=local_files_only,
         )
-        named = pointer["base"]["image_encoder"] or UNNAMED
-        parts["image_encoder"] = load_tower(
-            found, image_encoder, named=named, dtype=dtype, local_files_only=local_files_only
-        )
-        check_base(parts, pointer, table=MPERCEIVER_PARTS)
-        pipeline = cls(**{**parts, **read_adapters(folder, pointer, table=MPERCEIVER_PARTS, dtype=dtype)})
-        pipeline.register_to_config(_name_or_path=folder.resolve().name if Path(adapters).is_dir() else str(adapters))
+        pipeline = cls(**parts)
+        name = Path(adapters).resolve().name if Path(adapters).is_dir() else str(adapters)
+        pipeline.register_to_config(_name_or_path=name)
         return pipeline
 
     @classmethod
@@ -266,13 +247,16 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsError: something is damaged, or parts do not belong together.
             ConfigError: nothing says what the U-Net predicts.
         """
-        dtype = dtype or torch.float32
-        layout = stable_diffusion_2(sizes)
-        parts = load_base_parts(
-            base, layout=layout, dtype=dtype, prediction_type=prediction_type, local_files_only=local_files_only
+        parts = load_exported_parts(
+            base,
+            exports,
+            image_encoder=image_encoder,
+            prediction_type=prediction_type,
+            sizes=sizes,
+            dtype=dtype or torch.float32,
+            local_files_only=local_files_only,
         )
-        parts["image_encoder"] = load_tower(base, image_encoder, dtype=dtype, local_files_only=local_files_only)
-        return cls(**{**parts, **load_exports(exports, table=MPERCEIVER_PARTS, dtype=dtype)})
+        return cls(**parts)
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
         """Write our parts and the scheduler, with a pointer to the base and to CLIP's tower, which are not copied.
@@ -325,20 +309,20 @@ class StableRestorePipeline(DiffusionPipeline):
         image: ImageInput | Iterable[ImageInput],
         *,
         degradations: Degradations | Sequence[Degradations | None] | None = None,
-        num_inference_steps: int = 50,
-        strength: float = 1.0,
+        num_inference_steps: int = StableRestoreOptions.num_inference_steps,
+        strength: float = StableRestoreOptions.strength,
         seed: int | None = None,
         generator: Generator | None = None,
-        refine: bool = True,
-        scale: int = 1,
-        fidelity: float = 0.0,
+        refine: bool = StableRestoreOptions.refine,
+        scale: int = StableRestoreOptions.scale,
+        fidelity: float = StableRestoreOptions.fidelity,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
-        tile: int | str = "auto",
-        memory_gb: float = DEFAULT_MEMORY_GB,
-        clip: bool = False,
-        self_ensemble: bool = False,
-        colour_fix: ColourFix = "off",
-        output_type: OutputType = "pil",
+        tile: int | str = StableRestoreOptions.tile,
+        memory_gb: float = StableRestoreOptions.memory_gb,
+        clip: bool = StableRestoreOptions.clip,
+        self_ensemble: bool = StableRestoreOptions.self_ensemble,
+        colour_fix: ColourFix = StableRestoreOptions.colour_fix,
+        output_type: OutputType = StableRestoreOptions.output_type,
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
     ) -> RestoreOutput | tuple[list[Any], list[Photo]]:
@@ -380,41 +364,75 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsError: a model gives infinite or undefined numbers in float32 too.
             OutOfMemoryError: not even the smallest tile fits.
         """
-        check_output_type(output_type)
-        options = StableOptions(
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            seed=run_seed_of(seed, generator),
-            refine=refine and self.drm is not None,
-            scale=scale,
-            fidelity=fidelity,
-            self_ensemble=self_ensemble,
-            colour_fix=colour_fix,
+        output = self.restore(
+            image,
+            StableRestoreOptions(
+                degradations=degradations,
+                num_inference_steps=num_inference_steps,
+                strength=strength,
+                seed=seed,
+                generator=generator,
+                refine=refine,
+                scale=scale,
+                fidelity=fidelity,
+                protect=protect,
+                tile=tile,
+                memory_gb=memory_gb,
+                clip=clip,
+                self_ensemble=self_ensemble,
+                colour_fix=colour_fix,
+                output_type=output_type,
+                callback_on_step_end=callback_on_step_end,
+            ),
         )
-        photos = to_photos(image, clip=clip)
-        masks = read_masks(protect, photos)
-        given = read_degradations(degradations, names=self.predictor.names, num_pictures=len(photos))
-        copies = [working_copy(photo, scale=scale) for photo in photos]
+        return output if return_dict else (output.images, output.photos)
+
+    @torch.no_grad()
+    def restore(self, image: ImageInput | Iterable[ImageInput], options: StableRestoreOptions) -> RestoreOutput:
+        """`__call__` with its options in one object.
+
+        Args:
+            image: One or many.
+            options: What is asked of all of them.
+
+        Raises:
+            LDRestoreError: as `__call__`.
+        """
+        seed = run_seed_of(options.seed, options.generator)
+        options = replace(options, seed=seed, generator=None, refine=options.refine and self.drm is not None)
+        photos = to_photos(image, clip=options.clip)
+        masks = read_masks(options.protect, photos)
+        given = read_degradations(options.degradations, names=self.predictor.names, num_pictures=len(photos))
+        copies = [working_copy(photo, scale=options.scale) for photo in photos]
+        results, records = [], []
         with one_call(self):
-            options.timesteps(self.scheduler, device=self._execution_device)  # refuses what is out of range
+            timesteps_of(options, self.scheduler, device=self._execution_device)  # refuses what is out of range
             model, runtime, looks = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
             self._connection.connect(self.components)
-            restore = partial(self._restore, callback=callback_on_step_end, tile=tile, memory_gb=memory_gb)
-            record = partial(record_of_picture, model=model, runtime=runtime, options=options)
-            found = []
-            for photo, large, mask, stated, look in zip(photos, copies, masks, given, looks, strict=True):
-                pixels, plan = restore(photo, large, look[0], options=options)
+            for photo, large, mask, present, look in zip(photos, copies, masks, given, looks, strict=True):
+                conditioning, estimate = look
+                pixels, plan = self._restore(photo, large, conditioning, options=options)
                 result = finished(pixels, large=large, photo=photo, mask=mask)
-                content = hash_of_pixels(photo.pixels, photo.alpha)
-                found.append((result, record(content, result, given=stated, mask=mask, plan=plan, estimate=look[1])))
-        restored, records = (list(column) for column in zip(*found, strict=True))
-        output = RestoreOutput(
-            images=[as_output_type(photo, output_type) for photo in restored],
-            photos=restored,
+                results.append(result)
+                records.append(
+                    record_of_picture(
+                        photo,
+                        result,
+                        model=model,
+                        runtime=runtime,
+                        options=options,
+                        given=present,
+                        mask=mask,
+                        plan=plan,
+                        estimate=estimate,
+                    )
+                )
+        return RestoreOutput(
+            images=[as_output_type(photo, options.output_type) for photo in results],
+            photos=results,
             degradations=[estimate for _, estimate in looks],
             records=records,
         )
-        return output if return_dict else (output.images, output.photos)
 
     def detach(self) -> None:
         """Take the injection layers off the U-Net, which is as it was found then; the next picture attaches them."""
@@ -450,32 +468,14 @@ class StableRestorePipeline(DiffusionPipeline):
         return looks
 
     def _restore(
-        self,
-        photo: Photo,
-        large: Photo,
-        conditioning: Conditioning,
-        *,
-        options: StableOptions,
-        callback: StepCallback | None,
-        tile: int | str,
-        memory_gb: float,
+        self, photo: Photo, large: Photo, conditioning: Conditioning, *, options: StableRestoreOptions
     ) -> tuple[np.ndarray, TilePlan]:
         """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
         lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
         system = MPerceiver(self.components, attachment=self._connection.attachment, refine=options.refine)
-        plan = plan_tiles(
-            photo,
-            large,
-            vae=self.vae,
-            drm=system.drm,
-            tile=tile,
-            memory_gb=memory_gb,
-            self_ensemble=options.self_ensemble,
-            colour_fix=options.colour_fix,
-        )
+        plan = plan_of_picture(photo, large, vae=self.vae, drm=system.drm, options=options)
         plans = StagePlans(plan, height=large.height, width=large.width)
-        visible = fill_hidden(photo)  # colours under full transparency do not change the noise
-        content = hash_of_pixels(visible.pixels, visible.alpha)
+        callback: StepCallback | None = options.callback_on_step_end
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
             assert callback is not None, "only called where there is one"
@@ -488,7 +488,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 system=system,
                 scheduler=self.scheduler,
                 options=options,
-                content=content,
+                content=visible_content(photo),
                 plans=plans,
                 progress_bar=self.progress_bar,
                 on_step_end=None if callback is None else on_step_end,

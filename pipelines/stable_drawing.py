@@ -1,17 +1,18 @@
-"""What a call of the stable track asks for, and one picture drawn accordingly."""
+"""One picture of the stable track, drawn as a call asks for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ldrestore.errors import UnknownNameError
-from ldrestore.pipelines.call_options import check_options
-from ldrestore.pipelines.latent_restoration import COLOUR_FIXES, ColourFix
+from ldrestore.images.photo import Photo
+from ldrestore.images.transparency import fill_hidden
+from ldrestore.options import StableRestoreOptions
+from ldrestore.records import hash_of_pixels
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
-from ldrestore.sampling.picture_noise import draw_noise, generator_of
+from ldrestore.sampling.picture_noise import draw_noise, generator_of, run_seed_of
 from ldrestore.structures import Conditioning, TilePlan
 from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.systems.mperceiver import MPerceiver
@@ -19,46 +20,26 @@ from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation
 from ldrestore.tiling.retries import with_smaller_tiles
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StableOptions:
-    """What a call asks for, for all its pictures; see `StableRestorePipeline.__call__`."""
+def timesteps_of(options: StableRestoreOptions, scheduler: Any, *, device: torch.device) -> Tensor:
+    """The timesteps that a picture goes through.
 
-    num_inference_steps: int
-    """Steps of the whole schedule."""
-    strength: float
-    """Which part of it is gone through, in [0, 1]."""
-    seed: int
-    """Of the run."""
-    refine: bool
-    """Whether the decoder is refined; False where the model cannot."""
-    scale: int
-    """Enlargement before restoring."""
-    fidelity: float
-    """In [0, 1]; 1 is the input."""
-    self_ensemble: bool
-    """Whether eight orientations are averaged."""
-    colour_fix: ColourFix
-    """Tones that are taken from the input."""
+    Args:
+        options: Of the call.
+        scheduler: Forgets an earlier run.
+        device: Where the timesteps lie.
 
-    def __post_init__(self) -> None:
-        """Check ranges; those of steps and strength hang on the scheduler."""
-        check_options(scale=self.scale, fidelity=self.fidelity)
-        if self.colour_fix not in COLOUR_FIXES:
-            raise UnknownNameError("colour_fix", str(self.colour_fix), COLOUR_FIXES)
+    Raises:
+        InputError: steps or strength out of range.
+    """
+    return set_timesteps(
+        scheduler, num_inference_steps=options.num_inference_steps, strength=options.strength, device=device
+    )
 
-    def timesteps(self, scheduler: Any, *, device: torch.device) -> Tensor:
-        """Those that a picture goes through.
 
-        Args:
-            scheduler: Forgets an earlier run.
-            device: Where the timesteps lie.
-
-        Raises:
-            InputError: steps or strength out of range.
-        """
-        return set_timesteps(
-            scheduler, num_inference_steps=self.num_inference_steps, strength=self.strength, device=device
-        )
+def visible_content(photo: Photo) -> str:
+    """Hash of what is seen of a picture: colours under full transparency do not change the noise."""
+    visible = fill_hidden(photo)
+    return hash_of_pixels(visible.pixels, visible.alpha)
 
 
 class StagePlans:
@@ -112,7 +93,7 @@ def draw(
     *,
     system: MPerceiver,
     scheduler: Any,
-    options: StableOptions,
+    options: StableRestoreOptions,
     content: str,
     plans: StagePlans,
     progress_bar: Callable[..., Any],
@@ -125,7 +106,7 @@ def draw(
         conditioning: Of the picture.
         system: What it goes through.
         scheduler: Any of diffusers'.
-        options: Of the call.
+        options: Of the call, its seed drawn already.
         content: Hash of the picture, of which its seed is made.
         plans: Tiles of the stages.
         progress_bar: Makes a bar of `total` ticks, one a step.
@@ -139,8 +120,8 @@ def draw(
         OutOfMemoryError: a stage needs more memory than there is with the smallest tiles.
     """
     num_passes = NUM_ORIENTATIONS if options.self_ensemble else 1
-    generator = generator_of(options.seed, content)
-    num_steps = len(options.timesteps(scheduler, device=lq.device))
+    generator = generator_of(run_seed_of(options.seed, None), content)
+    num_steps = len(timesteps_of(options, scheduler, device=lq.device))
     with progress_bar(total=num_passes * num_steps) as bar:
 
         def finish_step(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
@@ -154,7 +135,7 @@ def draw(
             def predict(latents: Tensor, timestep: Tensor) -> Tensor:
                 return plans.predict(lambda plan: system.predict_tiled(latents, timestep, plan, begun=begun))
 
-            timesteps = options.timesteps(scheduler, device=lq.device)
+            timesteps = timesteps_of(options, scheduler, device=lq.device)
             start = starting_latents(
                 scheduler,
                 lq_latents=lq_latents,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +9,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.stable_drawing import StableOptions
+from ldrestore.options import StableRestoreOptions, recorded_options
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.refiners.refined_decoder import plan_of
 from ldrestore.structures import DegradationEstimate, TilePlan
@@ -42,12 +41,12 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
 
 
 def record_of_picture(
-    content: str,
+    photo: Photo,
     result: Photo,
     *,
     model: Mapping[str, Any],
     runtime: Mapping[str, Any],
-    options: StableOptions,
+    options: StableRestoreOptions,
     given: DegradationEstimate | None,
     mask: Photo | None,
     plan: TilePlan,
@@ -56,7 +55,7 @@ def record_of_picture(
     """How one picture was made, see `ldrestore.records.make_record`.
 
     Args:
-        content: Hash of the input.
+        photo: The input.
         result: What was made of it.
         model: See `describe_pipeline`.
         runtime: See `network_identity.runtime_of`.
@@ -70,10 +69,10 @@ def record_of_picture(
     mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
     return make_record(
         model=model,
-        options={**asdict(options), "degradations": named, "protect_sha256": mask_hash},
+        options=recorded_options(options, {"degradations": named, "protect": mask_hash}),
         tile_plan=plan.as_dict(),
         runtime=runtime,
-        input_sha256=content,
+        input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
         output_sha256=hash_of_pixels(result.pixels, result.alpha),
         degradations={name: round(share, 3) for name, share in estimate.ranked()},
         more_packages=MORE_PACKAGES,

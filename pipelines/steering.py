@@ -35,8 +35,8 @@ class Steering:
     """(1, *embedding_shape); None leaves it to the network what saying nothing means."""
     hints: Tensor | None = None
     """(1, 2N), see `hints_of_strengths`; None where nothing is said of the damage."""
-    options: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding_sha256": None})
-    """The instruction as it was given, and the hash of an embedding that was given."""
+    recorded: dict[str, str | None] = field(default_factory=lambda: {"instruction": None, "embedding": None})
+    """By the name of the option: the instruction as it was given, and the hash of an embedding that was given."""
     understood: dict[str, Any] | None = None
     """What the instruction was taken for; None without one."""
 
@@ -64,7 +64,7 @@ def steering_of_instruction(instruction: Instruction) -> Steering:
     name = instruction.asked_for
     return Steering(
         embedding=instruction.embedding,
-        options={"instruction": instruction.text, "embedding_sha256": None},
+        recorded={"instruction": instruction.text, "embedding": None},
         understood={"class": name, "probability": round(instruction.probabilities[name], 3)},
     )
 
@@ -72,7 +72,7 @@ def steering_of_instruction(instruction: Instruction) -> Steering:
 def steering_of_embedding(embedding: Tensor) -> Steering:
     """Of a picture with a guide's embedding, of one picture's shape; the record keeps its hash."""
     digest = hash_of_pixels(embedding.numpy(), None)  # over type, shape and bytes, which is as good here
-    return Steering(embedding=embedding[None], options={"instruction": None, "embedding_sha256": digest})
+    return Steering(embedding=embedding[None], recorded={"instruction": None, "embedding": digest})
 
 
 def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:

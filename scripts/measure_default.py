@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gates import judge
+from bounds import judge
 from measure_cbm3d import NUM_PICTURES, SIGMAS, read_results, recipe_of, stored_psnr
 from measure_speed import measure_in_process
 from measure_tiled_memory import measure_memory

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from gates import Verdict, judge, name_of, top1
+from bounds import Verdict, judge, name_of, top1
 from measurement_file import Row, worst_gain
 
 PROTOCOL = """\
@@ -19,7 +19,7 @@ def summary(document: dict[str, Any]) -> str:
 def all_tables(document: dict[str, Any], *, heading: str = "###") -> str:
     """Every table but the confusions, each under a heading."""
     parts = {
-        "Gates and targets": _verdicts(document),
+        "Bounds and aims": _verdicts(document),
         "Single degradations and clean pictures": _degradations(document),
         "Beside CBM3D": _cbm3d(document),
         "Mixtures": _mixtures(document),
@@ -31,14 +31,14 @@ def all_tables(document: dict[str, Any], *, heading: str = "###") -> str:
 
 
 def table_of_verdicts(verdicts: list[Verdict]) -> str:
-    """Gates and targets, met or missed."""
+    """Bounds and aims, met or missed."""
     words = {True: "met", False: "**missed**", None: "–"}
     lines = [
-        f"| {item.what} | {item.measured} | {item.gate} | {words[item.is_gate_met]} | {item.target} | "
-        f"{words[item.is_target_met]} |"
+        f"| {item.what} | {item.measured} | {item.bound} | {words[item.is_bound_met]} | {item.aim} | "
+        f"{words[item.is_aim_met]} |"
         for item in verdicts
     ]
-    return markdown_table(("what", "measured", "gate", "", "target", ""), lines)
+    return markdown_table(("what", "measured", "bound", "", "aim", ""), lines)
 
 
 def table_of_confusions(document: dict[str, Any]) -> str:
@@ -64,13 +64,13 @@ def _origin(document: dict[str, Any]) -> str:
 
 
 def _verdicts(document: dict[str, Any]) -> str:
-    """The table of gates, below a line of counts."""
+    """The table of bounds, below a line of counts."""
     verdicts = judge(document)
-    gates = Counter(item.is_gate_met for item in verdicts)
-    targets = Counter(item.is_target_met for item in verdicts)
+    bounds = Counter(item.is_bound_met for item in verdicts)
+    aims = Counter(item.is_aim_met for item in verdicts)
     counts = (
-        f"{gates[True]} gates are met, {gates[False]} missed, {gates[None]} not measured; "
-        f"{targets[True]} targets are met, {targets[False]} missed, {targets[None]} not measured. Means are judged."
+        f"{bounds[True]} bounds hold, {bounds[False]} missed, {bounds[None]} not measured; "
+        f"{aims[True]} aims are reached, {aims[False]} missed, {aims[None]} not measured. Means are judged."
     )
     return f"{counts}\n\n{table_of_verdicts(verdicts)}"
 

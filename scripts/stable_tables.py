@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from gates import Rows
+from bounds import Rows
 from measured_rows import commands_of, told
 from measurement_file import interval, worst_gain
 from measurement_tables import confusions_of, joined, markdown_table, mean_and_interval, table_of_verdicts
-from stable_gates import (
+from stable_bounds import (
     Differences,
     accuracy,
     gains_of_refiner,
@@ -39,7 +39,7 @@ def report_parts(document: dict[str, Any]) -> dict[str, str]:
     rows = document["rows"]
     return {
         "The ceiling": ceiling_of(document),
-        "Gates and targets": table_of_verdicts(judge_stable(document)),
+        "Bounds and aims": table_of_verdicts(judge_stable(document)),
         "Single degradations": _restoration(rows),
         "What the sampled latents and the refined decoder do": _shares(document),
         "Solvers": _solvers(document),

@@ -10,7 +10,6 @@ fails; the steps are those that were measured. A checkout with neither model nor
 """
 
 import argparse
-import inspect
 import json
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from measured_rows import WRONG_INPUT, commands_of
 from stable_tables import all_rows, ceiling_of, report_parts, stable_report
 
 from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.sampling.denoising import prediction_type_of
@@ -121,7 +121,7 @@ def read_embedded(root: Path) -> dict[str, Any]:
         "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
         "prediction_type": prediction_type_of(pipeline.scheduler),
         "schedule": f"{schedule}, sampled from {'its last step' if from_last else 'near its last step'} on",
-        "steps": inspect.signature(StableRestorePipeline.__call__).parameters["num_inference_steps"].default,
+        "steps": StableRestoreOptions.num_inference_steps,
         "degradations": list(pipeline.predictor.names),
     }
 

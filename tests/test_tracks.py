@@ -14,7 +14,15 @@ from typer.testing import CliRunner
 
 from ldrestore.cli.main import make_app
 from ldrestore.errors import InputError, UnknownNameError, WeightsError
-from ldrestore.options import Flag, RestoreOptions, declared_options, given_options
+from ldrestore.options import (
+    Flag,
+    RestoreOptions,
+    StableRestoreOptions,
+    StepsOption,
+    declared_options,
+    given_options,
+    recorded_options,
+)
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.restorers import list_models, load_restorer, restore
 from ldrestore.tracks import (
@@ -36,6 +44,8 @@ class ToyRestoreOptions(RestoreOptions):
     patience: Annotated[
         int, Flag(name="--patience", kind=int, minimum=1, metavar="N", help="Steps of each of the two stages.")
     ] = 2
+    num_inference_steps: StepsOption = 9
+    """Shared with another track, which leaves it out differently."""
 
 
 class ToySystem:
@@ -75,32 +85,20 @@ class ToyRestorePipeline:
     def set_progress_bar_config(self, disable=None):
         pass
 
-    def __call__(
-        self,
-        image,
-        *,
-        scale=1,
-        fidelity=0.0,
-        protect=None,
-        tile="auto",
-        memory_gb=4.0,
-        clip=False,
-        self_ensemble=False,
-        output_type="pil",
-        patience=2,
-    ):
+    def restore(self, image, options):
         from ldrestore.images.inputs import to_photos
         from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 
         photos, estimates, records = [], [], []
-        for photo in to_photos(image, clip=clip):
+        for photo in to_photos(image, clip=options.clip):
             values = photo.pixels / photo.max_value
             estimates.append(self.system.condition(values))
-            pixels = np.rint(self.system.predict(values, patience) * 255).astype(np.uint8)
+            pixels = np.rint(self.system.predict(values, options.patience) * 255).astype(np.uint8)
             photos.append(photo.replace(pixels=pixels, alpha=photo.alpha))
-            records.append({"ldrestore": "toy", "options": {"patience": patience}, "degradations": estimates[-1]})
+            kept = recorded_options(options, {"protect": None})
+            records.append({"ldrestore": "toy", "options": kept, "degradations": estimates[-1]})
         return RestoreOutput(
-            images=[as_output_type(photo, output_type) for photo in photos],
+            images=[as_output_type(photo, options.output_type) for photo in photos],
             photos=photos,
             degradations=estimates,
             records=records,
@@ -238,6 +236,41 @@ def test_options_at_their_defaults_are_not_given():
     assert sorted(given_options(options)) == ["protect", "scale"]
 
 
+def test_records_keep_what_options_declare():
+    options = StableRestoreOptions(tile=256, seed=3, output_type="np", protect=np.zeros(1), degradations="rain")
+    kept = recorded_options(options, {"protect": "a hash", "degradations": {"rain": 1.0}})
+    assert kept == {
+        "scale": 1,
+        "fidelity": 0.0,
+        "protect_sha256": "a hash",
+        "self_ensemble": False,
+        "degradations": {"rain": 1.0},
+        "num_inference_steps": 50,
+        "strength": 1.0,
+        "seed": 3,
+        "refine": True,
+        "colour_fix": "off",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 9}, r"scale must be a whole number in \[1, 8\], got 9"),
+        ({"fidelity": 1.5}, r"fidelity must lie in \[0, 1\], got 1.5"),
+        ({"output_type": "jpg"}, "unknown output_type 'jpg'"),
+        ({"colour_fix": "wave"}, "unknown colour_fix 'wave'; did you mean 'wavelet'"),
+    ],
+)
+def test_options_out_of_range_are_refused_where_they_are_declared(options, message):
+    with pytest.raises(InputError, match=message):
+        StableRestoreOptions(**options)
+
+
+def test_an_option_of_two_tracks_shows_both_defaults(toy, command):
+    assert options_of_all()["num_inference_steps"].shown_default == "50; 9 for models of the toy track"
+
+
 def test_two_declarations_of_one_option_are_refused(toy, monkeypatch):
     @dataclass(frozen=True, kw_only=True)
     class OtherOptions(RestoreOptions):
@@ -250,7 +283,7 @@ def test_two_declarations_of_one_option_are_refused(toy, monkeypatch):
 
 def test_restore_serves_a_third_track(toy, photo_file):
     output = restore(photo_file, model=toy, patience=3, output_type="photo")
-    expected = ToyRestorePipeline(0.25, "x")(photo_file, patience=3)
+    expected = ToyRestorePipeline(0.25, "x").restore(photo_file, ToyRestoreOptions(patience=3))
     assert np.array_equal(output.images[0].pixels, expected.photos[0].pixels)
     assert output.records == expected.records
     assert output.degradations[0]["flatness"] > 0.5
@@ -266,9 +299,16 @@ def test_the_command_serves_a_third_track(toy, command, photo_file, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "the model saw flatness 0.7" in result.stderr
     assert "quite flat; --patience 9 flattens it further" in result.stderr
-    assert json.loads((tmp_path / "out.png.json").read_text())["options"] == {"patience": 4}
+    assert json.loads((tmp_path / "out.png.json").read_text())["options"]["patience"] == 4
     document = json.loads(command("restore", photo_file, tmp_path / "out2.png", "--model", toy, "--json").stdout)
-    assert document["results"][0]["record"]["options"] == {"patience": 2}
+    assert document["results"][0]["record"]["options"] == {
+        "scale": 1,
+        "fidelity": 0.0,
+        "protect_sha256": None,
+        "self_ensemble": False,
+        "patience": 2,
+        "num_inference_steps": 9,
+    }
     assert document["results"][0]["advice"] == ["quite flat; --patience 9 flattens it further"]
 
 
@@ -277,7 +317,7 @@ def test_the_command_serves_a_third_track(toy, command, photo_file, tmp_path):
     [
         (["--patience", "100"], "--patience takes at most 99 steps, got 100"),
         (["--patience", "0"], "--patience"),
-        (["--steps", "3"], "--steps is for models of the stable track, this one is of the toy track"),
+        (["--strength", "0.3"], "--strength is for models of the stable track, this one is of the toy track"),
     ],
 )
 def test_wrong_options_of_a_third_track_are_wrong_calls(toy, command, photo_file, tmp_path, words, message):

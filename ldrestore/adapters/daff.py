@@ -330,10 +330,10 @@ class DAFF(ModelMixin, ConfigMixin):
         prepared = {}
         for place in self.places:
             halvings = 0 if place == "conv_in" else halvings_at(place, len(self.config["block_out_channels"]))
-            seen = lq
+            reduced = lq
             for _ in range(halvings):
-                seen = F.avg_pool2d(seen, 2, ceil_mode=True, count_include_pad=False)
-            prepared[place] = self.fusion_at(place).prepare(seen, text)
+                reduced = F.avg_pool2d(reduced, 2, ceil_mode=True, count_include_pad=False)
+            prepared[place] = self.fusion_at(place).prepare(reduced, text)
         return prepared
 
     def forward(self, hidden_states: Tensor, timestep: Tensor, prepared: PreparedLQ, *, place: str) -> Tensor:

@@ -65,15 +65,15 @@ def _annotation(option: DeclaredOption) -> Any:
     if _is_switch(option):
         return Annotated[bool, typer.Option(flag.name, help=flag.help)]
     kind = _choices(flag) if flag.choices else _CLICK_TYPES[flag.kind]
-    asked = typer.Option(
+    argument = typer.Option(
         flag.name,
         help=flag.help,
         metavar=flag.metavar,
         min=flag.minimum,
         max=flag.maximum,
-        show_default=False if flag.shown_default is None else flag.shown_default,
+        show_default=False if option.shown_default is None else option.shown_default,
     )
-    return Annotated[kind | None, asked]
+    return Annotated[kind | None, argument]
 
 
 def _choices(flag: Flag) -> Any:

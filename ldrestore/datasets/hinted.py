@@ -22,7 +22,7 @@ from ldrestore.datasets.synthetic import (
 from ldrestore.degradations.catalog import counted_name
 from ldrestore.degradations.recipes import Step, list_degradations
 from ldrestore.errors import ConfigError
-from ldrestore.structures import DARKNESS
+from ldrestore.structures import DARKNESS, HAZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,14 @@ class HintConfig:
     sure_darkness: float = 0.2
     """A dark picture is brightened without a hint only if 99 % of its pixels lie below this, in [0, 1]; above, darkness
     is always named, and a picture meant to be as dark is always named as not too dark."""
+    sure_light: float = 0.0
+    """Haze is cleared without a hint only if a hundredth of the pixels lies above this, in [0, 1], since air has light
+    in it; below, it is always named."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        shares = (self.probability, self.present, self.absent, *self.strengths, sum(self.strengths), self.sure_darkness)
+        shares = (self.probability, self.present, self.absent, *self.strengths, sum(self.strengths))
+        shares += (self.sure_darkness, self.sure_light)
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError(f"hints: expected shares in [0, 1], strengths of sum at most 1, got {self}")
 
@@ -118,7 +122,7 @@ class HintedDataset(Dataset[dict[str, Any]]):
         lq, gt = degraded_pair(drawn, side=self.wholes.side, strengths=by_step)
         inner = slice(MARGIN, -MARGIN)
         lq, gt = lq[inner, inner], gt[inner, inner]
-        strengths = with_darkness_named(strengths, drawn, lq, self.config.hints)
+        strengths = with_doubts_named(strengths, drawn, lq, self.config.hints)
         size, reduced = self.config.whole_size, self.config.reduced_size
         top, left = (2 * int(choices.integers((size - self.patch_size) // 2 + 1)) for _ in range(2))
         rows, columns = slice(top, top + self.patch_size), slice(left, left + self.patch_size)
@@ -159,24 +163,25 @@ def draw_strengths(drawn: DrawnPair, config: HintConfig, generator: np.random.Ge
     return strengths
 
 
-def with_darkness_named(
+def with_doubts_named(
     strengths: dict[str, float], drawn: DrawnPair, lq: np.ndarray, config: HintConfig
 ) -> dict[str, float]:
-    """The hints, with darkness named where nobody can know whether it is meant.
+    """The hints, with darkness and haze named where nobody can know whether they are meant.
 
     Args:
         strengths: Hints so far.
         drawn: The picture and its damage.
         lq: (H, W, 3), degraded, in [0, 1].
-        config: How dark is surely too dark.
+        config: How dark is surely too dark, and how bright haze is.
     """
-    if DARKNESS in strengths:
-        return strengths
-    is_underexposed = any(counted_name(step.name) == DARKNESS for step in _steps(drawn))
-    is_surely_dark = float(np.percentile(lq.max(axis=2), 99)) < config.sure_darkness
-    if is_underexposed == is_surely_dark:
-        return strengths
-    return {**strengths, DARKNESS: 1.0 if is_underexposed else 0.0}
+    names = {counted_name(step.name) for step in _steps(drawn)}
+    brightest = float(np.percentile(lq.max(axis=2), 99))
+    doubts = {}
+    if (DARKNESS in names) != (brightest < config.sure_darkness):
+        doubts[DARKNESS] = 1.0 if DARKNESS in names else 0.0
+    if HAZE in names and brightest < config.sure_light:
+        doubts[HAZE] = 1.0
+    return {**doubts, **strengths}
 
 
 def hints_of(strengths: dict[str, float]) -> np.ndarray:

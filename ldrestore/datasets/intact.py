@@ -3,7 +3,7 @@
 Night scenes, dark objects, silhouettes, film grain, drawings, and screens with text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, fields
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from ldrestore.degradations.wide.depth import depth_along_edges
 from ldrestore.degradations.wide.light import pools_of_light
 from ldrestore.errors import ConfigError
+from ldrestore.structures import CLEAN
 
 _FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
@@ -41,6 +42,8 @@ class IntactShares:
     """Few flat colours, with or without outlines, or lines alone."""
     screen: float = 0.7
     """Windows, buttons and text."""
+    flat: float = 0.6
+    """Matte things close by: little contrast, neither black nor white; haze looks alike, but has light in it."""
 
     def __post_init__(self) -> None:
         """Check the shares."""
@@ -71,28 +74,59 @@ class IntactConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DarkeningConfig:
-    """A random gamma upon clean pictures before the damage: collections are brighter than people's rooms."""
+    """Another tone upon clean pictures before the damage: collections are brighter and flatter than people's rooms."""
 
     probability: float
     """Share of the pictures, in [0, 1]."""
     gamma: tuple[float, float] = (0.8, 2.4)
     """Range of the exponent on the code values, above 0, drawn uniformly."""
     names: tuple[str, ...] = ()
-    """Only pictures with one of these degradations (a training form counts as what it widens); empty for all."""
+    """Only pictures with one of these degradations (a training form counts as what it widens), and "clean" for those
+    that are left as they are; empty for all."""
+    black_point: float = 0.0
+    """Share of these pictures, in [0, 1], whose darkest parts become black before: crops of photographs often have no
+    black, whole rooms and streets do, and haze is told by its lack."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         low, high = self.gamma
-        if not 0 <= self.probability <= 1 or not 0 < low <= high:
+        if not 0 <= self.probability <= 1 or not 0 <= self.black_point <= 1 or not 0 < low <= high:
             raise ConfigError(
-                "darkening: expected probability in [0, 1] and gamma > 0, low first, "
-                f"got {self.probability}, {self.gamma}"
+                "darkening: expected probability and black_point in [0, 1] and gamma > 0, low first, "
+                f"got {self.probability}, {self.black_point}, {self.gamma}"
             )
+
+    def applies_to(self, names: Set[str]) -> bool:
+        """Whether pictures with these degradations are meant; none for a clean one."""
+        return not self.names or not (names or {CLEAN}).isdisjoint(self.names)
+
+    def toned(self, picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A clean picture, (H, W, 3) uint8, with the tone drawn for it."""
+        if self.black_point > 0 and generator.random() < self.black_point:
+            picture = with_black_point(picture, amount=float(generator.uniform(0.6, 1.0)))
+        if generator.random() < self.probability:
+            picture = with_gamma(picture, float(generator.uniform(*self.gamma)))
+        return picture
 
 
 def with_gamma(picture: np.ndarray, gamma: float) -> np.ndarray:
     """Code values to the power gamma: (H, W, 3) uint8 to the same."""
     table = np.rint(255 * np.linspace(0, 1, 256) ** gamma).astype(np.uint8)
+    return cv2.LUT(picture, table)
+
+
+def with_black_point(picture: np.ndarray, *, amount: float) -> np.ndarray:
+    """Stretch a picture until its darkest hundredth is black, or on the way there.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        amount: How far, in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    darkest = amount * min(float(np.percentile(picture[::4, ::4].mean(axis=2), 1)), 200.0)
+    table = np.rint(np.clip((np.arange(256) - darkest) / (255 - darkest), 0, 1) * 255).astype(np.uint8)
     return cv2.LUT(picture, table)
 
 
@@ -196,6 +230,13 @@ def _drawing(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return flat * ink if generator.random() < 0.7 else flat
 
 
+def _flat(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Neither black nor white: a part of the range of values, below what air light has."""
+    darkest = generator.uniform(0.04, 0.3)
+    span = generator.uniform(0.12, 0.58 - darkest)
+    return np.float32(darkest) + np.float32(span) * image
+
+
 def _screen(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A page or a desktop: grounds, boxes, lines of text, perhaps the photograph in a window."""
     height, width = image.shape[:2]
@@ -244,5 +285,6 @@ KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "grain": _grain,
     "drawing": _drawing,
     "screen": _screen,
+    "flat": _flat,
 }
 """Names of `IntactShares` to what makes them from a photograph: (H, W, 3) float32 in [0, 1] to about the same."""

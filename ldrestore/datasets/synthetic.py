@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, draw_intact, with_gamma
+from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, draw_intact
 from ldrestore.datasets.pictures import (
     check_pictures,
     enlarged_to_fit,
@@ -269,11 +269,9 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
             share = intact.under_damage if names and "low_light" not in names else 0.0
             if is_intact or (share > 0 and generator.random() < share):
                 return draw_intact(clean, intact.shares, generator)
-        if darkening is None or (darkening.names and names.isdisjoint(darkening.names)):
+        if darkening is None or not darkening.applies_to(names):
             return clean
-        if generator.random() >= darkening.probability:
-            return clean
-        return with_gamma(clean, float(generator.uniform(*darkening.gamma)))
+        return darkening.toned(clean, generator)
 
     def _resample_scale(self, generator: np.random.Generator) -> float:
         """Factor by which a pair is resized after the damage; 1 for not at all."""

@@ -48,6 +48,8 @@ _WIDE_ROWS = (
     ("defocus_blur_wide", "blur", "defocus_blur", "circle of confusion, geometrical optics"),
     ("haze_wide", "haze", "haze", "Koschmieder 1924; Li et al. 2019, RESIDE, https://arxiv.org/abs/1712.04143"),
     ("rain_wide", "rain", "rain", "Yang et al. 2017, Rain100H, https://arxiv.org/abs/1609.07769"),
+    ("snow_wide", "snow", "snow", "Liu et al. 2018, Snow100K, https://arxiv.org/abs/1708.04512"),
+    ("raindrop_wide", "raindrop", "raindrop", "Qian et al. 2018, https://arxiv.org/abs/1711.10098"),
 )
 
 for _name, _module, _base, _source in _WIDE_ROWS:

@@ -14,7 +14,7 @@ from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.request import RestoreRequest
 from ldrestore.records import record_path, write_record
 from ldrestore.restorers import load_restorer
-from ldrestore.tracks import call_pipeline, checked_options
+from ldrestore.tracks import checked_options
 
 
 class RestoreWorker:
@@ -53,7 +53,7 @@ class RestoreWorker:
         Returns:
             A `RestoreOutput` of one photo.
         """
-        return call_pipeline(self.pipeline, photo, self.options)
+        return self.pipeline.restore(photo, self.options)
 
     def _restore_file(self, job: Job) -> Result:
         """One picture, the result of which is ours to write."""

@@ -25,11 +25,9 @@ from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.picture_look import PictureLook, Relighting
 from ldrestore.regressors.prompted_nafnet import means_and_spreads
 from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
+from ldrestore.structures import CLEAN
 from ldrestore.tiling.picture_views import reduced_copy
 from ldrestore.tiling.shared_statistics import MapStatistic
-
-CLEAN = "clean"
-"""Name of the last logit of the estimate: that nothing is wrong."""
 
 
 class Restoration(NamedTuple):

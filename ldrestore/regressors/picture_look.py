@@ -69,11 +69,17 @@ class PictureLook(nn.Module):
             reduced: (B, 3, h, w), the whole picture, in [0, 1].
             hints: (B, num_hints).
         """
-        seen = _spread(reduced)  # (B, 7, h, w)
-        fine = self.fine(seen)  # (B, 64, h/4, w/4)
+        channels = _spread(reduced)  # (B, 7, h, w)
+        fine = self.fine(channels)  # (B, 64, h/4, w/4)
         coarse = self.coarse(fine)  # (B, 128, h/8, w/8)
-        small = _block_means(seen)
-        parts = [*_moments(seen), *_moments(fine), *_moments(coarse), small.amin(dim=(2, 3)), small.amax(dim=(2, 3))]
+        small = _block_means(channels)
+        parts = [
+            *_moments(channels),
+            *_moments(fine),
+            *_moments(coarse),
+            small.amin(dim=(2, 3)),
+            small.amax(dim=(2, 3)),
+        ]
         code, plain_code = (
             self.to_code(torch.cat([*parts, words], dim=1)) for words in (hints, torch.zeros_like(hints))
         )

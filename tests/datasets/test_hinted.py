@@ -101,6 +101,12 @@ def test_a_picture_meant_to_be_very_dark_is_named_so(clean_folder):
     assert named(item) == {"low_light": 0.0}
 
 
+def test_haze_without_light_in_it_is_always_named(clean_folder):
+    item = dataset(clean_folder, recipe="haze(beta=0.05)", probability=0.0, sure_light=1.0)[0]
+    assert named(item) == {"haze": 1.0}
+    assert named(dataset(clean_folder, recipe="haze(beta=0.05)", probability=0.0)[0]) == {}
+
+
 def test_hints_are_flags_then_strengths():
     hints = hints_of({"rain": 0.3})
     assert hints.shape == (2 * len(NAMES),)

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import skimage.data
 
-from ldrestore.datasets.intact import KINDS, DarkeningConfig, IntactConfig, IntactShares, draw_intact, with_gamma
+from ldrestore.datasets.intact import (
+    KINDS,
+    DarkeningConfig,
+    IntactConfig,
+    IntactShares,
+    draw_intact,
+    with_black_point,
+    with_gamma,
+)
 from ldrestore.errors import ConfigError
 
 
@@ -78,6 +86,22 @@ def test_gamma_keeps_black_and_white():
     darker = with_gamma(ramp, 2.0)
     assert darker[0, 0, 0] == 0 and darker[-1, 0, 0] == 255 and darker[128, 0, 0] == 64
     assert np.array_equal(with_gamma(ramp, 1.0), ramp)
+
+
+def test_the_darkest_hundredth_becomes_black_and_white_stays():
+    flat = np.repeat(np.linspace(80, 255, 64).astype(np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    stretched = with_black_point(flat, amount=1.0)
+    assert stretched.min() == 0 and stretched.max() == 255
+    halfway = with_black_point(flat, amount=0.5)
+    assert 0 < halfway.min() < 80
+    assert np.array_equal(with_black_point(stretched, amount=1.0), stretched)
+
+
+def test_tones_are_for_the_named_pictures_and_clean_ones_have_a_name():
+    darkening = DarkeningConfig(probability=1.0, names=("haze", "clean"))
+    assert darkening.applies_to({"haze", "rain"}) and darkening.applies_to(set())
+    assert not darkening.applies_to({"rain"})
+    assert DarkeningConfig(probability=1.0).applies_to({"rain"})
 
 
 @pytest.mark.parametrize(

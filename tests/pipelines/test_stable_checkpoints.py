@@ -18,8 +18,8 @@ from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.stable_tower import name_tower
 from ldrestore.restorers import load_restorer, restore
+from ldrestore.systems.mperceiver_loading import name_tower
 from tests.embedded_models import embed_folder
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_tower

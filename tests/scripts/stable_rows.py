@@ -1,4 +1,4 @@
-"""A document of measurements of the stable track, all of whose gates are met."""
+"""A document of measurements of the stable track, all of whose bounds hold."""
 
 from measurement_file import as_row
 

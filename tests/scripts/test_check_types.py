@@ -58,7 +58,7 @@ def test_faults_bear_the_places_of_the_checkout():
 
 
 def test_packages_beside_the_library_are_laid_out_inside_it(tmp_path):
-    for folder in ("pipelines", "training"):
+    for folder in ("configs", "pipelines", "training"):
         (tmp_path / folder / "__pycache__").mkdir(parents=True)
         (tmp_path / folder / "module.py").write_text("x = 1", encoding="utf-8")
     stale = tmp_path / LAYOUT / "ldrestore" / "training" / "gone.py"
@@ -68,6 +68,8 @@ def test_packages_beside_the_library_are_laid_out_inside_it(tmp_path):
     found = sorted(path.relative_to(tmp_path / LAYOUT).as_posix() for path in (tmp_path / LAYOUT).rglob("*"))
     assert found == [
         "ldrestore",
+        "ldrestore/configs",
+        "ldrestore/configs/module.py",
         "ldrestore/pipelines",
         "ldrestore/pipelines/module.py",
         "ldrestore/training",

@@ -76,13 +76,13 @@ def test_a_row_of_time_holds_both_and_their_ratio(stable):
     assert low <= row["ratio"] <= high and "peak" not in row
 
 
-def test_targets_are_upper_bounds_without_the_refined_decoder(document):
+def test_aims_are_upper_bounds_without_the_refined_decoder(document):
     time, memory = judge_cost(document["rows"])
-    assert (time.is_target_met, memory.is_target_met) == (True, True)
+    assert (time.is_aim_met, memory.is_aim_met) == (True, True)
     assert memory.measured == "1.20 ×; with the DRM 1.50 ×"
     document["rows"]["time"]["CPU, 256 pixels, float32"]["ratio"] = 1.36
     document["rows"]["memory"]["CPU, 256 pixels, float32"]["restorer"]["beyond_weights"] = 1.26
-    assert [item.is_target_met for item in judge_cost(document["rows"])] == [False, False]
+    assert [item.is_aim_met for item in judge_cost(document["rows"])] == [False, False]
     assert [item.measured for item in judge_cost({})] == ["not measured"]
 
 

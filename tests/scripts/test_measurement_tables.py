@@ -1,4 +1,4 @@
-from gates import judge
+from bounds import judge
 from measurement_tables import all_tables, summary, table_of_confusions, table_of_verdicts
 
 
@@ -31,7 +31,7 @@ def test_verdicts_are_written_in_words(document):
     lines = table_of_verdicts(judge(document)).splitlines()
     assert "| rain | +1.50 [+1.00, +2.00] to 24.50 dB | ≥ +3 dB | **missed** | ≥ +6 dB | **missed** |" in lines
     assert any(line.startswith("| snow | not measured |") and line.count("| – |") == 2 for line in lines)
-    assert "gates are met" in summary(document)
+    assert "bounds hold" in summary(document)
 
 
 def test_confusions_are_percent_of_all_severities(document):

@@ -1,4 +1,4 @@
-"""What the default model is held to: for each row a gate that must hold, and a target.
+"""What the default model is held to: for each row a bound that must hold, and an aim.
 
 Means are judged, not their intervals.
 """
@@ -23,19 +23,19 @@ NUM_CORES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One line of the table of gates."""
+    """One line of the table of bounds."""
 
     what: str
     """What is judged."""
     measured: str
     """The figures, or "not measured"."""
-    gate: str
+    bound: str
     """What must hold."""
-    is_gate_met: bool | None
+    is_bound_met: bool | None
     """None if it was not measured."""
-    target: str
+    aim: str
     """What is hoped for."""
-    is_target_met: bool | None
+    is_aim_met: bool | None
     """None if it was not measured."""
 
 
@@ -89,10 +89,10 @@ def _noise(rows: Rows) -> Iterator[Verdict]:
         yield Verdict(
             what=recipe,
             measured=NOT_MEASURED if ours is None else f"{written(ours)} dB{beside}",
-            gate=f"≥ {bound} dB",
-            is_gate_met=None if ours is None else ours[0] >= bound,
-            target="above CBM3D told σ",
-            is_target_met=same[0] > theirs[0] if is_compared else None,
+            bound=f"≥ {bound} dB",
+            is_bound_met=None if ours is None else ours[0] >= bound,
+            aim="above CBM3D told σ",
+            is_aim_met=same[0] > theirs[0] if is_compared else None,
         )
 
 
@@ -106,7 +106,7 @@ _GAINS: dict[str, tuple[float, float, tuple[str, ...]]] = {
     "motion_blur": (0.6, 1.5, ()),
     "defocus_blur": (1.0, 2.0, ()),
 }
-"""Degradation to gate and target in dB over the input, and the peers that it must be above."""
+"""Degradation to bound and aim in dB over the input, and the peers that it must be above."""
 
 
 def _gains(rows: Rows) -> Iterator[Verdict]:
@@ -120,10 +120,10 @@ def _gains(rows: Rows) -> Iterator[Verdict]:
         yield Verdict(
             what=recipe,
             measured=f"{written(gain, sign='+')} to {ours[0]:.2f} dB{beside}" if is_measured else NOT_MEASURED,
-            gate=f"≥ +{bound:g} dB" + "".join(f", above {name_of(peer)}" for peer in peers),
-            is_gate_met=gain[0] >= bound and is_above if is_measured else None,
-            target=f"≥ +{hoped:g} dB",
-            is_target_met=gain[0] >= hoped if is_measured else None,
+            bound=f"≥ +{bound:g} dB" + "".join(f", above {name_of(peer)}" for peer in peers),
+            is_bound_met=gain[0] >= bound and is_above if is_measured else None,
+            aim=f"≥ +{hoped:g} dB",
+            is_aim_met=gain[0] >= hoped if is_measured else None,
         )
 
 
@@ -143,43 +143,43 @@ def _mixtures(rows: Rows) -> Iterator[Verdict]:
             measured=f"{written(gain, sign='+')} dB; ST-LPIPS {before[0]:.3f} to {after[0]:.3f}"
             if is_measured
             else NOT_MEASURED,
-            gate="> input in both",
-            is_gate_met=gain[0] > 0 and after[0] < before[0] if is_measured else None,
-            target="≥ +3 dB",
-            is_target_met=gain[0] >= 3 if is_measured else None,
+            bound="> input in both",
+            is_bound_met=gain[0] > 0 and after[0] < before[0] if is_measured else None,
+            aim="≥ +3 dB",
+            is_aim_met=gain[0] >= 3 if is_measured else None,
         )
 
 
 def _real(rows: Rows) -> Iterator[Verdict]:
     """Real pairs: not below the input."""
-    targets: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    aims: dict[str, tuple[str, Callable[[float, float], bool]]] = {
         "polyu": ("≥ +0.3 dB", lambda gain, _: gain >= 0.3),
         "sots_indoor": ("≥ 16 dB", lambda _, restored: restored >= 16),
         "rain100h": ("≥ 17 dB", lambda _, restored: restored >= 17),
     }
-    for name, (target, is_met) in targets.items():
+    for name, (aim, is_met) in aims.items():
         gain, restored = (mean_of(rows, "real", name, metric) for metric in ("gain_psnr", "restored_psnr"))
         is_measured = gain is not None and restored is not None
         yield Verdict(
             what=name,
             measured=f"{written(gain, sign='+')} to {restored[0]:.2f} dB" if is_measured else NOT_MEASURED,
-            gate="not below input",
-            is_gate_met=gain[0] >= 0 if is_measured else None,
-            target=target,
-            is_target_met=is_met(gain[0], restored[0]) if is_measured else None,
+            bound="not below input",
+            is_bound_met=gain[0] >= 0 if is_measured else None,
+            aim=aim,
+            is_aim_met=is_met(gain[0], restored[0]) if is_measured else None,
         )
 
 
 def _clean(rows: Rows) -> Iterator[Verdict]:
     """Clean pictures come back."""
-    yield bounded("clean", mean_of(rows, "clean", "clean", "restored_psnr"), gate=38, target=42, unit="dB")
+    yield bounded("clean", mean_of(rows, "clean", "clean", "restored_psnr"), bound=38, aim=42, unit="dB")
 
 
 def _estimate(rows: Rows) -> Iterator[Verdict]:
     """The degradation estimate."""
     share = top1(rows)
     percent = None if share is None else tuple(100 * value for value in share)
-    yield bounded("top-1 degradation at severity 0.4 and above", percent, gate=85, target=95, unit="%")
+    yield bounded("top-1 degradation at severity 0.4 and above", percent, bound=85, aim=95, unit="%")
 
 
 def _speed(rows: Rows) -> Iterator[Verdict]:
@@ -189,22 +189,22 @@ def _speed(rows: Rows) -> Iterator[Verdict]:
     yield Verdict(
         what="1 megapixel",
         measured=NOT_MEASURED if ratio is None else f"{ratio:.2f} × OpenCV NLM",
-        gate="≤ 1.5 ×",
-        is_gate_met=None if ratio is None else ratio <= 1.5,
-        target="≤ 1 ×",
-        is_target_met=None if ratio is None else ratio <= 1,
+        bound="≤ 1.5 ×",
+        is_bound_met=None if ratio is None else ratio <= 1.5,
+        aim="≤ 1 ×",
+        is_aim_met=None if ratio is None else ratio <= 1,
     )
 
 
-def bounded(what: str, value: Mean | None, *, gate: float, target: float, unit: str) -> Verdict:
+def bounded(what: str, value: Mean | None, *, bound: float, aim: float, unit: str) -> Verdict:
     """A value that must reach two lower bounds."""
     return Verdict(
         what=what,
         measured=NOT_MEASURED if value is None else f"{written(value)} {unit}",
-        gate=f"≥ {gate:g} {unit}",
-        is_gate_met=None if value is None else value[0] >= gate,
-        target=f"≥ {target:g} {unit}",
-        is_target_met=None if value is None else value[0] >= target,
+        bound=f"≥ {bound:g} {unit}",
+        is_bound_met=None if value is None else value[0] >= bound,
+        aim=f"≥ {aim:g} {unit}",
+        is_aim_met=None if value is None else value[0] >= aim,
     )
 
 

@@ -1,14 +1,14 @@
 """What a model of the stable track is held to, over the nine degradations of MPerceiver.
 
-Means are judged, not their intervals. Rows of different sections are held against each other picture by picture; a gate
-is judged only where all its rows are of the same pictures, of enough of them, and computed in one environment.
+Means are judged, not their intervals. Rows of different sections are held against each other picture by picture; a
+bound is judged only where all its rows are of the same pictures, of enough of them, and computed in one environment.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gates import NOT_MEASURED, Mean, Rows, Verdict, bounded, mean_over_rows, values_by_name, written
+from bounds import NOT_MEASURED, Mean, Rows, Verdict, bounded, mean_over_rows, values_by_name, written
 
 from ldrestore.structures import MPERCEIVER_SET
 
@@ -26,21 +26,21 @@ Differences = dict[str, dict[str, float]]
 
 def judge_stable(document: dict[str, Any]) -> list[Verdict]:
     """All verdicts on a document of measurements, in the order of the tables."""
-    gates: list[tuple[Callable[[dict[str, Any]], Verdict], tuple[str, ...]]] = [
+    judges: list[tuple[Callable[[dict[str, Any]], Verdict], tuple[str, ...]]] = [
         (_predictor, ("predictor",)),
         (_restoration, ("restoration",)),
         (_prior, ("restoration", "prior")),
         (_refiner, ("restoration",)),
         (_solvers, tuple(dict.fromkeys((own_scheduler(document)[0], "solvers")))),
     ]
-    return [_judged(judge(document), document["rows"], sections) for judge, sections in gates]
+    return [_judged(judge(document), document["rows"], sections) for judge, sections in judges]
 
 
 def _judged(verdict: Verdict, rows: Rows, sections: tuple[str, ...]) -> Verdict:
     """A verdict with the number of its pictures; or with the reason why there is none."""
     obstacle = obstacle_of(rows, sections)
     if obstacle is not None:
-        return replace(verdict, measured=obstacle, is_gate_met=None, is_target_met=None)
+        return replace(verdict, measured=obstacle, is_bound_met=None, is_aim_met=None)
     if verdict.measured == NOT_MEASURED:
         return verdict
     num_pictures = len(rows[sections[0]][MPERCEIVER_SET[0]]["names"])
@@ -52,7 +52,7 @@ def obstacle_of(rows: Rows, sections: tuple[str, ...]) -> str | None:
 
     Args:
         rows: Of the document.
-        sections: Those that a gate is about, over the nine degradations.
+        sections: Those that a bound is about, over the nine degradations.
     """
     found = [rows.get(section, {}).get(name) for section in sections for name in MPERCEIVER_SET]
     present = [row for row in found if row is not None]
@@ -137,7 +137,7 @@ def _predictor(document: dict[str, Any]) -> Verdict:
     """The degradation predictor."""
     share = accuracy(document["rows"])
     percent = None if share is None else tuple(100 * value for value in share)
-    return bounded("predictor: top-1 at severity 0.4 and above", percent, gate=85, target=95, unit="%")
+    return bounded("predictor: top-1 at severity 0.4 and above", percent, bound=85, aim=95, unit="%")
 
 
 def _restoration(document: dict[str, Any]) -> Verdict:
@@ -145,7 +145,7 @@ def _restoration(document: dict[str, Any]) -> Verdict:
     measured = document["rows"].get("restoration", {})
     is_measured = set(MPERCEIVER_SET) <= measured.keys()
     count = sum(is_better(measured[name]) for name in MPERCEIVER_SET) if is_measured else None
-    return _counted("restored beats degraded in PSNR and ST-LPIPS", count, gate=5, target=7)
+    return _counted("restored beats degraded in PSNR and ST-LPIPS", count, bound=5, aim=7)
 
 
 def _prior(document: dict[str, Any]) -> Verdict:
@@ -153,7 +153,7 @@ def _prior(document: dict[str, Any]) -> Verdict:
     values = _of_the_nine(losses_without_sampling(document))
     count = None if values is None else sum(mean(loss) >= LEAST_LOSS for loss in values)
     what = f"LQ latents in place of the sampled ones, same decoder, lose at least {LEAST_LOSS:g} dB"
-    return _counted(what, count, gate=5, target=None)
+    return _counted(what, count, bound=5, aim=None)
 
 
 def _refiner(document: dict[str, Any]) -> Verdict:
@@ -163,10 +163,10 @@ def _refiner(document: dict[str, Any]) -> Verdict:
     return Verdict(
         what="the DRM adds, over the same samples",
         measured=NOT_MEASURED if gain is None else f"{written(gain, sign='+')} dB",
-        gate=NO_BOUND,
-        is_gate_met=None,
-        target="≥ +2 dB",
-        is_target_met=None if gain is None else gain[0] >= 2,
+        bound=NO_BOUND,
+        is_bound_met=None,
+        aim="≥ +2 dB",
+        is_aim_met=None if gain is None else gain[0] >= 2,
     )
 
 
@@ -183,22 +183,22 @@ def _solvers(document: dict[str, Any]) -> Verdict:
         what=f"DPM-Solver++ at {settings['solver_steps']} steps less the model's own scheduler at "
         f"{settings['own_steps']}, without the DRM, of every degradation",
         measured=measured,
-        gate=NO_BOUND,
-        is_gate_met=None,
-        target=f"within {WITHIN:g} dB",
-        is_target_met=None if largest is None else abs(largest) <= WITHIN,
+        bound=NO_BOUND,
+        is_bound_met=None,
+        aim=f"within {WITHIN:g} dB",
+        is_aim_met=None if largest is None else abs(largest) <= WITHIN,
     )
 
 
-def _counted(what: str, count: int | None, *, gate: int, target: int | None) -> Verdict:
+def _counted(what: str, count: int | None, *, bound: int, aim: int | None) -> Verdict:
     """How many of the nine degradations something holds for."""
     num_all = len(MPERCEIVER_SET)
-    is_judged = count is not None and target is not None
+    is_judged = count is not None and aim is not None
     return Verdict(
         what=what,
         measured=NOT_MEASURED if count is None else f"{count} of {num_all}",
-        gate=f"≥ {gate} of {num_all}",
-        is_gate_met=None if count is None else count >= gate,
-        target=NO_BOUND if target is None else f"≥ {target} of {num_all}",
-        is_target_met=count >= target if is_judged else None,
+        bound=f"≥ {bound} of {num_all}",
+        is_bound_met=None if count is None else count >= bound,
+        aim=NO_BOUND if aim is None else f"≥ {aim} of {num_all}",
+        is_aim_met=count >= aim if is_judged else None,
     )

@@ -1,6 +1,6 @@
 import pytest
 from measurement_file import as_row
-from stable_gates import accuracy, gaps_of_solvers, judge_stable, losses_without_sampling
+from stable_bounds import accuracy, gaps_of_solvers, judge_stable, losses_without_sampling
 
 from ldrestore.structures import MPERCEIVER_SET
 from tests.scripts.stable_rows import ENVIRONMENT, restoration, row_of, stable_document
@@ -13,7 +13,7 @@ def document():
 
 def verdicts(document):
     """In the order of the table: predictor, restoration, prior, DRM, solvers."""
-    return [(item.is_gate_met, item.is_target_met) for item in judge_stable(document)]
+    return [(item.is_bound_met, item.is_aim_met) for item in judge_stable(document)]
 
 
 def test_a_good_model_meets_everything(document):
