@@ -160,10 +160,10 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        where = {"revision": revision, "local_files_only": local_files_only}
-        if is_adapters(pretrained_model_name_or_path, **where):
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
-        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
+        source = pretrained_model_name_or_path
+        if is_adapters(source, revision=revision, local_files_only=local_files_only):
+            return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
+        folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
         check_saved_parts(folder, table=MPERCEIVER_PARTS, pipeline_name=cls.__name__)
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype)

@@ -46,8 +46,8 @@ class HintConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        shares = (self.probability, self.present, self.absent, *self.strengths, sum(self.strengths))
-        shares += (self.sure_darkness, self.sure_light)
+        shares = [self.probability, self.present, self.absent, *self.strengths, sum(self.strengths)]
+        shares += [self.sure_darkness, self.sure_light]
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError(f"hints: expected shares in [0, 1], strengths of sum at most 1, got {self}")
 

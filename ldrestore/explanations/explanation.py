@@ -212,7 +212,7 @@ def explained_network(pipeline: FastRestorePipeline) -> ModelMixin:
     """
     if isinstance(pipeline.regressor, OnnxRegressor):
         raise InputError(
-            f"an exported network shows nothing of its inside; explain the model that it was made of, "
+            "an exported network shows nothing of its inside; explain the model that it was made of, "
             f"{pipeline.regressor.facts.name}"
         )
     return pipeline.regressor
