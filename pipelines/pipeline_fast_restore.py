@@ -16,13 +16,20 @@ from ldrestore.estimators.given_degradations import Degradations, given_strength
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
+from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
 from ldrestore.options import FastRestoreOptions, OutputType, recorded_options
 from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.steering import (
+from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
+from ldrestore.regressors.instruction_head import InstructionHead, check_pair
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
+from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.systems.regression import OPTIONAL_PARTS, RegressionSystem, part_classes
+from ldrestore.systems.regression_steering import (
     EmbeddingInput,
     Steering,
     advice_on,
@@ -33,13 +40,6 @@ from ldrestore.pipelines.steering import (
     steering_of_instruction,
     why_no_instruction,
 )
-from ldrestore.records import hash_of_pixels, make_record
-from ldrestore.regressors.factory import embedding_shape_of, record_of
-from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
-from ldrestore.regressors.instruction_head import InstructionHead, check_pair
-from ldrestore.regressors.onnx_regressor import OnnxRegressor
-from ldrestore.structures import DegradationEstimate, TilePlan
-from ldrestore.systems.regression import OPTIONAL_PARTS, RegressionSystem, part_classes
 from ldrestore.tiling.blending import restore_tiled
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.memory import resident_bytes, tile_map_bytes

@@ -18,27 +18,24 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
+from ldrestore.adapters.unet_connection import UNetConnection
 from ldrestore.checkpoints.adapters_folder import check_base, is_adapters, read_adapters, read_pointer, write_adapters
 from ldrestore.checkpoints.diffusion_folder import check_saved_parts, load_transformers_parts, make_ready
 from ldrestore.checkpoints.network_identity import runtime_of
 from ldrestore.checkpoints.saved_folder import find_saved_pipeline
 from ldrestore.checkpoints.stable_diffusion import BaseSizes
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.estimators.given_degradations import Degradations
+from ldrestore.estimators.given_degradations import Degradations, read_degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
+from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
 from ldrestore.options import ColourFix, OutputType, StableRestoreOptions
-from ldrestore.pipelines.latent_restoration import lq_of, plan_of_picture, to_pixels
 from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.picture_conditioning import read_degradations
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.pipelines.protection import finished, read_masks
-from ldrestore.pipelines.stable_drawing import StagePlans, draw, timesteps_of, visible_content
 from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
-from ldrestore.pipelines.unet_connection import UNetConnection
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
@@ -50,6 +47,8 @@ from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.systems.mperceiver_loading import UNNAMED, load_adapted_parts, load_exported_parts, name_tower
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
+from ldrestore.systems.mperceiver_pictures import lq_of, plan_of_picture, to_pixels
+from ldrestore.systems.mperceiver_sampling import StagePlans, draw, timesteps_of, visible_content
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.retries import on_cpu_without_memory
 from ldrestore.weights.folders import read_json

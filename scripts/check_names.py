@@ -1,10 +1,11 @@
-"""Check that a public name means one thing in the whole library, and that variables are nouns.
+"""Check that a public name means one thing in the whole library, a module's name too, and that variables are nouns.
 
     python scripts/check_names.py
 
 prints one line for each fault and fails if there is one. Public are the functions, classes and constants at the top of
-modules. What every module of a kind offers under one name is listed in INTERFACES; what still has to be renamed in
-KNOWN_TWICE, and how many participles are left in MOST_PARTICIPLES: both may only shrink.
+modules. What every module of a kind offers under one name is listed in INTERFACES, what modules of several rooms are
+called by their kind in KINDS; what still has to be renamed in KNOWN_TWICE, and how many participles are left in
+MOST_PARTICIPLES: both may only shrink.
 """
 
 import ast
@@ -19,6 +20,17 @@ INTERFACES = {
     "options_of_checkpoint": "what each architecture reads off a published checkpoint",
 }
 """Names that are meant to be the same in every module of a kind."""
+
+KINDS = {
+    "__main__": "what `python -m` runs",
+    "catalog": "the registry of a room",
+    "config": "what a YAML file fills: how it is read, and of what training's consists",
+    "conversion": "one thing, whose public name is that of `ldrestore.conversion`",
+}
+"""Names of modules, and of rooms, that are meant to be the same in several rooms."""
+
+TYPED = ("ldrestore.cli.", "ldrestore.training.tasks.")
+"""Modules of these rooms are called as what users type, a command or a stage, whatever the library calls its own."""
 
 KNOWN_TWICE: set[str] = set()
 """Names that still mean two things; none may be added."""
@@ -39,6 +51,19 @@ def names_twice(modules: list[Module]) -> dict[str, list[str]]:
     return {name: sorted(found) for name, found in sorted(homes.items()) if len(found) > 1 and name not in INTERFACES}
 
 
+def modules_twice(modules: list[Module]) -> dict[str, list[str]]:
+    """Last parts of names that modules or folders of several rooms share; kinds and what is typed left out."""
+    homes = defaultdict(list)
+    for module in modules:
+        if not module.name.startswith(TYPED):
+            homes[module.name.rpartition(".")[2]].append(module.name)
+    return {
+        name: sorted(found)
+        for name, found in sorted(homes.items())
+        if len({_room(one) for one in found}) > 1 and name not in KINDS
+    }
+
+
 def participles_of(module: Module) -> int:
     """How many assignments and parameters of a module bear a participle as their name."""
     names = [node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and _is_stored(node)]
@@ -56,7 +81,7 @@ def check_names(
         known_twice: Names that may mean two things.
         most_participles: How many variables may be participles.
     """
-    twice = names_twice(modules)
+    twice = names_twice(modules) | modules_twice(modules)
     faults = [f"{name} means two things: {', '.join(twice[name])}" for name in twice if name not in known_twice]
     counts = {module.name: participles_of(module) for module in modules}
     if sum(counts.values()) > most_participles:
@@ -79,6 +104,11 @@ def _public_names(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.append(node.target.id)
     return [name for name in names if not name.startswith("_") and name != "logger"]
+
+
+def _room(name: str) -> str:
+    """The folder right below `ldrestore`, or the file where there is none."""
+    return name.split(".")[1] if "." in name else name
 
 
 def _is_stored(node: ast.Name) -> bool:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.layer_norm import LayerNorm2d
 from ldrestore.blocks.naf import NAFBlock
-from ldrestore.blocks.restormer import BiasFreeLayerNorm2d
+from ldrestore.blocks.restormer_block import BiasFreeLayerNorm2d
 from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
 
 

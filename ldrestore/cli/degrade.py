@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.options import (
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.cli.shared_options import (
     DryRunOption,
     FormatOption,
     InsArgument,
@@ -18,7 +19,6 @@ from ldrestore.cli.options import (
     RecursiveOption,
     VerboseOption,
 )
-from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.plan import plan_jobs

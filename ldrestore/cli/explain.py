@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ldrestore.cli.console import print_json, say
-from ldrestore.cli.options import BaseOption, DeviceOption, JsonOption, QuietOption, RecursiveOption
 from ldrestore.cli.rendering import show_run
+from ldrestore.cli.shared_options import BaseOption, DeviceOption, JsonOption, QuietOption, RecursiveOption
 from ldrestore.cli.track_options import given_to
 from ldrestore.errors import InputError, printable
 from ldrestore.jobs.outcome import Job, Outcome, Result, Status
@@ -220,9 +220,9 @@ def _explain_instructions(model: str | None, *, device: str) -> "Finding":
     from ldrestore.explanations.figures import figures_of_sentences
     from ldrestore.explanations.pages import document_of_sentences, page_of_sentences
     from ldrestore.explanations.sentence_map import map_sentences
-    from ldrestore.pipelines.steering import why_no_instruction
     from ldrestore.regressors.instruction_encoder import load_encoder_of, load_packaged_instructions
     from ldrestore.restorers import device_of
+    from ldrestore.systems.regression_steering import why_no_instruction
 
     if model is None:
         packaged = load_packaged_instructions()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.options import (
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.cli.shared_options import (
     DeviceOption,
     DtypeOption,
     InArgument,
@@ -15,7 +16,6 @@ from ldrestore.cli.options import (
     QuietOption,
     RecursiveOption,
 )
-from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.errors import InputError, printable
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.plan import Plan, plan_pictures

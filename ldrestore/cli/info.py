@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ldrestore.cli.console import print_json, print_table
-from ldrestore.cli.options import BaseOption, ListJsonOption
+from ldrestore.cli.shared_options import BaseOption, ListJsonOption
 from ldrestore.errors import WeightsError
 
 INFO_EXAMPLES = """\b

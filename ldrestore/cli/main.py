@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from ldrestore import __version__
 from ldrestore.cli.assemble import ASSEMBLE_EXAMPLES, assemble_command
+from ldrestore.cli.bench import BENCH_EXAMPLES, BenchCall
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
@@ -42,7 +43,7 @@ class _Commands(TyperGroup):
         try:
             with one_line_warnings():
                 call = super().invoke(ctx)
-                return call.run() if isinstance(call, (RestoreCall, ExplainCall)) else call
+                return call.run() if isinstance(call, (RestoreCall, ExplainCall, BenchCall)) else call
         except KeyboardInterrupt:
             say("interrupted; what was finished is whole, nothing is half-written")
             raise typer.Exit(130) from None
@@ -98,6 +99,7 @@ def make_app() -> typer.Typer:
     app.command("export", epilog=EXPORT_EXAMPLES)(export_command)
     app.command("explain", epilog=EXPLAIN_EXAMPLES)(with_track_options(ExplainCall, explained_options()))
     app.command("score", epilog=SCORE_EXAMPLES)(score_command)
+    app.command("bench", epilog=BENCH_EXAMPLES)(BenchCall)
     app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
     app.command("info", epilog=INFO_EXAMPLES)(info_command)

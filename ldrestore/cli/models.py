@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from ldrestore.cli.console import print_json, print_table
-from ldrestore.cli.options import ListJsonOption
+from ldrestore.cli.shared_options import ListJsonOption
 
 MODELS_EXAMPLES = """\b
 Examples:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.options import (
+from ldrestore.cli.rendering import show_plan, show_report, show_run
+from ldrestore.cli.shared_options import (
     BaseOption,
     DeviceOption,
     DryRunOption,
@@ -23,7 +24,6 @@ from ldrestore.cli.options import (
     RecursiveOption,
     VerboseOption,
 )
-from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.track_options import given_to
 from ldrestore.jobs.plan import Plan, plan_jobs
 from ldrestore.tracks import list_engines

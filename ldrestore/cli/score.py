@@ -76,7 +76,7 @@ def score_command(
     from ldrestore.metrics.scoring import open_metrics, score_paths
 
     found = find_protocol(protocol)
-    opened = open_metrics(metric or found.metrics, weights=_named_files(weights or []), device=device)
+    opened = open_metrics(metric or found.metrics, weights=named_files(weights or []), device=device)
     board = score_paths(results, gt, protocol=found, opened=opened)
     if as_json:
         print_json(board.document())
@@ -89,7 +89,7 @@ def score_command(
     raise typer.Exit(1 if board.failures else 0)
 
 
-def _named_files(words: list[str]) -> dict[str, Path]:
+def named_files(words: list[str]) -> dict[str, Path]:
     """NAME=FILE words as a mapping.
 
     Raises:

@@ -16,7 +16,12 @@ from ldrestore.images.photo import Photo
 from ldrestore.metrics.psnr import MEAN_CAP, decibels
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_output import RestoreOutput
-from ldrestore.pipelines.steering import (
+from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.instruction_encoder import Instruction
+from ldrestore.regressors.network_protocols import ExpertMapNetwork, UsageNetwork
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
+from ldrestore.structures import DegradationEstimate
+from ldrestore.systems.regression_steering import (
     Embedding,
     Steering,
     neutral_steering,
@@ -24,11 +29,6 @@ from ldrestore.pipelines.steering import (
     steering_of_embedding,
     steering_of_instruction,
 )
-from ldrestore.regressors.factory import embedding_shape_of, record_of
-from ldrestore.regressors.instruction_encoder import Instruction
-from ldrestore.regressors.network_protocols import ExpertMapNetwork, UsageNetwork
-from ldrestore.regressors.onnx_regressor import OnnxRegressor
-from ldrestore.structures import DegradationEstimate
 from ldrestore.weights.hashes import hash_of_weights
 
 MAX_SEEN = 512

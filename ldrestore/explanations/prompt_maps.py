@@ -15,11 +15,11 @@ from torch import Tensor
 from ldrestore.explanations.point_map import MIN_POINTS, PointMap, check_mapping, map_points
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, embed_sequences, encode_embeddings
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.finite_numbers import check_finite
+from ldrestore.systems.mperceiver_pictures import lq_of
 
 WORDS, TEXTS = "words of T", "texts of the pictures"
 """The maps of texts: E_txt(T) word by word, and E_txt({e_cm_i, T_i}) of several pictures."""

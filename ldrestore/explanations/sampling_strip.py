@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.latent_restoration import lq_of, to_pixels
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.structures import TilePlan
+from ldrestore.systems.mperceiver_pictures import lq_of, to_pixels
 
 NUM_ESTIMATES = 5
 """So many steps are shown at most: the first, the last, and others evenly between."""

@@ -169,7 +169,7 @@ def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMe
     Raises:
         InputError: a file and a folder; nothing there; an empty folder; two files of one stem; no stem in common.
     """
-    pairs, failures = _matched(results, gt)
+    pairs, failures = match_files(results, gt)
     pictures: dict[str, dict[str, float]] = {}
     for stem, (result, truth) in pairs.items():
         values, problems = _scored(result, truth, protocol, opened)
@@ -238,7 +238,7 @@ def _loader(result: Path, gt: Path, protocol: Protocol, side: str) -> Loader:
     return load
 
 
-def _matched(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
+def match_files(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
     """Stem to the files of a pair, and stem to the reason of those that have no partner.
 
     Raises:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.restormer import ChannelNorm
+from ldrestore.blocks.restormer_block import ChannelNorm
 from ldrestore.blocks.routing import Routing, balance_loss, noisy
 from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.errors import ConfigError

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.blocks.observation import observed
-from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
+from ldrestore.blocks.restormer_block import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to
 from ldrestore.regressors.prompt_combination import Combination, PromptCombination, QueryMapper

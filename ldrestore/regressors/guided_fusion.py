@@ -8,7 +8,7 @@ over channels instead, where there are as many keys as channels.
 import torch
 from torch import Tensor, nn
 
-from ldrestore.blocks.restormer import ChannelNorm, GatedFeedForward, NormKind
+from ldrestore.blocks.restormer_block import ChannelNorm, GatedFeedForward, NormKind
 from ldrestore.blocks.transposed_attention import attend
 from ldrestore.tiling.shared_statistics import MapStatistic
 

@@ -15,7 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldrestore.blocks.restormer import Downsample, PatchEmbedding, TransformerBlock, Upsample
+from ldrestore.blocks.restormer_block import Downsample, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.frequency_experts import FrequencyExperts, guidance_matching

@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ldrestore.blocks.restormer import ChannelNorm, Downsample, GatedFeedForward, PatchEmbedding, Upsample
+from ldrestore.blocks.restormer_block import ChannelNorm, Downsample, GatedFeedForward, PatchEmbedding, Upsample
 from ldrestore.blocks.routing import Routing
 from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
 from ldrestore.blocks.typed_modules import ModulesOf

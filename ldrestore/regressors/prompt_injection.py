@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ldrestore.blocks.restormer import ChannelNorm, GatedFeedForward
+from ldrestore.blocks.restormer_block import ChannelNorm, GatedFeedForward
 from ldrestore.blocks.transposed_attention import TransposedAttention
 from ldrestore.blocks.zero_layers import start_at_zero
 

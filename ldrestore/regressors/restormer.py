@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ldrestore.blocks.restormer import Downsample, NormKind, PatchEmbedding, TransformerBlock, Upsample
+from ldrestore.blocks.restormer_block import Downsample, NormKind, PatchEmbedding, TransformerBlock, Upsample
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.weights.fitting import count_modules

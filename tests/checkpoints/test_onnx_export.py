@@ -339,7 +339,5 @@ def test_full_width_networks_stay_within_a_thousandth(name, tmp_path):
 def test_an_exported_network_that_is_to_be_explained_names_the_model_to_explain_instead(file):
     pipeline, photo = FastRestorePipeline.from_onnx(file), Photo(pixels=picture(20, 24, 3))
     for look in (explain, usage_of):
-        with pytest.raises(
-            InputError, match="shows nothing of its inside; explain the model that it was made of, tiny"
-        ):
+        with pytest.raises(InputError, match="explain the model that it was made of, tiny"):
             look(pipeline, photo)

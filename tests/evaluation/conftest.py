@@ -22,7 +22,7 @@ def write(scene):
     def make(path, *, shift=0, size=(24, 32)):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.clip(np.roll(scene, shift, axis=1)[: size[0], : size[1]].astype(int) + shift, 0, 255)
-        to_photo(pixels.astype(np.uint8)).save(path)
+        to_photo(pixels.astype(np.uint8)).save(path, overwrite=True)
         return path
 
     return make

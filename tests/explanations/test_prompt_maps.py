@@ -5,10 +5,10 @@ import torch
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.explanations.prompt_maps import TEXTS, WORDS, map_prompts, view_picture
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.latent_restoration import lq_of
 from ldrestore.prompts.text_sequences import SpecialTokens, embed_sequences, encode_embeddings
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.systems.mperceiver import MPerceiver
+from ldrestore.systems.mperceiver_pictures import lq_of
 from tests.tiny_stable import NAMES, tiny_stable
 
 

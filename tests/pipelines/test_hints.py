@@ -6,8 +6,8 @@ import torch
 
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-from ldrestore.pipelines.steering import advice_on, hints_of_strengths
 from ldrestore.structures import DegradationEstimate
+from ldrestore.systems.regression_steering import advice_on, hints_of_strengths
 from tests.regressors.test_contract import tiny
 
 

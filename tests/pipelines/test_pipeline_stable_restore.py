@@ -9,7 +9,8 @@ import torch
 from ldrestore.errors import InputError, UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
-from ldrestore.pipelines import pipeline_stable_restore, stable_drawing
+from ldrestore.pipelines import pipeline_stable_restore
+from ldrestore.systems import mperceiver_sampling
 from tests.adapters.conftest import tiny_unet
 from tests.tiny_stable import tiny_adapters, tiny_stable
 
@@ -123,9 +124,9 @@ def test_what_does_not_depend_on_the_timestep_is_computed_once(stable, picture):
 def test_tiles_meet_at_each_step_and_share_one_noise_field(stable, picture, monkeypatch):
     lq = picture(16, 96, 3, dtype=np.float32)
     shapes = []
-    draw = stable_drawing.draw_noise
+    draw = mperceiver_sampling.draw_noise
     monkeypatch.setattr(
-        stable_drawing, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
+        mperceiver_sampling, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
     )
     whole = stable(lq, tile="off", output_type="np", **STEPS)
     tiled = stable(lq, tile=64, output_type="np", **STEPS)

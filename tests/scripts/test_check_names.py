@@ -31,6 +31,30 @@ def test_interfaces_of_a_kind_and_names_in_functions_may_repeat():
     assert names_twice([parse_module("a", "logger = 1"), parse_module("b", "logger = 1")]) == {}
 
 
+def test_a_module_of_two_rooms_is_a_fault_unless_it_is_of_a_kind_or_a_command():
+    names = (
+        "images.depth",
+        "degradations.wide.depth",
+        "images.catalog",
+        "metrics.catalog",
+        "cli.noise",
+        "blocks.noise",
+    )
+    modules = [parse_module(f"ldrestore.{name}", "") for name in names]
+    (fault,) = check_names(modules, known_twice=set(), most_participles=0)
+    assert fault == "depth means two things: ldrestore.degradations.wide.depth, ldrestore.images.depth"
+
+
+def test_modules_of_one_room_and_of_its_folders_may_share_a_name():
+    modules = [parse_module(f"ldrestore.{name}", "") for name in ("degradations.noise", "degradations.wide.noise")]
+    assert check_names(modules, known_twice=set(), most_participles=0) == []
+
+
+def test_a_file_called_as_another_room_is_a_fault():
+    modules = [parse_module(f"ldrestore.{name}", "") for name in ("sampling", "training.data.sampling")]
+    assert len(check_names(modules, known_twice=set(), most_participles=0)) == 1
+
+
 def test_participles_as_variables_and_parameters_are_faults():
     text = "def told_of(asked):\n    seen = asked\n    return seen\n"
     (fault,) = faults_of(text)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from ldrestore.datasets.pictures import fault_of_picture, index_of
 from ldrestore.errors import ConfigError, DatasetError, LoaderError
 from ldrestore.training.config import TrainingConfig, stage_at
-from ldrestore.training.data.sampling import ShardedBatches, samples_before
+from ldrestore.training.data.sample_order import ShardedBatches, samples_before
 
 logger = logging.getLogger(__name__)
 

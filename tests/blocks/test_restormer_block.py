@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ldrestore.blocks.restormer import ChannelNorm, Downsample, GatedFeedForward, TransformerBlock, Upsample
+from ldrestore.blocks.restormer_block import ChannelNorm, Downsample, GatedFeedForward, TransformerBlock, Upsample
 
 
 def test_the_norm_with_a_bias_is_layer_norm_over_the_channels():

@@ -1,7 +1,7 @@
 import pytest
 
 from ldrestore.training.config import StageConfig
-from ldrestore.training.data.sampling import ShardedBatches, sample_key, samples_before
+from ldrestore.training.data.sample_order import ShardedBatches, sample_key, samples_before
 
 STAGES = (
     StageConfig(patch_size=8, batch_size=4, steps=5),

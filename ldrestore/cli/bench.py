@@ -1,0 +1,266 @@
+"""`ldrestore bench`: models, finished results and classical peers compared on a suite."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ldrestore.cli.console import print_table, say
+from ldrestore.cli.score import named_files
+from ldrestore.errors import InputError
+
+if TYPE_CHECKING:
+    from ldrestore.evaluation.benchmarking import BenchOptions
+    from ldrestore.evaluation.contestants import Contestant
+    from ldrestore.evaluation.results import Results
+
+BENCH_EXAMPLES = """\b
+Examples:
+  ldrestore bench builtin --model default --model ldrestore-tiny-stable --out out/
+  ldrestore bench builtin --model default --peer opencv_nlm --peer dark_channel --peer clahe --cost --out out/
+  ldrestore bench aio3 --model my_model/ --data-root data/ --train-root train/ --out out/
+  ldrestore bench aio5 --results OTHER=their_pictures/ --data-root data/ --out out/
+  ldrestore bench --pairs noisy/ clean/ --model default --out out/
+  ldrestore bench builtin --model ldrestore-tiny-stable,num_inference_steps=20 --seeds 3 --out out/
+  ldrestore bench --rescore out/ --metric psnr --metric lpips
+  ldrestore bench --compare old/ new/
+  ldrestore bench --list --data-root data/
+  accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
+"""
+"""Shown below the help; the first character keeps the lines as they are."""
+
+
+@dataclass(kw_only=True)
+class BenchCall:
+    """Compare models, finished results and classical peers on a suite, by a named protocol.
+
+    Writes results.json, results.csv and table.md, and keeps all pictures. What is there is not made again: an
+    interrupted run goes on, with any number of processes. Exit code 1: some pictures failed, or --compare found a
+    regression.
+    """
+
+    suite: Annotated[
+        str | None, typer.Argument(metavar="SUITE", help="Name of a suite, or a YAML file; `--list` names all.")
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="MODEL[,option=value..]", help="Model of any track, may be given again."),
+    ] = None
+    results: Annotated[
+        list[str] | None,
+        typer.Option("--results", metavar="NAME=DIR", help="Finished pictures, named like their inputs, in DATASET/."),
+    ] = None
+    peer: Annotated[
+        list[str] | None, typer.Option("--peer", metavar="NAME", help="Classical restorer, such as opencv_nlm; or all.")
+    ] = None
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--pairs", metavar="LQ GT", help="Folders of degraded and clean pictures of equal stems."),
+    ] = None
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results and tables go.")] = None
+    data_root: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that sets lie in.")] = None
+    train_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Training pictures: those that the suite holds too are named.")
+    ] = None
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="M", help="Metric, may be given again; those of the suite if none."),
+    ] = None
+    protocol: Annotated[
+        str | None, typer.Option(metavar="P", help="In place of the suite's; see `ldrestore score --list`.")
+    ] = None
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", metavar="NAME=FILE", help="Weights of a metric, may be given again."),
+    ] = None
+    device: Annotated[str, typer.Option(metavar="D", help="Where models and metrics compute.")] = "auto"
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of models that draw; mean and spread.")] = 1
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="The most pictures of each dataset.")] = None
+    cost: Annotated[bool, typer.Option("--cost", help="Measure time, memory, parameters and multiplications.")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make results again that are there.")] = False
+    no_input: Annotated[bool, typer.Option("--no-input", help="Leave the untouched input out.")] = False
+    rescore: Annotated[
+        Path | None, typer.Option("--rescore", metavar="DIR", help="Score stored results again, without a model.")
+    ] = None
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", metavar="OLD NEW", help="Two results: gains and regressions per picture."),
+    ] = None
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option("--tolerance", metavar="METRIC=X", help="With --compare: how much worse is no regression."),
+    ] = None
+    list_sets: Annotated[bool, typer.Option("--list", help="List suites, sets and what was found of them.")] = False
+
+    def run(self) -> None:
+        """Do what was asked.
+
+        Raises:
+            Exit: with the exit code.
+            LDRestoreError: nothing could be begun.
+        """
+        if self.list_sets:
+            _print_suites()
+            _print_sets(self.data_root)
+            raise typer.Exit()
+        if self.compare is not None:
+            raise typer.Exit(_print_changes(*self.compare, tolerances=_tolerances(self.tolerance or [])))
+        results = self._rescored() if self.rescore is not None else self._evaluated()
+        if results is not None:
+            _print_results(results, self.rescore or self.out)
+            raise typer.Exit(1 if results.failures else 0)
+
+    def _rescored(self) -> "Results":
+        """The second and third steps alone."""
+        from ldrestore.evaluation.benchmarking import rescore
+
+        assert self.rescore is not None
+        return rescore(self.rescore, options=self._options(), say=say)
+
+    def _evaluated(self) -> "Results":
+        """All three steps.
+
+        Raises:
+            InputError: no suite and no pairs, or no folder for the results.
+        """
+        from ldrestore.evaluation.benchmarking import evaluate
+        from ldrestore.evaluation.suites import SuiteConfig
+
+        if self.out is None:
+            raise InputError("results need a folder; give --out DIR")
+        if self.suite is None and self.pairs is None:
+            raise InputError("give a SUITE or --pairs LQ GT; `ldrestore bench --list` names all suites")
+        alone = SuiteConfig(name="pairs", summary="Pairs of one's own.", datasets=())
+        return evaluate(
+            alone if self.suite is None else self.suite,
+            self._contestants(),
+            self.out,
+            data_root=self.data_root,
+            pairs=self.pairs,
+            options=self._options(),
+            say=say,
+        )
+
+    def _contestants(self) -> "list[Contestant]":
+        """Models, finished results and peers, in this order."""
+        from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
+        from ldrestore.evaluation.peer_catalog import PEERS
+
+        peers = PEERS.names() if self.peer == ["all"] else self.peer or []
+        return [
+            *(model_contestant(text, num_seeds=self.seeds) for text in self.model or []),
+            *(results_contestant(name, folder) for name, folder in _named_folders(self.results or []).items()),
+            *map(peer_contestant, peers),
+        ]
+
+    def _options(self) -> "BenchOptions":
+        """How it is run."""
+        from ldrestore.evaluation.benchmarking import BenchOptions
+
+        return BenchOptions(
+            data_root=self.data_root,
+            train_root=self.train_root,
+            metrics=tuple(self.metric) if self.metric else None,
+            protocol=self.protocol,
+            weights=named_files(self.weights or []),
+            device=self.device,
+            limit=self.limit,
+            has_input=not self.no_input,
+            has_costs=self.cost,
+            is_fresh=self.fresh,
+        )
+
+
+def _named_folders(words: list[str]) -> dict[str, Path]:
+    """NAME=DIR words as a mapping.
+
+    Raises:
+        InputError: a word has no "=".
+    """
+    folders = {}
+    for word in words:
+        name, separator, place = word.partition("=")
+        if not separator or not name or not place:
+            raise InputError(f"--results needs NAME=DIR, got {word!r}")
+        folders[name] = Path(place)
+    return folders
+
+
+def _tolerances(words: list[str]) -> dict[str, float]:
+    """METRIC=X words as a mapping.
+
+    Raises:
+        InputError: a word has no "=", or no number of at least 0.
+    """
+    tolerances = {}
+    for word in words:
+        name, separator, text = word.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not separator or value < 0:
+            raise InputError(f"--tolerance needs METRIC=X with X of at least 0, got {word!r}")
+        tolerances[name] = value
+    return tolerances
+
+
+def _print_suites() -> None:
+    """Suites with their protocols and datasets."""
+    from ldrestore.evaluation.suites import list_suites, load_suite
+
+    suites = [load_suite(name) for name in list_suites()]
+    rows = [
+        (suite.name, f"{suite.summary}\n{', '.join(dataset.name for dataset in suite.datasets)}", suite.protocol)
+        for suite in suites
+    ]
+    print_table(("suite", "what, datasets", "protocol"), rows, title="suites")
+
+
+def _print_sets(data_root: Path | None) -> None:
+    """All sets, and what was found of them."""
+    from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
+    from ldrestore.evaluation.benchmark_files import find_set
+
+    rows = []
+    for record in BENCHMARKS:
+        found = find_set(record, data_root)
+        count = "" if record.num_pictures is None else f", {record.num_pictures} pictures"
+        tested = "" if record.is_tested else "; layout registered, not tested"
+        states = {True: "complete", False: "incomplete", None: "found"}
+        state = "–"
+        if found is not None:
+            state = f"{states[found.is_complete]}: {len(found.files)}\n({found.layout_source})"
+        rows.append((record.name, f"{record.title}{count}; {record.terms}{tested}", state))
+    print_table(("set", "what, terms", "below the data root"), rows, title="sets; nothing is downloaded")
+
+
+def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int:
+    """Gains and regressions; the exit code."""
+    from ldrestore.evaluation.comparison import compare_results
+    from ldrestore.evaluation.results import read_results
+
+    changes = compare_results(read_results(old), read_results(new), tolerances=tolerances)
+    regressions = [change for change in changes if change.is_regression]
+    for change in regressions:
+        print(f"regression: {change}")
+    for change in changes:
+        if not change.is_regression:
+            print(f"{'gain' if change.gain > 0 else 'within tolerance'}: {change}")
+    print(f"{len(changes)} scores differ, {len(regressions)} of them are regressions")
+    return 1 if regressions else 0
+
+
+def _print_results(results: "Results", folder: Path | None) -> None:
+    """The means of each metric, by what protocol, and where everything lies."""
+    from ldrestore.evaluation.tables import mean_cells, protocol_line
+
+    print(protocol_line(results))
+    for metric in results.metrics:
+        columns, rows = mean_cells(results, metric)
+        if rows:
+            print_table(columns, rows)
+    for line in sorted({f"{row.contestant}, {row.dataset}: {row.failure}" for row in results.failures}):
+        say(f"failed: {line}")
+    print(f"results lie in {folder}")

@@ -1,0 +1,282 @@
+"""A benchmark from end to end: restore, score, report; each step goes on where it stopped."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ldrestore import __version__
+from ldrestore.config import as_plain
+from ldrestore.errors import InputError
+from ldrestore.evaluation.benchmark_files import own_pairs
+from ldrestore.evaluation.cases import SuiteCases, cases_of_suite
+from ldrestore.evaluation.contestants import INPUT, Contestant, contestant_identity, licence_of, model_contestant
+from ldrestore.evaluation.cost import measure_costs
+from ldrestore.evaluation.leaks import find_leaks
+from ldrestore.evaluation.restore_step import RestoreStep, collect_rows, restore_all
+from ldrestore.evaluation.results import (
+    RESULTS_FILE,
+    ContestantRow,
+    DatasetRow,
+    OutputRow,
+    Results,
+    read_results,
+    write_results,
+)
+from ldrestore.evaluation.score_step import ScoreStep, score_all
+from ldrestore.evaluation.shards import Shard, current_shard
+from ldrestore.evaluation.stored_files import write_text
+from ldrestore.evaluation.suites import SuiteConfig, load_suite
+from ldrestore.evaluation.summaries import summarised
+from ldrestore.evaluation.tables import csv_report, markdown_report
+from ldrestore.metrics.protocols import find_protocol
+from ldrestore.restorers import device_of
+
+TABLE_FILE, CSV_FILE = "table.md", "results.csv"
+"""Beside `results.json`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """How a benchmark is run; what is compared, and on what, is given apart."""
+
+    data_root: Path | None = None
+    """The folder that sets lie in."""
+    train_root: Path | None = None
+    """Pictures that models were trained on: those of the suite that lie there are named."""
+    metrics: tuple[str, ...] | None = None
+    """In place of the suite's."""
+    protocol: str | None = None
+    """In place of the suite's."""
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """Metric to a file of its weights."""
+    device: str = "auto"
+    """Where models and metrics compute."""
+    limit: int | None = None
+    """The most pictures of each dataset."""
+    has_input: bool = True
+    """Whether the untouched input is a contestant."""
+    has_costs: bool = False
+    """Whether time and memory are measured."""
+    is_fresh: bool = False
+    """Whether results are made again that are there."""
+
+
+def evaluate(
+    suite: str | Path | SuiteConfig,
+    models: Sequence[str | Contestant],
+    out_dir: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    pairs: tuple[str | Path, str | Path] | None = None,
+    options: BenchOptions | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Results:
+    """Compare models on a suite, and write results.json, results.csv and table.md.
+
+    Args:
+        suite: Name, YAML file, or what such a file holds.
+        models: As `--model` takes them, or contestants of any kind, see `ldrestore.evaluation.contestants`.
+        out_dir: Where results, scores and tables go; what lies there of an earlier run is used.
+        data_root: The folder that sets lie in; suites of the library's own pictures need none.
+        pairs: Folders of degraded and clean pictures of one's own, as one more dataset.
+        options: Everything else.
+        say: Is told of failures, notes and licences as they come.
+
+    Returns:
+        What `results.json` holds. In a run of several processes only the first one's is whole.
+
+    Raises:
+        InputError: a name is unknown, two contestants have one name, or nothing is to be compared.
+        DatasetError: a set of the suite is not there.
+    """
+    options = options or BenchOptions()
+    options = replace(options, device=_device(options.device))
+    if data_root is not None:
+        options = replace(options, data_root=Path(data_root))
+    config = _with_protocol(suite if isinstance(suite, SuiteConfig) else load_suite(suite), options)
+    contestants = _contestants(models, options)
+    own = None if pairs is None else own_pairs(Path(pairs[0]), Path(pairs[1]))
+    cases = cases_of_suite(config, data_root=options.data_root, pairs=own, limit=options.limit)
+    step = RestoreStep(
+        suite=cases,
+        contestants=contestants,
+        out_dir=Path(out_dir),
+        data_root=options.data_root,
+        device=options.device,
+        shard=current_shard(device=options.device),
+        is_fresh=options.is_fresh,
+    )
+    notes = _notes(cases, contestants, options)
+    for note in notes:
+        say(f"note: {note}")
+    restore_all(step, say=say)
+    step.shard.wait()
+    results = _restored(step, notes)
+    scored = score_all(_score_step(step.out_dir, config, options, step.shard), results, say=say)
+    if not step.shard.is_first:
+        return scored
+    if options.has_costs:
+        scored = replace(scored, costs=tuple(measure_costs(contestants, device=options.device, say=say)))
+    return write_report(scored, step.out_dir)
+
+
+def rescore(
+    out_dir: str | Path,
+    *,
+    options: BenchOptions | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Results:
+    """Score the stored results of a benchmark again, without running a model; with other metrics or another protocol.
+
+    Args:
+        out_dir: The folder of a benchmark.
+        options: Metrics, protocol, weights, device and data root; those of the run where they are not given.
+        say: Is told of metrics that cannot be had.
+
+    Raises:
+        InputError: there are no results, or the protocol needs pictures of another size or depth than were stored.
+    """
+    options = options or BenchOptions()
+    options = replace(options, device=_device(options.device))
+    results = read_results(Path(out_dir))
+    protocol = find_protocol(options.protocol or str(results.protocol["name"]))
+    metrics = options.metrics or tuple(row.name for row in results.metrics)
+    config = SuiteConfig(name=results.suite, summary="", protocol=protocol.name, metrics=metrics, datasets=())
+    shard = current_shard(device=options.device)
+    results = replace(results, outputs=tuple(_unscored(row) for row in results.outputs))
+    scored = score_all(_score_step(Path(out_dir), config, options, shard), results, say=say)
+    return write_report(scored, Path(out_dir)) if shard.is_first else scored
+
+
+def write_report(results: Results, out_dir: Path) -> Results:
+    """The third step: means and comparisons, and the files that show them.
+
+    Returns:
+        The results with means and comparisons.
+    """
+    results = summarised(results)
+    write_results(results, out_dir / RESULTS_FILE)
+    write_text(out_dir / TABLE_FILE, markdown_report(results))
+    write_text(out_dir / CSV_FILE, csv_report(results))
+    return results
+
+
+def _device(name: str) -> str:
+    """The device that is meant."""
+    return str(device_of(name))
+
+
+def _with_protocol(config: SuiteConfig, options: BenchOptions) -> SuiteConfig:
+    """The suite under the options' protocol and metrics."""
+    if options.protocol is not None:
+        config = replace(config, protocol=options.protocol)
+    return config if options.metrics is None else replace(config, metrics=options.metrics)
+
+
+def _contestants(models: Sequence[str | Contestant], options: BenchOptions) -> list[Contestant]:
+    """All contestants, the untouched input first.
+
+    Raises:
+        InputError: none, or two of one name.
+    """
+    found = [model if isinstance(model, Contestant) else model_contestant(model) for model in models]
+    if options.has_input:
+        found = [Contestant(name=INPUT, kind="input"), *found]
+    names = [contestant.name for contestant in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"several contestants are called {', '.join(twice)}; name each model once")
+    if not found:
+        raise InputError("nothing is to be compared; give a --model, --results, --peer, or keep the input")
+    return found
+
+
+def _notes(cases: SuiteCases, contestants: Sequence[Contestant], options: BenchOptions) -> tuple[str, ...]:
+    """What a reader of the figures must know."""
+    notes = list(cases.notes)
+    for contestant in contestants:
+        licence = licence_of(contestant)
+        if licence is not None and "non-commercial" in licence:
+            notes.append(f"{contestant.name}: licence of {licence}")
+    if options.train_root is not None:
+        truths = {(case.dataset, case.name): case.files.gt or case.files.lq for case in cases.cases}
+        files = [(f"{dataset}/{name}", path) for (dataset, name), path in truths.items() if path is not None]
+        notes += map(str, find_leaks(files, options.train_root))
+    return tuple(notes)
+
+
+def _restored(step: RestoreStep, notes: tuple[str, ...]) -> Results:
+    """Results of the first step, without scores."""
+    pictures, outputs, environments = collect_rows(step)
+    suite = step.suite.suite
+    return Results(
+        suite=suite.name,
+        summary=suite.summary,
+        ldrestore=__version__,
+        protocol=as_plain(find_protocol(suite.protocol)),
+        environments=environments,
+        averages={name: list(parts) for name, parts in suite.averages.items()},
+        published=suite.published,
+        datasets=tuple(_dataset_rows(step)),
+        contestants=tuple(
+            ContestantRow(
+                name=contestant.name,
+                kind=contestant.kind,
+                options=dict(contestant.options),
+                identity=contestant_identity(contestant),
+                num_seeds=contestant.num_seeds,
+                licence=licence_of(contestant),
+            )
+            for contestant in step.contestants
+        ),
+        pictures=tuple(pictures),
+        outputs=tuple(outputs),
+        notes=notes,
+    )
+
+
+def _dataset_rows(step: RestoreStep) -> list[DatasetRow]:
+    """What is known of each dataset."""
+    rows = []
+    for name, found in step.suite.sets.items():
+        cases = [case for case in step.suite.cases if case.dataset == name]
+        config = cases[0].dataset_config
+        if config.recipe is not None:
+            making = f"{config.recipe} at severity {config.severity:g}"
+        elif config.noise_sigma_255 is not None:
+            making = f"noise of sigma {config.noise_sigma_255:g} as papers draw it"
+        else:
+            making = "pairs" if found.files[0].gt is not None else "no ground truth"
+        rows.append(
+            DatasetRow(
+                name=name,
+                set=found.record.name,
+                title=found.record.title,
+                task=cases[0].task,
+                making=making,
+                layout=found.layout_source,
+                num_pictures=len(cases),
+                num_published=found.record.num_pictures,
+                terms=found.record.terms,
+                notes=found.record.leaks,
+            )
+        )
+    return rows
+
+
+def _score_step(out_dir: Path, config: SuiteConfig, options: BenchOptions, shard: Shard) -> ScoreStep:
+    """The second step of a suite."""
+    return ScoreStep(
+        out_dir=out_dir,
+        data_root=options.data_root,
+        protocol=find_protocol(config.protocol),
+        metrics=config.scored_metrics,
+        weights=options.weights,
+        device=options.device,
+        shard=shard,
+    )
+
+
+def _unscored(row: OutputRow) -> OutputRow:
+    """An output whose failures of scoring are forgotten; one that was never made keeps its reason."""
+    return row if row.path is None else replace(row, scores={}, failure=None)

@@ -1,0 +1,107 @@
+"""Two results files of one suite: what became better or worse, picture by picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ldrestore.errors import InputError, UnknownNameError
+from ldrestore.evaluation.results import OutputRow, Results
+
+TOLERANCES = {"psnr": 0.1, "ssim": 0.005, "ms_ssim": 0.005, "lpips": 0.005, "lpips_vgg": 0.005, "dists": 0.005}
+"""How much worse a picture may be, in units of the metric, before it is a regression; else 2 % of the old value."""
+_RELATIVE = 0.02
+
+ScoreKey = tuple[str, str, str, int | None, str]
+"""Contestant, dataset, picture, seed, metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One score that differs."""
+
+    key: tuple[str, str, str, int | None, str]
+    """Contestant, dataset, picture, seed, metric."""
+    old: float | None
+    """None where it is new."""
+    new: float | None
+    """None where it is gone."""
+    gain: float
+    """How much better the new one is, in units of the metric; negative for worse."""
+    is_regression: bool
+    """Whether it is worse by more than its tolerance, or gone."""
+
+    def __str__(self) -> str:
+        """In words."""
+        contestant, dataset, picture, seed, metric = self.key
+        run = "" if seed is None else f", seed {seed}"
+        values = " → ".join("none" if value is None else f"{value:.4f}" for value in (self.old, self.new))
+        return f"{contestant}, {dataset}/{picture}{run}: {metric} {values}"
+
+
+def compare_results(old: Results, new: Results, *, tolerances: Mapping[str, float] | None = None) -> list[Change]:
+    """All scores that changed, worst first; contestants that one of both lacks altogether are left out.
+
+    Args:
+        old: What was.
+        new: What is.
+        tolerances: Metric to tolerance, over `TOLERANCES`.
+
+    Raises:
+        InputError: suites, protocols or pictures differ, or no contestant is in both.
+        UnknownNameError: a tolerance of a metric that the old results lack.
+    """
+    _check_comparable(old, new)
+    lower = {row.name: row.lower_is_better for row in old.metrics}
+    for name in tolerances or {}:
+        if name not in lower:
+            raise UnknownNameError("metric of --tolerance", name, lower)
+    allowed = {**TOLERANCES, **(tolerances or {})}
+    shared = {row.name for row in old.contestants} & {row.name for row in new.contestants}
+    before, after = (_scores(results, shared) for results in (old, new))
+    changes = []
+    for key in dict.fromkeys([*before, *after]):
+        was, now = before.get(key), after.get(key)
+        if was == now:
+            continue
+        if was is None or now is None:
+            changes.append(Change(key=key, old=was, new=now, gain=0.0, is_regression=now is None))
+            continue
+        gain = was - now if lower.get(key[-1], False) else now - was
+        tolerance = allowed.get(key[-1], _RELATIVE * abs(was))
+        changes.append(Change(key=key, old=was, new=now, gain=gain, is_regression=gain < -tolerance))
+    return sorted(changes, key=lambda change: (not change.is_regression, change.gain))
+
+
+def _check_comparable(old: Results, new: Results) -> None:
+    """Refuse two files whose figures cannot be held against each other.
+
+    Raises:
+        InputError: they differ in suite, protocol, or pictures of one name.
+    """
+    if old.suite != new.suite:
+        raise InputError(f"the results are of the suites {old.suite} and {new.suite}; compare two runs of one")
+    differing = [name for name in old.protocol if old.protocol[name] != new.protocol.get(name)]
+    if differing:
+        raise InputError(f"the protocols {old.protocol['name']} and {new.protocol['name']} differ in {differing}")
+    hashes = {(row.dataset, row.name): (row.lq_sha256, row.gt_sha256) for row in old.pictures}
+    for row in new.pictures:
+        known = hashes.get((row.dataset, row.name))
+        if known is not None and known != (row.lq_sha256, row.gt_sha256):
+            raise InputError(f"{row.dataset}/{row.name} is another picture in each of the results; make both anew")
+    names = [{row.name for row in results.contestants} for results in (old, new)]
+    if not names[0] & names[1]:
+        raise InputError(f"no contestant is in both results: {sorted(names[0])} and {sorted(names[1])}")
+
+
+def _scores(results: Results, contestants: set[str]) -> dict[ScoreKey, float]:
+    """All scores by what they are of."""
+    return {
+        (*_names_of(row), metric): value
+        for row in results.outputs
+        if row.contestant in contestants
+        for metric, value in row.scores.items()
+    }
+
+
+def _names_of(row: OutputRow) -> tuple[str, str, str, int | None]:
+    """What an output is of."""
+    return row.contestant, row.dataset, row.picture, row.seed

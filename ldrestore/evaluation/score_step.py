@@ -1,0 +1,249 @@
+"""The second step: stored results against their ground truth, without running a model.
+
+Scores of one result lie at scores/CONTESTANT/DATASET/NAME-KEY.json; each carries a hash of all that it depends on: the
+pixels of result and ground truth, the metric with its version and weights, and the protocol. A score whose hash is the
+same is not computed again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ldrestore.config import as_plain
+from ldrestore.errors import ImageFileError, InputError, ShapeError
+from ldrestore.evaluation.environments import version_of_packages
+from ldrestore.evaluation.results import MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
+from ldrestore.evaluation.shards import Shard
+from ldrestore.evaluation.stored_files import (
+    folder_name,
+    hash_of_photo,
+    key_of,
+    picture_name,
+    read_json_or_none,
+    write_document,
+)
+from ldrestore.images.files import read_photo
+from ldrestore.images.photo import Photo
+from ldrestore.metrics.catalog import find_metric
+from ldrestore.metrics.compared_pictures import bring_together
+from ldrestore.metrics.metric_weights import path_of_weights
+from ldrestore.metrics.protocols import Protocol
+from ldrestore.metrics.scoring import OpenedMetrics, open_metrics
+from ldrestore.metrics.set_distances import Loader
+from ldrestore.weights.hashes import hash_of_file
+
+SCORES = "scores"
+"""Folder of scores."""
+_PACKAGES = {
+    "psnr": ("numpy",),
+    "ssim": ("numpy",),
+    "ms_ssim": ("numpy",),
+    "niqe": ("numpy", "opencv-python-headless"),
+    "st_lpips": ("torch", "stlpips-pytorch"),
+    "fid": ("torch", "torch-fidelity"),
+    "kid": ("torch", "torch-fidelity"),
+    "piq": ("torch", "piq"),
+    "iqa": ("torch", "pyiqa"),
+}
+"""What computes a metric beside ldrestore, by its name or its toolbox; torch for the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreStep:
+    """What the step works on."""
+
+    out_dir: Path
+    """The folder of the benchmark."""
+    data_root: Path | None
+    """The folder that sets lie in."""
+    protocol: Protocol
+    """How pictures are compared."""
+    metrics: Sequence[str]
+    """What is computed."""
+    weights: Mapping[str, Path]
+    """Metric to a user's file of its weights."""
+    device: str
+    """Where networks compute."""
+    shard: Shard
+    """This process."""
+
+
+def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) -> Results:
+    """Score this process's share, wait for the others, and give the results with all scores.
+
+    Args:
+        step: What to compute.
+        results: Pictures and outputs; their scores, if any, are dropped.
+        say: Is told of metrics that cannot be had.
+
+    Raises:
+        UnknownNameError: no such metric.
+        InputError: pictures lie below a data root that is not given.
+    """
+    opened = open_metrics(step.metrics, weights=step.weights, device=step.device)
+    for name, reason in opened.unavailable.items():
+        say(f"unavailable: {name}: {reason}")
+    rows = [_metric_row(name, step, opened) for name in dict.fromkeys(step.metrics)]
+    pictures = {(row.dataset, row.name): row for row in results.pictures}
+    made = [row for row in results.outputs if row.path is not None]
+    for output in step.shard.of(made):
+        _score_output(step, output, pictures[output.dataset, output.picture], rows, opened)
+    step.shard.wait()
+    outputs = tuple(_scored_row(step, output, rows) for output in results.outputs)
+    scored = replace(results, outputs=outputs, metrics=tuple(rows), protocol=as_plain(step.protocol))
+    return _with_set_scores(step, scored, opened) if step.shard.is_first else scored
+
+
+def _metric_row(name: str, step: ScoreStep, opened: OpenedMetrics) -> MetricRow:
+    """What is known of a metric."""
+    record = find_metric(name)
+    return MetricRow(
+        name=name,
+        compares=record.compares,
+        lower_is_better=record.lower_is_better,
+        digits=record.digits,
+        source=record.source,
+        version=version_of_packages("ldrestore", *_PACKAGES.get(name.partition(":")[0], ("torch",))),
+        weights_sha256=_weights_hash(name, step),
+        unavailable=opened.unavailable.get(name),
+    )
+
+
+def _weights_hash(name: str, step: ScoreStep) -> str | None:
+    """SHA-256 of a metric's file of weights; None where it has none of ours or a user's."""
+    path = step.weights.get(name) or path_of_weights(name)
+    return hash_of_file(path) if path.is_file() else None
+
+
+def _score_key(step: ScoreStep, output: OutputRow, picture: PictureRow, metric: MetricRow) -> str:
+    """A hash of all that a score depends on."""
+    return key_of(
+        {
+            "result": output.sha256,
+            "gt": picture.gt_sha256,
+            "metric": metric.name,
+            "version": metric.version,
+            "weights": metric.weights_sha256,
+            "protocol": as_plain(step.protocol),
+        }
+    )
+
+
+def _score_place(step: ScoreStep, output: OutputRow) -> Path:
+    """Where the scores of a result are kept."""
+    folder = step.out_dir / SCORES / folder_name(output.contestant) / folder_name(output.dataset)
+    return folder / picture_name(output.picture, str(output.sha256), ".json")
+
+
+def _score_output(
+    step: ScoreStep, output: OutputRow, picture: PictureRow, metrics: Sequence[MetricRow], opened: OpenedMetrics
+) -> None:
+    """Compute what is not known of one result, and keep it."""
+    place = _score_place(step, output)
+    known = read_json_or_none(place) or {}
+    keys = {metric.name: _score_key(step, output, picture, metric) for metric in metrics if metric.name in opened.pairs}
+    wanted = [metric for metric in metrics if metric.name in keys and _is_applicable(metric, picture)]
+    missing = [metric.name for metric in wanted if known.get(metric.name, {}).get("key") != keys[metric.name]]
+    if not missing:
+        return
+    for name, value in _measured(step, output, picture, missing, opened).items():
+        known[name] = {"key": keys[name], **value}
+    write_document(place, known)
+
+
+def _is_applicable(metric: MetricRow, picture: PictureRow) -> bool:
+    """Whether a metric can look at a picture: one without ground truth has metrics of results alone."""
+    return metric.compares == "results" or picture.gt is not None
+
+
+def _measured(
+    step: ScoreStep, output: OutputRow, picture: PictureRow, names: Sequence[str], opened: OpenedMetrics
+) -> dict[str, dict[str, Any]]:
+    """Values of one result, or why there is none."""
+    try:
+        result, gt = _read_pair(step, output, picture)
+        pictures = bring_together(result, gt, step.protocol)
+    except (ImageFileError, ShapeError) as error:
+        return {name: {"failure": str(error)} for name in names}
+    values: dict[str, dict[str, Any]] = {}
+    for name in names:
+        try:
+            value = opened.pairs[name](pictures)
+        except ShapeError as error:
+            values[name] = {"failure": f"{name}: {error}"}
+            continue
+        values[name] = {"value": value if np.isfinite(value) else str(value)}
+    return values
+
+
+def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow) -> tuple[Photo, Photo]:
+    """A stored result and its ground truth; the result twice where there is none.
+
+    Raises:
+        ImageFileError: one cannot be read, or the stored result has been changed.
+    """
+    result = read_photo(located(str(output.path), out_dir=step.out_dir, data_root=step.data_root))
+    if output.sha256 is not None and hash_of_photo(result) != output.sha256:
+        raise ShapeError(f"{output.path} is not the picture that was stored; restore it again with --fresh")
+    if picture.gt is None:
+        return result, result
+    gt = read_photo(located(picture.gt, out_dir=step.out_dir, data_root=step.data_root))
+    if hash_of_photo(gt) != picture.gt_sha256:
+        raise ShapeError(f"{picture.gt} is not the ground truth that the results are of; run the benchmark again")
+    return result, _as_deep(gt) if step.protocol.rounding == "none" and result.pixels.dtype == np.uint16 else gt
+
+
+def _as_deep(photo: Photo) -> Photo:
+    """8 bits as 16, to be compared without a word on depths: a benchmark stores unrounded results so."""
+    if photo.pixels.dtype != np.uint8:
+        return photo
+    return Photo(pixels=photo.pixels.astype(np.uint16) * np.uint16(257))
+
+
+def _scored_row(step: ScoreStep, output: OutputRow, metrics: Sequence[MetricRow]) -> OutputRow:
+    """An output with the scores that were kept of it."""
+    if output.path is None:
+        return output
+    known = read_json_or_none(_score_place(step, output)) or {}
+    found = {metric.name: known[metric.name] for metric in metrics if metric.name in known}
+    failures = list(dict.fromkeys(entry["failure"] for entry in found.values() if "failure" in entry))
+    scores = {name: float(entry["value"]) for name, entry in found.items() if "value" in entry}
+    return replace(output, scores=scores, failure="; ".join(failures) or None)
+
+
+def _with_set_scores(step: ScoreStep, results: Results, opened: OpenedMetrics) -> Results:
+    """The results with metrics of whole datasets, over the outputs that did not fail."""
+    if not opened.sets:
+        return replace(results, set_scores=())
+    rows, reasons = [], {}
+    pictures = {(row.dataset, row.name): row for row in results.pictures}
+    groups: dict[tuple[str, str, int | None], list[tuple[Loader, Loader]]] = {}
+    for output in results.outputs:
+        picture = pictures.get((output.dataset, output.picture))
+        if output.failure is None and picture is not None and picture.gt is not None:
+            sides = (_loader(step, output, picture, "result"), _loader(step, output, picture, "gt"))
+            groups.setdefault((output.contestant, output.dataset, output.seed), []).append(sides)
+    for (contestant, dataset, seed), loaders in groups.items():
+        scores = {}
+        for name, measure in opened.sets.items():
+            try:
+                scores[name] = measure(loaders)
+            except InputError as error:
+                reasons[name] = f"{dataset}: {error}"
+        if scores:
+            rows.append(SetScoreRow(contestant=contestant, dataset=dataset, seed=seed, scores=scores))
+    metrics = tuple(replace(row, unavailable=row.unavailable or reasons.get(row.name)) for row in results.metrics)
+    return replace(results, set_scores=tuple(rows), metrics=metrics)
+
+
+def _loader(step: ScoreStep, output: OutputRow, picture: PictureRow, side: str) -> Loader:
+    """Reads one side of a pair as the protocol compares it, rounded to 8 bits."""
+
+    def load() -> np.ndarray:
+        pictures = bring_together(*_read_pair(step, output, picture), step.protocol)
+        return np.rint(getattr(pictures, side)).astype(np.uint8)
+
+    return load

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+
+@pytest.fixture
+def pairs(tmp_path, picture):
+    for name in "ab":
+        picture(tmp_path / "lq" / f"{name}.png", seed=1)
+        picture(tmp_path / "gt" / f"{name}.png", seed=2)
+    return tmp_path / "lq", tmp_path / "gt"
+
+
+@pytest.fixture
+def run(call, pairs, tiny_model, tmp_path):
+    """`run(OUT, more words)` compares the tiny model and the input on two pairs."""
+    return lambda out, *words: call("bench", "--pairs", *pairs, "--model", tiny_model, "--out", tmp_path / out, *words)
+
+
+def test_pairs_of_ones_own_give_all_files_and_a_table(run, tmp_path):
+    outcome = run("out")
+    assert outcome.exit_code == 0
+    assert "Protocol uint8: colour rgb" in outcome.stdout and "psnr ↑" in outcome.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "outputs",
+        "pictures",
+        "results.csv",
+        "results.json",
+        "scores",
+        "table.md",
+    }
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert document["version"] == 1 and len(document["outputs"]) == 4
+
+
+def test_stored_results_are_scored_again_by_other_metrics(run, call, tmp_path):
+    run("out", "--metric", "psnr")
+    assert call("bench", "--rescore", tmp_path / "out", "--metric", "ssim").exit_code == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["outputs"]
+    assert all(row["scores"].keys() == {"ssim"} for row in rows)
+
+
+def test_equal_runs_have_no_regression_and_worse_ones_exit_1(run, call, tmp_path):
+    run("old")
+    run("new")
+    outcome = call("bench", "--compare", tmp_path / "old", tmp_path / "new")
+    assert outcome.exit_code == 0 and "0 scores differ" in outcome.stdout
+    path = tmp_path / "new" / "results.json"
+    document = json.loads(path.read_text())
+    document["outputs"][0]["scores"]["psnr"] -= 1
+    path.write_text(json.dumps(document))
+    outcome = call("bench", "--compare", tmp_path / "old", tmp_path / "new")
+    assert outcome.exit_code == 1 and "regression: " in outcome.stdout
+    outcome = call("bench", "--compare", tmp_path / "old", tmp_path / "new", "--tolerance", "psnr=2")
+    assert outcome.exit_code == 0 and "within tolerance" in outcome.stdout
+
+
+def test_a_broken_picture_gives_exit_code_1_and_its_name(run, tmp_path):
+    (tmp_path / "lq" / "b.png").write_bytes(b"no picture")
+    outcome = run("out")
+    assert outcome.exit_code == 1
+    assert "b.png" in outcome.stderr
+
+
+def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
+    picture(tmp_path / "LOL/eval15/low/1.png")
+    picture(tmp_path / "LOL/eval15/high/1.png")
+    outcome = call("bench", "--list", "--data-root", tmp_path)
+    assert outcome.exit_code == 0
+    assert "builtin-ci" in outcome.stdout and "snow100k_l" in outcome.stdout
+    assert "incomplete: 1" in outcome.stdout and "complete: 4" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("builtn",), "--out DIR"),
+        (("builtn", "--out", "x"), "did you mean 'builtin"),
+        (("--out", "x"), "give a SUITE or --pairs"),
+        (("builtin", "--out", "x", "--peer", "nlm"), "unknown classical peer 'nlm'"),
+        (("builtin", "--out", "x", "--results", "them"), "--results needs NAME=DIR"),
+        (("--compare", "a", "b"), "no results at a"),
+        (("--compare", "a", "b", "--tolerance", "psnr"), "--tolerance needs METRIC=X"),
+    ],
+)
+def test_wrong_calls_end_with_2_and_say_what_to_do(call, words, message):
+    outcome = call("bench", *words)
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr

@@ -1,0 +1,256 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from ldrestore.errors import DatasetError, InputError, UnknownNameError
+from ldrestore.evaluation import BenchOptions, evaluate, read_results, rescore
+from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
+from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
+from ldrestore.images.files import read_photo
+from ldrestore.images.inputs import to_photo
+from ldrestore.metrics.scoring import score
+
+SUITE = SuiteConfig(
+    name="tiny",
+    summary="A suite of a test.",
+    metrics=("psnr", "ssim"),
+    datasets=(
+        SuiteDataset(name="noise", set="builtin", recipe="gaussian_noise(sigma_255=25)", crop=32, limit=2),
+        SuiteDataset(name="clean", set="builtin", recipe="clean", crop=32, limit=2),
+    ),
+    averages={"both": ["noise", "clean"]},
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_fast(tmp_path_factory):
+    """Folder of a real, tiny fast pipeline."""
+    import torch
+
+    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+    from ldrestore.regressors.factory import create_regressor
+
+    torch.manual_seed(0)
+    network = create_regressor("nafnet", width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    FastRestorePipeline(regressor=network.eval()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def results(tiny_fast, tmp_path):
+    return evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
+
+
+def figures(results):
+    """Everything of the outputs but how long they took."""
+    return [dataclasses.replace(row, seconds=None) for row in results.outputs]
+
+
+def test_every_contestant_has_scores_of_every_picture_it_is_for(results, tmp_path):
+    assert {row.name: row.kind for row in results.contestants} == {
+        "input": "input",
+        "tiny": "model",
+        "opencv_nlm": "peer",
+    }
+    counts = {}
+    for row in results.outputs:
+        assert row.failure is None and row.scores.keys() == {"psnr", "ssim"}
+        counts[row.contestant, row.dataset] = counts.get((row.contestant, row.dataset), 0) + 1
+    assert counts == {(name, part): 2 for name in ("input", "tiny") for part in ("noise", "clean")} | {
+        ("opencv_nlm", "noise"): 2
+    }
+    row = next(row for row in results.outputs if (row.contestant, row.dataset) == ("opencv_nlm", "noise"))
+    picture = results.picture("noise", row.picture)
+    again = score(tmp_path / "out" / row.path, tmp_path / "out" / picture.gt)
+    assert dict(row.scores) == dict(again)
+
+
+def test_the_untouched_input_of_clean_pictures_is_infinite_and_counts_as_the_cap(results, tmp_path):
+    text = (tmp_path / "out" / "results.json").read_text()
+    assert '"psnr": "inf"' in text and "Infinity" not in text
+    mean = next(row for row in results.means if (row.contestant, row.dataset) == ("input", "clean"))
+    assert (mean.mean, mean.cap) == (60.0, 60.0)
+    assert "60.00*" in (tmp_path / "out" / "table.md").read_text()
+    average = next(row for row in results.means if (row.contestant, row.dataset) == ("input", "both"))
+    noise = next(row for row in results.means if (row.contestant, row.dataset) == ("input", "noise"))
+    assert average.mean == pytest.approx((noise.mean + 60) / 2)
+
+
+def test_results_come_back_from_their_file(results, tmp_path):
+    assert read_results(tmp_path / "out") == results
+    assert str(tmp_path) not in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_a_second_run_restores_nothing_and_gives_every_figure(results, tiny_fast, tmp_path, monkeypatch):
+    monkeypatch.setattr("ldrestore.evaluation.contestants.load_restorer", None)
+    again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
+    assert again == results
+
+
+def test_a_fresh_run_gives_every_figure_to_the_digit(results, tiny_fast, tmp_path):
+    again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "other")
+    assert figures(again) == figures(results)
+    assert (again.means, again.comparisons) == (results.means, results.comparisons)
+
+
+def test_processes_share_the_work_and_give_the_same_outputs(results, tiny_fast, tmp_path, monkeypatch):
+    from ldrestore.evaluation.shards import Shard
+
+    monkeypatch.setattr(Shard, "wait", lambda self: None)
+    for index in (1, 0):
+        monkeypatch.setattr(
+            "ldrestore.evaluation.benchmarking.current_shard",
+            lambda *, device, index=index: Shard(index=index, count=2),
+        )
+        again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "shared")
+        if index == 1:
+            assert not (tmp_path / "shared" / "results.json").exists()
+    assert {row.path: row.sha256 for row in again.outputs} == {row.path: row.sha256 for row in results.outputs}
+
+
+def test_rescoring_needs_no_model_and_takes_another_protocol(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("ldrestore.evaluation.contestants.load_restorer", None)
+    again = rescore(tmp_path / "out", options=BenchOptions(metrics=("psnr",), protocol="osediff"))
+    assert again.protocol["colour"] == "y_limited"
+    assert all(row.scores.keys() == {"psnr"} for row in again.outputs)
+    assert [row.sha256 for row in again.outputs] == [row.sha256 for row in results.outputs]
+
+
+def test_a_changed_stored_picture_is_not_scored(results, tmp_path):
+    row = next(row for row in results.outputs if row.contestant == "tiny")
+    photo = read_photo(tmp_path / "out" / row.path)
+    photo.replace(pixels=255 - photo.pixels, alpha=None).save(tmp_path / "out" / row.path, overwrite=True)
+    again = rescore(tmp_path / "out", options=BenchOptions(protocol="osediff", metrics=("psnr",)))
+    assert [each.failure is not None for each in again.outputs].count(True) == 1
+    assert "is not the picture that was stored" in again.failures[0].failure
+
+
+def test_one_bad_picture_costs_nothing_else(tiny_fast, tmp_path, write):
+    for name in "abc":
+        write(tmp_path / "lq" / f"{name}.png", shift=3)
+        write(tmp_path / "gt" / f"{name}.png")
+    (tmp_path / "lq" / "b.png").write_bytes(b"no picture")
+    write(tmp_path / "gt" / "c.png", size=(20, 20))
+    heard = []
+    found = evaluate(
+        SuiteConfig(name="pairs", summary="", datasets=()),
+        [str(tiny_fast)],
+        tmp_path / "out",
+        pairs=(tmp_path / "lq", tmp_path / "gt"),
+        say=heard.append,
+    )
+    reasons = {(row.contestant, row.picture): row.failure for row in found.outputs}
+    assert reasons["tiny", "a"] is None
+    assert "b.png" in reasons["tiny", "b"]
+    assert "32x24" in reasons["input", "c"] and "20x20" in reasons["input", "c"]
+    assert any(line.startswith("failed: tiny, pairs/b") for line in heard)
+    assert "## Failed" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_model_that_fails_to_load_fails_alone(tmp_path, monkeypatch):
+    from ldrestore.errors import WeightsError
+
+    def refuse(*words, **options):
+        raise WeightsError("damaged")
+
+    monkeypatch.setattr("ldrestore.evaluation.contestants.load_restorer", refuse)
+    found = evaluate(SUITE, ["default"], tmp_path / "out")
+    assert {row.failure for row in found.outputs if row.contestant == "default"} == {"damaged"}
+    assert all(row.failure is None for row in found.outputs if row.contestant == "input")
+
+
+def test_finished_results_are_matched_by_dataset_and_name(results, tmp_path):
+    folder = tmp_path / "theirs"
+    for row in results.outputs:
+        if row.contestant == "tiny" and row.dataset == "noise":
+            (folder / "noise").mkdir(parents=True, exist_ok=True)
+            read_photo(tmp_path / "out" / row.path).save(folder / "noise" / f"{row.picture}.png")
+    found = evaluate(SUITE, [results_contestant("theirs", folder)], tmp_path / "second")
+    ours = {row.picture: row.scores for row in results.outputs if (row.contestant, row.dataset) == ("tiny", "noise")}
+    theirs = {row.picture: row for row in found.outputs if (row.contestant, row.dataset) == ("theirs", "noise")}
+    assert {name: row.scores for name, row in theirs.items()} == ours
+    lost = next(row for row in found.outputs if (row.contestant, row.dataset) == ("theirs", "clean"))
+    assert "no result for clean/" in lost.failure
+
+
+def test_unrounded_protocols_store_what_they_compare(tiny_fast, tmp_path):
+    suite = dataclasses.replace(SUITE, protocol="promptir", averages={}, datasets=SUITE.datasets[:1])
+    found = evaluate(suite, [str(tiny_fast)], tmp_path / "out", options=BenchOptions(has_input=False))
+    photo = read_photo(tmp_path / "out" / found.outputs[0].path)
+    assert photo.pixels.dtype == np.uint16
+    assert len(np.unique(photo.pixels % 257)) > 1
+
+
+def test_a_model_that_draws_runs_once_a_seed_and_tells_its_spread(tmp_path, monkeypatch):
+    from ldrestore.evaluation.contestants import Contestant, RestoredPicture
+
+    def opened(contestant, *, device):
+        def restore(photo, case, seed):
+            return RestoredPicture(photo=to_photo(np.full_like(photo.pixels, 100 + 10 * (seed or 0))))
+
+        return restore
+
+    monkeypatch.setattr("ldrestore.evaluation.restore_step.open_contestant", opened)
+    monkeypatch.setattr("ldrestore.evaluation.restore_step.contestant_identity", lambda contestant: contestant.name)
+    monkeypatch.setattr("ldrestore.evaluation.benchmarking.contestant_identity", lambda contestant: contestant.name)
+    draws = Contestant(name="draws", kind="model", source="draws", num_seeds=3)
+    found = evaluate(SUITE, [draws], tmp_path / "out", options=BenchOptions(has_input=False))
+    rows = [row for row in found.outputs if row.dataset == "noise"]
+    assert sorted({row.seed for row in rows}) == [0, 1, 2]
+    mean = next(row for row in found.means if (row.dataset, row.metric) == ("noise", "psnr"))
+    assert mean.num_pictures == 2
+    assert mean.mean == pytest.approx(np.mean([row.scores["psnr"] for row in rows]))
+    assert mean.spread > 0
+
+
+def test_a_word_on_the_licence_of_bm3d(tmp_path):
+    found = evaluate(SUITE, [peer_contestant("bm3d")], tmp_path / "out")
+    assert any("non-commercial" in note for note in found.notes)
+
+
+def test_training_pictures_of_the_suite_are_named(tmp_path):
+    from ldrestore.evaluation.benchmark_files import BUILTIN_FOLDER
+
+    train = tmp_path / "train"
+    train.mkdir()
+    read_photo(BUILTIN_FOLDER / "coffee.png").save(train / "x.png")
+    suite = dataclasses.replace(SUITE, averages={}, datasets=(SuiteDataset(name="a", set="builtin", recipe="clean"),))
+    options = BenchOptions(train_root=train, limit=3)
+    found = evaluate(dataclasses.replace(suite, metrics=("psnr",)), [], tmp_path / "out", options=options)
+    assert any("a/coffee is among the training pictures as x.png (pixel by pixel)" in note for note in found.notes)
+
+
+def test_wrong_calls_are_refused_with_what_to_do(tmp_path, tiny_fast):
+    with pytest.raises(UnknownNameError, match="did you mean 'builtin"):
+        evaluate("bultin", [], tmp_path)
+    with pytest.raises(InputError, match="several contestants are called tiny"):
+        evaluate(SUITE, [str(tiny_fast), str(tiny_fast)], tmp_path)
+    with pytest.raises(InputError, match="nothing is to be compared"):
+        evaluate(SUITE, [], tmp_path, options=BenchOptions(has_input=False))
+    with pytest.raises(UnknownNameError, match="unknown metric"):
+        evaluate(SUITE, [], tmp_path, options=BenchOptions(metrics=("psnrr",)))
+    with pytest.raises(InputError, match="option=value"):
+        model_contestant("default,steps")
+    with pytest.raises(DatasetError, match="no --data-root is given; it is looked for at"):
+        evaluate("aio3", [], tmp_path)
+    with pytest.raises(InputError, match="no folder at"):
+        results_contestant("theirs", tmp_path / "nowhere")
+
+
+def test_a_results_file_of_another_version_or_damaged_is_refused(results, tmp_path):
+    path = tmp_path / "out" / "results.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "version": 99}))
+    with pytest.raises(InputError, match="results of version 99, and this ldrestore reads version 1"):
+        read_results(path)
+    path.write_text(json.dumps({**document, "outputs": [{"contestant": 1}]}))
+    with pytest.raises(InputError, match="the results are damaged"):
+        read_results(path)
+    path.write_text("[")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        read_results(path)
+    with pytest.raises(InputError, match="no results at"):
+        rescore(tmp_path / "nowhere")
