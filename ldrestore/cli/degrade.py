@@ -7,6 +7,7 @@ import typer
 
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
+    ClipOption,
     DryRunOption,
     FormatOption,
     InsArgument,
@@ -20,6 +21,7 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.jobs.claims import claiming
+from ldrestore.jobs.limits import within_limits
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.plan import plan_jobs
 from ldrestore.jobs.runner import Work
@@ -61,6 +63,7 @@ def degrade_command(  # each parameter is an option
     picture_format: FormatOption = None,
     quality: QualityOption = 95,
     max_pixels: MaxPixelsOption = None,
+    clip: ClipOption = False,
     recursive: RecursiveOption = False,
     overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
@@ -74,9 +77,17 @@ def degrade_command(  # each parameter is an option
     seed gives the same pixels, whatever lies beside it. Transparency and bit depth stay.
     """
     work = _degrading(
-        recipe, severity=severity, seed=seed, quality=quality, max_pixels=max_pixels, may_overwrite=overwrite
+        recipe,
+        severity=severity,
+        seed=seed,
+        quality=quality,
+        max_pixels=max_pixels,
+        clip=clip,
+        may_overwrite=overwrite,
     )
-    plan = plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+    plan = within_limits(
+        plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+    )
     if dry_run:
         report = show_plan(plan, command="degrade")
     else:
@@ -92,14 +103,24 @@ def degrade_command(  # each parameter is an option
 
 
 def seed_for(photo: "Photo", seed: int) -> int:
-    """Seed of one picture, from the run's seed and its pixels: neither name nor neighbours change it; in [0, 2^63)."""
-    digest = hashlib.sha256(f"{seed} {photo.pixels.shape} {photo.pixels.dtype.name} ".encode())
-    digest.update(photo.pixels.tobytes())
+    """Seed of one picture, from the run's seed and its visible pixels, in [0, 2^63); not from name or neighbours."""
+    from ldrestore.images.transparency import fill_hidden
+
+    pixels = fill_hidden(photo).pixels
+    digest = hashlib.sha256(f"{seed} {pixels.shape} {pixels.dtype.name} ".encode())
+    digest.update(pixels.tobytes())
     return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
 def _degrading(
-    recipe: str, *, severity: float, seed: int, quality: int, max_pixels: int | None, may_overwrite: bool
+    recipe: str,
+    *,
+    severity: float,
+    seed: int,
+    quality: int,
+    max_pixels: int | None,
+    clip: bool,
+    may_overwrite: bool,
 ) -> Work:
     """The work on one picture: read, degrade, write.
 
@@ -108,13 +129,14 @@ def _degrading(
     """
     from ldrestore.degradations.degrade import degrade
     from ldrestore.degradations.recipes import parse_recipe
-    from ldrestore.images.files import DEFAULT_MAX_PIXELS, read_photo, write_photo
+    from ldrestore.images.encoding import check_target
+    from ldrestore.images.files import read_photo, write_photo
 
     parse_recipe(recipe)
-    most = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
 
     def degrade_job(job: Job) -> Result:
-        photo = read_photo(job.source, max_pixels=most)
+        photo = read_photo(job.source, max_pixels=max_pixels, clip=clip)
+        check_target(job.target, height=photo.height, width=photo.width, has_alpha=photo.alpha is not None)
         degraded = degrade(photo, recipe, seed=seed_for(photo, seed), severity=severity)
         write_photo(degraded, job.target, quality=quality, overwrite=may_overwrite)
         return Result()

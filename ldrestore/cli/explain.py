@@ -1,7 +1,8 @@
 """`ldrestore explain`: what a model does with a picture, or uses over a folder, and how instructions lie."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,15 +10,26 @@ import typer
 
 from ldrestore.cli.console import print_json, say
 from ldrestore.cli.rendering import show_run
-from ldrestore.cli.shared_options import BaseOption, DeviceOption, JsonOption, QuietOption, RecursiveOption
+from ldrestore.cli.shared_options import (
+    BaseOption,
+    ClipOption,
+    DeviceOption,
+    JsonOption,
+    MaxPixelsOption,
+    QuietOption,
+    RecursiveOption,
+)
 from ldrestore.cli.track_options import given_to
-from ldrestore.errors import InputError, printable
+from ldrestore.errors import InputError, ShapeError, printable
 from ldrestore.jobs.outcome import Job, Outcome, Result, Status
 from ldrestore.jobs.plan import Plan, plan_pictures
 from ldrestore.tracks import TRACKS, options_of_all
 
 if TYPE_CHECKING:
     from ldrestore.explanations.explainer import Explainer, Finding
+    from ldrestore.images.photo import Photo
+
+    Read = Callable[[Path], Photo]
 
 EXPLAIN_EXAMPLES = """\b
 Examples:
@@ -72,6 +84,8 @@ class ExplainCall:
         typer.Option("--instructions", help="Explain no picture, but how instructions lie before and after the head."),
     ] = False
     device: DeviceOption = "auto"
+    max_pixels: MaxPixelsOption = None
+    clip: ClipOption = False
     recursive: RecursiveOption = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier explanation in DIR.")] = False
     as_json: JsonOption = False
@@ -84,6 +98,8 @@ class ExplainCall:
             Exit: with the exit code.
             LDRestoreError: nothing could be explained.
         """
+        from ldrestore.images.files import read_photo
+
         given = given_to(self, explained_options())
         has_options = bool(given) or self.base is not None
         _check_call(self.source, gt=self.gt, is_about_instructions=self.instructions, has_options=has_options)
@@ -95,12 +111,15 @@ class ExplainCall:
             finding = _explain_instructions(self.model, device=self.device)
         else:
             plan = plan_pictures(self.source, str(folder), is_recursive=self.recursive)
+            read = partial(read_photo, max_pixels=self.max_pixels, clip=self.clip)
+            if not Path(self.source).is_dir():
+                _check_sizes(Path(self.source), gt=self.gt, max_pixels=self.max_pixels)
             explainer = _load_explainer(self.model or DEFAULT_MODEL, given, base=self.base, device=self.device)
             if Path(self.source).is_dir():
-                failed = _look_at_all(plan, explainer, is_quiet=self.quiet)
+                failed = _look_at_all(plan, explainer, read=read, is_quiet=self.quiet)
                 finding = explainer.report()
             else:
-                finding = _explain_picture(plan.jobs[0], explainer, gt=self.gt)
+                finding = _explain_picture(plan.jobs[0], explainer, read=read, gt=self.gt)
         _write(finding, folder, failed, may_overwrite=self.overwrite, as_json=self.as_json, is_quiet=self.quiet)
         raise typer.Exit(1 if failed else 0)
 
@@ -140,6 +159,26 @@ def _check_place(folder: Path, *, may_overwrite: bool, is_about_instructions: bo
         check_mapping()
 
 
+def _check_sizes(source: Path, *, gt: Path | None, max_pixels: int | None) -> None:
+    """Refuse by the headers, before a model is loaded, a picture that is too large or not of its ground truth's size.
+
+    Raises:
+        ImageFileError: a picture is none, damaged or too large.
+        ShapeError: the sizes differ.
+    """
+    from ldrestore.images.files import DEFAULT_MAX_PIXELS
+    from ldrestore.images.headers import read_size
+    from ldrestore.images.photo_making import size_check
+
+    size = read_size(source)
+    size_check(source, max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels)(*size)
+    if gt is not None and (gt_size := read_size(gt)) != size:
+        raise ShapeError(
+            f"the ground truth must have the picture's size, {size[0]} x {size[1]} pixels, got "
+            f"{gt_size[0]} x {gt_size[1]}"
+        )
+
+
 def _load(model: str, *, base: str | None, device: str) -> Any:
     """The pipeline of a model, without progress bars."""
     from ldrestore.restorers import load_restorer
@@ -169,35 +208,31 @@ def _load_explainer(model: str, given: Mapping[str, Any], *, base: str | None, d
     return explainer
 
 
-def _explain_picture(job: Job, explainer: "Explainer", *, gt: Path | None) -> "Finding":
+def _explain_picture(job: Job, explainer: "Explainer", *, read: "Read", gt: Path | None) -> "Finding":
     """One picture: restored, and looked at on the way.
 
     Raises:
         InputError: a ground truth of another size.
         ImageFileError: a picture cannot be read.
     """
-    from ldrestore.images.files import read_photo
-
-    truth = None if gt is None else read_photo(gt)
-    return explainer.explain(read_photo(job.source), gt=truth, name=job.name)
+    truth = None if gt is None else read(gt)
+    return explainer.explain(read(job.source), gt=truth, name=job.name)
 
 
-def _look_at_all(plan: Plan, explainer: "Explainer", *, is_quiet: bool) -> tuple[Outcome, ...]:
+def _look_at_all(plan: Plan, explainer: "Explainer", *, read: "Read", is_quiet: bool) -> tuple[Outcome, ...]:
     """Look at all pictures of a folder; what failed has been named with its reason.
 
     Raises:
         InputError: there are no pictures, or the model has nothing to tell of many.
         Exit: no picture could be looked at.
     """
-    from ldrestore.images.files import read_photo
-
     if not plan.jobs and not plan.settled:
         hint = "; look into its sub-folders with --recursive" if plan.ignored_folders else ""
         raise InputError(f"no pictures found in IN{hint}")
     explainer.check_folder()
 
     def look_at(job: Job) -> Result:
-        explainer.look_at(read_photo(job.source), name=job.name)
+        explainer.look_at(read(job.source), name=job.name)
         return Result()
 
     report = show_run(plan, look_at, command="explain", label="explaining", is_quiet=is_quiet)

@@ -1,6 +1,7 @@
 """`ldrestore guide`: what a guide says about each picture, into one cache."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +9,12 @@ import typer
 
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
+    ClipOption,
     DeviceOption,
     DtypeOption,
     InArgument,
     JsonOption,
+    MaxPixelsOption,
     NumberFormat,
     QuietOption,
     RecursiveOption,
@@ -39,6 +42,8 @@ Examples:
 
 Embed = Callable[[Job, "Photo"], "Tensor"]
 """One picture to its embedding."""
+Read = Callable[[Path], "Photo"]
+"""A file to its picture."""
 
 
 def guide_command(  # each parameter is an option
@@ -67,6 +72,8 @@ def guide_command(  # each parameter is an option
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = NumberFormat.FLOAT32,
+    max_pixels: MaxPixelsOption = None,
+    clip: ClipOption = False,
     recursive: RecursiveOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -80,6 +87,8 @@ def guide_command(  # each parameter is an option
         raise InputError("--question is for multimodal guides, --captions for CLIP; give one of them")
     _check_target(target)
     plan = plan_pictures(source, target, is_recursive=recursive)
+    from ldrestore.images.files import read_photo
+
     texts = None if captions is None else _read_captions(captions)
     report = show_plan(plan, command="guide") if not plan.jobs else None
     if report is None:
@@ -88,6 +97,7 @@ def guide_command(  # each parameter is an option
             _clip_embedding(guide, texts, captions=str(captions), device=device, dtype=dtype)
             if texts is not None
             else _guide_embedding(guide, question, device=device, dtype=dtype),
+            read=partial(read_photo, max_pixels=max_pixels, clip=clip),
             is_quiet=quiet,
         )
     raise typer.Exit(show_report(report, as_json=as_json, is_quiet=quiet))
@@ -160,7 +170,7 @@ def _clip_embedding(
     return encoder.identity, embed
 
 
-def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, is_quiet: bool) -> RunReport:
+def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, read: Read, is_quiet: bool) -> RunReport:
     """Embed all pictures of a plan into its cache.
 
     Raises:
@@ -171,16 +181,15 @@ def _run(plan: Plan, guide: "tuple[GuideIdentity, Embed]", *, is_quiet: bool) ->
 
     identity, embed = guide
     with EmbeddingWriter(plan.jobs[0].target, identity) as writer:
-        return show_run(plan, _embedding(embed, writer), command="guide", label="asking", is_quiet=is_quiet)
+        return show_run(plan, _embedding(embed, writer, read=read), command="guide", label="asking", is_quiet=is_quiet)
 
 
-def _embedding(embed: Embed, writer: "EmbeddingWriter") -> Work:
+def _embedding(embed: Embed, writer: "EmbeddingWriter", *, read: Read) -> Work:
     """The work on one picture: read, look it up, embed, put into the cache."""
     from ldrestore.guides.embedding_cache import picture_key
-    from ldrestore.images.files import read_photo
 
     def embed_job(job: Job) -> Result:
-        photo = read_photo(job.source)
+        photo = read(job.source)
         key = picture_key(photo)
         is_new = key not in writer
         if is_new:

@@ -25,6 +25,7 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.cli.track_options import given_to
+from ldrestore.jobs.limits import within_limits
 from ldrestore.jobs.plan import Plan, plan_jobs
 from ldrestore.tracks import list_engines
 
@@ -107,6 +108,7 @@ class RestoreCall:
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
         )
+        plan = within_limits(plan, scale=given.get("scale", 1))
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:

@@ -77,7 +77,10 @@ OverwriteOption = Annotated[
 
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Only list what would be read and written; nothing is opened, no model is loaded."),
+    typer.Option(
+        "--dry-run",
+        help="Only list what would be read and written, and what its format cannot hold; at most headers are read.",
+    ),
 ]
 
 MaxPixelsOption = Annotated[
@@ -85,6 +88,10 @@ MaxPixelsOption = Annotated[
     typer.Option(
         min=1, metavar="N", help="Read pictures of up to N pixels; 300 million if not given. For files that you trust."
     ),
+]
+
+ClipOption = Annotated[
+    bool, typer.Option("--clip", help="Clip float pixels outside [0, 1], which are refused without it.")
 ]
 
 VerboseOption = Annotated[

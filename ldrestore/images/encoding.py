@@ -31,7 +31,7 @@ from ldrestore.errors import (
 )
 from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.carried import carried_metadata
-from ldrestore.images.formats import MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
+from ldrestore.images.formats import MAX_BMP_BYTES, MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.jpeg_writing import write_jpeg
 from ldrestore.images.metadata import Metadata
 from ldrestore.images.png_writing import write_deep_png, write_png
@@ -73,7 +73,18 @@ def check_target(path: str | Path, *, height: int, width: int, has_alpha: bool, 
             f"cannot be written: {file_format} holds at most {most} pixels a side, this picture has {width}x{height}",
             "write PNG or TIFF instead, by the name of OUT or with --format png",
         )
+    if file_format == "BMP" and _bmp_bytes(height, width) > MAX_BMP_BYTES:
+        raise ImageWriteError(
+            path,
+            f"cannot be written: a BMP holds at most {MAX_BMP_BYTES} bytes, which {width}x{height} pixels exceed",
+            "write PNG or TIFF instead, by the name of OUT or with --format png",
+        )
     return file_format
+
+
+def _bmp_bytes(height: int, width: int) -> int:
+    """Bytes of a BMP of three channels: its headers, and rows of whole words."""
+    return 54 + height * ((3 * width + 3) // 4 * 4)
 
 
 def write_picture(

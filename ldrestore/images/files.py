@@ -34,7 +34,7 @@ _DECODERS: dict[str, Callable[[Path, SizeCheck], Decoded]] = {
 }
 
 
-def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: bool = False) -> Photo:
+def read_photo(path: str | Path, *, max_pixels: int | None = None, clip: bool = False) -> Photo:
     """Read a picture: JPEG, PNG, TIFF, WebP, BMP, and HEIF where pillow-heif is installed.
 
     The format is told by the content, not by the suffix. Of animated and many-paged files the first frame is read, with
@@ -42,8 +42,8 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
 
     Args:
         path: The file.
-        max_pixels: Pictures whose header announces more are refused. WebP and TIFF of a palette or CMYK end at
-            178,956,970 pixels, whatever is given here: their decoders have that limit.
+        max_pixels: Pictures whose header announces more are refused; None for `DEFAULT_MAX_PIXELS`. WebP and TIFF of
+            a palette or CMYK end at 178,956,970 pixels, whatever is given here: their decoders have that limit.
         clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
 
     Returns:
@@ -64,8 +64,9 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, clip: 
         raise UnsupportedFormatError(
             path, "is not a picture of a supported format", f"supported are {', '.join(READ_FORMATS)}"
         )
+    most = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
     with decoder_errors(path):
-        decoded = _DECODERS[file_format](path, size_check(path, max_pixels=max_pixels))
+        decoded = _DECODERS[file_format](path, size_check(path, max_pixels=most))
         return make_photo(decoded, path=path, file_format=file_format, clip=clip)
 
 

@@ -25,7 +25,14 @@ SUPPORTED_SUFFIXES = frozenset(SUFFIX_FORMATS) | HEIF_SUFFIXES
 """Suffixes by which a folder's pictures are found."""
 
 MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
-"""The most pixels along a side that a format, or its encoder, holds; the other formats end where memory does."""
+"""The most pixels along a side that a format, or its encoder, holds; BMP ends at `MAX_BMP_BYTES`, others where memory
+does."""
+
+MAX_BMP_BYTES = 2**32 - 1
+"""A BMP states its size in 32 bits."""
+
+LIMITED_FORMATS = frozenset(MAX_SIDES) | {"BMP"}
+"""Formats that not every size fits."""
 
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 """They cannot hold alpha."""

@@ -132,7 +132,7 @@ def _checked_floats(values: np.ndarray, name: object, *, clip: bool) -> np.ndarr
         raise PixelRangeError(
             str(name),
             f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]",
-            "rescale them, or clip them with --clip on the command line and clip=True in Python",
+            "rescale them, or clip them: --clip of restore, degrade, explain and guide, clip=True in Python",
         )
     return (values if is_inside else values.clip(0, 1)).astype(np.float32, copy=False)
 

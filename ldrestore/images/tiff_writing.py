@@ -1,6 +1,7 @@
 """TIFF of a picture's own depth, with texts, the camera's data, IPTC and GeoTIFF; tifffile writes it."""
 
 import struct
+import warnings
 from fractions import Fraction
 from typing import Any, BinaryIO
 
@@ -9,9 +10,13 @@ import tifffile
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ldrestore.errors import MetadataLossWarning
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.resolution import Unit
 from ldrestore.images.tiff import CAMERA_TAGS, IPTC_TAG, PROFILE_TAG, TEXT_TAGS, XMP_TAG
+
+LARGEST_CLASSIC = 2**32 - 2**25
+"""Bytes of pixels above which a BigTIFF is written, with room for metadata; a TIFF ends at 4 GB."""
 
 _BYTE, _ASCII, _LONG, _UNDEFINED = 1, 2, 4, 7  # types of a directory's values
 _UNITS: dict[Unit, tuple[Unit, int]] = {
@@ -40,11 +45,18 @@ def write_tiff(values: np.ndarray, file: BinaryIO, *, has_alpha: bool, metadata:
             text = exif[tag].encode("utf-8", "replace") + b"\0"
             tags.append((tag, _ASCII, len(text), text, True))
     camera = {tag: directory for tag in CAMERA_TAGS if (directory := exif.get_ifd(tag))}
+    is_big = values.nbytes > LARGEST_CLASSIC  # compressed it may be smaller, which is known too late
+    if is_big and camera:
+        warnings.warn(
+            "camera data of EXIF, which a BigTIFF cannot hold: left out of the result", MetadataLossWarning, 2
+        )
+        camera = {}
     tags += [(tag - 1, _LONG, 1, 0, True) for tag in camera]  # stands in for what tifffile does not write
     num_colours = values.shape[2] - has_alpha
     tifffile.imwrite(
         file,
         values[..., 0] if values.shape[2] == 1 else values,
+        bigtiff=is_big,
         byteorder="<",
         photometric="rgb" if num_colours == 3 else "minisblack",
         planarconfig=None if values.shape[2] == 1 else "contig",
@@ -92,12 +104,10 @@ def _rational(value: Fraction) -> tuple[int, int]:
 def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
     """Add a directory at the end of a little-endian TIFF, and point the first directory's stand-in for the tag to it.
 
-    Files above 4 GB (BigTIFF) are left as they are: their entries are longer.
+    Not for BigTIFF, whose entries are longer.
     """
     file.seek(0)
     head = file.read(8)
-    if head[:4] != b"II*\0":
-        return
     directory = ImageFileDirectory_v2(head, group=tag)
     for key, value in values.items():
         directory[key] = value

@@ -20,9 +20,10 @@ def working_copy(photo: Photo, *, scale: int = 1) -> Photo:
     Returns:
         (scale * H, scale * W) of the same type; the photo itself where there is nothing to do.
     """
+    photo = fill_hidden(photo)  # first: colours that nobody sees make no grey picture coloured
     if _is_grey(photo.pixels):
         photo = photo.replace(pixels=np.ascontiguousarray(photo.pixels[..., :1]), alpha=photo.alpha)
-    return enlarge(fill_hidden(photo), scale)
+    return enlarge(photo, scale)
 
 
 def like_input(result: Photo, photo: Photo) -> Photo:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ldrestore.jobs.outcome import Job, Result
+from ldrestore.errors import printable
+from ldrestore.jobs.outcome import Job, Result, state_of
 from ldrestore.jobs.runner import Work, make_parent
 
 
@@ -16,7 +17,7 @@ def claiming(work: Work, *, may_overwrite: bool) -> Work:
 
     Args:
         work: Makes and writes one result.
-        may_overwrite: Whether existing results are made again.
+        may_overwrite: Whether results that existed when they were planned are made again.
     """
 
     def claimed_work(job: Job) -> Result:
@@ -25,7 +26,9 @@ def claiming(work: Work, *, may_overwrite: bool) -> Work:
             if not is_ours:
                 return Result(is_busy=True)
             if not may_overwrite and os.path.exists(job.target):
-                return Result(skipped=f"{job.target} exists")
+                return Result(skipped=f"{printable(job.target)} exists")
+            if job.planned_state is not None and state_of(job.target) != job.planned_state:
+                return Result(skipped=f"{printable(job.target)} has been made by another run meanwhile")
             return work(job)
 
     return claimed_work

@@ -1,5 +1,6 @@
 """One picture of a run, and what became of it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,17 @@ class Job:
     """The file to write."""
     name: str
     """The source as the user sees it: relative to the input folder, or as given."""
+    planned_state: tuple[int, ...] | None = None
+    """What lay at the target when it was planned, see `state_of`; None where nobody has looked."""
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """What tells one content of a file from the next, since results are written anew and renamed; empty for no file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # a null character in the path
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,12 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from ldrestore.errors import ImageNotFoundError, ImageWriteError, InputError, OutputExistsError, printable
-from ldrestore.jobs.outcome import Ignored, Job, Outcome, Status
+from ldrestore.jobs.outcome import Ignored, Job, Outcome, Status, state_of
 
 
 class PictureFormat(StrEnum):
@@ -126,7 +126,8 @@ def _plan_file(source: str, target: str, *, picture_format: PictureFormat | None
     _check_target_file(source_path, target_path, picture_format)
     if os.path.exists(target_path) and not may_overwrite:
         raise OutputExistsError(target_path, "the file exists", "choose another name, or overwrite it with --overwrite")
-    return Plan(jobs=(Job(source=source_path, target=target_path, name=source),))
+    job = Job(source=source_path, target=target_path, name=source, planned_state=state_of(target_path))
+    return Plan(jobs=(job,))
 
 
 def _check_there(source: str) -> None:
@@ -176,7 +177,7 @@ def _settle(jobs: Sequence[Job], found: "_Inputs", *, may_overwrite: bool) -> Pl
         elif os.path.exists(job.target) and not may_overwrite:
             settled.append(Outcome(job=job, status=Status.SKIPPED, reason=f"{printable(job.target)} exists"))
         else:
-            waiting.append(job)
+            waiting.append(replace(job, planned_state=state_of(job.target)))
     return Plan(
         jobs=tuple(waiting),
         settled=tuple(settled),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ldrestore.errors import ImageWriteError, OutputExistsError
 from ldrestore.images.encoding import check_target
-from ldrestore.images.files import DEFAULT_MAX_PIXELS, read_photo, write_photo
+from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
@@ -58,8 +58,7 @@ class RestoreWorker:
     def _restore_file(self, job: Job) -> Result:
         """One picture, the result of which is ours to write."""
         request = self.request
-        max_pixels = DEFAULT_MAX_PIXELS if request.max_pixels is None else request.max_pixels
-        photo = read_photo(job.source, max_pixels=max_pixels, clip=request.options.clip)
+        photo = read_photo(job.source, max_pixels=request.max_pixels, clip=request.options.clip)
         scale = request.options.scale
         check_target(
             job.target, height=photo.height * scale, width=photo.width * scale, has_alpha=photo.alpha is not None

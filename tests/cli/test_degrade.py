@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 RECIPE = ("--recipe", "gaussian_noise(sigma_255=20)")
@@ -41,6 +42,44 @@ def test_alpha_stays(call, picture, tmp_path):
     source = picture(tmp_path / "in.png", mode="RGBA")
     assert call("degrade", source, tmp_path / "out.png", *RECIPE).exit_code == 0
     assert np.array_equal(pixels(tmp_path / "out.png")[..., 3], pixels(source)[..., 3])
+
+
+def test_hidden_colours_change_nothing_that_is_seen(call, tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, (20, 24, 4), np.uint8)
+    values[..., 3] = np.where(rng.random((20, 24)) < 0.3, 0, 255)
+    results = []
+    for hidden in (0, 255):
+        values[values[..., 3] == 0, :3] = hidden
+        Image.fromarray(values).save(tmp_path / f"{hidden}.png")
+        assert call("degrade", tmp_path / f"{hidden}.png", tmp_path / f"out{hidden}.png", *RECIPE).exit_code == 0
+        results.append(pixels(tmp_path / f"out{hidden}.png"))
+    seen = values[..., 3] > 0
+    np.testing.assert_array_equal(results[0][seen], results[1][seen])
+
+
+def test_floats_a_hair_outside_are_clipped_where_asked(call, tmp_path):
+    values = np.full((8, 8, 3), 0.5, np.float32)
+    values[1, 2] = 1.0001
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    refused = call("degrade", tmp_path / "a.tif", tmp_path / "b.tif", *RECIPE)
+    assert refused.exit_code == 1 and "clip them: --clip of restore, degrade" in refused.stderr
+    assert call("degrade", tmp_path / "a.tif", tmp_path / "b.tif", *RECIPE, "--clip").exit_code == 0
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)])
+def test_a_size_that_the_format_cannot_hold_fails_before_anything_is_done(call, picture, tmp_path, option):
+    source = picture(tmp_path / "a.png", height=1, width=16_384)
+    result = call("degrade", source, tmp_path / "b.webp", *RECIPE, *option)
+    assert result.exit_code == 1
+    assert "WEBP holds at most 16383 pixels a side" in result.stderr
+    assert not (tmp_path / "b.webp").exists()
+
+
+def test_alpha_that_the_format_cannot_hold_is_refused(call, picture, tmp_path):
+    source = picture(tmp_path / "a.png", mode="RGBA")
+    result = call("degrade", source, tmp_path / "b.jpg", *RECIPE)
+    assert result.exit_code == 1 and "JPEG cannot hold the picture's alpha" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,12 @@ def test_what_is_ignored_is_named_on_demand(degrade, folder, tmp_path):
 
 
 @pytest.mark.e2e
-def test_two_runs_on_one_folder_do_each_picture_once(picture, tmp_path):
+@pytest.mark.parametrize("option", [(), ("--overwrite",)])
+def test_two_runs_on_one_folder_do_each_picture_once(picture, tmp_path, option):
     names = [f"{index:02}.png" for index in range(40)]
     for seed, name in enumerate(names):
         picture(tmp_path / "in" / name, seed=seed)
-    words = ["degrade", tmp_path / "in", tmp_path / "out", "--recipe", "rain+snow", "--json"]
+    words = ["degrade", tmp_path / "in", tmp_path / "out", "--recipe", "rain+snow", "--json", *option]
     command = [sys.executable, "-m", "ldrestore", *map(str, words)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
     documents = []

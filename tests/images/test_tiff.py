@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 from ldrestore.errors import CorruptImageError, MetadataLossWarning, PixelRangeError, UnsupportedFormatError
+from ldrestore.images import tiff_writing
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
@@ -95,7 +96,9 @@ def test_floats_a_hair_outside_are_clipped_where_asked(tmp_path):
     values = np.full((4, 4, 3), 0.5, np.float32)
     values[1, 2] = 1.0001, -0.0001, 1
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
-    with pytest.raises(PixelRangeError, match=r"1\.0001.*; rescale them, or clip them with --clip .* clip=True"):
+    with pytest.raises(
+        PixelRangeError, match=r"1\.0001.*; rescale them, or clip them: --clip of restore, .* clip=True"
+    ):
         read_photo(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif", clip=True).pixels, values.clip(0, 1))
     values[0, 0, 0] = np.inf
@@ -188,6 +191,14 @@ def test_other_programs_read_the_metadata_that_are_written(tmp_path, rng, dtype,
     loaded = Image.Exif()
     loaded.load(again.exif)
     assert loaded.get_ifd(0x8825)[2] == (52.0, 30.0, 15.0)
+
+
+def test_large_pictures_become_bigtiffs_whose_camera_data_are_told(tmp_path, pixels, exif, monkeypatch):
+    monkeypatch.setattr(tiff_writing, "LARGEST_CLASSIC", pixels.nbytes - 1)
+    with pytest.warns(MetadataLossWarning, match="camera data of EXIF, which a BigTIFF cannot hold"):
+        write_photo(Photo(pixels=pixels, exif=exif), tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_bytes()[:4] == b"II+\0"
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, pixels)
 
 
 def test_texts_of_any_script_are_carried(tmp_path, pixels):

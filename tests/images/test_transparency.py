@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -14,11 +15,12 @@ def ramp(height, width, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("size", [(700, 301), (64, 64), (1, 9), (5, 1)])
+@pytest.mark.parametrize("size", [(700, 301), (64, 64), (1, 9), (5, 1), (1, 900)])
 def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size):
     white = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
     colours, alpha = ramp(*size, dtype), np.full(size, white, dtype)
     alpha[size[0] // 3 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = 0
+    alpha[np.random.default_rng(0).random(size) < 0.5] = 0
     alpha[0, 0] = white  # faint or not, it is seen
     filled = []
     for hidden in (0, white):
@@ -39,6 +41,18 @@ def test_holes_take_the_colours_beside_them():
     assert np.abs(filled - colours).max() < 0.2
     edge = np.s_[40, 30:90]
     assert np.abs(filled[edge] - colours[edge]).max() < 0.05
+
+
+def test_holes_are_filled_much_as_inpainting_fills_them():
+    rows, columns = np.mgrid[0:128, 0:128]
+    colours = ramp(128, 128, np.uint8)
+    colours[(rows // 16 + columns // 16) % 2 == 0] = 40
+    alpha = np.where((rows - 64) ** 2 + (columns - 64) ** 2 < 40**2, 255, 0).astype(np.uint8)
+    filled = fill_hidden(Photo(pixels=colours, alpha=alpha)).pixels.astype(int)
+    inpainted = cv2.inpaint(colours, (alpha == 0).astype(np.uint8), 10, cv2.INPAINT_TELEA).astype(int)
+    difference = np.abs(filled - inpainted)[alpha == 0]
+    assert difference.mean() < 16
+    assert np.abs(filled.mean(axis=(0, 1)) - inpainted.mean(axis=(0, 1))).max() < 4  # what a look at the whole sees
 
 
 def test_a_picture_of_which_all_or_nothing_is_seen_is_itself():

@@ -25,6 +25,19 @@ def test_three_equal_channels_are_shown_as_one_and_come_back_as_three(picture, d
     assert working_copy(Photo(pixels=coloured)).num_channels == 3
 
 
+def test_hidden_colours_make_no_grey_picture_coloured():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (20, 30, 1), np.uint8).repeat(3, axis=2)
+    alpha = np.full((20, 30), 255, np.uint8)
+    alpha[5:9, 5:9] = 0
+    grey[alpha == 0] = (255, 0, 90)
+    photo = Photo(pixels=grey, alpha=alpha)
+    shown = working_copy(photo)
+    assert shown.num_channels == 1
+    result = like_input(shown, photo)
+    np.testing.assert_array_equal(result.pixels, grey)
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_colours_under_full_transparency_change_nothing_that_is_seen(picture, scale):
     alpha = np.full((40, 30), 255, np.uint8)

@@ -6,6 +6,7 @@ import pytest
 
 from ldrestore.jobs.claims import claim_path, claimed, claiming
 from ldrestore.jobs.outcome import Job, Result
+from ldrestore.jobs.plan import plan_jobs
 
 
 def job(folder):
@@ -68,3 +69,30 @@ def test_work_is_left_to_who_holds_the_claim_and_skipped_once_it_is_done(tmp_pat
     assert work(job(tmp_path)).skipped.endswith("x.png exists")
     assert len(done) == 1
     assert claiming(lambda job: Result(), may_overwrite=True)(job(tmp_path)).skipped is None
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_of_two_runs_that_overwrite_each_picture_is_made_by_one(tmp_path, existed):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"picture")
+    target = tmp_path / "out" / "a.png"
+    target.parent.mkdir()
+    if existed:
+        target.write_bytes(b"of an earlier run")
+    options = {"picture_format": None, "is_recursive": False, "may_overwrite": True}
+    plans = [plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"), **options) for _ in range(2)]
+    made = []
+
+    def work(job):
+        made.append(job)
+        other = job.target.with_name("part")
+        other.write_bytes(b"new")
+        other.replace(job.target)
+        return Result()
+
+    results = [claiming(work, may_overwrite=True)(plan.jobs[0]) for plan in plans]
+    assert len(made) == 1
+    assert results[0].skipped is None
+    assert results[1].skipped.endswith("a.png has been made by another run meanwhile")
+    later = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"), **options)
+    assert claiming(work, may_overwrite=True)(later.jobs[0]).skipped is None
