@@ -124,8 +124,14 @@ class TrackRecord:
     picture is read; None where nothing hangs on the model."""
     engines: tuple[str, ...] = ("local",)
     """What computes its models: torch in this process ("local"), onnxruntime ("onnx")."""
-    has_adapters: bool = False
-    """Whether its pipeline has `from_base`: adapters alone, put upon a base."""
+    parts: str | None = None
+    """The `PartTable` of its pipeline as "module:attribute", which then has `from_base`, for adapters alone, and
+    `from_exports`, for what training runs exported; None for a track whose models stand upon no base."""
+    instruction_reader: str | None = None
+    """Function of a loaded pipeline as "module:attribute": the sentence encoder and the head with which it reads
+    instructions, or an InputError; None for a track that takes none."""
+    figures: tuple[str, ...] = ()
+    """Names of the files that figures of its explanations may have."""
 
 
 class NamedRecord(Protocol):

@@ -1,6 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.records import hash_of_pixels, make_record
-from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -33,11 +33,7 @@ from ldrestore.systems.regression_steering import (
     EmbeddingInput,
     Steering,
     advice_on,
-    hints_of_strengths,
-    neutral_steering,
-    read_embeddings,
-    steering_of_embedding,
-    steering_of_instruction,
+    steerings_of,
     why_no_instruction,
 )
 from ldrestore.tiling.blending import restore_tiled
@@ -219,7 +215,14 @@ class FastRestorePipeline(DiffusionPipeline):
         strengths = None if options.degradations is None else self.check_degradations(options.degradations)
         photos = to_photos(image, clip=options.clip)
         masks = read_masks(options.protect, photos)
-        steerings = self._steer(photos, options=options, strengths=strengths)
+        steerings = steerings_of(
+            photos,
+            regressor=self.regressor,
+            head=self.instruction_head,
+            instruction=None if options.instruction is None else self.understand(options.instruction),
+            embedding=options.embedding,
+            strengths=strengths,
+        )
         with one_call(self):
             model = self._describe()
             found = [
@@ -315,31 +318,6 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError(why_no_instruction(self.regressor))
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
-
-    def _steer(
-        self,
-        photos: Sequence[Photo],
-        *,
-        options: FastRestoreOptions,
-        strengths: Mapping[str, float] | None,
-    ) -> list[Steering]:
-        """What steers each picture; no network takes both embeddings and hints.
-
-        Raises:
-            InputError: an instruction and an embedding, or one of them for a model that takes none.
-        """
-        instruction, embedding = options.instruction, options.embedding
-        if instruction is not None and embedding is not None:
-            raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
-        if instruction is not None:
-            return [steering_of_instruction(self.understand(instruction))] * len(photos)
-        if strengths is not None:
-            return [Steering(hints=hints_of_strengths(strengths, self.regressor.config["degradations"]))] * len(photos)
-        neutral = neutral_steering(self.instruction_head)
-        if embedding is None:
-            return [neutral] * len(photos)
-        given = read_embeddings(embedding, photos, shape=embedding_shape_of(self.regressor))
-        return [neutral if one is None else steering_of_embedding(one) for one in given]
 
     def _plan(self, photo: Photo, large: Photo, *, options: FastRestoreOptions) -> TilePlan:
         """The tiles of one picture, whose input, working copy and output lie in memory all along."""

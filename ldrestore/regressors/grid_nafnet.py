@@ -183,20 +183,21 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         return self.picture_look.relight(even, relighting, window)[..., :height, :width]
 
     @torch.no_grad()
-    def usage(self, lq: Tensor) -> dict[str, Tensor]:
+    def usage(self, lq: Tensor, *, hints: Tensor | None = None) -> dict[str, Tensor]:
         """How strongly each prompt of the pool is used, from one forward pass.
 
         Args:
             lq: See `forward`.
+            hints: See `forward`.
 
         Returns:
             "task" to (B, N): the softmax weights, zero for those that a picture has not chosen; each row sums to 1.
 
         Raises:
-            ShapeError: not four axes, or not three channels.
+            ShapeError: not four axes, or not three channels; hints of another width.
         """
         with observed({"task": self.pool}) as outputs:
-            self(lq)
+            self(lq, hints=hints)
         return {name: weights for name, (_, weights) in outputs.items()}
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:

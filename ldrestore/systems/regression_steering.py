@@ -54,6 +54,42 @@ def why_no_instruction(regressor: ModelMixin | OnnxRegressor) -> str:
     )
 
 
+def steerings_of(
+    photos: Sequence[Photo],
+    *,
+    regressor: ModelMixin,
+    head: InstructionHead | None,
+    instruction: Instruction | None = None,
+    embedding: EmbeddingInput = None,
+    strengths: Mapping[str, float] | None = None,
+) -> list[Steering]:
+    """What steers each picture; no network takes both embeddings and hints.
+
+    Args:
+        photos: The pictures.
+        regressor: The network.
+        head: That reads its instructions, if it takes some.
+        instruction: What was understood, for all pictures.
+        embedding: What a guide said.
+        strengths: How strongly named degradations are treated, for all pictures; None where none were named.
+
+    Raises:
+        InputError: an instruction and an embedding, or an embedding for a network that takes none.
+        ShapeError: an embedding has another shape.
+    """
+    if instruction is not None and embedding is not None:
+        raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
+    if instruction is not None:
+        return [steering_of_instruction(instruction)] * len(photos)
+    if strengths is not None:
+        return [Steering(hints=hints_of_strengths(strengths, regressor.config["degradations"]))] * len(photos)
+    neutral = neutral_steering(head)
+    if embedding is None:
+        return [neutral] * len(photos)
+    given = read_embeddings(embedding, photos, shape=embedding_shape_of(regressor))
+    return [neutral if one is None else steering_of_embedding(one) for one in given]
+
+
 def neutral_steering(head: InstructionHead | None) -> Steering:
     """Of a picture of which nothing is said: the head's neutral instruction, or nothing where it has none."""
     return Steering() if head is None or head.neutral is None else Steering(embedding=head.neutral[None])

@@ -10,7 +10,7 @@ import torch
 
 from ldrestore.checkpoints.onnx_export import TOLERANCE, check, export
 from ldrestore.errors import ExportError, InputError, MissingExtraError, ShapeError, WeightsError
-from ldrestore.explanations.explanation import explain, usage_of
+from ldrestore.explanations.fast_explanation import explain, usage_of
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.records import RECORDED_PACKAGES

@@ -1,4 +1,4 @@
-"""What a model does with one picture: what it sees, which prompts and experts it uses, and what it changes."""
+"""What a model of the fast track does with one picture: what it sees, what it uses, and what it changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ import torch
 from diffusers import ModelMixin
 from torch import Tensor, nn
 
-from ldrestore.errors import InputError, ShapeError
-from ldrestore.images.bit_depth import BAND_ROWS
-from ldrestore.images.inputs import ImageInput, to_photo
+from ldrestore.errors import InputError
+from ldrestore.estimators.given_degradations import Degradations
+from ldrestore.explanations.differences import Difference, ExplainedPictures, shares_of
+from ldrestore.explanations.picture_part import PicturePart, middle_part, read_pair
+from ldrestore.images.inputs import ImageInput
 from ldrestore.images.photo import Photo
-from ldrestore.metrics.psnr import MEAN_CAP, decibels
+from ldrestore.options import FastRestoreOptions
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-from ldrestore.pipelines.pipeline_output import RestoreOutput
-from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.network_protocols import ExpertMapNetwork, UsageNetwork
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -24,17 +25,9 @@ from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.regression_steering import (
     Embedding,
     Steering,
-    neutral_steering,
-    read_embeddings,
-    steering_of_embedding,
-    steering_of_instruction,
+    steerings_of,
 )
 from ldrestore.weights.hashes import hash_of_weights
-
-MAX_SEEN = 512
-"""Longest side, in pixels, of what usage and maps are told of. A larger picture is cut and not shrunk: shrinking would
-average away the very noise that the model is asked about."""
-
 
 Usage = Mapping[str, tuple[float, ...]]
 """Name of the pool, block or place, in the order of the forward pass, to one value in [0, 1] a prompt or expert."""
@@ -55,18 +48,6 @@ class ExplainedModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPart:
-    """The part of a picture that usage and maps are told of, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    is_whole: bool
-    """Whether it is all of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """The expert that a block gave a picture to."""
 
@@ -78,44 +59,28 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Difference:
-    """How far two pictures lie apart."""
-
-    magnitude: np.ndarray
-    """(H, W) float32 in [0, 1], the absolute difference, mean over the colours."""
-    psnr: float
-    """In dB, over all colours, white as the peak; `MEAN_CAP` for equal pictures."""
-
-    @property
-    def mean(self) -> float:
-        """The mean magnitude, in [0, 1]."""
-        return float(self.magnitude.mean(dtype=np.float64))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Explanation:
     """What a model did with one picture."""
 
     model: ExplainedModel
-    picture: Photo
-    """The input."""
-    restored: Photo
-    gt: Photo | None
-    """The ground truth, where it was given."""
+    pictures: ExplainedPictures
+    """Input, result, and the ground truth where it was given."""
     record: Mapping[str, Any]
     """How the picture was restored, see `ldrestore.records.make_record`."""
-    seen: SeenPart
-    """What usage and expert maps are told of."""
+    part: PicturePart
+    """What usage and expert maps are about."""
     is_told: bool | None
     """Whether an instruction or an embedding was given; None where the model takes none."""
     usage: Usage
     """How strongly each prompt or expert is used; empty from models that have none."""
     expert_maps: np.ndarray | None
-    """(N, h, w) float32: how far the seen part of the result moves when an expert is silent; None without such maps."""
+    """(N, h, w) float32: how far that part of the result moves when an expert is silent; None without such maps."""
     estimate: DegradationEstimate | None
     """What the model believes to be wrong with the picture; None from models that estimate nothing."""
     instruction: Instruction | None
     """What an instruction was taken for; None without one."""
+    strengths: Mapping[str, float]
+    """How strongly the degradations that were named are treated, in [0, 1]; empty where none were."""
     differences: Mapping[str, Difference]
     """"restored - input", and with a ground truth also "input - gt" and "restored - gt"."""
 
@@ -132,6 +97,7 @@ def explain(
     gt: ImageInput | None = None,
     instruction: str | None = None,
     embedding: Embedding | None = None,
+    degradations: Degradations | None = None,
 ) -> Explanation:
     """Restore a picture and tell what the model did with it.
 
@@ -141,41 +107,40 @@ def explain(
         gt: What it should look like, of the same size.
         instruction: As in the pipeline's call.
         embedding: What a guide said of the picture, as in the pipeline's call.
+        degradations: How strongly each is treated, as in the pipeline's call.
 
     Raises:
-        InputError: an instruction or an embedding that the model does not take, or that cannot be understood.
+        InputError: an instruction, an embedding or degradations that the model does not take or understand.
         ShapeError: the ground truth has another size, or the embedding another shape.
         ImageFileError: a path cannot be read.
         WeightsError: the weights give undefined pixels, or the instruction's encoder cannot be had.
         OutOfMemoryError: not even the smallest tile fits.
     """
-    network, picture, truth = explained_network(pipeline), to_photo(image), None if gt is None else to_photo(gt)
-    if truth is not None and (truth.height, truth.width) != (picture.height, picture.width):
-        raise ShapeError(
-            f"the ground truth must have the picture's size, {picture.width} x {picture.height} pixels, got "
-            f"{truth.width} x {truth.height}; give the picture that this one was made from"
-        )
-    understood = None if instruction is None else pipeline.understand(instruction)
-    steering = _steering(pipeline, picture, understood, embedding)
-    output = pipeline(picture, instruction=instruction, embedding=embedding, output_type="photo")
-    assert isinstance(output, RestoreOutput), "its default"
-    restored, seen = output.photos[0], seen_part(picture)
-    lq = _lq_of(picture, seen, network)
+    picture, truth = read_pair(image, gt)
+    network = explained_network(pipeline)
+    instructed = None if instruction is None else pipeline.understand(instruction)
+    strengths = None if degradations is None else pipeline.check_degradations(degradations)
+    steering = _steering(pipeline, picture, instruction=instructed, embedding=embedding, strengths=strengths)
+    options = FastRestoreOptions(
+        instruction=instruction, embedding=embedding, degradations=degradations, output_type="photo"
+    )
+    output = pipeline.restore(picture, options)
+    pictures, part = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth), middle_part(picture)
+    lq = _lq_of(picture, part, network)
     usage = _usage(network, lq, steering)
-    takes_embedding = record_of(network).takes_embedding
+    is_given = instruction is not None or embedding is not None
     return Explanation(
         model=describe_model(network),
-        picture=picture,
-        restored=restored,
-        gt=truth,
+        pictures=pictures,
         record=output.records[0],
-        seen=seen,
-        is_told=(instruction is not None or embedding is not None) if takes_embedding else None,
+        part=part,
+        is_told=is_given if record_of(network).takes_embedding else None,
         usage=usage,
         expert_maps=_expert_maps(network, lq, steering) if usage else None,
         estimate=output.degradations[0] or None,
-        instruction=understood,
-        differences=differences_of(picture, restored, truth),
+        instruction=instructed,
+        strengths=strengths or {},
+        differences=pictures.differences(),
     )
 
 
@@ -185,14 +150,17 @@ def usage_of(
     *,
     instruction: Instruction | None = None,
     embedding: Embedding | None = None,
+    strengths: Mapping[str, float] | None = None,
 ) -> Usage:
     """How strongly each prompt or expert is used for one picture, which is not restored.
 
     Args:
         pipeline: The model.
-        picture: A picture, of which `seen_part` is looked at.
+        picture: A picture, of which `middle_part` is looked at.
         instruction: What the model understood, see `FastRestorePipeline.understand`.
         embedding: What a guide said of the picture.
+        strengths: How strongly named degradations are treated, see `FastRestorePipeline.check_degradations`;
+            None where none were named.
 
     Raises:
         InputError: the model has neither prompts nor experts, or takes no embedding.
@@ -200,8 +168,8 @@ def usage_of(
     """
     network = explained_network(pipeline)
     check_usage(network)
-    steering = _steering(pipeline, picture, instruction, embedding)
-    return _usage(network, _lq_of(picture, seen_part(picture), network), steering)
+    steering = _steering(pipeline, picture, instruction=instruction, embedding=embedding, strengths=strengths)
+    return _usage(network, _lq_of(picture, middle_part(picture), network), steering)
 
 
 def explained_network(pipeline: FastRestorePipeline) -> ModelMixin:
@@ -252,86 +220,35 @@ def routing_of(usage: Usage) -> list[Route]:
     return routes
 
 
-def seen_part(picture: Photo) -> SeenPart:
-    """The whole of a picture, or of a larger one the `MAX_SEEN` pixels at its middle, along each side."""
-    height, width = min(picture.height, MAX_SEEN), min(picture.width, MAX_SEEN)
-    return SeenPart(
-        top=(picture.height - height) // 2,
-        left=(picture.width - width) // 2,
-        height=height,
-        width=width,
-        is_whole=(height, width) == (picture.height, picture.width),
-    )
-
-
-def difference_of(first: Photo, second: Photo) -> Difference:
-    """How far two pictures of one size lie apart; a grey one counts as three equal colours.
-
-    Args:
-        first: A picture of any depth.
-        second: Same height and width.
-    """
-    magnitude = np.empty((first.height, first.width), np.float32)
-    squares = []
-    for top in range(0, first.height, BAND_ROWS):  # no float copy of the whole pictures
-        rows = slice(top, top + BAND_ROWS)
-        difference = _values(first.pixels[rows], first) - _values(second.pixels[rows], second)  # (h, W, C)
-        magnitude[rows] = np.abs(difference).mean(axis=2)
-        squares.append(np.square(difference).mean(axis=2, dtype=np.float64).sum())
-    mean_square = sum(squares) / magnitude.size
-    return Difference(magnitude=magnitude, psnr=decibels(mean_square, peak=1.0, cap=MEAN_CAP))
-
-
-def differences_of(
-    picture: Photo, restored: Photo, gt: Photo | None, *, between: Mapping[str, Photo] | None = None
-) -> dict[str, Difference]:
-    """What a model changed, and what was and is wrong.
-
-    Args:
-        picture: The input.
-        restored: The result.
-        gt: The ground truth, where there is one.
-        between: Name to other results, which are compared with the ground truth only.
-
-    Returns:
-        "restored - input", and with a ground truth also "input - gt", each of `between` and "restored - gt".
-    """
-    differences = {"restored - input": difference_of(restored, picture)}
-    if gt is not None:
-        compared = {"input": picture, **(between or {}), "restored": restored}
-        differences |= {f"{name} - gt": difference_of(one, gt) for name, one in compared.items()}
-    return differences
-
-
-def _values(pixels: np.ndarray, photo: Photo) -> np.ndarray:
-    """Pixels of a photo as float32 in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(photo.max_value)
-
-
 def _steering(
-    pipeline: FastRestorePipeline, picture: Photo, instruction: Instruction | None, embedding: Embedding | None
+    pipeline: FastRestorePipeline,
+    picture: Photo,
+    *,
+    instruction: Instruction | None,
+    embedding: Embedding | None,
+    strengths: Mapping[str, float] | None,
 ) -> Steering:
     """What steers the network, as in the pipeline's call.
 
     Raises:
-        InputError: an embedding for a model that takes none, or both.
+        InputError: an embedding for a model that takes none, or beside an instruction.
         ShapeError: the embedding has another shape.
     """
-    if instruction is not None and embedding is not None:
-        raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
-    if instruction is not None:
-        return steering_of_instruction(instruction)
-    if embedding is not None:
-        given = read_embeddings([embedding], [picture], shape=embedding_shape_of(pipeline.regressor))
-        return neutral_steering(pipeline.instruction_head) if given[0] is None else steering_of_embedding(given[0])
-    return neutral_steering(pipeline.instruction_head)
+    (steering,) = steerings_of(
+        [picture],
+        regressor=pipeline.regressor,
+        head=pipeline.instruction_head,
+        instruction=instruction,
+        embedding=None if embedding is None else [embedding],
+        strengths=strengths,
+    )
+    return steering
 
 
-def _lq_of(picture: Photo, seen: SeenPart, network: ModelMixin) -> Tensor:
-    """The seen part as the network takes it: (1, 3, h, w) in [0, 1], on its device and in its number format."""
-    rows, columns = slice(seen.top, seen.top + seen.height), slice(seen.left, seen.left + seen.width)
-    values = _values(picture.pixels[rows, columns], picture)  # (h, w, C)
-    lq = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)
+def _lq_of(picture: Photo, part: PicturePart, network: ModelMixin) -> Tensor:
+    """The part as the network takes it: (1, 3, h, w) in [0, 1], on its device and in its number format."""
+    shares = shares_of(part.of(picture.pixels), picture)  # (h, w, C)
+    lq = torch.from_numpy(np.ascontiguousarray(shares.transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)
     return lq.to(network.device, network.dtype)
 
 
@@ -339,7 +256,7 @@ def _usage(network: ModelMixin, lq: Tensor, steering: Steering) -> dict[str, tup
     """What the network tells of one picture, (1, 3, h, w); nothing from one without prompts and experts."""
     if not isinstance(network, UsageNetwork) or not record_of(network).shows_usage:
         return {}
-    usage = network.usage(lq, **_told(lq, steering))
+    usage = network.usage(lq, **_conditions(lq, steering))
     return {name: tuple(weights[0].float().tolist()) for name, weights in usage.items()}
 
 
@@ -348,10 +265,11 @@ def _expert_maps(network: ModelMixin, lq: Tensor, steering: Steering) -> np.ndar
     """Where each expert changes the picture, (N, h, w) float32; None from networks that have no such maps."""
     if not isinstance(network, ExpertMapNetwork) or not record_of(network).shows_expert_maps:
         return None
-    maps = network.expert_maps(lq, **_told(lq, steering))[0]  # (N, h, w)
+    maps = network.expert_maps(lq, **_conditions(lq, steering))[0]  # (N, h, w)
     return maps.float().cpu().numpy()
 
 
-def _told(lq: Tensor, steering: Steering) -> dict[str, Tensor]:
-    """The embedding as an option of the network, where there is one."""
-    return {} if steering.embedding is None else {"embedding": steering.embedding.to(lq)}
+def _conditions(lq: Tensor, steering: Steering) -> dict[str, Tensor]:
+    """The embedding or the hints as an option of the network, where there are some."""
+    given = {"embedding": steering.embedding, "hints": steering.hints}
+    return {name: value.to(lq) for name, value in given.items() if value is not None}
