@@ -57,7 +57,7 @@ def why_no_instruction(regressor: ModelMixin | OnnxRegressor) -> str:
 def steerings_of(
     photos: Sequence[Photo],
     *,
-    regressor: ModelMixin,
+    regressor: ModelMixin | OnnxRegressor,
     head: InstructionHead | None,
     instruction: Instruction | None = None,
     embedding: EmbeddingInput = None,
