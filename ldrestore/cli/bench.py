@@ -35,9 +35,9 @@ Examples:
 class BenchCall:
     """Compare models, finished results and classical peers on a suite, by a named protocol.
 
-    Writes results.json, results.csv and table.md, and keeps all pictures. What is there is not made again: an
-    interrupted run goes on, with any number of processes. Exit code 1: some pictures failed, or --compare found a
-    regression.
+    Writes results.json, results.csv, table.md and report.html, a page to look at, and keeps all pictures. What is
+    there is not made again: an interrupted run goes on, with any number of processes. Exit code 1: some pictures
+    failed, or --compare found a regression.
     """
 
     suite: Annotated[

@@ -13,6 +13,7 @@ from ldrestore.explanations.picture_part import PicturePart, cut, middle_part, r
 from ldrestore.explanations.prompt_maps import PictureView, PromptMaps, check_prompt_maps, map_prompts
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
 from ldrestore.images.inputs import ImageInput
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan
@@ -105,6 +106,7 @@ def explain_stable(
             output_type="photo",
             callback_on_step_end=watch.on_step_end,
         )
+    assert isinstance(output, RestoreOutput), "its default"
     record = output.records[0]
     plan = TilePlan(**record["tile_plan"])
     plain = [] if pipeline.drm is None or watch.latents is None else [watch.latents]
