@@ -56,7 +56,7 @@ class StagePlans:
             height: Rows of the picture.
             width: Its columns.
         """
-        self.prediction = self.autoencoder = plan
+        self.prediction = self.autoencoder = self._begun = plan
         self._size = {"height": height, "width": width}
 
     def predict(self, compute: Callable[[TilePlan], Tensor]) -> Tensor:
@@ -81,10 +81,9 @@ class StagePlans:
     def summary(self) -> TilePlan:
         """The plan of the prediction, with the autoencoder's tiles where they are others, and all steps down."""
         plan, others = self.prediction, self.autoencoder
-        if others.tile == plan.tile:
-            return plan
-        first = min(plan.steps_down, others.steps_down)
-        return replace(plan, decoder_tile=others.tile, steps_down=plan.steps_down + others.steps_down - first)
+        steps_down = plan.steps_down + others.steps_down - self._begun.steps_down
+        decoder_tile = None if others.tile == plan.tile else others.tile
+        return replace(plan, decoder_tile=decoder_tile, steps_down=steps_down)
 
 
 def draw(
