@@ -56,8 +56,8 @@ class ExplainCall:
 
     Of a picture: the degradations that the model sees, which prompts or experts it uses and how strongly, where each
     expert works, and what is changed. Of a folder: what is used over all pictures, for models that route the share of
-    the pictures that each expert gets. Of models of the stable track also the way through the sampling, and t-SNE of
-    their prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
+    the pictures that each expert gets. Of models that sample also the way through the sampling, and t-SNE of their
+    prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
     """
 
     source: Annotated[
@@ -205,7 +205,8 @@ def _load_explainer(model: str, given: Mapping[str, Any], *, base: str | None, d
     track = track_of(pipeline)
     if track.explainer is None:
         raise InputError(f"models of the {track.name} track cannot be explained; name another --model")
-    return resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    explainer: Explainer = resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    return explainer
 
 
 def _explain_picture(job: Job, explainer: "Explainer", *, read: "Read", gt: Path | None) -> "Finding":
@@ -253,20 +254,31 @@ def _explain_instructions(model: str | None, *, device: str) -> "Finding":
     from ldrestore.assets.sentences import HELD_OUT_FILE, read_sentences
     from ldrestore.explanations.sentence_map import map_sentences
     from ldrestore.explanations.sentence_page import finding_of_sentences
-    from ldrestore.regressors.instruction_encoder import load_encoder_of, load_packaged_instructions
+    from ldrestore.regressors.instruction_encoder import load_packaged_instructions
     from ldrestore.restorers import device_of
-    from ldrestore.systems.regression_steering import why_no_instruction
 
     if model is None:
         packaged = load_packaged_instructions()
         encoder, head = packaged.encoder, packaged.head.to(device_of(device))
     else:
-        pipeline = _load(model, base=None, device=device)
-        head = pipeline.instruction_head
-        if head is None:
-            raise InputError(why_no_instruction(pipeline.regressor))
-        encoder = load_encoder_of(head)
+        encoder, head = _instruction_reader(model, device=device)
     return finding_of_sentences(map_sentences(encoder, head, read_sentences(HELD_OUT_FILE)))
+
+
+def _instruction_reader(model: str, *, device: str) -> Any:
+    """Sentence encoder and head of a model.
+
+    Raises:
+        InputError: the model, or all of its track, takes no instructions.
+        WeightsError: the encoder cannot be had, or is another one.
+    """
+    from ldrestore.registry import resolve
+    from ldrestore.restorers import find_track
+
+    track = find_track(model)
+    if track.instruction_reader is None:
+        raise InputError(f"models of the {track.name} track take no instructions; name another --model")
+    return resolve(track.instruction_reader)(_load(model, base=None, device=device))
 
 
 def _write(

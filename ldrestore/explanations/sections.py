@@ -19,7 +19,7 @@ class Section:
     paragraphs: Sequence[str] = ()
     """In Markdown; they name every figure."""
     figures: Mapping[str, bytes] = field(default_factory=dict)
-    """File name, of `saved_explanation.FILES`, to PNG."""
+    """File name, one of the track's record, to PNG."""
 
 
 def finding_of(

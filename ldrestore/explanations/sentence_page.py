@@ -4,6 +4,7 @@ from ldrestore.assets.sentences import OUTSIDE
 from ldrestore.explanations.drawing import QUIET, WIDTH, blank_figure, scatter_classes, style_of
 from ldrestore.explanations.explainer import Finding
 from ldrestore.explanations.page_parts import code, image_of, rounded, rounded_all, table_of
+from ldrestore.explanations.saved_explanation import SENTENCES
 from ldrestore.explanations.sections import Section, finding_of
 from ldrestore.explanations.sentence_map import SentenceMap
 
@@ -34,7 +35,7 @@ def finding_of_sentences(found: SentenceMap) -> Finding:
     return finding_of(
         f"How {len(found.sentences)} instructions lie before and after the head",
         _paragraphs(found),
-        [Section(figures={"instructions.png": _draw(found)})],
+        [Section(figures={SENTENCES: _draw(found)})],
         kind="instructions",
         document=document,
     )
@@ -51,7 +52,7 @@ def _paragraphs(found: SentenceMap) -> list[str]:
     paragraphs = [
         f"Encoder {code(found.encoder)}. The sentences are held out: the library's own head was not trained on them. "
         "t-SNE keeps neighbours and not distances; the numbers below are taken before it.",
-        image_of("instructions.png", "t-SNE of the instructions"),
+        image_of(SENTENCES, "t-SNE of the instructions"),
         table_of(
             ("", "silhouette of the classes"),
             [(name, "none" if value is None else f"{value:.3f}") for name, value in apart],

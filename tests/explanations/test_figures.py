@@ -12,7 +12,7 @@ from ldrestore.errors import MissingExtraError
 from ldrestore.explanations.drawing import MAX_DRAWN
 from ldrestore.explanations.fast_explainer import finding_of_explanation, finding_of_report
 from ldrestore.explanations.fast_explanation import describe_model, explain
-from ldrestore.explanations.saved_explanation import FILES
+from ldrestore.explanations.saved_explanation import explanation_files
 from ldrestore.explanations.sentence_map import SentenceMap
 from ldrestore.explanations.sentence_page import finding_of_sentences
 from ldrestore.explanations.usage_report import report_usage
@@ -48,7 +48,7 @@ def chunks(png):
 def test_what_there_is_to_show_is_drawn(pipeline, photo, name, figures):
     found = explain(pipeline(name), photo(), gt=photo(1))
     drawn = figures_of(found)
-    assert set(drawn) == figures and figures <= set(FILES)
+    assert set(drawn) == figures and figures <= set(explanation_files())
     for png in drawn.values():
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
         assert min(pixels.shape) > 150 and pixels.std() > 5

@@ -10,7 +10,7 @@ from PIL import Image
 from ldrestore.errors import InputError, MissingExtraError, ShapeError
 from ldrestore.explanations.prompt_maps import view_picture
 from ldrestore.explanations.sampling_section import strip_of
-from ldrestore.explanations.saved_explanation import FILES
+from ldrestore.explanations.saved_explanation import explanation_files
 from ldrestore.explanations.stable_explainer import finding_of_stable, finding_of_stable_report
 from ldrestore.explanations.stable_explanation import explain_stable, report_stable
 from ldrestore.images.photo import Photo
@@ -58,7 +58,7 @@ def test_figures_pages_and_numbers_are_of_one_mind(found):
         "text_embeddings.png",
         "visual_prompts.png",
     }
-    assert shown(page) == set(figures) <= set(FILES)
+    assert shown(page) == set(figures) <= set(explanation_files())
     for png in figures.values():
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
         assert min(pixels.shape) > 150 and pixels.std() > 5
