@@ -40,8 +40,8 @@ from measured_rows import (
 )
 from measurement_file import MeasurementFile, Row, extended
 from measurement_tables import table_of_verdicts
+from stable_bounds import judge_stable
 from stable_exports import Sampling, decoded
-from stable_gates import judge_stable
 from stable_tables import stable_report
 
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, SEVERITY, Pair, synthetic_pairs
