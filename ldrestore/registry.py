@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ldrestore.errors import InputError, UnknownNameError
 
@@ -124,11 +124,25 @@ class TrackRecord:
     picture is read; None where nothing hangs on the model."""
     engines: tuple[str, ...] = ("local",)
     """What computes its models: torch in this process ("local"), onnxruntime ("onnx")."""
-    has_adapters: bool = False
-    """Whether its pipeline has `from_base`: adapters alone, put upon a base."""
+    parts: str | None = None
+    """The `PartTable` of its pipeline as "module:attribute", which then has `from_base`, for adapters alone, and
+    `from_exports`, for what training runs exported; None for a track whose models stand upon no base."""
+    instruction_reader: str | None = None
+    """Function of a loaded pipeline as "module:attribute": the sentence encoder and the head with which it reads
+    instructions, or an InputError; None for a track that takes none."""
+    figures: tuple[str, ...] = ()
+    """Names of the files that figures of its explanations may have."""
 
 
-Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord, TrackRecord)
+class NamedRecord(Protocol):
+    """A frozen record with a name that no other of its kind bears."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+
+Record = TypeVar("Record", bound=NamedRecord)
 
 
 class Registry(Generic[Record]):

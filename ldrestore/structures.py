@@ -33,18 +33,6 @@ FIRST_SET = (
 )
 """The degradations that the embedded default is trained for, in the order of its estimate."""
 
-DOMAIN_SET = (
-    "cloud",
-    "aerial_downscale",
-    "ct_low_dose",
-    "mri_undersample",
-    "under_display",
-    "moire",
-    "underwater",
-    "demosaic",
-)
-"""The degradations of single domains: remote sensing, medicine, displays, water and raw sensors."""
-
 MPERCEIVER_SET = (
     "haze",
     "snow",

@@ -1,10 +1,11 @@
 """One record a track; nothing else asks which track a model is of. Importing this imports no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ldrestore.errors import InputError, WeightsError
+from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
 from ldrestore.options import DeclaredOption, RestoreOptions, declared_options
 from ldrestore.registry import Registry, TrackRecord, resolve
 
@@ -18,7 +19,16 @@ TRACKS.register(
         checks="ldrestore.pipelines.option_checks:checked_fast_options",
         facts="ldrestore.pipelines.pipeline_facts:facts_of_fast",
         explainer="ldrestore.explanations.fast_explainer:FastExplainer",
-        explained_options=("instruction", "embedding"),
+        explained_options=("instruction", "embedding", "degradations"),
+        instruction_reader="ldrestore.pipelines.option_checks:instruction_reader_of",
+        figures=(
+            "differences.png",
+            "estimate.png",
+            "expert_maps.png",
+            "instruction.png",
+            "routing.png",
+            "usage.png",
+        ),
         engines=("local", "onnx"),
     )
 )
@@ -32,7 +42,8 @@ TRACKS.register(
         facts="ldrestore.pipelines.pipeline_facts:facts_of_stable",
         explainer="ldrestore.explanations.stable_explainer:StableExplainer",
         explained_options=("degradations", "num_inference_steps", "seed"),
-        has_adapters=True,
+        parts="ldrestore.systems.mperceiver_parts:MPERCEIVER_PARTS",
+        figures=("differences.png", "estimate.png", "sampling.png", "text_embeddings.png", "visual_prompts.png"),
     )
 )
 
@@ -44,7 +55,8 @@ def pipeline_name(track: TrackRecord) -> str:
 
 def options_class_of(track: TrackRecord) -> type[RestoreOptions]:
     """The dataclass of a track's options."""
-    return resolve(track.options)
+    options_class: type[RestoreOptions] = resolve(track.options)
+    return options_class
 
 
 def track_of_class(name: str | None, *, source: object) -> TrackRecord:
@@ -76,7 +88,43 @@ def track_of_adapters(pointer: Mapping[str, Any], *, source: object) -> TrackRec
     """
     if "pipeline" in pointer:
         return track_of_class(pointer["pipeline"], source=source)
-    return next(track for track in TRACKS if track.has_adapters)
+    return next(track for track in TRACKS if track.parts is not None)
+
+
+def track_of_exports(folders: Sequence[Path]) -> TrackRecord:
+    """The track of what training runs exported: the one that trains most of the parts that lie there.
+
+    Args:
+        folders: Each holds parts in folders of their own names.
+
+    Raises:
+        WeightsUnavailableError: no track trains any of them.
+        WeightsError: a part's configuration is damaged.
+    """
+    known: list[str] = []
+    counts: dict[str, int] = {}
+    for track in TRACKS:
+        if track.parts is None:
+            continue
+        trained = resolve(track.parts).trained
+        known += [name for name in trained if name not in known]
+        counts[track.name] = sum(
+            _holds(folder / name, target) for name, target in trained.items() for folder in folders
+        )
+    best = max(counts, key=lambda name: counts[name], default=None)
+    if best is None or not counts[best]:
+        raise WeightsUnavailableError(
+            f"{', '.join(map(str, folders))} holds none of {', '.join(known)}; give the export of a run"
+        )
+    return TRACKS.get(best)
+
+
+def _holds(folder: Path, target: str) -> bool:
+    """Whether a folder holds a part of a class."""
+    from ldrestore.weights.folders import read_json
+
+    path = folder / "config.json"
+    return path.is_file() and read_json(path).get("_class_name") == target.rpartition(":")[2]
 
 
 def track_of(pipeline: Any) -> TrackRecord:

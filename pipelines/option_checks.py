@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldrestore.errors import InputError
+from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
+from ldrestore.guides.sentence_encoder import SentenceEncoder
+from ldrestore.images.photo import Photo
 from ldrestore.options import FastRestoreOptions, StableRestoreOptions
+from ldrestore.regressors.factory import embedding_shape_of
+from ldrestore.regressors.instruction_encoder import load_encoder_of
+from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.systems.regression_steering import why_no_instruction
 
 if TYPE_CHECKING:
-    from ldrestore.images.photo import Photo
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
     from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 
@@ -47,16 +53,26 @@ def checked_stable_options(pipeline: "StableRestorePipeline", options: StableRes
     return options
 
 
-def embedding_of_cache(pipeline: "FastRestorePipeline", path: Path) -> "Callable[[Photo], Any]":
+def instruction_reader_of(pipeline: "FastRestorePipeline") -> tuple[SentenceEncoder, InstructionHead]:
+    """What reads the instructions of a model.
+
+    Raises:
+        InputError: the model takes none.
+        WeightsError: the encoder cannot be had, or is another one.
+        MissingExtraError: it comes with a package that is not installed.
+    """
+    if pipeline.instruction_head is None:
+        raise InputError(why_no_instruction(pipeline.regressor))
+    return load_encoder_of(pipeline.instruction_head), pipeline.instruction_head
+
+
+def embedding_of_cache(pipeline: "FastRestorePipeline", path: Path) -> Callable[[Photo], Any]:
     """What a cache holds of a photo.
 
     Raises:
         InputError: the model takes no embeddings, or those of another guide.
         EmbeddingCacheError: there is no cache, or it is damaged.
     """
-    from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
-    from ldrestore.regressors.factory import embedding_shape_of
-
     shape = embedding_shape_of(pipeline.regressor)
     if shape is None:
         raise InputError("--embeddings: this model takes none; leave the option out, or see `ldrestore info MODEL`")

@@ -1,6 +1,6 @@
 """The fast track: pictures through one regressor, one forward pass a tile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
 from ldrestore.records import hash_of_pixels, make_record
-from ldrestore.regressors.factory import embedding_shape_of, record_of
+from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -33,11 +33,7 @@ from ldrestore.systems.regression_steering import (
     EmbeddingInput,
     Steering,
     advice_on,
-    hints_of_strengths,
-    neutral_steering,
-    read_embeddings,
-    steering_of_embedding,
-    steering_of_instruction,
+    steerings_of,
     why_no_instruction,
 )
 from ldrestore.tiling.blending import restore_tiled
@@ -56,6 +52,9 @@ class FastRestorePipeline(DiffusionPipeline):
 
     Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it.
     """
+
+    regressor: ModelMixin | OnnxRegressor
+    instruction_head: InstructionHead | None
 
     model_cpu_offload_seq = "instruction_head->regressor"
     _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
@@ -106,12 +105,12 @@ class FastRestorePipeline(DiffusionPipeline):
         check_saved_networks(folder, networks=part_classes(), optional=OPTIONAL_PARTS, pipeline_name=cls.__name__)
         with loading_bar_in_terminals_only():
             pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
-        parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
-        for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
+        parts = {key: part for key, part in pipeline.components.items() if part is not None}
+        for part in (pipeline, *parts.values()):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)
-        for part in parts:
+        for part in parts.values():
             align_weights(part.eval())
-        check_recorded_weights(folder, pipeline.regressor)
+        check_recorded_weights(folder, parts["regressor"])
         return pipeline
 
     @classmethod
@@ -216,7 +215,14 @@ class FastRestorePipeline(DiffusionPipeline):
         strengths = None if options.degradations is None else self.check_degradations(options.degradations)
         photos = to_photos(image, clip=options.clip)
         masks = read_masks(options.protect, photos)
-        steerings = self._steer(photos, options=options, strengths=strengths)
+        steerings = steerings_of(
+            photos,
+            regressor=self.regressor,
+            head=self.instruction_head,
+            instruction=None if options.instruction is None else self.understand(options.instruction),
+            embedding=options.embedding,
+            strengths=strengths,
+        )
         with one_call(self):
             model = self._describe()
             found = [
@@ -313,31 +319,6 @@ class FastRestorePipeline(DiffusionPipeline):
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
 
-    def _steer(
-        self,
-        photos: Sequence[Photo],
-        *,
-        options: FastRestoreOptions,
-        strengths: Mapping[str, float] | None,
-    ) -> list[Steering]:
-        """What steers each picture; no network takes both embeddings and hints.
-
-        Raises:
-            InputError: an instruction and an embedding, or one of them for a model that takes none.
-        """
-        instruction, embedding = options.instruction, options.embedding
-        if instruction is not None and embedding is not None:
-            raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
-        if instruction is not None:
-            return [steering_of_instruction(self.understand(instruction))] * len(photos)
-        if strengths is not None:
-            return [Steering(hints=hints_of_strengths(strengths, self.regressor.config["degradations"]))] * len(photos)
-        neutral = neutral_steering(self.instruction_head)
-        if embedding is None:
-            return [neutral] * len(photos)
-        given = read_embeddings(embedding, photos, shape=embedding_shape_of(self.regressor))
-        return [neutral if one is None else steering_of_embedding(one) for one in given]
-
     def _plan(self, photo: Photo, large: Photo, *, options: FastRestoreOptions) -> TilePlan:
         """The tiles of one picture, whose input, working copy and output lie in memory all along."""
         record = record_of(self.regressor)
@@ -361,17 +342,21 @@ class FastRestorePipeline(DiffusionPipeline):
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
+        device, embedding, hints = self._execution_device, steering.embedding, steering.hints
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if options.self_ensemble else (UPRIGHT,)
-            looks = system.looks_at(pixels, present, orientations=orientations, **where)
+            looks = system.looks_at(
+                pixels, present, orientations=orientations, device=device, embedding=embedding, hints=hints
+            )
             estimates: list[Tensor] = []
 
             def restore_tile(lq: Tensor, window: Window) -> Tensor:
                 def forward(turned: Tensor, orientation: Orientation = UPRIGHT) -> Tensor:
                     place = window.turned(orientation.turns, is_flipped=orientation.is_flipped)
-                    restored, estimate = system.restore(turned, look=looks[orientation], window=place, **where)
+                    restored, estimate = system.restore(
+                        turned, device=device, embedding=embedding, hints=hints, look=looks[orientation], window=place
+                    )
                     estimates.extend([] if estimate is None else [estimate])
                     return restored
 

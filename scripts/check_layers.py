@@ -39,7 +39,7 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-MOST_DEFERRED = 44
+MOST_DEFERRED = 42
 """How many imports of the library by itself may be deferred; to be lowered when one goes."""
 
 WAITING = frozenset({"cli", "__main__"})

@@ -4,8 +4,7 @@
 
 prints one line for each fault and fails if there is one. Public are the functions, classes and constants at the top of
 modules. What every module of a kind offers under one name is listed in INTERFACES, what modules of several rooms are
-called by their kind in KINDS; what still has to be renamed in KNOWN_TWICE, and how many participles are left in
-MOST_PARTICIPLES: both may only shrink.
+called by their kind in KINDS; what still has to be renamed in KNOWN_TWICE, which may only shrink.
 """
 
 import ast
@@ -38,9 +37,6 @@ KNOWN_TWICE: set[str] = set()
 PARTICIPLES = {"asked", "said", "seen", "told"}
 """Words that hide what a variable is."""
 
-MOST_PARTICIPLES = 29
-"""How many variables of the library may still be called so."""
-
 
 def names_twice(modules: list[Module]) -> dict[str, list[str]]:
     """Public names that several modules define, with these modules; interfaces left out."""
@@ -64,33 +60,31 @@ def modules_twice(modules: list[Module]) -> dict[str, list[str]]:
     }
 
 
-def participles_of(module: Module) -> int:
-    """How many assignments and parameters of a module bear a participle as their name."""
-    names = [node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name) and _is_stored(node)]
-    names += [node.arg for node in ast.walk(module.tree) if isinstance(node, ast.arg)]
-    return sum(name in PARTICIPLES for name in names)
+def participles_of(module: Module) -> list[str]:
+    """Assignments and parameters of a module that bear a participle as their name, as faults."""
+    stored = [
+        (node.lineno, node.id)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    parameters = [(node.lineno, node.arg) for node in ast.walk(module.tree) if isinstance(node, ast.arg)]
+    return [
+        f"{module.name}:{line}: a variable is called {name}; name what it is"
+        for line, name in sorted(stored + parameters)
+        if name in PARTICIPLES
+    ]
 
 
-def check_names(
-    modules: list[Module], *, known_twice: set[str] = KNOWN_TWICE, most_participles: int = MOST_PARTICIPLES
-) -> list[str]:
+def check_names(modules: list[Module], *, known_twice: set[str] = KNOWN_TWICE) -> list[str]:
     """All faults, one line each.
 
     Args:
         modules: The library, or a part of it.
         known_twice: Names that may mean two things.
-        most_participles: How many variables may be participles.
     """
     twice = names_twice(modules) | modules_twice(modules)
     faults = [f"{name} means two things: {', '.join(twice[name])}" for name in twice if name not in known_twice]
-    counts = {module.name: participles_of(module) for module in modules}
-    if sum(counts.values()) > most_participles:
-        homes = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()) if count)
-        faults.append(
-            f"{sum(counts.values())} variables are called asked, said, seen or told, at most {most_participles}: "
-            f"{homes}; name what they are"
-        )
-    return faults
+    return [*faults, *(fault for module in modules for fault in participles_of(module))]
 
 
 def _public_names(tree: ast.Module) -> list[str]:
@@ -109,11 +103,6 @@ def _public_names(tree: ast.Module) -> list[str]:
 def _room(name: str) -> str:
     """The folder right below `ldrestore`, or the file where there is none."""
     return name.split(".")[1] if "." in name else name
-
-
-def _is_stored(node: ast.Name) -> bool:
-    """Whether a name is given a value."""
-    return isinstance(node.ctx, ast.Store)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Put a trained regressor into the package as an embedded model, in half precision.
 
     python scripts/embed_model.py runs/blind_small_cpu/export
-    python scripts/measure_default.py KODAK24 --real PAIRS --out docs/default_model --fresh
+    ldrestore bench card --model default --peer all --data-root DATA --cost --out out
     python scripts/make_pictures.py strips
-    python scripts/write_model_card.py
+    python scripts/write_model_card.py --results out
 
 The weights are rounded to float16, which halves the file; `FastRestorePipeline` computes in float32 unless told
 otherwise. The card in the folder stays as it is until it is written anew.

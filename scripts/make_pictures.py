@@ -8,30 +8,31 @@
     python scripts/make_pictures.py failures KODAK24_FOLDER  # docs/images/failures.jpg: the worst of each degradation
 
 The clean pictures of the first four are those that ship with scikit-image; samples/README.md states their origin. The
-last takes the worst pictures from docs/default_model/measurements.json, which `measure_default.py` writes.
+last takes the worst pictures from docs/default_model/results.json, the figures of `ldrestore bench card`.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from measurement_file import worst_gain
 from picture_grid import fitted, labelled, save_within
 from PIL import Image
 from skimage import data
 
-from ldrestore.datasets.compared_pairs import Pair, synthetic_pairs
+from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, Pair, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.degradations import degrade, list_degradations
+from ldrestore.evaluation.card_tables import worst_pictures
+from ldrestore.evaluation.results import read_results
+from ldrestore.evaluation.suites import load_suite
 from ldrestore.images.inputs import to_photos
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES, IMAGES = ROOT / "samples", ROOT / "docs" / "images"
-MEASUREMENTS = ROOT / "docs" / "default_model" / "measurements.json"
+RESULTS = ROOT / "docs" / "default_model" / "results.json"
 
 CELL = (300, 225)
 """Width and height of a picture on the sheets of real ones, in pixels."""
@@ -135,22 +136,26 @@ def make_real(folder: Path, *, model: str) -> None:
 
 
 def make_failures(folder: Path, *, model: str) -> None:
-    """Write the picture of each degradation that gained least: damaged, restored, original.
+    """Write the picture of each single degradation that gained least: damaged, restored, original.
 
     Args:
-        folder: The clean pictures that `measure_default.py` was run on.
+        folder: The clean pictures of the suite `card`.
         model: Name or folder of the restorer.
     """
-    measured = json.loads(MEASUREMENTS.read_text(encoding="utf-8"))["rows"]["degradations"]
+    worst = worst_pictures(read_results(RESULTS), "default")
+    paths = {path.stem: path for path in list_pictures([folder])}
     pipeline = quiet_restorer(model)
     cells = []
-    for recipe, row in measured.items():
-        name, _ = worst_gain(row)
-        pair = next(synthetic_pairs([folder / name], recipe))
+    for dataset in load_suite("card").datasets:
+        recipe = dataset.recipe
+        if recipe in (None, CLEAN_RECIPE) or "/" in dataset.name or dataset.name not in worst:
+            continue
+        name = worst[dataset.name]
+        pair = next(synthetic_pairs([paths[name]], recipe))
         restored = pipeline(pair.lq).photos[0].pixels
         gain = psnr(restored, pair.gt, cap=MEAN_CAP) - psnr(pair.lq, pair.gt, cap=MEAN_CAP)
         window = window_of_harm(pair, restored)
-        labels = (recipe.replace("sigma_255=", ""), f"{Path(name).stem}: {gain:+.1f} dB", "original")
+        labels = (recipe.replace("sigma_255=", ""), f"{name}: {gain:+.1f} dB", "original")
         for label, picture in zip(labels, (pair.lq, restored, pair.gt), strict=True):
             cells.append((label, Image.fromarray(np.ascontiguousarray(picture[window]))))
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -1,78 +1,96 @@
-"""Write the card of the embedded model and all tables of measurements, from what was measured and what is hand-written.
+"""Write the embedded model's card and the docs' tables, from results of `ldrestore bench` and what is hand-written.
 
-    python scripts/write_model_card.py            # write
-    python scripts/write_model_card.py --check    # exit 1 if a file is not up to date
+    ldrestore bench card --model default --peer all --data-root DATA --cost --out out
+    ldrestore bench estimate --model default --data-root DATA --no-input --out out_estimate
+    python scripts/write_model_card.py --results out --estimates out_estimate   # keep these figures, and write
+    python scripts/write_model_card.py                                          # write from the figures that are kept
+    python scripts/write_model_card.py --check                                  # exit 1 if a file is not up to date
 
-reads `docs/default_model/measurements.json`, which `measure_default.py` writes, and `scripts/model_card.md.in`; writes
+The figures that are kept are `docs/default_model/results.json`, without single pictures. Writes
 `ldrestore/assets/default/README.md`, `docs/default_model/measurements.md` and the marked section of `README.md`. Where
-the measurements are of other weights than those embedded, the files say so, and the check fails.
+the figures are of other weights than those embedded, the files say so, and the check fails.
 """
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from string import Template
-from typing import Any
 
-from measurement_tables import all_tables, summary, table_of_confusions
-
+from ldrestore.assets.catalog import MODELS
+from ldrestore.evaluation.card_tables import card_tables
+from ldrestore.evaluation.contestants import hash_of_model
+from ldrestore.evaluation.results import Results, read_results, write_results
+from ldrestore.evaluation.summaries import condensed
 from ldrestore.structures import FIRST_SET
-from ldrestore.weights.hashes import hash_of_file
+from ldrestore.weights.folders import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
-MEASUREMENTS = Path("docs/default_model/measurements.json")
+RESULTS = Path("docs/default_model/results.json")
+TABLES = Path("docs/default_model/measurements.md")
 TEMPLATE = Path("scripts/model_card.md.in")
 MODEL = Path("ldrestore/assets/default")
 WEIGHTS = MODEL / "regressor" / "diffusion_pytorch_model.safetensors"
+NAME = "default"
 BEGIN, END = "<!-- measurements: begin -->\n", "<!-- measurements: end -->\n"
 STALE = "These measurements are of other weights than those that lie here; they are to be measured again."
-COMMAND = "`python scripts/measure_default.py KODAK24 --real PAIRS --out docs/default_model`"
+COMMAND = "`ldrestore bench card` and `ldrestore bench estimate`"
+README_METRIC = "psnr"
+"""The one that the README shows."""
 
 
 def render(root: Path) -> dict[Path, str]:
     """All generated files of a checkout, by path within it.
 
     Raises:
-        ValueError: the measurements are of another form, or README.md lacks the markers.
+        InputError: there are no results, or they are of another version.
+        ValueError: README.md lacks the markers.
         KeyError: the template has a placeholder that nothing fills.
     """
-    document = read_measurements(root)
-    warning = "" if is_of_embedded(document, root) else f"**{STALE}**\n\n"
-    origin = f"{warning}Measured by {COMMAND}."
-    model = document["model"]
+    results = read_results(root / RESULTS)
+    warning = "" if is_of_embedded(results, root) else f"**{STALE}**\n\n"
+    origin = f"{warning}Measured by {COMMAND}, see [benchmarks]"
     card = Template((root / TEMPLATE).read_text(encoding="utf-8")).substitute(
-        architecture=model["architecture"],
-        parameters=f"{model['parameters']:,}",
-        file_megabytes=f"{model['file_bytes'] / 1e6:.1f}",
+        architecture=read_json(root / MODEL / "regressor" / "config.json")["_class_name"],
+        parameters=f"{MODELS.get(NAME).parameters:,}",
+        file_megabytes=f"{(root / WEIGHTS).stat().st_size / 1e6:.1f}",
         degradations=", ".join(FIRST_SET),
-        measurements=f"{origin}\n\n{all_tables(document)}",
+        measurements=f"{origin}(../../../docs/benchmarks.md).\n\n{card_tables(results, NAME, heading='###')}",
     )
-    confusions = table_of_confusions(document)
-    tables = f"# Measurements of the default model\n\n{origin}\n\n{all_tables(document, heading='##')}"
-    if confusions:
-        tables += f"\n## What is taken for what\n\nPercent of the pictures, over all severities.\n\n{confusions}\n"
-    text = f"{origin} All tables: [measurements](docs/default_model/measurements.md).\n\n{summary(document)}"
+    tables = (
+        f"# Measurements of the default model\n\n{origin}(../benchmarks.md).\n\n"
+        f"{card_tables(results, NAME, heading='##')}"
+    )
+    text = (
+        f"{origin}(docs/benchmarks.md). All tables: [measurements]({TABLES}).\n\n"
+        f"{card_tables(in_short(results), NAME, heading='###')}"
+    )
     readme = with_section((root / "README.md").read_text(encoding="utf-8"), text)
-    return {MODEL / "README.md": card, MEASUREMENTS.with_suffix(".md"): tables, Path("README.md"): readme}
+    return {MODEL / "README.md": card, TABLES: tables, Path("README.md"): readme}
 
 
-def read_measurements(root: Path) -> dict[str, Any]:
-    """The document of measurements of a checkout.
-
-    Raises:
-        ValueError: it has another form.
-    """
-    path = root / MEASUREMENTS
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if "model" not in document or not isinstance(document.get("rows"), dict):
-        raise ValueError(f"{MEASUREMENTS} is of another form than measure_default.py writes; measure again")
-    return document
+def in_short(results: Results) -> Results:
+    """What the README shows: one metric, no mixtures, no table of estimates."""
+    return replace(
+        results,
+        metrics=tuple(row for row in results.metrics if row.name == README_METRIC),
+        datasets=tuple(row for row in results.datasets if "/" not in row.name),
+        estimates=(),
+    )
 
 
-def is_of_embedded(document: dict[str, Any], root: Path) -> bool:
+def is_of_embedded(results: Results, root: Path) -> bool:
     """Whether the embedded weights are those that were measured."""
-    return document["model"]["file_sha256"] == hash_of_file(root / WEIGHTS)
+    measured = {row.name: row.identity for row in results.contestants}
+    return measured.get(NAME) == hash_of_model(str(root / MODEL))
+
+
+def keep(root: Path, results: Path, estimates: Path | None) -> None:
+    """Keep the figures of a benchmark in the checkout, without single pictures, and with the estimates of another."""
+    kept = condensed(read_results(results))
+    if estimates is not None:
+        kept = replace(kept, estimates=read_results(estimates).estimates)
+    write_results(kept, root / RESULTS)
 
 
 def with_section(readme: str, text: str) -> str:
@@ -95,15 +113,19 @@ def faults(root: Path) -> list[str]:
         for path, text in render(root).items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
     ]
-    return lines if is_of_embedded(read_measurements(root), root) else [STALE, *lines]
+    return lines if is_of_embedded(read_results(root / RESULTS), root) else [STALE, *lines]
 
 
 def main() -> None:
     """Parse the command line; write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is not up to date")
+    parser.add_argument("--results", type=Path, help="keep the figures of this folder of `ldrestore bench card`")
+    parser.add_argument("--estimates", type=Path, help="and the estimates of this one of `ldrestore bench estimate`")
     arguments = parser.parse_args()
     try:
+        if arguments.results is not None:
+            keep(ROOT, arguments.results, arguments.estimates)
         found, texts = faults(ROOT), render(ROOT)
     except ValueError as error:
         sys.exit(str(error))

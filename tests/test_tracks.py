@@ -1,7 +1,9 @@
 """The records of the tracks; and a toy third track, which the rest of the library serves without knowing it."""
 
+import ast
 import inspect
 import json
+import re
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,10 +12,11 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from syntax_trees import imports_of, read_modules
 from typer.testing import CliRunner
 
 from ldrestore.cli.main import make_app
-from ldrestore.errors import InputError, UnknownNameError, WeightsError
+from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.options import (
     Flag,
     RestoreOptions,
@@ -32,6 +35,7 @@ from ldrestore.tracks import (
     track_of,
     track_of_adapters,
     track_of_class,
+    track_of_exports,
 )
 
 NOT_OPTIONS = {"self", "image", "return_dict"}
@@ -78,6 +82,15 @@ class ToyRestorePipeline:
 
         folder = embedded_folder(name_or_path) or Path(name_or_path)
         return cls(json.loads((folder / "toy.json").read_text())["pull"], str(name_or_path))
+
+    @classmethod
+    def from_exports(cls, base, *exports, prediction_type=None):
+        return cls(json.loads((exports[0] / "pull/config.json").read_text())["pull"], base)
+
+    def save_pretrained(self, folder):
+        folder.mkdir()
+        (folder / "model_index.json").write_text(json.dumps({"_class_name": "ToyRestorePipeline"}))
+        (folder / "toy.json").write_text(json.dumps({"pull": self.system.pull}))
 
     def to(self, device):
         return self
@@ -126,7 +139,7 @@ class ToyExplainer:
         from ldrestore.explanations.explainer import Finding
 
         document = {"pictures": self.names, "patience": self.options.patience}
-        return Finding(document=document, page="![flatness](estimate.png)", figures={"estimate.png": b"figure"})
+        return Finding(document=document, page="![flatness](flatness.png)", figures={"flatness.png": b"figure"})
 
 
 def checked_toy_options(pipeline, options):
@@ -150,6 +163,7 @@ def toy(monkeypatch, tmp_path):
         ToyExplainer=ToyExplainer,
         facts_of_toy=facts_of_toy,
         checked_toy_options=checked_toy_options,
+        TOY_PARTS=SimpleNamespace(trained={"pull": "toy_track:ToySystem"}, towers={}),
     )
     monkeypatch.setitem(sys.modules, "toy_track", module)
     monkeypatch.setattr(ToyRestorePipeline, "__module__", "toy_track")
@@ -163,6 +177,8 @@ def toy(monkeypatch, tmp_path):
             explainer="toy_track:ToyExplainer",
             explained_options=("patience",),
             checks="toy_track:checked_toy_options",
+            parts="toy_track:TOY_PARTS",
+            figures=("flatness.png",),
         )
     )
     folder = tmp_path / "toy"
@@ -217,6 +233,11 @@ def test_a_call_takes_what_its_track_declares(track):
 def test_what_a_record_names_is_there(track):
     for target in (track.pipeline, track.options, track.facts, track.explainer, track.checks):
         assert callable(resolve(target))
+    if track.parts is not None:
+        assert resolve(track.parts).pipeline == track.pipeline.rpartition(":")[2]
+        assert callable(resolve(track.pipeline).from_base) and callable(resolve(track.pipeline).from_exports)
+    if track.instruction_reader is not None:
+        assert callable(resolve(track.instruction_reader))
     names = {option.name for option in declared_options(options_class_of(track)) if option.flag}
     assert set(track.explained_options) <= names
 
@@ -229,6 +250,27 @@ def test_tracks_are_told_by_their_pipelines():
         track_of_class("OtherPipeline", source="x")
     with pytest.raises(InputError, match="int is the pipeline of no track"):
         track_of(1)
+
+
+def test_nothing_outside_the_records_asks_for_a_track_or_its_pipeline_class():
+    names = {track.name for track in TRACKS} | {track.pipeline.rpartition(":")[2] for track in TRACKS}
+    asking = []
+    for module in read_modules():
+        for node in ast.walk(module.tree):
+            strings = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+            classes = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            is_check = isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass")
+            if (isinstance(node, ast.Compare) and names & strings) or (is_check and names & classes):
+                asking.append(f"{module.name}:{node.lineno}")
+    assert asking == []
+
+
+@pytest.mark.parametrize("room", ["ldrestore.jobs", "ldrestore.cli", "ldrestore.restorers"])
+def test_what_serves_all_tracks_imports_no_pipeline_and_no_system(room):
+    edges = [edge for module in read_modules() if module.name.startswith(room) for edge in imports_of(module)]
+    assert len(edges) > 5
+    pattern = re.compile(r"ldrestore\.(pipelines|systems)\.(?!pipeline_output)")
+    assert [edge.target for edge in edges if pattern.match(edge.target)] == []
 
 
 def test_options_at_their_defaults_are_not_given():
@@ -345,4 +387,37 @@ def test_explain_serves_a_third_track(toy, command, photo_file, tmp_path):
     assert result.exit_code == 0, result.stderr
     document = json.loads((tmp_path / "why" / "explanation.json").read_text())
     assert document == {"pictures": ["in.png"], "patience": 5}
-    assert (tmp_path / "why" / "estimate.png").read_bytes() == b"figure"
+    assert (tmp_path / "why" / "flatness.png").read_bytes() == b"figure"
+    again = command("explain", photo_file, "--model", toy, "--out", tmp_path / "why", "--overwrite")
+    assert again.exit_code == 0, again.stderr
+    (tmp_path / "why/explanation.json").unlink()
+    (tmp_path / "why/explanation.md").unlink()
+    refused = command("explain", photo_file, "--model", toy, "--out", tmp_path / "why")
+    assert refused.exit_code == 1 and "flatness.png" in refused.stderr
+
+
+def test_instructions_of_a_third_track_that_takes_none_are_a_wrong_call(toy, command, tmp_path):
+    result = command("explain", "--instructions", "--model", toy, "--out", tmp_path / "why")
+    assert result.exit_code == 2
+    assert "models of the toy track take no instructions; name another --model" in result.stderr
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """What a run of the toy track exported."""
+    (tmp_path / "run/pull").mkdir(parents=True)
+    (tmp_path / "run/pull/config.json").write_text(json.dumps({"_class_name": "ToySystem", "pull": 0.5}))
+    return tmp_path / "run"
+
+
+def test_assemble_serves_a_third_track(toy, exported, command, photo_file, tmp_path):
+    result = command("assemble", "base", exported, "--out", tmp_path / "model")
+    assert result.exit_code == 0, result.stderr
+    assert restore(photo_file, model=tmp_path / "model").records[0]["options"]["patience"] == 2
+    result = command("assemble", "base", exported, "--out", tmp_path / "other", "--image-encoder", "x")
+    assert result.exit_code == 2 and "models of the toy track have no tower" in result.stderr
+
+
+def test_exports_of_no_track_are_named(toy, tmp_path):
+    with pytest.raises(WeightsUnavailableError, match=r"holds none of predictor, .*, pull; give the export of a run"):
+        track_of_exports([tmp_path])

@@ -26,9 +26,7 @@ def assemble_command(
     ],
     exports: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="EXPORT...", help="What runs of the stable track exported: stage 1, and stage 2 if there is one."
-        ),
+        typer.Argument(metavar="EXPORT...", help="What training runs exported: stage 1, and stage 2 if there is one."),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make; must not exist, or be empty.")],
     image_encoder: Annotated[
@@ -116,13 +114,18 @@ def _put_together(base: str, exports: list[Path], *, image_encoder: str | None, 
     Raises:
         LDRestoreError: something is missing, damaged, does not fit, or cannot be read.
     """
-    from ldrestore.errors import LDRestoreError, WeightsError
-    from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+    from ldrestore.errors import InputError, LDRestoreError, WeightsError
+    from ldrestore.registry import resolve
+    from ldrestore.tracks import track_of_exports
 
     try:
-        return StableRestorePipeline.from_exports(
-            base, *exports, image_encoder=image_encoder, prediction_type=prediction_type
-        )
+        track = track_of_exports(exports)
+        assemble = resolve(track.pipeline).from_exports
+        if image_encoder is None:
+            return assemble(base, *exports, prediction_type=prediction_type)
+        if track.parts is None or not resolve(track.parts).towers:
+            raise InputError(f"models of the {track.name} track have no tower of their own; leave out --image-encoder")
+        return assemble(base, *exports, image_encoder=image_encoder, prediction_type=prediction_type)
     except LDRestoreError:
         raise
     except OSError as error:

@@ -35,9 +35,9 @@ Examples:
 class BenchCall:
     """Compare models, finished results and classical peers on a suite, by a named protocol.
 
-    Writes results.json, results.csv and table.md, and keeps all pictures. What is there is not made again: an
-    interrupted run goes on, with any number of processes. Exit code 1: some pictures failed, or --compare found a
-    regression.
+    Writes results.json, results.csv, table.md and report.html, a page to look at, and keeps all pictures. What is
+    there is not made again: an interrupted run goes on, with any number of processes. Exit code 1: some pictures
+    failed, or --compare found a regression.
     """
 
     suite: Annotated[
@@ -260,7 +260,9 @@ def _print_results(results: "Results", folder: Path | None) -> None:
     for metric in results.metrics:
         columns, rows = mean_cells(results, metric)
         if rows:
-            print_table(columns, rows)
+            names = tuple(row[0] for row in rows)
+            turned = [(name, *cells) for name, *cells in zip(columns[1:], *(row[1:] for row in rows), strict=True)]
+            print_table((columns[0], *names), turned)
     for line in sorted({f"{row.contestant}, {row.dataset}: {row.failure}" for row in results.failures}):
         say(f"failed: {line}")
     print(f"results lie in {folder}")

@@ -35,6 +35,7 @@ EXPLAIN_EXAMPLES = """\b
 Examples:
   ldrestore explain photo.jpg --out why/
   ldrestore explain rainy.png --gt clean.png --model moce_ir --out why/
+  ldrestore explain dim.png --degradation haze=0,low_light --out why/
   ldrestore explain photos/ --recursive --model moce_ir --out routing/
   ldrestore explain rainy.png --model ldrestore-tiny-stable --steps 20 --seed 1 --out sampling/
   ldrestore explain --instructions --out sentences/
@@ -55,8 +56,8 @@ class ExplainCall:
 
     Of a picture: the degradations that the model sees, which prompts or experts it uses and how strongly, where each
     expert works, and what is changed. Of a folder: what is used over all pictures, for models that route the share of
-    the pictures that each expert gets. Of models of the stable track also the way through the sampling, and t-SNE of
-    their prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
+    the pictures that each expert gets. Of models that sample also the way through the sampling, and t-SNE of their
+    prompts. DIR receives figures, explanation.md, which shows them, and explanation.json.
     """
 
     source: Annotated[
@@ -204,7 +205,8 @@ def _load_explainer(model: str, given: Mapping[str, Any], *, base: str | None, d
     track = track_of(pipeline)
     if track.explainer is None:
         raise InputError(f"models of the {track.name} track cannot be explained; name another --model")
-    return resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    explainer: Explainer = resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    return explainer
 
 
 def _explain_picture(job: Job, explainer: "Explainer", *, read: "Read", gt: Path | None) -> "Finding":
@@ -250,27 +252,33 @@ def _explain_instructions(model: str | None, *, device: str) -> "Finding":
         MissingExtraError: it comes with a package that is not installed.
     """
     from ldrestore.assets.sentences import HELD_OUT_FILE, read_sentences
-    from ldrestore.explanations.explainer import Finding
-    from ldrestore.explanations.figures import figures_of_sentences
-    from ldrestore.explanations.pages import document_of_sentences, page_of_sentences
     from ldrestore.explanations.sentence_map import map_sentences
-    from ldrestore.regressors.instruction_encoder import load_encoder_of, load_packaged_instructions
+    from ldrestore.explanations.sentence_page import finding_of_sentences
+    from ldrestore.regressors.instruction_encoder import load_packaged_instructions
     from ldrestore.restorers import device_of
-    from ldrestore.systems.regression_steering import why_no_instruction
 
     if model is None:
         packaged = load_packaged_instructions()
         encoder, head = packaged.encoder, packaged.head.to(device_of(device))
     else:
-        pipeline = _load(model, base=None, device=device)
-        head = pipeline.instruction_head
-        if head is None:
-            raise InputError(why_no_instruction(pipeline.regressor))
-        encoder = load_encoder_of(head)
-    found = map_sentences(encoder, head, read_sentences(HELD_OUT_FILE))
-    return Finding(
-        document=document_of_sentences(found), page=page_of_sentences(found), figures=figures_of_sentences(found)
-    )
+        encoder, head = _instruction_reader(model, device=device)
+    return finding_of_sentences(map_sentences(encoder, head, read_sentences(HELD_OUT_FILE)))
+
+
+def _instruction_reader(model: str, *, device: str) -> Any:
+    """Sentence encoder and head of a model.
+
+    Raises:
+        InputError: the model, or all of its track, takes no instructions.
+        WeightsError: the encoder cannot be had, or is another one.
+    """
+    from ldrestore.registry import resolve
+    from ldrestore.restorers import find_track
+
+    track = find_track(model)
+    if track.instruction_reader is None:
+        raise InputError(f"models of the {track.name} track take no instructions; name another --model")
+    return resolve(track.instruction_reader)(_load(model, base=None, device=device))
 
 
 def _write(

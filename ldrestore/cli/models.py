@@ -18,9 +18,9 @@ Examples:
 def models_command(as_json: ListJsonOption = False) -> None:
     """List models and architectures.
 
-    Models are ready to use with `ldrestore restore --model NAME`; those of the fast track restore in one pass, those of
-    the stable track sample. Architectures can be trained, and published checkpoints of them converted. Operations are
-    multiplications with addition for 256 x 256 pixels.
+    Models are ready to use with `ldrestore restore --model NAME`; some restore in one pass, others sample.
+    Architectures can be trained, and published checkpoints of them converted. Operations are multiplications with
+    addition for 256 x 256 pixels.
     """
     from ldrestore.assets.catalog import MODELS
     from ldrestore.regressors.catalog import REGRESSORS

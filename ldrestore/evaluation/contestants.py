@@ -217,7 +217,7 @@ class FinishedResults:
 def contestant_identity(contestant: Contestant) -> str:
     """A hash of what decides a contestant's results beside input and options; of results it is each file's own."""
     if contestant.kind == "model":
-        return hash_of_model(contestant.source)
+        return _remembered_hash(contestant.source)
     if contestant.kind == "peer":
         package = "bm3d" if contestant.source == "bm3d" else "opencv-python-headless"
         try:
@@ -227,7 +227,6 @@ def contestant_identity(contestant: Contestant) -> str:
     return contestant.kind
 
 
-@lru_cache(maxsize=64)
 def hash_of_model(name_or_path: str) -> str:
     """SHA-256 over names and contents of a model's weights and configs.
 
@@ -242,6 +241,12 @@ def hash_of_model(name_or_path: str) -> str:
     for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]):
         digest.update(f"{path.relative_to(folder).as_posix()} {hash_of_file(path)}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _remembered_hash(name_or_path: str) -> str:
+    """The hash of a model, computed once a process."""
+    return hash_of_model(name_or_path)
 
 
 def licence_of(contestant: Contestant) -> str | None:

@@ -64,7 +64,8 @@ def count_macs(call: Callable[[], Any]) -> float:
     """Multiplications with addition of a call, in convolutions and matrix products, by torch's counter."""
     with FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops() / 2
+    num_operations: int = counter.get_total_flops()
+    return num_operations / 2
 
 
 def parameters_of_pipeline(pipeline: Any) -> int:

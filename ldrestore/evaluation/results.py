@@ -186,6 +186,22 @@ class ComparisonRow:
     verdict: str
     """"first", "second", or "tied"."""
     num_scenes: int
+    worst_picture: str
+    """Where the second did worst against the first."""
+    worst_difference: float
+    """Second - first of that picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateRow:
+    """What a contestant took the pictures of a dataset for."""
+
+    contestant: str
+    dataset: str
+    task: str
+    """What is wrong with them."""
+    counts: Mapping[str, int]
+    """The most probable name of its estimate to how many pictures had it, one a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +250,7 @@ class Results:
     set_scores: tuple[SetScoreRow, ...] = ()
     means: tuple[MeanRow, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
+    estimates: tuple[EstimateRow, ...] = ()
     costs: tuple[CostRow, ...] = ()
     notes: tuple[str, ...] = ()
     """Sets that are missing, licences, leaks found, pictures that models were trained on."""
@@ -288,7 +305,8 @@ def write_results(results: Results, path: Path) -> None:
 
 def document_of(results: Results) -> dict[str, Any]:
     """Results as JSON has them: an infinite value is "inf"."""
-    return _as_json(as_plain(results))
+    document: dict[str, Any] = _as_json(as_plain(results))
+    return document
 
 
 def located(path: str, *, out_dir: Path, data_root: Path | None) -> Path:

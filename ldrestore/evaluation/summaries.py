@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ldrestore.evaluation.paired_statistics import estimate_mean, holm, verdict_of
-from ldrestore.evaluation.results import ComparisonRow, MeanRow, MetricRow, OutputRow, Results
+from ldrestore.evaluation.results import ComparisonRow, EstimateRow, MeanRow, MetricRow, OutputRow, Results
 
 Values = Mapping[str, float]
 """Picture to value, the mean of its seeds."""
@@ -17,8 +17,18 @@ _CAPPED = "psnr"
 
 
 def summarised(results: Results) -> Results:
-    """The results with their means and comparisons computed anew."""
-    return replace(results, means=tuple(_means(results)), comparisons=tuple(_comparisons(results)))
+    """The results with their means, comparisons and estimates computed anew."""
+    return replace(
+        results,
+        means=tuple(_means(results)),
+        comparisons=tuple(_comparisons(results)),
+        estimates=tuple(_estimates(results)),
+    )
+
+
+def condensed(results: Results) -> Results:
+    """What tables need of results: no single picture or output. For figures that lie in a repository."""
+    return replace(results, pictures=(), outputs=(), set_scores=())
 
 
 def values_of(results: Results, contestant: str, dataset: str, metric: str) -> dict[str, float]:
@@ -149,7 +159,8 @@ def _comparisons(results: Results) -> Iterator[ComparisonRow]:
                     row := _comparison(
                         values[first, dataset.name],
                         values[second, dataset.name],
-                        (dataset.name, metric.name, first, second),
+                        metric,
+                        (dataset.name, first, second),
                         clusters,
                     )
                 )
@@ -158,18 +169,23 @@ def _comparisons(results: Results) -> Iterator[ComparisonRow]:
 
 
 def _comparison(
-    first: Values, second: Values, names: tuple[str, str, str, str], clusters: Mapping[tuple[str, str], str]
+    first: Values,
+    second: Values,
+    metric: MetricRow,
+    names: tuple[str, str, str],
+    clusters: Mapping[tuple[str, str], str],
 ) -> ComparisonRow | None:
     """One uncorrected comparison, named by dataset, metric and contestants; None where no picture is in both."""
-    dataset, metric, name, other = names
+    dataset, name, other = names
     shared = [picture for picture in first if picture in second]
     if not shared:
         return None
     differences = [second[picture] - first[picture] for picture in shared]
+    worst = (max if metric.lower_is_better else min)(range(len(shared)), key=differences.__getitem__)
     estimate = estimate_mean(differences, [clusters[dataset, picture] for picture in shared])
     return ComparisonRow(
         dataset=dataset,
-        metric=metric,
+        metric=metric.name,
         first=name,
         second=other,
         difference=estimate.mean,
@@ -179,7 +195,20 @@ def _comparison(
         p_holm=estimate.p,
         verdict="tied",
         num_scenes=estimate.num_scenes,
+        worst_picture=shared[worst],
+        worst_difference=differences[worst],
     )
+
+
+def _estimates(results: Results) -> Iterator[EstimateRow]:
+    """What each contestant that tells took the pictures of each dataset for."""
+    tasks = {row.name: row.task for row in results.datasets}
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in results.outputs:
+        if row.degradations:
+            counts[row.contestant, row.dataset][max(row.degradations, key=row.degradations.__getitem__)] += 1
+    for (contestant, dataset), found in counts.items():
+        yield EstimateRow(contestant=contestant, dataset=dataset, task=tasks[dataset], counts=dict(found))
 
 
 def _corrected(rows: Sequence[ComparisonRow], *, lower_is_better: bool) -> Iterator[ComparisonRow]:

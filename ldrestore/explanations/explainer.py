@@ -18,7 +18,7 @@ class Finding:
     page: str
     """Markdown that shows the figures."""
     figures: Mapping[str, bytes]
-    """File name, of `saved_explanation.FILES`, to PNG."""
+    """File name, one of the track's record, to PNG."""
 
 
 class Explainer(Protocol):

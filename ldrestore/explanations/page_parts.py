@@ -1,4 +1,4 @@
-"""Pieces of the pages and documents of explanations: tables and names in Markdown, numbers as JSON has them."""
+"""Parts of pages in Markdown, numbers as JSON has them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,10 +6,15 @@ from typing import Any
 _DIGITS = 6
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     cells = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+def image_of(name: str, shows: str) -> str:
+    """A figure on the page, and in words what it shows."""
+    return f"![{shows}]({name})"
 
 
 def code(text: str) -> str:

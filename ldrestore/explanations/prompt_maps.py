@@ -128,6 +128,7 @@ def _visual_pools(pipeline: StableRestorePipeline) -> dict[str, np.ndarray]:
 @torch.no_grad()
 def _words_of_pool(pipeline: StableRestorePipeline) -> np.ndarray:
     """E_txt(T): what the text encoder puts out at each word of T_i alone, (N, L, D)."""
+    assert pipeline.textual_prompts is not None, "its caller has looked"
     words = pipeline.textual_prompts.tp  # (N, L, D)
     return _array(_encoded(pipeline, words)[:, 1 : words.shape[1] + 1])
 

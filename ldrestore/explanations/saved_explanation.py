@@ -9,23 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError
+from ldrestore.tracks import TRACKS
 
 DOCUMENT, PAGE = "explanation.json", "explanation.md"
-FILES = (
-    DOCUMENT,
-    PAGE,
-    "differences.png",
-    "estimate.png",
-    "expert_maps.png",
-    "instruction.png",
-    "instructions.png",
-    "routing.png",
-    "sampling.png",
-    "text_embeddings.png",
-    "usage.png",
-    "visual_prompts.png",
-)
-"""All names that an explanation may have in its folder; other files there are nobody's business."""
+SENTENCES = "instructions.png"
+"""The map of instructions, which no picture has."""
+
+
+def explanation_files() -> tuple[str, ...]:
+    """All names that an explanation may have in its folder; other files there are nobody's business."""
+    figures = sorted({name for track in TRACKS for name in track.figures} | {SENTENCES})
+    return (DOCUMENT, PAGE, *figures)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -41,7 +35,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the explanation")
-    for name in () if overwrite else FILES:
+    for name in () if overwrite else explanation_files():
         if (folder / name).exists():
             raise OutputExistsError(folder / name, "exists already", "name another folder, or ask for overwriting")
 
@@ -55,7 +49,7 @@ def write_explanation(
         folder: Where; made if missing.
         document: All numbers, for `DOCUMENT`.
         page: Markdown, for `PAGE`.
-        figures: File name to PNG; names of `FILES`.
+        figures: File name to PNG; names of `explanation_files`.
         overwrite: Whether an earlier explanation is replaced; figures of it that are not made again are removed.
 
     Returns:
@@ -77,7 +71,7 @@ def write_explanation(
             (waiting / name).write_bytes(content)
         for name in contents:
             (waiting / name).replace(folder / name)
-        for name in set(FILES) - set(contents):
+        for name in set(explanation_files()) - set(contents):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         reason = f"the explanation cannot be written ({error.strerror})"

@@ -1,18 +1,22 @@
 """Explains the models of the stable track."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ldrestore.explanations.differences import section_of_differences
+from ldrestore.explanations.estimate_section import section_of_estimate, section_of_estimates
 from ldrestore.explanations.explainer import Finding, check_not_given
+from ldrestore.explanations.page_parts import code
 from ldrestore.explanations.prompt_maps import PictureView, check_prompt_maps, view_picture
-from ldrestore.explanations.stable_explanation import explain_stable, report_stable
-from ldrestore.explanations.stable_figures import figures_of_stable, figures_of_stable_report
-from ldrestore.explanations.stable_pages import (
-    document_of_stable,
-    document_of_stable_report,
-    page_of_stable,
-    page_of_stable_report,
-)
+from ldrestore.explanations.prompt_section import section_of_prompts
+from ldrestore.explanations.sampling_section import section_of_sampling
+from ldrestore.explanations.sections import finding_of
+from ldrestore.explanations.stable_explanation import StableExplanation, StableReport, explain_stable, report_stable
 from ldrestore.images.photo import Photo
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.records import hash_of_pixels
 
 FLAGS = {"degradations": "--degradation", "num_inference_steps": "--steps", "seed": "--seed"}
 """Options of the sampling and what the command line calls them."""
@@ -50,11 +54,7 @@ class StableExplainer:
             num_inference_steps=self.options.num_inference_steps,
             seed=self.options.seed,
         )
-        return Finding(
-            document=document_of_stable(found, name=name),
-            page=page_of_stable(found, name=name),
-            figures=figures_of_stable(found),
-        )
+        return finding_of_stable(found, name=name)
 
     def check_folder(self) -> None:
         """Refuse options of the sampling: nothing is sampled.
@@ -70,9 +70,73 @@ class StableExplainer:
 
     def report(self) -> Finding:
         """What was seen in all pictures."""
-        report = report_stable(self.pipeline, self._views)
-        return Finding(
-            document=document_of_stable_report(report),
-            page=page_of_stable_report(report),
-            figures=figures_of_stable_report(report),
+        return finding_of_stable_report(report_stable(self.pipeline, self._views))
+
+
+def finding_of_stable(explanation: StableExplanation, *, name: str) -> Finding:
+    """What there is to write of one picture.
+
+    Args:
+        explanation: See `explain_stable`.
+        name: What to call the picture.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    (height, width), model, part = explanation.whole_size, explanation.model, explanation.part
+    options, picture = explanation.record["options"], explanation.pictures.picture
+    lead = [
+        f"{width} × {height} pixels; {model['scheduler']}, {options['num_inference_steps']} steps, seed "
+        f"{options['seed']}. All numbers are in [explanation.json](explanation.json)."
+    ]
+    if not part.is_whole:
+        lead.append(
+            f"The picture is large: all of this is about the {part.width} × {part.height} pixels at its middle, "
+            "restored by themselves. With the rest around them the result may be another."
         )
+    source = "given with the call" if explanation.is_given else "predicted from the picture"
+    what = f"The probabilities P, {source}; they weigh all prompts."
+    return finding_of(
+        f"What {_title_of(model)} does with {code(name)}",
+        lead,
+        [
+            section_of_estimate(explanation.estimate, what, is_given=explanation.is_given),
+            section_of_sampling(explanation),
+            section_of_prompts(explanation.prompts),
+            section_of_differences(explanation.pictures, explanation.differences),
+        ],
+        kind="stable picture",
+        document={
+            "model": dict(model),
+            "picture": {"name": name, "height": height, "width": width},
+            "seen": {**asdict(part), "sha256": hash_of_pixels(picture.pixels, picture.alpha)},
+            "is_given": explanation.is_given,
+            "record": dict(explanation.record),
+        },
+    )
+
+
+def finding_of_stable_report(report: StableReport) -> Finding:
+    """What there is to write of many pictures.
+
+    Args:
+        report: Of at least one.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    return finding_of(
+        f"What {_title_of(report.model)} sees in {len(report.pictures)} pictures",
+        ["Nothing was restored. All numbers are in [explanation.json](explanation.json)."],
+        [
+            section_of_estimates(report.names, report.probabilities, report.pictures),
+            section_of_prompts(report.prompts),
+        ],
+        kind="stable folder",
+        document={"model": dict(report.model)},
+    )
+
+
+def _title_of(model: Mapping[str, Any]) -> str:
+    """Name of the model, where it has one."""
+    return code(model["name"]) if model["name"] else str(model["pipeline"])

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ldrestore.errors import InputError, ShapeError
+from ldrestore.errors import InputError
 from ldrestore.estimators.given_degradations import Degradations
-from ldrestore.explanations.explanation import Difference, SeenPart, differences_of, seen_part
+from ldrestore.explanations.differences import Difference, ExplainedPictures
+from ldrestore.explanations.picture_part import PicturePart, cut, middle_part, read_pair
 from ldrestore.explanations.prompt_maps import PictureView, PromptMaps, check_prompt_maps, map_prompts
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
-from ldrestore.images.inputs import ImageInput, to_photo
-from ldrestore.images.photo import Photo
+from ldrestore.images.inputs import ImageInput
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan
@@ -29,12 +30,10 @@ class StableExplanation:
     """See `describe_pipeline`."""
     whole_size: tuple[int, int]
     """Height and width of the picture that was given."""
-    seen: SeenPart
+    part: PicturePart
     """The part of it that all else is about."""
-    picture: Photo
-    """That part."""
-    gt: Photo | None
-    """The same part of the ground truth, where it was given."""
+    pictures: ExplainedPictures
+    """That part of input and ground truth, the result, and where there is a refiner the same decoded without it."""
     estimate: DegradationEstimate
     """P, which weighs all prompts."""
     is_given: bool
@@ -43,10 +42,6 @@ class StableExplanation:
     """Of the sampling."""
     estimates: tuple[CleanEstimate, ...]
     """On the way; none where memory allowed tiles only."""
-    unrefined: Photo | None
-    """The result of the same sampling, decoded without the refiner; None from models that have none."""
-    restored: Photo
-    """The result."""
     prompts: PromptMaps
     record: Mapping[str, Any]
     """How the result was made, see `ldrestore.records.make_record`."""
@@ -98,14 +93,9 @@ def explain_stable(
         MissingExtraError: scikit-learn is not installed.
     """
     check_prompt_maps()
-    whole, truth = to_photo(image), None if gt is None else to_photo(gt)
-    if truth is not None and (truth.height, truth.width) != (whole.height, whole.width):
-        raise ShapeError(
-            f"the ground truth must have the picture's size, {whole.width} x {whole.height} pixels, got "
-            f"{truth.width} x {truth.height}; give the picture that this one was made from"
-        )
-    seen = seen_part(whole)
-    picture, truth = _cut(whole, seen), None if truth is None else _cut(truth, seen)
+    whole, truth = read_pair(image, gt)
+    part = middle_part(whole)
+    picture, truth = cut(whole, part), None if truth is None else cut(truth, part)
     with watched_sampling(pipeline) as watch:
         output = pipeline(
             picture,
@@ -116,26 +106,24 @@ def explain_stable(
             output_type="photo",
             callback_on_step_end=watch.on_step_end,
         )
-    restored, record = output.photos[0], output.records[0]
+    assert isinstance(output, RestoreOutput), "its default"
+    record = output.records[0]
     plan = TilePlan(**record["tile_plan"])
     plain = [] if pipeline.drm is None or watch.latents is None else [watch.latents]
     unrefined = next(iter(decode_plainly(pipeline, plain, picture, plan=plan)), None)
-    between = {} if unrefined is None else {"unrefined": unrefined}
+    pictures = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth, unrefined=unrefined)
     return StableExplanation(
         model=describe_pipeline(pipeline),
         whole_size=(whole.height, whole.width),
-        seen=seen,
-        picture=picture,
-        gt=truth,
+        part=part,
+        pictures=pictures,
         estimate=output.degradations[0],
         is_given=degradations is not None,
         num_steps=len(watch.timesteps),
         estimates=tuple(decode_estimates(pipeline, watch, picture, plan=plan)),
-        unrefined=unrefined,
-        restored=restored,
         prompts=map_prompts(pipeline),
         record=record,
-        differences=differences_of(picture, restored, truth, between=between),
+        differences=pictures.differences(),
     )
 
 
@@ -159,12 +147,3 @@ def report_stable(pipeline: StableRestorePipeline, views: Mapping[str, PictureVi
         probabilities=np.array([view.estimate.probabilities for view in views.values()]),
         prompts=map_prompts(pipeline, list(views.values())),
     )
-
-
-def _cut(photo: Photo, seen: SeenPart) -> Photo:
-    """That part of a photo; a whole one is handed through."""
-    if seen.is_whole:
-        return photo
-    rows, columns = slice(seen.top, seen.top + seen.height), slice(seen.left, seen.left + seen.width)
-    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
-    return photo.replace(pixels=np.ascontiguousarray(photo.pixels[rows, columns]), alpha=alpha)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ldrestore.errors import InputError
-from ldrestore.explanations.explanation import ExplainedModel, Usage
+from ldrestore.explanations.fast_explanation import ExplainedModel, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

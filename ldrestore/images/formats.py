@@ -64,8 +64,3 @@ def format_of(head: bytes) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "HEIF"
     return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
-
-
-def is_deep_png(head: bytes) -> bool:
-    """Whether a PNG's first 26 bytes announce 16 bits a channel."""
-    return head[12:16] == b"IHDR" and head[24:25] == b"\x10"

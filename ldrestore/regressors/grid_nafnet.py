@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.observation import observed
 from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
 from ldrestore.regressors.nafnet import NAFNet
@@ -106,9 +107,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         self.injections = nn.ModuleList(GatedInjection(channels, dim=prompt_dim) for channels in reversed(widths[:-1]))
         self.hint_to_prompt = nn.Linear(num_hints, prompt_dim)
         self.estimator = nn.Linear(prompt_dim + code_dim, len(degradations) + 1)
-        for layer in (self.hint_to_query, self.hint_to_prompt):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        start_at_zero(self.hint_to_query, self.hint_to_prompt)
         self.size_multiple = self.body.size_multiple
 
     def forward(
@@ -184,20 +183,21 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         return self.picture_look.relight(even, relighting, window)[..., :height, :width]
 
     @torch.no_grad()
-    def usage(self, lq: Tensor) -> dict[str, Tensor]:
+    def usage(self, lq: Tensor, *, hints: Tensor | None = None) -> dict[str, Tensor]:
         """How strongly each prompt of the pool is used, from one forward pass.
 
         Args:
             lq: See `forward`.
+            hints: See `forward`.
 
         Returns:
             "task" to (B, N): the softmax weights, zero for those that a picture has not chosen; each row sums to 1.
 
         Raises:
-            ShapeError: not four axes, or not three channels.
+            ShapeError: not four axes, or not three channels; hints of another width.
         """
         with observed({"task": self.pool}) as outputs:
-            self(lq)
+            self(lq, hints=hints)
         return {name: weights for name, (_, weights) in outputs.items()}
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:

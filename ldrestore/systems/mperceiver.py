@@ -95,6 +95,7 @@ class MPerceiver:
             embeddings = ClipTower(parts["image_encoder"])(lq, view=predictor.view)
             check_finite(embeddings, of="the embeddings of the picture")
         if given is None:
+            assert embeddings is not None, "CLIP's tower has looked"
             probabilities = predictor.probabilities(embeddings.to(predictor.dtype))  # (1, N)
             check_finite(probabilities, of="the probabilities of degradations")
         else:
@@ -106,6 +107,7 @@ class MPerceiver:
             empty = mixed_text(no_words, lq.new_ones(1, 1), text_encoder=text_encoder, tokens=tokens)
             conditioning = Conditioning(prompt_embeds=empty, probabilities=probabilities, names=predictor.names)
         else:
+            assert embeddings is not None, "CLIP's tower has looked"
             conditioning = text_conditioning(
                 embeddings.mean(dim=1).to(cm_adapter.dtype),
                 probabilities,

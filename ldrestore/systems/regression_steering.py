@@ -15,6 +15,7 @@ from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DARKNESS, DegradationEstimate
 
 Embedding = Tensor | np.ndarray
@@ -40,7 +41,7 @@ class Steering:
     """What the instruction was taken for; None without one."""
 
 
-def why_no_instruction(regressor: ModelMixin) -> str:
+def why_no_instruction(regressor: ModelMixin | OnnxRegressor) -> str:
     """Why a model without an instruction head takes no instruction, and what to do."""
     shape, name = embedding_shape_of(regressor), type(regressor).__name__
     if shape is None:
@@ -51,6 +52,42 @@ def why_no_instruction(regressor: ModelMixin) -> str:
         f"this model, {name}, was saved without an instruction head; convert its checkpoint again together with the "
         "head that it was trained with: ldrestore convert ARCH CHECKPOINT OUT_DIR --head HEAD"
     )
+
+
+def steerings_of(
+    photos: Sequence[Photo],
+    *,
+    regressor: ModelMixin | OnnxRegressor,
+    head: InstructionHead | None,
+    instruction: Instruction | None = None,
+    embedding: EmbeddingInput = None,
+    strengths: Mapping[str, float] | None = None,
+) -> list[Steering]:
+    """What steers each picture; no network takes both embeddings and hints.
+
+    Args:
+        photos: The pictures.
+        regressor: The network.
+        head: That reads its instructions, if it takes some.
+        instruction: What was understood, for all pictures.
+        embedding: What a guide said.
+        strengths: How strongly named degradations are treated, for all pictures; None where none were named.
+
+    Raises:
+        InputError: an instruction and an embedding, or an embedding for a network that takes none.
+        ShapeError: an embedding has another shape.
+    """
+    if instruction is not None and embedding is not None:
+        raise InputError("an instruction is made to an embedding itself; give an instruction or an embedding")
+    if instruction is not None:
+        return [steering_of_instruction(instruction)] * len(photos)
+    if strengths is not None:
+        return [Steering(hints=hints_of_strengths(strengths, regressor.config["degradations"]))] * len(photos)
+    neutral = neutral_steering(head)
+    if embedding is None:
+        return [neutral] * len(photos)
+    given = read_embeddings(embedding, photos, shape=embedding_shape_of(regressor))
+    return [neutral if one is None else steering_of_embedding(one) for one in given]
 
 
 def neutral_steering(head: InstructionHead | None) -> Steering:

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from ldrestore.explanations.explanation import explain
+from ldrestore.explanations.fast_explanation import explain
 from ldrestore.guides.embedding_cache import EmbeddingWriter, picture_key
 from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.images.files import read_photo
@@ -116,6 +116,18 @@ def test_what_a_guide_said_comes_from_a_cache(call, picture, model_of, tmp_path)
     assert not (tmp_path / "other").exists()
 
 
+def test_named_degradations_are_explained_of_a_picture_and_of_a_folder(call, picture, folder, model_of, tmp_path):
+    words = ("--model", model_of("grid_nafnet"), "--degradation", "haze=0,low_light", *CPU)
+    result = call("explain", picture(tmp_path / "a.png"), "--out", tmp_path / "why", *words)
+    assert result.exit_code == 0, result.stderr
+    assert document(tmp_path / "why")["strengths"] == {"haze": 0.0, "low_light": 1.0}
+    page = (tmp_path / "why" / "explanation.md").read_text(encoding="utf-8")
+    assert "Treated as given with the call: haze at 0, low light at 1; all else as the model sees it." in page
+    assert call("explain", folder, "--out", tmp_path / "all", *words).exit_code == 0
+    call("explain", folder, "--out", tmp_path / "plain", "--model", model_of("grid_nafnet"), *CPU)
+    assert document(tmp_path / "all")["usage"] != document(tmp_path / "plain")["usage"]
+
+
 def test_an_instruction_is_explained(call, picture, instructed_model, tmp_path):
     words = ("--model", instructed_model, "--out", tmp_path / "why", "--instruction", "remove the noise", *CPU)
     result = call("explain", picture(tmp_path / "a.png"), *words)
@@ -168,6 +180,7 @@ def test_an_earlier_explanation_is_replaced_only_when_asked(call, picture, model
         (("a.png", "--model", "defualt"), 1, "did you mean 'default'"),
         (("a.png", "--device", "tpu9"), 2, "expected a device"),
         (("a.png", "--instruction", "remove the noise"), 2, "takes no instructions"),
+        (("a.png", "--model", "default", "--steps", "3"), 2, "--steps is for models of the stable track"),
         (("a.png", "--embeddings", "c.safetensors"), 2, "this model takes none"),
         (("broken.png",), 1, "broken.png"),
         (("a.png", "--out", "a.png"), 2, "a.png is a file; name a folder"),

@@ -10,11 +10,20 @@ from PIL import Image
 from ldrestore.assets.sentences import OUTSIDE, LabelledSentence
 from ldrestore.errors import MissingExtraError
 from ldrestore.explanations.drawing import MAX_DRAWN
-from ldrestore.explanations.explanation import describe_model, explain
-from ldrestore.explanations.figures import figures_of_explanation, figures_of_report, figures_of_sentences
-from ldrestore.explanations.saved_explanation import FILES
+from ldrestore.explanations.fast_explainer import finding_of_explanation, finding_of_report
+from ldrestore.explanations.fast_explanation import describe_model, explain
+from ldrestore.explanations.saved_explanation import explanation_files
 from ldrestore.explanations.sentence_map import SentenceMap
+from ldrestore.explanations.sentence_page import finding_of_sentences
 from ldrestore.explanations.usage_report import report_usage
+
+
+def figures_of(found):
+    return finding_of_explanation(found, name="a.png").figures
+
+
+def report_figures(report):
+    return finding_of_report(report).figures
 
 
 def chunks(png):
@@ -38,8 +47,8 @@ def chunks(png):
 )
 def test_what_there_is_to_show_is_drawn(pipeline, photo, name, figures):
     found = explain(pipeline(name), photo(), gt=photo(1))
-    drawn = figures_of_explanation(found)
-    assert set(drawn) == figures and figures <= set(FILES)
+    drawn = figures_of(found)
+    assert set(drawn) == figures and figures <= set(explanation_files())
     for png in drawn.values():
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
         assert min(pixels.shape) > 150 and pixels.std() > 5
@@ -47,10 +56,10 @@ def test_what_there_is_to_show_is_drawn(pipeline, photo, name, figures):
 
 def test_equal_explanations_give_equal_bytes_whatever_the_users_settings(pipeline, photo):
     found = explain(pipeline("prompted_nafnet"), photo())
-    first = figures_of_explanation(found)
+    first = figures_of(found)
     with mpl.rc_context({"font.size": 20, "text.color": "red"}):
         settings = dict(mpl.rcParams)
-        second = figures_of_explanation(found)
+        second = figures_of(found)
         assert dict(mpl.rcParams) == settings
     assert first == second
     for png in first.values():
@@ -60,17 +69,17 @@ def test_equal_explanations_give_equal_bytes_whatever_the_users_settings(pipelin
 def test_pictures_of_any_shape_are_drawn_small(pipeline, photo):
     model = pipeline("nafnet")
     for shape in ((1, 1, 3), (300, 4, 1), (6, MAX_DRAWN + 30, 3)):
-        png = figures_of_explanation(explain(model, photo(shape=shape)))["differences.png"]
+        png = figures_of(explain(model, photo(shape=shape)))["differences.png"]
         assert max(Image.open(io.BytesIO(png)).size) < 3000
 
 
 def test_a_report_shows_shares_only_where_there_is_routing(pipeline):
     routing = describe_model(pipeline("moce_ir").regressor)
     rows = {f"level{level}.block1": (0.1, 0.4, 0.3, 0.2) for level in (3, 2, 1)}
-    assert set(figures_of_report(report_usage(routing, {"a": rows}))) == {"usage.png", "routing.png"}
+    assert set(report_figures(report_usage(routing, {"a": rows}))) == {"usage.png", "routing.png"}
     prompts = describe_model(pipeline("datprl_ir").regressor)
     usage = {"domain": (0.5, 0.5, 0.0), "task": (1.0, 0.0)}
-    assert set(figures_of_report(report_usage(prompts, {"a": usage, "b": usage}))) == {"usage.png"}
+    assert set(report_figures(report_usage(prompts, {"a": usage, "b": usage}))) == {"usage.png"}
 
 
 def test_sentences_are_drawn_before_and_after():
@@ -86,12 +95,12 @@ def test_sentences_are_drawn_before_and_after():
         silhouette_before=0.1,
         silhouette_after=None,
     )
-    figures = figures_of_sentences(found)
-    assert set(figures) == {"instructions.png"} and figures == figures_of_sentences(found)
+    figures = finding_of_sentences(found).figures
+    assert set(figures) == {"instructions.png"} and figures == finding_of_sentences(found).figures
 
 
 def test_without_matplotlib_the_extra_is_named(pipeline, photo, monkeypatch):
     found = explain(pipeline("nafnet"), photo())
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"matplotlib is needed .* pip install 'ldrestore\[explain\]'"):
-        figures_of_explanation(found)
+        figures_of(found)

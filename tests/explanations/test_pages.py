@@ -4,14 +4,8 @@ import re
 import pytest
 import torch
 
-from ldrestore.explanations.explanation import describe_model, explain
-from ldrestore.explanations.figures import figures_of_explanation, figures_of_report
-from ldrestore.explanations.pages import (
-    document_of_explanation,
-    document_of_report,
-    page_of_explanation,
-    page_of_report,
-)
+from ldrestore.explanations.fast_explainer import finding_of_explanation, finding_of_report
+from ldrestore.explanations.fast_explanation import describe_model, explain
 from ldrestore.explanations.usage_report import report_usage
 
 
@@ -22,13 +16,14 @@ def shown(page):
 @pytest.mark.parametrize("name", ["nafnet", "prompted_nafnet", "datprl_ir", "moce_ir", "mmfe_ir"])
 def test_the_page_shows_every_figure(pipeline, photo, name):
     found = explain(pipeline(name), photo(), gt=photo(1))
-    assert shown(page_of_explanation(found, name="a.png")) == set(figures_of_explanation(found))
+    finding = finding_of_explanation(found, name="a.png")
+    assert shown(finding.page) == set(finding.figures)
 
 
 def test_the_document_holds_the_numbers(pipeline, photo):
     embedding = torch.ones(3, 6)
     found = explain(pipeline("mmfe_ir"), photo(), gt=photo(1), embedding=embedding)
-    document = json.loads(json.dumps(document_of_explanation(found, name="a.png"), allow_nan=False))
+    document = json.loads(json.dumps(finding_of_explanation(found, name="a.png").document, allow_nan=False))
     assert [entry["name"] for entry in document["usage"]] == list(found.usage)
     for entry, weights in zip(document["usage"], found.usage.values(), strict=True):
         assert entry["weights"] == pytest.approx(weights, abs=1e-6)
@@ -38,23 +33,26 @@ def test_the_document_holds_the_numbers(pipeline, photo):
     )
     assert document["picture"]["name"] == "a.png" and document["is_told"] is True
     assert document["record"]["tile_plan"] == found.record["tile_plan"]
-    assert document_of_explanation(found, name="a.png") == document_of_explanation(found, name="a.png")
+    assert finding_of_explanation(found, name="a.png").document == finding_of_explanation(found, name="a.png").document
 
 
 def test_the_page_says_what_is_not_there(pipeline, photo):
-    assert "NAFNet has no prompts or experts" in page_of_explanation(explain(pipeline("nafnet"), photo()), name="a")
-    silent = page_of_explanation(explain(pipeline("mmfe_ir"), photo()), name="a")
+    assert (
+        "NAFNet has no prompts or experts"
+        in finding_of_explanation(explain(pipeline("nafnet"), photo()), name="a").page
+    )
+    silent = finding_of_explanation(explain(pipeline("mmfe_ir"), photo()), name="a").page
     assert "Neither an instruction nor an embedding was given" in silent
 
 
 def test_the_page_says_that_a_large_picture_was_cut(pipeline, photo):
-    page = page_of_explanation(explain(pipeline("moce_ir"), photo(shape=(16, 520, 3))), name="a")
+    page = finding_of_explanation(explain(pipeline("moce_ir"), photo(shape=(16, 520, 3))), name="a").page
     assert "those of the 512 × 16 pixels at the middle of the picture" in page
     assert "| level2.block1 |" in page
 
 
 def test_names_cannot_break_the_page(pipeline, photo):
-    page = page_of_explanation(explain(pipeline("nafnet"), photo()), name="a`\n# b.png")
+    page = finding_of_explanation(explain(pipeline("nafnet"), photo()), name="a`\n# b.png").page
     assert page.startswith("# What NAFNet does with `a' # b.png`\n")
 
 
@@ -62,10 +60,10 @@ def test_a_report_has_a_table_of_shares(pipeline):
     model = describe_model(pipeline("moce_ir").regressor)
     usages = {"a": {"level3.block1": (0.9, 0.1)}, "b": {"level3.block1": (0.2, 0.8)}}
     report = report_usage(model, usages, num_cut=1)
-    page = page_of_report(report)
+    page = finding_of_report(report).page
     assert "| block | expert 0 | expert 1 |" in page and "| level3.block1 | 50% | 50% |" in page
     assert "Larger than 512 × 512 pixels: 1. Of these only" in page
-    assert shown(page) == set(figures_of_report(report))
-    document = json.loads(json.dumps(document_of_report(report), allow_nan=False))
+    assert shown(page) == set(finding_of_report(report).figures)
+    document = json.loads(json.dumps(finding_of_report(report).document, allow_nan=False))
     assert document["shares"] == [{"name": "level3.block1", "shares": [0.5, 0.5]}]
     assert document["usage"][0]["weights"] == [[0.9, 0.1], [0.2, 0.8]]

@@ -9,15 +9,10 @@ from PIL import Image
 
 from ldrestore.errors import InputError, MissingExtraError, ShapeError
 from ldrestore.explanations.prompt_maps import view_picture
-from ldrestore.explanations.saved_explanation import FILES
+from ldrestore.explanations.sampling_section import strip_of
+from ldrestore.explanations.saved_explanation import explanation_files
+from ldrestore.explanations.stable_explainer import finding_of_stable, finding_of_stable_report
 from ldrestore.explanations.stable_explanation import explain_stable, report_stable
-from ldrestore.explanations.stable_figures import figures_of_stable, figures_of_stable_report, strip_of
-from ldrestore.explanations.stable_pages import (
-    document_of_stable,
-    document_of_stable_report,
-    page_of_stable,
-    page_of_stable_report,
-)
 from ldrestore.images.photo import Photo
 from tests.tiny_stable import NAMES, tiny_stable
 
@@ -46,7 +41,7 @@ def found(pipeline):
 
 def test_a_picture_is_restored_as_the_pipeline_does(pipeline, found):
     output = pipeline(photo_of(), num_inference_steps=3, seed=2, tile="off", output_type="photo")
-    assert np.array_equal(found.restored.pixels, output.photos[0].pixels)
+    assert np.array_equal(found.pictures.restored.pixels, output.photos[0].pixels)
     assert found.estimate == output.degradations[0] and not found.is_given
     assert found.record == output.records[0]
     assert [one.step for one in found.estimates] == [1, 2, 3] and found.num_steps == 3
@@ -54,7 +49,8 @@ def test_a_picture_is_restored_as_the_pipeline_does(pipeline, found):
 
 
 def test_figures_pages_and_numbers_are_of_one_mind(found):
-    figures, page = figures_of_stable(found), page_of_stable(found, name="a.png")
+    finding = finding_of_stable(found, name="a.png")
+    figures, page = finding.figures, finding.page
     assert set(figures) == {
         "differences.png",
         "estimate.png",
@@ -62,13 +58,13 @@ def test_figures_pages_and_numbers_are_of_one_mind(found):
         "text_embeddings.png",
         "visual_prompts.png",
     }
-    assert shown(page) == set(figures) <= set(FILES)
+    assert shown(page) == set(figures) <= set(explanation_files())
     for png in figures.values():
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
         assert min(pixels.shape) > 150 and pixels.std() > 5
-    assert figures == figures_of_stable(found)
+    assert finding_of_stable(found, name="a.png") == finding
     assert all(title in page for title in strip_of(found))
-    document = as_json(document_of_stable(found, name="a.png"))
+    document = as_json(finding.document)
     assert document["estimate"] == {name: round(share, 6) for name, share in found.estimate.ranked()}
     assert [entry["step"] for entry in document["sampling"]["estimates"]] == [1, 2, 3]
     assert {one["name"] for one in document["prompts"]["visual"]} == set(found.prompts.visual)
@@ -78,23 +74,25 @@ def test_figures_pages_and_numbers_are_of_one_mind(found):
 def test_a_model_without_pools_and_refiner_lacks_those_figures_and_says_so():
     bare = tiny_stable(textual_prompts=None, cm_adapter=None, ir_adapter=None, injection=None, drm=None)
     found = explain_stable(bare, photo_of(), degradations="rain=0.7,haze=0.3", num_inference_steps=1)
-    assert found.unrefined is None and found.is_given
-    figures, page = figures_of_stable(found), page_of_stable(found, name="a.png")
+    assert found.pictures.unrefined is None and found.is_given
+    finding = finding_of_stable(found, name="a.png")
+    figures, page = finding.figures, finding.page
     assert set(figures) == shown(page) == {"differences.png", "estimate.png", "sampling.png"}
     for sentence in ("no visual prompts", "no textual prompts", "no CM-Adapter", "no refiner", "given with the call"):
         assert sentence in page
-    assert as_json(document_of_stable(found, name="a"))["prompts"]["visual"] == []
+    assert as_json(finding.document)["prompts"]["visual"] == []
 
 
 def test_of_a_large_picture_the_middle_is_looked_at(pipeline, monkeypatch):
-    monkeypatch.setattr("ldrestore.explanations.explanation.MAX_SEEN", 16)
+    monkeypatch.setattr("ldrestore.explanations.picture_part.MAX_SIDE", 16)
     whole = photo_of(shape=(20, 24, 1))
     found = explain_stable(pipeline, whole, gt=whole, num_inference_steps=1)
-    assert np.array_equal(found.picture.pixels, whole.pixels[2:18, 4:20])
-    assert np.array_equal(found.gt.pixels, found.picture.pixels)
-    page = page_of_stable(found, name="a.png")
+    assert np.array_equal(found.pictures.picture.pixels, whole.pixels[2:18, 4:20])
+    assert np.array_equal(found.pictures.gt.pixels, found.pictures.picture.pixels)
+    finding = finding_of_stable(found, name="a.png")
+    page = finding.page
     assert "24 × 20 pixels" in page and "about the 16 × 16 pixels at its middle" in page
-    assert figures_of_stable(found)
+    assert finding.figures
 
 
 def test_wrong_options_are_refused(pipeline, monkeypatch):
@@ -117,10 +115,11 @@ def test_many_pictures_are_reported_on(pipeline, monkeypatch):
     report = report_stable(pipeline, {name: view_picture(pipeline, photo_of(seed)) for seed, name in enumerate(names)})
     assert report.probabilities.shape == (2, 3)
     assert report.probabilities.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
-    figures, page = figures_of_stable_report(report), page_of_stable_report(report)
+    finding = finding_of_stable_report(report)
+    figures, page = finding.figures, finding.page
     assert shown(page) == set(figures) == {"estimate.png", "text_embeddings.png", "visual_prompts.png"}
-    document = as_json(document_of_stable_report(report))
+    document = as_json(finding.document)
     assert [one["name"] for one in document["pictures"]] == names
     assert [one["name"] for one in document["prompts"]["text"]] == ["words of T", "texts of the pictures"]
-    monkeypatch.setattr("ldrestore.explanations.stable_figures.MAX_TABLE_PICTURES", 1)
-    assert figures_of_stable_report(report)["estimate.png"] != figures["estimate.png"]
+    monkeypatch.setattr("ldrestore.explanations.estimate_section.MAX_TABLE_PICTURES", 1)
+    assert finding_of_stable_report(report).figures["estimate.png"] != figures["estimate.png"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ldrestore.errors import InputError
-from ldrestore.explanations.explanation import describe_model, usage_of
+from ldrestore.explanations.fast_explanation import describe_model, usage_of
 from ldrestore.explanations.usage_report import report_usage
 
 

@@ -1,13 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 from make_pictures import make_failures, make_real, make_stable, window_of_harm
-from measurement_file import as_row
 from picture_grid import fitted, labelled, save_within
 from PIL import Image
 
 from ldrestore.datasets.compared_pairs import Pair
+from ldrestore.evaluation.results import write_results
+from tests.model_results import model_results
 
 
 def test_a_grid_holds_all_its_cells_in_order():
@@ -46,11 +45,9 @@ def test_the_window_is_no_larger_than_the_picture(scene):
 
 
 def test_sheets_of_real_pictures_and_of_failures(folder, tmp_path, pipeline, monkeypatch):
-    measurements = tmp_path / "measurements.json"
-    row = as_row(["a.png", "b.png"], {"input_psnr": [20.0, 20.0], "restored_psnr": [25.0, 21.0]})
-    measurements.write_text(json.dumps({"rows": {"degradations": {"jpeg": row}}}))
+    write_results(model_results({"jpeg": {"a": (20.0, 25.0), "b": (20.0, 21.0)}}), tmp_path / "results.json")
     monkeypatch.setattr("make_pictures.IMAGES", tmp_path / "images")
-    monkeypatch.setattr("make_pictures.MEASUREMENTS", measurements)
+    monkeypatch.setattr("make_pictures.RESULTS", tmp_path / "results.json")
     monkeypatch.setattr("make_pictures.CELLS_A_SHEET", 4)
     monkeypatch.setattr("make_pictures.quiet_restorer", lambda model: pipeline)
     make_real(folder, model="default")

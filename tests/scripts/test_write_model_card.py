@@ -2,21 +2,26 @@ import json
 import shutil
 
 import pytest
-from write_model_card import BEGIN, END, MODEL, ROOT, TEMPLATE, WEIGHTS, faults, render, with_section
+from write_model_card import BEGIN, END, MODEL, RESULTS, ROOT, TEMPLATE, WEIGHTS, faults, keep, render, with_section
 
-from ldrestore.weights.hashes import hash_of_file
+from ldrestore.errors import InputError
+from ldrestore.evaluation.contestants import hash_of_model
+from ldrestore.evaluation.results import read_results, write_results
+from tests.model_results import model_results
+
+FIGURES = {"haze": {"a": (14.0, 20.0), "b": (15.0, 19.0)}, "cdd11/low": {"a": (10.0, 25.0)}}
 
 
 @pytest.fixture
-def checkout(tmp_path, document):
+def checkout(tmp_path):
     """A checkout with what a card is made from, and with the card."""
     (tmp_path / WEIGHTS).parent.mkdir(parents=True)
     (tmp_path / WEIGHTS).write_bytes(b"weights")
+    (tmp_path / WEIGHTS.parent / "config.json").write_text('{"_class_name": "Net"}')
     (tmp_path / TEMPLATE).parent.mkdir()
     shutil.copy(ROOT / TEMPLATE, tmp_path / TEMPLATE)
-    (tmp_path / "docs" / "default_model").mkdir(parents=True)
-    document["model"]["file_sha256"] = hash_of_file(tmp_path / WEIGHTS)
-    (tmp_path / "docs" / "default_model" / "measurements.json").write_text(json.dumps(document))
+    identity = hash_of_model(str(tmp_path / MODEL))
+    write_results(model_results(FIGURES, identity=identity), tmp_path / RESULTS)
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}old\n{END}\nThe end\n")
     write(tmp_path)
     return tmp_path
@@ -34,8 +39,8 @@ def test_what_was_just_written_is_up_to_date(checkout):
 def test_the_card_holds_facts_tables_and_what_is_hand_written(checkout):
     card = (checkout / MODEL / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
-    assert "1,234,567" in card and "2.5 MB" in card and "gaussian_noise, poisson_noise" in card
-    assert "| haze | 14.50 [14.00, 15.00] |" in card
+    assert "(Net)" in card and "0.0 MB" in card and "gaussian_noise, poisson_noise" in card
+    assert "| haze | 14.50 [14.00, 15.00] |" in card and "| cdd11/low |" in card
     assert "## Limits" in card and "## Data" in card and "$" not in card
 
 
@@ -44,6 +49,7 @@ def test_a_folder_that_is_embedded_anew_gets_its_card_back(checkout):
     shutil.rmtree(checkout / MODEL)
     (checkout / WEIGHTS).parent.mkdir(parents=True)
     (checkout / WEIGHTS).write_bytes(b"weights")
+    (checkout / WEIGHTS.parent / "config.json").write_text('{"_class_name": "Net"}')
     assert faults(checkout) == [f"{MODEL / 'README.md'} is not up to date; run python scripts/write_model_card.py"]
     write(checkout)
     assert (checkout / MODEL / "README.md").read_text() == card
@@ -73,10 +79,25 @@ def test_a_readme_without_the_markers_is_refused(text):
         with_section(text, "new")
 
 
-def test_measurements_of_an_older_form_are_refused(checkout):
-    (checkout / "docs" / "default_model" / "measurements.json").write_text('{"protocol": "uint8", "rows": []}')
-    with pytest.raises(ValueError, match="measure again"):
+def test_results_of_another_version_are_refused(checkout):
+    document = json.loads((checkout / RESULTS).read_text())
+    (checkout / RESULTS).write_text(json.dumps({**document, "version": 0}))
+    with pytest.raises(InputError, match="results of version 0"):
         render(checkout)
+
+
+def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_suite(checkout, tmp_path):
+    seen = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
+    write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}), tmp_path / "card" / "results.json")
+    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, estimates=seen)
+    write_results(other, tmp_path / "estimate" / "results.json")
+    keep(checkout, tmp_path / "card", tmp_path / "estimate")
+    kept = read_results(checkout / RESULTS)
+    assert [row.name for row in kept.datasets] == ["jpeg"]
+    assert not kept.outputs and not kept.pictures and kept.means
+    assert [dict(row.counts) for row in kept.estimates] == [{"rain": 1, "snow": 1}]
+    write(checkout)
+    assert "| rain | 2 | 50 % | snow 50 % |" in (checkout / MODEL / "README.md").read_text()
 
 
 def test_the_card_and_tables_of_this_checkout_are_up_to_date():

@@ -256,7 +256,9 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def _process_state(window: LossWindow) -> dict[str, Any]:
     """What differs between processes, in types that torch reads without pickle's dangers."""
-    name, keys, *rest = np.random.get_state()
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple), "numpy's older form"
+    name, keys, *rest = state
     return {
         "random": {
             "python": random.getstate(),

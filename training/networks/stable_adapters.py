@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ldrestore.adapters.injection import InjectionLayers
@@ -20,7 +21,7 @@ from ldrestore.training.networks.steering import LqFeatures
 
 logger = logging.getLogger(__name__)
 
-PART_CLASSES: dict[str, type] = {
+PART_CLASSES: dict[str, type[ModelMixin]] = {
     "cm_adapter": CMAdapter,
     "textual_prompts": TextualPromptPool,
     "ir_adapter": IRAdapter,
@@ -142,7 +143,7 @@ def load_parts(folder: Path) -> dict[str, nn.Module]:
     Raises:
         WeightsUnavailableError: none lies there.
     """
-    parts = {
+    parts: dict[str, nn.Module] = {
         name: kind.from_pretrained(folder / name, local_files_only=True)
         for name, kind in PART_CLASSES.items()
         if (folder / name / "config.json").is_file()

@@ -114,12 +114,14 @@ class AdaptersTask:
         self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
     ) -> Tensor:
         """The noise between gt and where the model's own sampling is at the drawn timesteps."""
+        num_steps = self.config.loss.rollout_steps
+        assert num_steps is not None, "only called where the loss has them"
         scheduler, begin = self.base.scheduler, self._noisiest(timesteps)
         noised = rolled_out(
             scheduler.add_noise(latents, noise, begin),
             begin=begin,
             end=timesteps,
-            num_steps=self.config.loss.rollout_steps,
+            num_steps=num_steps,
             predict=lambda noised, at: model(noised, at, steering),
             scheduler=scheduler,
         )

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from ldrestore.errors import InputError, ShapeError
-from ldrestore.explanations import explanation as explanations
-from ldrestore.explanations.explanation import difference_of, explain, routing_of, seen_part, usage_of
+from ldrestore.explanations import picture_part
+from ldrestore.explanations.differences import difference_of
+from ldrestore.explanations.fast_explanation import explain, routing_of, usage_of
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.psnr import MEAN_CAP
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
@@ -24,7 +25,7 @@ def test_prompts_and_estimate_are_those_of_the_network(pipeline, photo):
     assert (found.model.unit, found.model.routes_to_one, found.is_told) == ("prompt", False, None)
     assert found.routing == [] and found.expert_maps is None and found.instruction is None
     restored = model(picture, output_type="photo").photos[0]
-    assert np.array_equal(found.restored.pixels, restored.pixels)
+    assert np.array_equal(found.pictures.restored.pixels, restored.pixels)
     expected = np.abs(restored.pixels.astype(float) - picture.pixels).mean(axis=2) / 255
     np.testing.assert_allclose(found.differences["restored - input"].magnitude, expected, atol=1e-6)
     assert list(found.differences) == ["restored - input"]
@@ -76,6 +77,20 @@ def test_an_embedding_reaches_weights_and_maps_of_the_experts(pipeline, photo):
     assert usage_of(model, picture, embedding=embedding.numpy()) == told.usage
 
 
+def test_named_degradations_reach_the_prompts_and_the_result(pipeline, photo):
+    model, picture = pipeline("grid_nafnet"), photo()
+    names = model.regressor.config["degradations"]
+    plain, named = explain(model, picture), explain(model, picture, degradations={"haze": 1.0, "jpeg": 0.0})
+    hints = torch.zeros(1, 2 * len(names))
+    hints[0, [names.index("haze"), names.index("jpeg"), len(names) + names.index("haze")]] = 1.0
+    assert named.usage["task"] == tuple(model.regressor.usage(as_lq(picture), hints=hints)["task"][0].tolist())
+    assert named.usage != plain.usage and usage_of(model, picture, strengths=named.strengths) == named.usage
+    assert (plain.strengths, named.strengths) == ({}, {"haze": 1.0, "jpeg": 0.0})
+    assert not np.array_equal(named.pictures.restored.pixels, plain.pictures.restored.pixels)
+    with pytest.raises(InputError, match="takes no --degradation"):
+        explain(pipeline("nafnet"), picture, degradations="haze")
+
+
 def test_a_mixture_without_experts_shows_none(photo):
     options = {"dim": 4, "num_blocks": [1] * 4, "heads": [1, 1, 2, 4], "num_refinement_blocks": 1}
     network = create_regressor("mmfe_ir", embedding_width=6, expert_levels=[], **options).eval()
@@ -103,15 +118,15 @@ def test_an_instruction_is_told_with_what_it_was_taken_for(photo, tmp_path, monk
 
 
 def test_of_a_large_picture_the_middle_is_looked_at_in_its_own_resolution(pipeline, photo, monkeypatch):
-    monkeypatch.setattr(explanations, "MAX_SEEN", 16)
+    monkeypatch.setattr(picture_part, "MAX_SIDE", 16)
     model, picture = pipeline("moce_ir"), photo(shape=(21, 14, 3))
     found = explain(model, picture)
-    seen = found.seen
-    assert (seen.top, seen.left, seen.height, seen.width, seen.is_whole) == (2, 0, 16, 14, False)
+    part = found.part
+    assert (part.top, part.left, part.height, part.width, part.is_whole) == (2, 0, 16, 14, False)
     middle = Photo(pixels=np.ascontiguousarray(picture.pixels[2:18]))
     assert found.usage == usage_of(model, middle)
     assert found.differences["restored - input"].magnitude.shape == (21, 14)
-    assert seen_part(middle).is_whole
+    assert picture_part.middle_part(middle).is_whole
 
 
 def test_grey_and_deep_pictures_are_explained(pipeline, photo):

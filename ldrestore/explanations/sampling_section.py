@@ -1,0 +1,84 @@
+"""A picture on its way through the sampling, for the page: numbers, and the strip."""
+
+import math
+from typing import Any
+
+from ldrestore.explanations.differences import difference_of
+from ldrestore.explanations.drawing import draw_strip, drawn
+from ldrestore.explanations.page_parts import image_of, rounded, table_of
+from ldrestore.explanations.sections import Section
+from ldrestore.explanations.stable_explanation import StableExplanation
+from ldrestore.images.photo import Photo
+
+STRIP_COLUMNS = 4
+"""More pictures make two rows."""
+
+
+def section_of_sampling(explanation: StableExplanation) -> Section:
+    """The strip, and how far each estimate is from the result.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    has_refiner = explanation.pictures.unrefined is not None
+    numbers, strip = _entries_of(explanation), strip_of(explanation)
+    lead = "At each step the model has an estimate of the clean picture, x₀, here as the autoencoder alone decodes it. "
+    if has_refiner:
+        lead += "The result is decoded from the last latents, without the refiner and with it."
+    else:
+        lead += "The model has no refiner."
+    estimates = "There are no estimates on the way: memory allowed tiles only, and no pass saw the whole."
+    if numbers:
+        has_gt = explanation.pictures.gt is not None
+        columns = ("step", "timestep", "mean distance to the result, of 255", "PSNR, dB")[: 4 if has_gt else 3]
+        formats = {"step": "d", "timestep": "g", "mean_to_result": ".2f", "psnr": ".2f"}
+        rows = [[f"{entry[key]:{formats[key]}}" for key in list(formats)[: len(columns)]] for entry in numbers]
+        estimates = table_of(columns, rows)
+    return Section(
+        document={
+            "sampling": {"num_steps": explanation.num_steps, "estimates": numbers},
+            "has_refiner": has_refiner,
+        },
+        heading="Sampling",
+        paragraphs=[lead, estimates, image_of("sampling.png", f"pictures in a row: {'; '.join(strip)}")],
+        figures={"sampling.png": _draw(strip)},
+    )
+
+
+def strip_of(explanation: StableExplanation) -> dict[str, Photo]:
+    """The pictures of the strip by their titles: input, estimates, results, and the ground truth where there is one."""
+    shown = explanation.pictures
+    pictures = {"input": shown.picture}
+    for one in explanation.estimates:
+        pictures[f"step {one.step} of {explanation.num_steps}, t = {one.timestep:g}"] = one.picture
+    if shown.unrefined is not None:
+        pictures["decoded without refiner"] = shown.unrefined
+    pictures["restored" if shown.unrefined is None else "restored: with refiner"] = shown.restored
+    if shown.gt is not None:
+        pictures["ground truth (gt)"] = shown.gt
+    return pictures
+
+
+def _draw(strip: dict[str, Photo]) -> bytes:
+    """The strip as PNG."""
+    pictures = {title: drawn(photo.pixels, is_picture=True) for title, photo in strip.items()}
+    count = len(pictures)
+    columns = count if count <= STRIP_COLUMNS else math.ceil(count / 2)
+    title = "the sampling: what the model takes the picture for, $x_0$, on the way"
+    return draw_strip(pictures, columns=columns, title=title)
+
+
+def _entries_of(explanation: StableExplanation) -> list[dict[str, Any]]:
+    """Step, timestep and distances of each estimate."""
+    entries, shown = [], explanation.pictures
+    for one in explanation.estimates:
+        psnr = None if shown.gt is None else difference_of(one.picture, shown.gt).psnr
+        entries.append(
+            {
+                "step": one.step,
+                "timestep": rounded(one.timestep),
+                "mean_to_result": rounded(255 * difference_of(one.picture, shown.restored).mean),
+                "psnr": rounded(psnr),
+            }
+        )
+    return entries
