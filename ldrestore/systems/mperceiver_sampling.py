@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldrestore.images.photo import Photo
 from ldrestore.images.transparency import fill_hidden
-from ldrestore.options import StableRestoreOptions
+from ldrestore.options import SamplingOptions
 from ldrestore.records import hash_of_pixels
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise, generator_of, run_seed_of
@@ -20,7 +20,7 @@ from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation
 from ldrestore.tiling.retries import with_smaller_tiles
 
 
-def timesteps_of(options: StableRestoreOptions, scheduler: Any, *, device: torch.device) -> Tensor:
+def timesteps_of(options: SamplingOptions, scheduler: Any, *, device: torch.device) -> Tensor:
     """The timesteps that a picture goes through.
 
     Args:
@@ -92,7 +92,7 @@ def draw(
     *,
     system: MPerceiver,
     scheduler: Any,
-    options: StableRestoreOptions,
+    options: SamplingOptions,
     content: str,
     plans: StagePlans,
     progress_bar: Callable[..., Any],
