@@ -25,6 +25,7 @@ Examples:
   ldrestore bench builtin --model ldrestore-tiny-stable,num_inference_steps=20 --seeds 3 --out out/
   ldrestore bench --rescore out/ --metric psnr --metric lpips
   ldrestore bench --compare old/ new/
+  ldrestore bench --merge a/results.json --merge b/results.json --out both/
   ldrestore bench --list --data-root data/
   accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
 """
@@ -87,6 +88,10 @@ class BenchCall:
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="OLD NEW", help="Two results: gains and regressions per picture."),
     ] = None
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option("--merge", metavar="FILE", help="Results to put side by side into --out, given again for each."),
+    ] = None
     tolerance: Annotated[
         list[str] | None,
         typer.Option("--tolerance", metavar="METRIC=X", help="With --compare: how much worse is no regression."),
@@ -106,6 +111,9 @@ class BenchCall:
             raise typer.Exit()
         if self.compare is not None:
             raise typer.Exit(_print_changes(*self.compare, tolerances=_tolerances(self.tolerance or [])))
+        if self.merge:
+            _merge(self.merge, self.out)
+            raise typer.Exit()
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
             _print_results(results, self.rescore or self.out)
@@ -234,6 +242,21 @@ def _print_sets(data_root: Path | None) -> None:
             state = f"{states[found.is_complete]}: {len(found.files)}\n({found.layout_source})"
         rows.append((record.name, f"{record.title}{count}; {record.terms}{tested}", state))
     print_table(("set", "what, terms", "below the data root"), rows, title="sets; nothing is downloaded")
+
+
+def _merge(files: list[Path], out: Path | None) -> None:
+    """Write the results of several files, and their tables, side by side.
+
+    Raises:
+        InputError: there is no folder for them, or they do not go together.
+    """
+    from ldrestore.evaluation.benchmarking import write_report
+    from ldrestore.evaluation.merging import merged
+    from ldrestore.evaluation.results import read_results
+
+    if out is None:
+        raise InputError("results need a folder; give --out DIR")
+    _print_results(write_report(merged([read_results(path) for path in files]), out), out)
 
 
 def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int:
