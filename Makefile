@@ -28,7 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help restore test test-slow test-gpu check format lock clean
+.PHONY: help restore test test-slow test-gpu test-browser check format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,7 +37,8 @@ help:
 	@echo 'make test                     run the fast and the end-to-end tests'
 	@echo 'make test-slow                run the slow tests, and on a machine with a GPU those that need one'
 	@echo 'make test-gpu                 run what needs a CUDA device, and write its results to gpu_results.json'
-	@echo 'make check                    check format, lint, layers and limits, then run the tests'
+	@echo 'make test-browser             look at the benchmark report in a headless Chromium; fails where there is none'
+	@echo 'make check                    check format, lint, layers, limits and types, then run the tests'
 	@echo 'make format                   format the code and sort its imports'
 	@echo 'make lock                     write the tested and the oldest versions anew into requirements/'
 	@echo 'make clean                    remove builds and caches; .venv/ and restored/ stay'
@@ -81,12 +82,16 @@ test-slow: $(VENV)/.installed-test
 test-gpu: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m gpu --timeout 3600 --gpu-results gpu_results.json
 
+test-browser: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m browser
+
 check: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python scripts/check_layers.py
 	$(BIN)/python scripts/check_limits.py
 	$(BIN)/python scripts/check_names.py
+	$(BIN)/python scripts/check_types.py
 	$(BIN)/python scripts/write_model_card.py --check
 	$(BIN)/python scripts/write_stable_card.py --check
 	$(BIN)/python -m pytest -W error
@@ -101,4 +106,4 @@ lock: | $(BIN)/activate
 	$(COMPILE) --resolution lowest-direct --output-file requirements/oldest.txt
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ldrestore.errors import InputError, UnknownNameError
 
@@ -134,7 +134,15 @@ class TrackRecord:
     """Names of the files that figures of its explanations may have."""
 
 
-Record = TypeVar("Record", RegressorRecord, DegradationRecord, ModelRecord, TrackRecord)
+class NamedRecord(Protocol):
+    """A frozen record with a name that no other of its kind bears."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+
+Record = TypeVar("Record", bound=NamedRecord)
 
 
 class Registry(Generic[Record]):

@@ -72,7 +72,8 @@ def restore(
     stamp = (_stamp(found.location), () if base is None else _stamp(base))
     name, base_name = str(model), None if base is None else str(base)
     pipeline: Any = _loaded(name, base_name, str(device), dtype, engine, found.is_cached, stamp)
-    return pipeline.restore(image, call)
+    output: RestoreOutput = pipeline.restore(image, call)
+    return output
 
 
 def load_restorer(
@@ -111,19 +112,21 @@ def load_restorer(
     found = _locate(name_or_path, base, prefers_cache=local_files_only)
     pipeline_class = resolve(found.track.pipeline)
     chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
+    pipeline: DiffusionPipeline
     if _is_exported(name_or_path):
-        return pipeline_class.from_onnx(found.location)
+        pipeline = pipeline_class.from_onnx(found.location)
+        return pipeline
     _check_engine(found.track, engine)
     if base is not None:
-        adapted = pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
-        return adapted.to(chosen_device)
+        pipeline = pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
+        return pipeline.to(chosen_device)
     pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
     if engine == "onnx":
         from ldrestore.checkpoints.onnx_export import export_to_cache
         from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
         licence = _licence_of(name_or_path, found.location)
-        path = export_to_cache(pipeline.regressor, name=pipeline.config["_name_or_path"], licence=licence)
+        path = export_to_cache(pipeline.components["regressor"], name=pipeline.config["_name_or_path"], licence=licence)
         pipeline.register_modules(regressor=OnnxRegressor(path))
     return pipeline.to(chosen_device)
 
@@ -155,7 +158,7 @@ def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: b
     pipeline = load_restorer(name_or_path, device="cpu")
     licence = _licence_of(name_or_path, found.location)
     name = pipeline.config["_name_or_path"]
-    return export(pipeline.regressor, out_path, name=name, licence=licence, overwrite=overwrite)
+    return export(pipeline.components["regressor"], out_path, name=name, licence=licence, overwrite=overwrite)
 
 
 logger = logging.getLogger(__name__)

@@ -55,7 +55,8 @@ def pipeline_name(track: TrackRecord) -> str:
 
 def options_class_of(track: TrackRecord) -> type[RestoreOptions]:
     """The dataclass of a track's options."""
-    return resolve(track.options)
+    options_class: type[RestoreOptions] = resolve(track.options)
+    return options_class
 
 
 def track_of_class(name: str | None, *, source: object) -> TrackRecord:
@@ -102,7 +103,9 @@ def track_of_exports(folders: Sequence[Path]) -> TrackRecord:
     """
     known: list[str] = []
     counts: dict[str, int] = {}
-    for track in (one for one in TRACKS if one.parts is not None):
+    for track in TRACKS:
+        if track.parts is None:
+            continue
         trained = resolve(track.parts).trained
         known += [name for name in trained if name not in known]
         counts[track.name] = sum(

@@ -53,6 +53,9 @@ class FastRestorePipeline(DiffusionPipeline):
     Only this class loads what it saved; `DiffusionPipeline.from_pretrained` does not know it.
     """
 
+    regressor: ModelMixin | OnnxRegressor
+    instruction_head: InstructionHead | None
+
     model_cpu_offload_seq = "instruction_head->regressor"
     _optional_components = list(OPTIONAL_PARTS)  # noqa: RUF012  a list in the base class too
 
@@ -102,12 +105,12 @@ class FastRestorePipeline(DiffusionPipeline):
         check_saved_networks(folder, networks=part_classes(), optional=OPTIONAL_PARTS, pipeline_name=cls.__name__)
         with loading_bar_in_terminals_only():
             pipeline = super().from_pretrained(folder, dtype=dtype or torch.float32, use_safetensors=True)
-        parts = [part for part in (pipeline.regressor, pipeline.instruction_head) if part is not None]
-        for part in (pipeline, *parts):  # saved again, none tells where on this disk it came from
+        parts = {key: part for key, part in pipeline.components.items() if part is not None}
+        for part in (pipeline, *parts.values()):  # saved again, none tells where on this disk it came from
             part.register_to_config(_name_or_path=name)
-        for part in parts:
+        for part in parts.values():
             align_weights(part.eval())
-        check_recorded_weights(folder, pipeline.regressor)
+        check_recorded_weights(folder, parts["regressor"])
         return pipeline
 
     @classmethod
@@ -339,17 +342,21 @@ class FastRestorePipeline(DiffusionPipeline):
     ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
         """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
         system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        where = {"device": self._execution_device, "embedding": steering.embedding, "hints": steering.hints}
+        device, embedding, hints = self._execution_device, steering.embedding, steering.hints
 
         def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
             orientations = ORIENTATIONS if options.self_ensemble else (UPRIGHT,)
-            looks = system.looks_at(pixels, present, orientations=orientations, **where)
+            looks = system.looks_at(
+                pixels, present, orientations=orientations, device=device, embedding=embedding, hints=hints
+            )
             estimates: list[Tensor] = []
 
             def restore_tile(lq: Tensor, window: Window) -> Tensor:
                 def forward(turned: Tensor, orientation: Orientation = UPRIGHT) -> Tensor:
                     place = window.turned(orientation.turns, is_flipped=orientation.is_flipped)
-                    restored, estimate = system.restore(turned, look=looks[orientation], window=place, **where)
+                    restored, estimate = system.restore(
+                        turned, device=device, embedding=embedding, hints=hints, look=looks[orientation], window=place
+                    )
                     estimates.extend([] if estimate is None else [estimate])
                     return restored
 

@@ -17,7 +17,7 @@ from ldrestore.structures import DegradationEstimate
 class RestoreOutput(BaseOutput):
     """Restored pictures, in the order of the input."""
 
-    images: list[Image.Image] | list[np.ndarray] | list[torch.Tensor] | list[Photo]
+    images: list[Any]  # all of one kind, which the call's `output_type` names
     """8-bit PIL views by default; numpy and torch are float32 in [0, 1], with alpha, if any, as the last channel."""
     photos: list[Photo]
     """The same with their own depth, alpha, colour profile and metadata; `photo.save(path)` writes one."""

@@ -19,13 +19,7 @@ from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTraine
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.adapters.unet_connection import UNetConnection
-from ldrestore.checkpoints.adapters_folder import (
-    check_base,
-    is_adapters,
-    read_adapters,
-    read_pointer,
-    write_adapters,
-)
+from ldrestore.checkpoints.adapters_folder import check_base, is_adapters, read_adapters, read_pointer, write_adapters
 from ldrestore.checkpoints.diffusion_folder import check_saved_parts, load_transformers_parts, make_ready
 from ldrestore.checkpoints.network_identity import runtime_of
 from ldrestore.checkpoints.saved_folder import find_saved_pipeline
@@ -70,6 +64,18 @@ class StableRestorePipeline(DiffusionPipeline):
     attached to the U-Net at the first picture, after LoRA layers, and stay so until `detach`.
     """
 
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    image_encoder: CLIPVisionModelWithProjection
+    scheduler: Any
+    predictor: DegradationPredictor
+    tokenizer: PreTrainedTokenizerBase | None
+    cm_adapter: CMAdapter | None
+    textual_prompts: TextualPromptPool | None
+    ir_adapter: IRAdapter | None
+    injection: InjectionLayers | None
+    drm: DetailRefinementModule | None
     model_cpu_offload_seq = "image_encoder->predictor->cm_adapter->textual_prompts->text_encoder->unet->vae"
     _optional_components = list(MPERCEIVER_PARTS.optional)  # noqa: RUF012  a list in the base class too
     _exclude_from_cpu_offload = ["ir_adapter", "injection", "drm"]  # noqa: RUF012  they work inside the others
@@ -153,10 +159,10 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        where = {"revision": revision, "local_files_only": local_files_only}
-        if is_adapters(pretrained_model_name_or_path, **where):
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
-        folder, name = find_saved_pipeline(pretrained_model_name_or_path, **where)
+        source = pretrained_model_name_or_path
+        if is_adapters(source, revision=revision, local_files_only=local_files_only):
+            return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
+        folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
         check_saved_parts(folder, table=MPERCEIVER_PARTS, pipeline_name=cls.__name__)
         dtype = dtype or torch.float32
         loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype)
@@ -461,12 +467,7 @@ class StableRestorePipeline(DiffusionPipeline):
         return looks
 
     def _restore(
-        self,
-        photo: Photo,
-        large: Photo,
-        conditioning: Conditioning,
-        *,
-        options: StableRestoreOptions,
+        self, photo: Photo, large: Photo, conditioning: Conditioning, *, options: StableRestoreOptions
     ) -> tuple[np.ndarray, TilePlan]:
         """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
         lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
@@ -476,6 +477,7 @@ class StableRestorePipeline(DiffusionPipeline):
         callback: StepCallback | None = options.callback_on_step_end
 
         def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
+            assert callback is not None, "only called where there is one"
             return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
 
         def compute() -> Tensor:

@@ -7,11 +7,9 @@ import inspect
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -270,53 +268,3 @@ def test_a_bare_checkout_has_all_packages(tmp_path):
     )
     for origin in run_python(code, cwd=tmp_path, path=ROOT).splitlines():
         assert Path(origin).is_relative_to(ROOT)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel, built from a copy of the checkout without asking any registry."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source, out = folder / "source", folder / "out"
-    for name in PACKAGES.values():
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source / name)
-    out.mkdir()
-    code = f"from setuptools import build_meta; print(build_meta.build_wheel({str(out)!r}))"
-    return out / run_python(code, cwd=source, path=source).splitlines()[-1]
-
-
-@pytest.mark.e2e
-def test_the_wheel_holds_every_file_of_the_library(wheel):
-    expected = set()
-    for package, folder in PACKAGES.items():
-        for path in (ROOT / folder).rglob("*"):
-            relative = path.relative_to(ROOT / folder)
-            if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in relative.parts):
-                expected.add(f"{package.replace('.', '/')}/{relative.as_posix()}")
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        header = archive.read(metadata).decode()
-        licences = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
-    assert held == expected
-    assert {"ldrestore/py.typed", "ldrestore/pipelines/__init__.py", "ldrestore/training/__main__.py"} <= held
-    assert any(name.startswith("ldrestore/assets/") and name.endswith(".safetensors") for name in held)
-    assert f"\nVersion: {ldrestore.__version__}\n" in header
-    assert "\nLicense-Expression: Apache-2.0\n" in header
-    assert len(licences) == 1
-
-
-@pytest.mark.e2e
-def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
-    target = tmp_path / "installed"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    code = (
-        "import ldrestore, ldrestore.pipelines, ldrestore.training, ldrestore.pipelines.pipeline_fast_restore as fast;"
-        "from ldrestore import list_models, load_restorer;"
-        "assert load_restorer(list_models()[0].name).regressor is not None;"
-        "print(ldrestore.__file__, ldrestore.training.__file__, fast.__file__, sep='\\n')"
-    )
-    for origin in run_python(code, cwd=tmp_path, path=target).splitlines():
-        assert Path(origin).is_relative_to(target)

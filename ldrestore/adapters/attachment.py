@@ -134,7 +134,8 @@ class Attachment:
         """Make every block that is checkpointed by now keep its features, just before the U-Net runs."""
         for module in self._checkpointed:
             function = getattr(module, "_gradient_checkpointing_func", None)
-            if module.gradient_checkpointing and not isinstance(function, CheckpointingWithFeatures):
+            is_wrapped = isinstance(function, CheckpointingWithFeatures)
+            if module.gradient_checkpointing and function is not None and not is_wrapped:
                 module._gradient_checkpointing_func = CheckpointingWithFeatures(function, self.slot)
 
     def detach(self) -> None:
@@ -180,11 +181,11 @@ def attach(unet: UNet2DConditionModel, injection: InjectionLayers) -> Attachment
     return Attachment(unet, injection)
 
 
-def _pairs(unet: UNet2DConditionModel, injection: InjectionLayers) -> Iterator[tuple[nn.Module, InjectionLayer, int]]:
+def _pairs(unet: UNet2DConditionModel, injection: InjectionLayers) -> Iterator[tuple[Any, InjectionLayer, int]]:
     """Residual blocks, their layers and the levels of their features."""
     levels = [*range(injection.num_levels)]
     levels = [*levels, levels[-1], *reversed(levels)]
-    for block, layers, level in zip(_blocks(unet), _blocks(injection), levels, strict=True):
+    for block, layers, level in zip(_blocks(unet), injection.blocks, levels, strict=True):
         for resnet, layer in zip(block.resnets, layers, strict=True):
             yield resnet, layer, level
 
@@ -196,7 +197,7 @@ def _check_match(unet: UNet2DConditionModel, injection: InjectionLayers) -> None
         ConfigError: blocks, residual blocks or channels differ.
     """
     needed = [[resnet.out_channels for resnet in block.resnets] for block in _blocks(unet)]
-    found = [[layer.mlp_beta.out_channels for layer in layers] for layers in _blocks(injection)]
+    found = [[layer.mlp_beta.out_channels for layer in layers] for layers in injection.blocks]
     if needed != found:
         raise ConfigError(
             f"the injection layers are another U-Net's: its residual blocks have {needed} channels, the layers "
@@ -204,6 +205,6 @@ def _check_match(unet: UNet2DConditionModel, injection: InjectionLayers) -> None
         )
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    """Down blocks, middle and up blocks, in the order of the forward pass."""
-    return [*network.down_blocks, network.mid_block, *network.up_blocks]
+def _blocks(unet: UNet2DConditionModel) -> list[Any]:
+    """Down blocks, middle and up blocks, in the order of the forward pass; diffusers names no class for all."""
+    return [*unet.down_blocks, unet.mid_block, *unet.up_blocks]

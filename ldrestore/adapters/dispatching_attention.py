@@ -110,5 +110,5 @@ def restore_attention(unet: nn.Module, replaced: dict[str, object]) -> None:
     """
     for name, processor in replaced.items():
         attention = unet.get_submodule(name)
-        if isinstance(attention.processor, DispatchingAttnProcessor):
+        if isinstance(attention, Attention) and isinstance(attention.processor, DispatchingAttnProcessor):
             attention.set_processor(processor)

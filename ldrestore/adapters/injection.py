@@ -13,6 +13,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.typed_modules import ModulesOf
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.weights.fitting import count_modules
 
@@ -73,9 +75,7 @@ class InjectionLayer(nn.Module):
         self.mlp_gamma = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
         if self.is_residual:
-            for layer in (self.mlp_gamma, self.mlp_beta):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            start_at_zero(self.mlp_gamma, self.mlp_beta)
 
     def forward(self, hidden_states: Tensor, features: Tensor) -> Tensor:
         """Inject.
@@ -143,17 +143,24 @@ class InjectionLayers(ModelMixin, ConfigMixin):
         self.mid_block = self._make_blocks(block_out_channels[-1:], NUM_MIDDLE_LAYERS)[0]
         self.up_blocks = self._make_blocks(block_out_channels[::-1], layers_per_block + 1)
 
-    def _make_blocks(self, widths: Sequence[int], num_layers: int) -> nn.ModuleList:
+    def _make_blocks(self, widths: Sequence[int], num_layers: int) -> ModulesOf[ModulesOf[InjectionLayer]]:
         """So many layers for each width."""
-        options = {
-            "feature_channels": self.config["feature_channels"],
-            "hidden_channels": self.config["hidden_channels"],
-            "num_groups": self.config["num_groups"],
-            "injection": self.config["injection"],
-        }
-        return nn.ModuleList(
-            nn.ModuleList(InjectionLayer(width, **options) for _ in range(num_layers)) for width in widths
-        )
+
+        def layer(width: int) -> InjectionLayer:
+            return InjectionLayer(
+                width,
+                feature_channels=self.config["feature_channels"],
+                hidden_channels=self.config["hidden_channels"],
+                num_groups=self.config["num_groups"],
+                injection=self.config["injection"],
+            )
+
+        return ModulesOf(ModulesOf(layer(width) for _ in range(num_layers)) for width in widths)
+
+    @property
+    def blocks(self) -> list[ModulesOf[InjectionLayer]]:
+        """The layers of the down blocks, the middle and the up blocks, in the order of the forward pass."""
+        return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
     @property
     def num_levels(self) -> int:

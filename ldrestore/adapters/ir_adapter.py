@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from ldrestore.blocks.degradation_rows import checked_names, draw_rows, grown_names, grown_rows
 from ldrestore.blocks.dispatched_attention import DispatchedAttention
 from ldrestore.blocks.timed_residual import TimedResidualBlock
+from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.blocks.visual_prompts import PreparedPrompts, PromptCrossAttention, add_prompts
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, InputError, ShapeError
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights.fitting import count_modules
@@ -76,8 +78,7 @@ class SpatialSelfAttention(DispatchedAttention):
         self.norm = nn.GroupNorm(num_groups, num_channels)
         self.qkv = PositionwiseProjection(num_channels, 3 * num_channels)
         self.proj_out = PositionwiseProjection(num_channels, num_channels)
-        nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)
+        start_at_zero(self.proj_out)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
@@ -160,7 +161,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
         self.middle_block = nn.ModuleList([self._block(last, last), self._attention(last), self._block(last, last)])
         self._add_modulators()
 
-    def _make_scales(self) -> nn.ModuleList:
+    def _make_scales(self) -> ModulesOf[nn.ModuleList]:
         """Convolution, then for each scale its residual blocks and, but for the last, a downsampling."""
         channels = self.config["channels"]
         blocks = [nn.ModuleList([nn.Conv2d(self.config["in_channels"], channels[0], 3, padding=1)])]
@@ -174,18 +175,20 @@ class IRAdapter(ModelMixin, ConfigMixin):
                 width = wide
             if level + 1 < len(channels):
                 blocks.append(nn.ModuleList([StridedDownsample(wide)]))
-        return nn.ModuleList(blocks)
+        return ModulesOf(blocks)
 
     def _add_modulators(self) -> None:
         """Pools, norms, attentions and residual blocks of Eq. 4, for each scale; without prompts the last alone."""
         config, channels, prompt_dim = self.config, self.config["channels"], self.config["prompt_dim"]
-        self.fea_tran = nn.ModuleList(self._block(wide, config["out_channels"]) for wide in channels)
+        self.fea_tran: ModulesOf[TimedResidualBlock] = ModulesOf(
+            self._block(wide, config["out_channels"]) for wide in channels
+        )
         if not self.has_prompts:
             self.register_parameter("visual_prompt", None)
             return
         shape = (len(channels), len(config["degradations"]), 1, config["num_prompts"], prompt_dim)
         self.visual_prompt = nn.Parameter(draw_rows(*shape))
-        self.prompt_attns = nn.ModuleList(
+        self.prompt_attns: ModulesOf[PromptCrossAttention] = ModulesOf(
             PromptCrossAttention(
                 wide,
                 prompt_dim=prompt_dim,
@@ -194,8 +197,8 @@ class IRAdapter(ModelMixin, ConfigMixin):
             )
             for wide in channels
         )
-        self.norm1 = nn.ModuleList(nn.LayerNorm(wide) for wide in channels)
-        self.norm2 = nn.ModuleList(nn.LayerNorm(prompt_dim) for _ in channels)
+        self.norm1: ModulesOf[nn.LayerNorm] = ModulesOf(nn.LayerNorm(wide) for wide in channels)
+        self.norm2: ModulesOf[nn.LayerNorm] = ModulesOf(nn.LayerNorm(prompt_dim) for _ in channels)
 
     @property
     def has_prompts(self) -> bool:
@@ -265,7 +268,7 @@ class IRAdapter(ModelMixin, ConfigMixin):
     def embed_time(self, timesteps: Tensor) -> Tensor:
         """(B,) to (B, temb_dim): sines and cosines of the timesteps, the cosines first, through two layers."""
         waves = timestep_waves(timesteps, self.config["channels"][0])
-        return self.time_embed(waves.to(self.time_embed[0].weight.dtype))
+        return self.time_embed(waves.to(next(self.time_embed.parameters()).dtype))
 
     def _scales(self, hidden_states: Tensor, temb: Tensor) -> list[Tensor]:
         """The states f^k before modulation, finest first."""

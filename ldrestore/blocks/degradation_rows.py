@@ -59,7 +59,7 @@ def grown_rows(pool: nn.Parameter, num_new: int, *, dim: int = 0, generator: Gen
     return grown_parameter(pool, draw_rows(*shape, generator=generator), dim=dim)
 
 
-def grown_parameter(parameter: nn.Parameter, new_rows: Tensor, *, dim: int = 0) -> nn.Parameter:
+def grown_parameter(parameter: Tensor, new_rows: Tensor, *, dim: int = 0) -> nn.Parameter:
     """A parameter with more rows; the old ones are copied to the bit. An optimiser must be told about it.
 
     Args:
@@ -103,6 +103,6 @@ def reset_linear(linear: nn.Linear, generator: Generator | None = None) -> None:
         parameter.uniform_(-bound, bound, generator=generator)
 
 
-def _present(*parameters: nn.Parameter | None) -> Iterable[nn.Parameter]:
+def _present(*parameters: Tensor | None) -> Iterable[Tensor]:
     """Those that are there."""
     return (parameter for parameter in parameters if parameter is not None)

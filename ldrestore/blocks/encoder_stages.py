@@ -1,18 +1,19 @@
 """An autoencoder's encoder walked block by block, since its features are taken before each downsampling."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def encoder_stages(encoder: nn.Module, pixels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+def encoder_stages(encoder: Any, pixels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     """What diffusers' `Encoder` makes of pictures on its way, up to its last normalisation.
 
     Checkpointed as `enable_gradient_checkpointing` of the model around it asks for.
 
     Args:
-        encoder: Of `AutoencoderKL`, of `DownEncoderBlock2D`.
+        encoder: Of `AutoencoderKL`, of `DownEncoderBlock2D`; diffusers declares the types of none of its parts.
         pixels: (B, 3, H, W), in [-1, 1].
 
     Returns:
@@ -29,7 +30,7 @@ def encoder_stages(encoder: nn.Module, pixels: Tensor) -> tuple[tuple[Tensor, ..
     return tuple(features), _run(encoder, encoder.mid_block, hidden_states)
 
 
-def _residual_blocks(block: nn.Module) -> Callable[[Tensor], Tensor]:
+def _residual_blocks(block: Any) -> Callable[[Tensor], Tensor]:
     """All residual blocks of a resolution as one function."""
 
     def run(hidden_states: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def _residual_blocks(block: nn.Module) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _run(encoder: nn.Module, stage: Callable[[Tensor], Tensor], hidden_states: Tensor) -> Tensor:
+def _run(encoder: Any, stage: Callable[[Tensor], Tensor], hidden_states: Tensor) -> Tensor:
     """A stage, computed again in the backward pass where that is asked for."""
     if torch.is_grad_enabled() and encoder.gradient_checkpointing:
         return encoder._gradient_checkpointing_func(stage, hidden_states)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
@@ -75,8 +76,7 @@ class GatedInjection(nn.Module):
         self.gate_features = nn.Conv2d(num_channels, num_channels, 1)
         self.gate_prompt = nn.Linear(dim, num_channels, bias=False)
         self.scale_and_shift = nn.Linear(dim, 2 * num_channels)
-        nn.init.zeros_(self.scale_and_shift.weight)
-        nn.init.zeros_(self.scale_and_shift.bias)
+        start_at_zero(self.scale_and_shift)
 
     def forward(self, hidden_states: Tensor, prompt: Tensor) -> Tensor:
         """Inject one prompt a picture.

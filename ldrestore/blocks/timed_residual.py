@@ -5,6 +5,7 @@ Ho et al. 2020 (https://arxiv.org/abs/2006.11239), appendix B; Rombach et al. 20
 
 from torch import Tensor, nn
 
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import InputError
 
 
@@ -30,8 +31,7 @@ class TimedResidualBlock(nn.Module):
         if temb_dim is not None:
             self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(temb_dim, out_channels))
         last = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        start_at_zero(last)
         # The release has dropout of rate 0 at place 2: it keeps the last convolution's name.
         self.out_layers = nn.Sequential(nn.GroupNorm(num_groups, out_channels), nn.SiLU(), nn.Identity(), last)
         is_same = num_channels == out_channels

@@ -29,8 +29,14 @@ class PreparedPrompts(NamedTuple):
     """(N, M, heads, D)."""
 
 
-class AveragedProjection(nn.Linear):
-    """sum_i p_i (W x_i + b), from the average sum_i p_i x_i and the sum of the p_i."""
+class AveragedProjection(nn.Module):
+    """sum_i p_i (W x_i + b), from the average sum_i p_i x_i and the sum of the p_i; begins as a linear layer does."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        """Draw W and b."""
+        super().__init__()
+        linear = nn.Linear(in_features, out_features)
+        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, average: Tensor, total: Tensor) -> Tensor:
         """(B, L, C) and (B, 1, 1) to (B, L, out_features)."""

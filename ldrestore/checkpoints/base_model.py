@@ -163,7 +163,7 @@ def _of_folder(folder: Path, prediction_type: str | None, *, layout: BaseLayout,
     return {**networks, **encoders, **tokenizers, "scheduler": scheduler}
 
 
-def _load_part(part_class: type, folder: Path, *, dtype: torch.dtype) -> Any:
+def _load_part(part_class: type[Any], folder: Path, *, dtype: torch.dtype) -> Any:
     """A network of diffusers, whose weights must all be there: it would make up missing ones.
 
     Raises:

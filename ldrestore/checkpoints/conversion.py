@@ -6,7 +6,8 @@ from typing import Any
 
 import diffusers
 import torch
-from torch import Tensor, nn
+from diffusers import ModelMixin
+from torch import Tensor
 
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import ConfigError, InputError, WeightsError
@@ -183,7 +184,7 @@ def _origin_of(
     return origin
 
 
-def _network_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
+def _network_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source: str) -> ModelMixin:
     """The network of a checkpoint's layout, with random weights.
 
     It is held against the checkpoint before any memory is taken for it: a damaged shape may call for any size.
@@ -216,7 +217,7 @@ def _layout_of(record: RegressorRecord, weights: Mapping[str, Tensor], *, source
         )
     module = record.target.partition(":")[0]
     try:
-        options = resolve(f"{module}:options_of_checkpoint")(weights)
+        options: dict[str, Any] = resolve(f"{module}:options_of_checkpoint")(weights)
     except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError) as error:
         raise WeightsError(
             f"{source} is no whole checkpoint of {record.name}: keys or axes that tell its layout are missing "

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ConfigMixin
 from safetensors import SafetensorError
+from transformers import PreTrainedModel
 
 from ldrestore.checkpoints.part_table import PartTable
 from ldrestore.checkpoints.saved_folder import NO_PART, check_class, check_part, read_index
@@ -128,7 +130,7 @@ def make_ready(parts: Mapping[str, Any], *, name: str) -> None:
         if not isinstance(part, torch.nn.Module):
             continue
         align_weights(part.eval())
-        if hasattr(part, "register_to_config"):
+        if isinstance(part, ConfigMixin):
             part.register_to_config(_name_or_path=name)
-        else:
+        elif isinstance(part, PreTrainedModel):
             part.config.name_or_path = part.name_or_path = name

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ldrestore import __version__
 from ldrestore.errors import ExportError, InputError, MissingExtraError, WeightsError
-from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.factory import embedding_shape_of, record_of, size_multiple_of
 from ldrestore.regressors.onnx_regressor import (
     EXPORT_FORMAT,
     EXPORT_METADATA_KEY,
@@ -187,7 +187,8 @@ class _Exported(nn.Module):
         options: dict[str, Any] = {name: value for name, value in inputs.items() if value is not None}
         if self.gives_estimate:
             options["return_estimate"] = True
-        return self.regressor(lq, **options)
+        outputs: Tensor | tuple[Tensor, Tensor] = self.regressor(lq, **options)
+        return outputs
 
 
 def _trace(regressor: ModelMixin, facts: ExportedFacts) -> "ONNXProgram":
@@ -216,6 +217,7 @@ def _trace(regressor: ModelMixin, facts: ExportedFacts) -> "ONNXProgram":
             dynamo=True,
             verbose=False,
         )
+    assert program is not None, "torch returns the program that it does not write itself"
     _drop_notes(program)
     program.model.producer_name, program.model.producer_version = "ldrestore", __version__
     program.model.metadata_props[EXPORT_METADATA_KEY] = facts.as_json()
@@ -255,18 +257,20 @@ def _example(
     return arguments
 
 
-def _outputs(network: ModelMixin | OnnxRegressor, arguments: dict[str, Tensor]) -> list[Tensor]:
+def _outputs(network: ModelMixin | OnnxRegressor, arguments: dict[str, Any]) -> list[Tensor]:
     """The restored picture, and the probabilities of networks that estimate."""
-    if not record_of(network).gives_estimate:
-        return [network(**arguments)]
-    restored, logits = network(**arguments, return_estimate=True)
-    return [restored, logits.sigmoid()]
+    if record_of(network).gives_estimate:
+        restored, logits = network(**arguments, return_estimate=True)
+        return [restored, logits.sigmoid()]
+    restored = network(**arguments)
+    assert isinstance(restored, Tensor), "without an estimate"
+    return [restored]
 
 
 def _facts_of(regressor: ModelMixin, *, name: str, licence: str) -> ExportedFacts:
     """What the file is to tell."""
     record = record_of(regressor)
-    shape = regressor.embedding_shape if record.takes_embedding else None
+    shape = embedding_shape_of(regressor)
     config = {key: value for key, value in regressor.config.items() if not key.startswith("_")}
     return ExportedFacts(
         format=EXPORT_FORMAT,
@@ -279,7 +283,7 @@ def _facts_of(regressor: ModelMixin, *, name: str, licence: str) -> ExportedFact
         weights_sha256=hash_of_weights(regressor),
         licence=licence,
         source=record.source,
-        size_multiple=regressor.size_multiple,
+        size_multiple=size_multiple_of(regressor),
         bytes_per_pixel=math.ceil(MEMORY_FACTOR * record.bytes_per_pixel),
         degradations=_estimate_names(regressor) if record.gives_estimate else None,
         embedding_shape=None if shape is None else list(shape),
@@ -297,7 +301,8 @@ def _estimate_names(regressor: ModelMixin) -> list[str]:
 @torch.no_grad()
 def _takes_zeros_for_none(regressor: ModelMixin, shape: tuple[int, ...]) -> bool:
     """Whether a network without an embedding does what it does with one of zeros."""
-    lq = torch.full((1, 3, regressor.size_multiple, regressor.size_multiple), 0.5)
+    side = size_multiple_of(regressor)
+    lq = torch.full((1, 3, side, side), 0.5)
     return torch.equal(regressor(lq), regressor(lq, embedding=torch.zeros(1, *shape)))
 
 

@@ -123,7 +123,7 @@ def _put_together(base: str, exports: list[Path], *, image_encoder: str | None, 
         assemble = resolve(track.pipeline).from_exports
         if image_encoder is None:
             return assemble(base, *exports, prediction_type=prediction_type)
-        if not resolve(track.parts).towers:
+        if track.parts is None or not resolve(track.parts).towers:
             raise InputError(f"models of the {track.name} track have no tower of their own; leave out --image-encoder")
         return assemble(base, *exports, image_encoder=image_encoder, prediction_type=prediction_type)
     except LDRestoreError:

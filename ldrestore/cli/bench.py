@@ -27,6 +27,7 @@ Examples:
   ldrestore bench --compare old/ new/
   ldrestore bench --merge a/results.json --merge b/results.json --out both/
   ldrestore bench --list --data-root data/
+  ldrestore bench --network restormer --network nafnet_sidd_w32
   accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -36,9 +37,9 @@ Examples:
 class BenchCall:
     """Compare models, finished results and classical peers on a suite, by a named protocol.
 
-    Writes results.json, results.csv and table.md, and keeps all pictures. What is there is not made again: an
-    interrupted run goes on, with any number of processes. Exit code 1: some pictures failed, or --compare found a
-    regression.
+    Writes results.json, results.csv, table.md and report.html, a page to look at, and keeps all pictures. What is
+    there is not made again: an interrupted run goes on, with any number of processes. Exit code 1: some pictures
+    failed, or --compare found a regression.
     """
 
     suite: Annotated[
@@ -92,6 +93,10 @@ class BenchCall:
         list[Path] | None,
         typer.Option("--merge", metavar="FILE", help="Results to put side by side into --out, given again for each."),
     ] = None
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="NAME", help="Time a network of random weights, may be given again; or all."),
+    ] = None
     tolerance: Annotated[
         list[str] | None,
         typer.Option("--tolerance", metavar="METRIC=X", help="With --compare: how much worse is no regression."),
@@ -111,6 +116,9 @@ class BenchCall:
             raise typer.Exit()
         if self.compare is not None:
             raise typer.Exit(_print_changes(*self.compare, tolerances=_tolerances(self.tolerance or [])))
+        if self.network:
+            _time_networks(self.network, self.out, device="cpu" if self.device == "auto" else self.device)
+            raise typer.Exit()
         if self.merge:
             _merge(self.merge, self.out)
             raise typer.Exit()
@@ -242,6 +250,17 @@ def _print_sets(data_root: Path | None) -> None:
             state = f"{states[found.is_complete]}: {len(found.files)}\n({found.layout_source})"
         rows.append((record.name, f"{record.title}{count}; {record.terms}{tested}", state))
     print_table(("set", "what, terms", "below the data root"), rows, title="sets; nothing is downloaded")
+
+
+def _time_networks(names: list[str], out: Path | None, *, device: str) -> None:
+    """Parameters, operations and time of networks, printed or written."""
+    from ldrestore.evaluation.network_costs import measure_networks, network_tables, write_network_costs
+
+    document = measure_networks(names, device=device, say=say)
+    if out is None:
+        print(network_tables(document))
+    else:
+        write_network_costs(document, out)
 
 
 def _merge(files: list[Path], out: Path | None) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -25,7 +25,7 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2, sort_keys=True))
 
 
-def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, title: str | None = None) -> None:
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, title: str | None = None) -> None:
     """Print a table on standard output; a cell's text is shown as it is, names in the first column on one line."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):

@@ -205,7 +205,8 @@ def _load_explainer(model: str, given: Mapping[str, Any], *, base: str | None, d
     track = track_of(pipeline)
     if track.explainer is None:
         raise InputError(f"models of the {track.name} track cannot be explained; name another --model")
-    return resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    explainer: Explainer = resolve(track.explainer)(pipeline, checked_options(pipeline, options))
+    return explainer
 
 
 def _explain_picture(job: Job, explainer: "Explainer", *, read: "Read", gt: Path | None) -> "Finding":

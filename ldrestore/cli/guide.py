@@ -164,7 +164,8 @@ def _clip_embedding(
     def embed(job: Job, photo: "Photo") -> "Tensor":
         if job.name not in texts:
             raise InputError(f"{captions} has no caption for {job.name}; add a line for it")
-        return encoder([texts[job.name]])[0]
+        vector: Tensor = encoder([texts[job.name]])[0]
+        return vector
 
     return encoder.identity, embed
 

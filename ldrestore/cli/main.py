@@ -33,7 +33,7 @@ from ldrestore.errors import InputError, LDRestoreError
 class _Commands(TyperGroup):
     """The group of all commands; the one place where errors become messages and exit codes."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # click's context or typer's own, by the version
         """Run the command that was named.
 
         Raises:

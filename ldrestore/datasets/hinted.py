@@ -20,7 +20,7 @@ from ldrestore.datasets.synthetic import (
     labels_of,
 )
 from ldrestore.degradations.catalog import counted_name
-from ldrestore.degradations.recipes import list_degradations
+from ldrestore.degradations.recipes import Step, list_degradations
 from ldrestore.errors import ConfigError
 from ldrestore.structures import DARKNESS, HAZE
 
@@ -46,8 +46,8 @@ class HintConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        shares = (self.probability, self.present, self.absent, *self.strengths, sum(self.strengths))
-        shares += (self.sure_darkness, self.sure_light)
+        shares = [self.probability, self.present, self.absent, *self.strengths, sum(self.strengths)]
+        shares += [self.sure_darkness, self.sure_light]
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError(f"hints: expected shares in [0, 1], strengths of sum at most 1, got {self}")
 
@@ -126,7 +126,7 @@ class HintedDataset(Dataset[dict[str, Any]]):
         size, reduced = self.config.whole_size, self.config.reduced_size
         top, left = (2 * int(choices.integers((size - self.patch_size) // 2 + 1)) for _ in range(2))
         rows, columns = slice(top, top + self.patch_size), slice(left, left + self.patch_size)
-        window = np.float32([top, left, top + self.patch_size, left + self.patch_size]) / np.float32(size)
+        window = np.array([top, left, top + self.patch_size, left + self.patch_size], np.float32) / np.float32(size)
         return {
             "lq": to_tensor(lq[rows, columns]),
             "gt": to_tensor(gt[rows, columns]),
@@ -188,7 +188,7 @@ def hints_of(strengths: dict[str, float]) -> np.ndarray:
     """Hints as a network takes them: (2N,) float32, whether each degradation is named, then the strengths."""
     names = list_degradations()
     named = [float(name in strengths) for name in names]
-    return np.float32([*named, *(strengths.get(name, 0.0) for name in names)])
+    return np.array([*named, *(strengths.get(name, 0.0) for name in names)], np.float32)
 
 
 def _strength(config: HintConfig, generator: np.random.Generator) -> float:
@@ -200,6 +200,6 @@ def _strength(config: HintConfig, generator: np.random.Generator) -> float:
     return 0.0 if drawn < wholly + not_at_all else float(generator.uniform())
 
 
-def _steps(drawn: DrawnPair) -> tuple:
+def _steps(drawn: DrawnPair) -> tuple[Step, ...]:
     """The steps of the damage, none where nothing is done."""
     return drawn.recipe.steps if drawn.recipe is not None else ()

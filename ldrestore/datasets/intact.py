@@ -204,9 +204,9 @@ def _grain(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         tone = np.exp(generator.normal(0, 1) * np.array([0.06, 0.0, -0.1])) if generator.random() < 0.3 else np.ones(3)
         image = cv2.merge([grey * np.float32(factor) for factor in tone])
-    grain = generator.standard_normal((height, width), dtype=np.float32)
+    grain: np.ndarray = generator.standard_normal((height, width), dtype=np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), generator.uniform(0.35, 1.2))
-    grain *= np.float32(generator.uniform(2.5, 12) / 255 / max(float(grain.std()), 1e-3))
+    grain = grain * np.float32(generator.uniform(2.5, 12) / 255 / max(float(grain.std()), 1e-3))
     middle = np.float32(0.4) + np.float32(2.4) * image * (1 - image)
     return image + cv2.multiply(cv2.merge([grain] * 3), middle)
 

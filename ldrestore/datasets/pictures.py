@@ -110,7 +110,7 @@ def _pictures_below(folder: Path) -> list[Path]:
     Raises:
         DatasetError: a folder cannot be looked into.
     """
-    paths = []
+    paths: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         candidates = (Path(place) / name for name in names if not name.startswith(".") and is_image_path(name))

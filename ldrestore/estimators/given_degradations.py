@@ -82,7 +82,7 @@ def read_degradations(
         UnknownNameError: the model does not know one; the closest ones are named.
         InputError: weights that do not sum to 1 within 1e-3, or another number than pictures.
     """
-    listed = list(given) if isinstance(given, (list, tuple)) else [given] * num_pictures
+    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given] * num_pictures
     if len(listed) != num_pictures:
         raise InputError(
             f"expected one or None for each of the {num_pictures} pictures, got {len(listed)} degradations"

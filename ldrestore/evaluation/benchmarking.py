@@ -12,6 +12,7 @@ from ldrestore.evaluation.cases import SuiteCases, cases_of_suite
 from ldrestore.evaluation.contestants import INPUT, Contestant, contestant_identity, licence_of, model_contestant
 from ldrestore.evaluation.cost import measure_costs
 from ldrestore.evaluation.leaks import find_leaks
+from ldrestore.evaluation.report_page import write_page
 from ldrestore.evaluation.restore_step import RestoreStep, collect_rows, restore_all
 from ldrestore.evaluation.results import (
     RESULTS_FILE,
@@ -71,7 +72,7 @@ def evaluate(
     options: BenchOptions | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Results:
-    """Compare models on a suite, and write results.json, results.csv and table.md.
+    """Compare models on a suite, and write results.json, results.csv, table.md and report.html.
 
     Args:
         suite: Name, YAML file, or what such a file holds.
@@ -115,11 +116,11 @@ def evaluate(
     scored = score_all(_score_step(step.out_dir, config, options, step.shard), results, say=say)
     if not step.shard.is_first:
         return scored
-    report = write_report(scored, step.out_dir)
+    report = write_report(scored, step.out_dir, data_root=options.data_root)
     if not options.has_costs:
         return report
     costs = tuple(measure_costs(contestants, device=options.device, say=say))
-    return write_report(replace(scored, costs=costs), step.out_dir)
+    return write_report(replace(scored, costs=costs), step.out_dir, data_root=options.data_root)
 
 
 def rescore(
@@ -147,11 +148,16 @@ def rescore(
     shard = current_shard(device=options.device)
     results = replace(results, outputs=tuple(_unscored(row) for row in results.outputs))
     scored = score_all(_score_step(Path(out_dir), config, options, shard), results, say=say)
-    return write_report(scored, Path(out_dir)) if shard.is_first else scored
+    return write_report(scored, Path(out_dir), data_root=options.data_root) if shard.is_first else scored
 
 
-def write_report(results: Results, out_dir: Path) -> Results:
+def write_report(results: Results, out_dir: Path, *, data_root: Path | None = None) -> Results:
     """The third step: means and comparisons, and the files that show them.
+
+    Args:
+        results: With scores.
+        out_dir: The folder of the benchmark.
+        data_root: The folder that sets lie in; without it `report.html` does not show pictures that lie there.
 
     Returns:
         The results with means and comparisons.
@@ -160,6 +166,7 @@ def write_report(results: Results, out_dir: Path) -> Results:
     write_results(results, out_dir / RESULTS_FILE)
     write_text(out_dir / TABLE_FILE, markdown_report(results))
     write_text(out_dir / CSV_FILE, csv_report(results))
+    write_page(results, out_dir, data_root=data_root)
     return results
 
 

@@ -89,7 +89,7 @@ def difference_hash(pixels: np.ndarray) -> np.uint64 | None:
     if small.std() < _FLAT:
         return None
     bits = (small[:, 1:] > small[:, :-1]).reshape(-1)
-    return np.packbits(bits).view(">u8")[0].astype(np.uint64)
+    return np.uint64(np.packbits(bits).view(">u8")[0])
 
 
 def _read(path: Path) -> np.ndarray | None:

@@ -9,6 +9,7 @@ tried again by the next run.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def _store_pictures(step: RestoreStep, case: Case, pictures: CasePictures) -> di
     lq, gt = pictures.lq, pictures.gt
     hashes = (hash_of_photo(lq), None if gt is None else hash_of_photo(gt))
     is_as_file = (case.dataset_config.recipe, case.dataset_config.noise_sigma_255) == (None, None)
-    kept = {}
+    kept: dict[str, str | None] = {}
     for part, photo, file, digest in (("lq", lq, case.files.lq, hashes[0]), ("gt", gt, case.files.gt, hashes[1])):
         if photo is None or digest is None:
             kept[part] = None
@@ -214,19 +215,18 @@ def _output_row(
     environments: dict[str, Any],
 ) -> OutputRow:
     """The row of one result, or of why there is none."""
-    names = {"contestant": contestant.name, "dataset": case.dataset, "picture": case.name, "seed": seed}
+    row = partial(OutputRow, contestant=contestant.name, dataset=case.dataset, picture=case.name, seed=seed)
     if picture is None or "lq_sha256" not in picture:
         reason = "was not reached" if picture is None else str(picture.get("failure"))
-        return OutputRow(**names, failure=reason)
+        return row(failure=reason)
     place = _output_place(step, contestant, case, seed, picture["lq_sha256"])
     document = read_json_or_none(place.with_suffix(".json")) or {"failure": "was not reached"}
     if "sha256" not in document:
-        return OutputRow(**names, failure=str(document.get("failure")))
+        return row(failure=str(document.get("failure")))
     environment = document["environment"]
     key = key_of(environment)
     environments[key] = environment
-    return OutputRow(
-        **names,
+    return row(
         path=place.relative_to(step.out_dir).as_posix(),
         sha256=document["sha256"],
         seconds=document["seconds"],

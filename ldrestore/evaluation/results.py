@@ -305,7 +305,8 @@ def write_results(results: Results, path: Path) -> None:
 
 def document_of(results: Results) -> dict[str, Any]:
     """Results as JSON has them: an infinite value is "inf"."""
-    return _as_json(as_plain(results))
+    document: dict[str, Any] = _as_json(as_plain(results))
+    return document
 
 
 def located(path: str, *, out_dir: Path, data_root: Path | None) -> Path:

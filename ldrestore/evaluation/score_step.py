@@ -244,6 +244,7 @@ def _loader(step: ScoreStep, output: OutputRow, picture: PictureRow, side: str) 
 
     def load() -> np.ndarray:
         pictures = bring_together(*_read_pair(step, output, picture), step.protocol)
-        return np.rint(getattr(pictures, side)).astype(np.uint8)
+        rounded: np.ndarray = np.rint(getattr(pictures, side))
+        return rounded.astype(np.uint8)
 
     return load

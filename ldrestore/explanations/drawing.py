@@ -126,8 +126,8 @@ def draw_table(
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
             is_chosen = is_framed and column == values[row].argmax()
-            text = {"color": "white" if value > 0.6 else "black", "weight": "bold" if is_chosen else "normal"}
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, **text)
+            colour, weight = "white" if value > 0.6 else "black", "bold" if is_chosen else "normal"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour, weight=weight)
             if is_chosen:
                 _frame(axes, row, column)
         figure.colorbar(cells, ax=axes, fraction=0.05, pad=0.02)

@@ -14,6 +14,7 @@ from ldrestore.explanations.fast_explanation import (
     check_usage,
     describe_model,
     explain,
+    explained_network,
     usage_of,
 )
 from ldrestore.explanations.page_parts import code, entries, image_of, rounded_all, table_of
@@ -72,7 +73,7 @@ class FastExplainer:
         Raises:
             InputError: it has neither prompts nor experts.
         """
-        check_usage(self.pipeline.regressor)
+        check_usage(explained_network(self.pipeline))
 
     def look_at(self, photo: Photo, *, name: str) -> None:
         """Keep which prompts or experts a picture uses."""
@@ -87,7 +88,7 @@ class FastExplainer:
 
     def report(self) -> Finding:
         """What is used over all pictures."""
-        model = describe_model(self.pipeline.regressor)
+        model = describe_model(explained_network(self.pipeline))
         return finding_of_report(report_usage(model, self._usages, num_cut=self._num_cut))
 
     def _embedding_of(self, photo: Photo) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ldrestore.errors import InputError
@@ -14,9 +15,12 @@ from ldrestore.explanations.differences import Difference, ExplainedPictures, sh
 from ldrestore.explanations.picture_part import PicturePart, middle_part, read_pair
 from ldrestore.images.inputs import ImageInput
 from ldrestore.images.photo import Photo
+from ldrestore.options import FastRestoreOptions
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction
+from ldrestore.regressors.network_protocols import ExpertMapNetwork, UsageNetwork
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.regression_steering import (
     Embedding,
@@ -113,12 +117,14 @@ def explain(
         OutOfMemoryError: not even the smallest tile fits.
     """
     picture, truth = read_pair(image, gt)
-    network = pipeline.regressor
+    network = explained_network(pipeline)
     instructed = None if instruction is None else pipeline.understand(instruction)
     strengths = None if degradations is None else pipeline.check_degradations(degradations)
     steering = _steering(pipeline, picture, instruction=instructed, embedding=embedding, strengths=strengths)
-    call = {"instruction": instruction, "embedding": embedding, "degradations": degradations}
-    output = pipeline(picture, output_type="photo", **call)
+    options = FastRestoreOptions(
+        instruction=instruction, embedding=embedding, degradations=degradations, output_type="photo"
+    )
+    output = pipeline.restore(picture, options)
     pictures, part = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth), middle_part(picture)
     lq = _lq_of(picture, part, network)
     usage = _usage(network, lq, steering)
@@ -160,9 +166,24 @@ def usage_of(
         InputError: the model has neither prompts nor experts, or takes no embedding.
         ShapeError: the embedding has another shape.
     """
-    check_usage(pipeline.regressor)
+    network = explained_network(pipeline)
+    check_usage(network)
     steering = _steering(pipeline, picture, instruction=instruction, embedding=embedding, strengths=strengths)
-    return _usage(pipeline.regressor, _lq_of(picture, middle_part(picture), pipeline.regressor), steering)
+    return _usage(network, _lq_of(picture, middle_part(picture), network), steering)
+
+
+def explained_network(pipeline: FastRestorePipeline) -> ModelMixin:
+    """The network of a pipeline.
+
+    Raises:
+        InputError: it is an exported one, which shows nothing of its inside.
+    """
+    if isinstance(pipeline.regressor, OnnxRegressor):
+        raise InputError(
+            "an exported network shows nothing of its inside; explain the model that it was made of, "
+            f"{pipeline.regressor.facts.name}"
+        )
+    return pipeline.regressor
 
 
 def check_usage(network: nn.Module) -> None:
@@ -224,27 +245,28 @@ def _steering(
     return steering
 
 
-def _lq_of(picture: Photo, part: PicturePart, network: nn.Module) -> Tensor:
+def _lq_of(picture: Photo, part: PicturePart, network: ModelMixin) -> Tensor:
     """The part as the network takes it: (1, 3, h, w) in [0, 1], on its device and in its number format."""
     shares = shares_of(part.of(picture.pixels), picture)  # (h, w, C)
     lq = torch.from_numpy(np.ascontiguousarray(shares.transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)
     return lq.to(network.device, network.dtype)
 
 
-def _usage(network: nn.Module, lq: Tensor, steering: Steering) -> dict[str, tuple[float, ...]]:
+def _usage(network: ModelMixin, lq: Tensor, steering: Steering) -> dict[str, tuple[float, ...]]:
     """What the network tells of one picture, (1, 3, h, w); nothing from one without prompts and experts."""
-    if not record_of(network).shows_usage:
+    if not isinstance(network, UsageNetwork) or not record_of(network).shows_usage:
         return {}
     usage = network.usage(lq, **_conditions(lq, steering))
     return {name: tuple(weights[0].float().tolist()) for name, weights in usage.items()}
 
 
 @torch.no_grad()
-def _expert_maps(network: nn.Module, lq: Tensor, steering: Steering) -> np.ndarray | None:
+def _expert_maps(network: ModelMixin, lq: Tensor, steering: Steering) -> np.ndarray | None:
     """Where each expert changes the picture, (N, h, w) float32; None from networks that have no such maps."""
-    if not record_of(network).shows_expert_maps:
+    if not isinstance(network, ExpertMapNetwork) or not record_of(network).shows_expert_maps:
         return None
-    return network.expert_maps(lq, **_conditions(lq, steering))[0].float().cpu().numpy()
+    maps = network.expert_maps(lq, **_conditions(lq, steering))[0]  # (N, h, w)
+    return maps.float().cpu().numpy()
 
 
 def _conditions(lq: Tensor, steering: Steering) -> dict[str, Tensor]:

@@ -81,7 +81,8 @@ def flattened(vectors: np.ndarray) -> np.ndarray:
 
     perplexity = min(MAX_PERPLEXITY, (len(vectors) - 1) / 3)
     method = "exact" if len(vectors) <= MAX_EXACT_POINTS else "barnes_hut"
-    return TSNE(perplexity=perplexity, init="pca", method=method, random_state=0).fit_transform(vectors)
+    tsne = TSNE(perplexity=perplexity, init="pca", method=method, random_state=0)
+    return np.asarray(tsne.fit_transform(vectors))
 
 
 def silhouette_of(vectors: np.ndarray, labels: np.ndarray) -> float | None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from ldrestore.weights.fitting import align_weights, load_strictly
 from ldrestore.weights.folders import find_folder
 from ldrestore.weights.hashes import hash_of_weights
 from ldrestore.weights.published_files import read_checkpoint
+
+if TYPE_CHECKING:
+    from open_clip import CLIP
 
 DEFAULT_CLIP = "timm/resnet50_clip.openai"
 """OpenAI's CLIP RN50 in OpenCLIP's layout, MIT; its text features are 1024 wide."""
@@ -30,7 +34,7 @@ class ClipTextEncoder(nn.Module):
     """The frozen text half of a CLIP, Radford et al. 2021, Sec. 2.4 (https://arxiv.org/abs/2103.00020)."""
 
     def __init__(
-        self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor], *, name: str, sha256: str | None, width: int
+        self, model: "CLIP", tokenizer: Callable[[list[str]], Tensor], *, name: str, sha256: str | None, width: int
     ) -> None:
         """Wrap and freeze a model.
 

@@ -5,7 +5,7 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -21,6 +21,9 @@ from ldrestore.weights.file_names import MODEL_FILES
 from ldrestore.weights.fitting import align_weights
 from ldrestore.weights.folders import find_folder
 from ldrestore.weights.hashes import hash_of_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DEFAULT_GUIDE = "Qwen/Qwen2.5-VL-3B-Instruct"
 """The guide of MMFE-IR; 2048 wide. Its weights are for research (Qwen Research License)."""
@@ -49,7 +52,13 @@ class MultimodalGuide(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, processor: Any, *, name: str, sha256: str | None, question: str = DEFAULT_QUESTION
+        self,
+        model: "PreTrainedModel",
+        processor: Any,
+        *,
+        name: str,
+        sha256: str | None,
+        question: str = DEFAULT_QUESTION,
     ) -> None:
         """Wrap and freeze a model.
 

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +17,9 @@ from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.weights.fitting import align_weights
 from ldrestore.weights.folders import find_folder
 from ldrestore.weights.hashes import hash_of_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DEFAULT_ENCODER = "TaylorAI/bge-micro-v2"
 """What the published head of InstructIR was trained on; 384 wide, MIT."""
@@ -54,7 +57,7 @@ class SentenceEncoder(nn.Module):
     Padding does not count, the mean is scaled to length 1, and what is longer than the encoder reads is cut off.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, identity: EncoderIdentity) -> None:
+    def __init__(self, model: "PreTrainedModel", tokenizer: Any, *, identity: EncoderIdentity) -> None:
         """Wrap and freeze a model.
 
         Args:

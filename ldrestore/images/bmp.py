@@ -32,4 +32,5 @@ def _resolution_of(path: Path) -> Resolution | None:
         head = file.read(_HEADER_BYTES)
     if len(head) < _HEADER_BYTES or struct.unpack_from("<I", head, 14)[0] < 40:
         return None
-    return resolution_of(*struct.unpack_from("<ii", head, _RESOLUTION_PLACE), "metre")
+    x, y = struct.unpack_from("<ii", head, _RESOLUTION_PLACE)
+    return resolution_of(x, y, "metre")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 from PIL import Image
 
@@ -77,8 +78,8 @@ def carried_metadata(metadata: Metadata, file_format: str, *, width: int, height
     lost = [name for name in _WORDS if name not in holds and _value(fitted, name) not in _EMPTY]
     for name in lost:
         _warn(f"{_WORDS[name]}, which a {file_format} cannot hold")
-    kept = {name: None for name in lost if hasattr(fitted, name)}
-    gone = {field.name: field.default for field in dataclasses.fields(FileBlocks) if field.name in lost}
+    kept: dict[str, Any] = {name: None for name in lost if hasattr(fitted, name)}
+    gone: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(FileBlocks) if field.name in lost}
     return dataclasses.replace(fitted, **kept, blocks=dataclasses.replace(fitted.blocks, **gone))
 
 

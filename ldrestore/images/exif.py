@@ -91,10 +91,13 @@ def exif_resolution(block: bytes | None) -> Resolution | None:
         if entry is None or entry.type != _RATIONAL:
             return None
         place = int.from_bytes(data[entry.place + 8 : entry.place + 12], order)
-        values.append(tuple(int.from_bytes(data[at : at + 4], order) for at in (place, place + 4)))
+        values.append(
+            (int.from_bytes(data[place : place + 4], order), int.from_bytes(data[place + 4 : place + 8], order))
+        )
     unit = entries.get(UNIT_TAG)
     code = 2 if unit is None else int.from_bytes(data[unit.place + 8 : unit.place + 10], order)
-    return resolution_of(*values, RESOLUTION_UNITS.get(code, "inch"))
+    width, height = values
+    return resolution_of(width, height, RESOLUTION_UNITS.get(code, "inch"))
 
 
 def has_maker_note(block: bytes | None) -> bool:

@@ -64,7 +64,8 @@ def _heif_size(path: Path) -> tuple[int, int]:
         import pillow_heif
     except ImportError:
         raise MissingExtraError("pillow-heif", "heif", "to read HEIF files") from None
-    return pillow_heif.open_heif(path).size
+    width, height = pillow_heif.open_heif(path).size
+    return width, height
 
 
 def _tiff_size(path: Path) -> tuple[int, int]:

@@ -136,9 +136,10 @@ def _density_of(image: Image.Image) -> Resolution | None:
     density = image.info.get("dpi")
     if not isinstance(density, tuple) or len(density) != 2:
         return None
+    x, y = density
     if isinstance(image, PngImageFile):  # Pillow has divided whole pixels a metre
-        return resolution_of(*(round(value / 0.0254) for value in density), "metre")
-    return resolution_of(*density, "inch")
+        return resolution_of(round(x / 0.0254), round(y / 0.0254), "metre")
+    return resolution_of(x, y, "inch")
 
 
 def _photo_of_tensor(tensor: Any, *, clip: bool) -> Photo:

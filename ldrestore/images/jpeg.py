@@ -78,7 +78,10 @@ def jpeg_metadata(image: JpegImageFile) -> Metadata:
 def _density_of(info: dict[Any, Any]) -> Resolution | None:
     """The resolution of the JFIF header, if there is one that states any."""
     unit = _DENSITY_UNITS.get(info.get("jfif_unit", -1))
-    return None if unit is None else resolution_of(*info["jfif_density"], unit)
+    if unit is None:
+        return None
+    x, y = info["jfif_density"]
+    return resolution_of(x, y, unit)
 
 
 def _has_samsung_video(path: Path) -> bool:

@@ -57,17 +57,17 @@ class Photo:
     @property
     def height(self) -> int:
         """Rows of pixels."""
-        return self.pixels.shape[0]
+        return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
         """Columns of pixels."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def num_channels(self) -> int:
         """1 for grey, 3 for RGB; alpha is not counted."""
-        return self.pixels.shape[2]
+        return int(self.pixels.shape[2])
 
     @property
     def max_value(self) -> float:

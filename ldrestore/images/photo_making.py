@@ -90,7 +90,8 @@ def make_photo(decoded: Decoded, *, path: Path | None, file_format: str | None, 
         warnings.warn(f"{loss}: left out of the result", MetadataLossWarning, stacklevel=3)
     pixels, alpha = decoded.pixels, decoded.alpha
     if pixels.dtype.kind == "f":
-        pixels, alpha = (_checked_floats(values, name, clip=clip) for values in (pixels, alpha))
+        pixels = _checked_floats(pixels, name, clip=clip)
+        alpha = None if alpha is None else _checked_floats(alpha, name, clip=clip)
     if decoded.is_multiplied and alpha is not None:
         pixels = _straight(pixels, alpha)
     return Photo(
@@ -119,14 +120,12 @@ def _warn_of_damage(name: object, reason: object) -> None:
     warnings.warn(f"{name}: damaged metadata are left out ({reason})", UserWarning, stacklevel=4)
 
 
-def _checked_floats(values: np.ndarray | None, name: object, *, clip: bool) -> np.ndarray | None:
+def _checked_floats(values: np.ndarray, name: object, *, clip: bool) -> np.ndarray:
     """Floats as float32.
 
     Raises:
         PixelRangeError: a value outside [0, 1] that is not to be clipped, or not finite.
     """
-    if values is None:
-        return None
     low, high = float(values.min()), float(values.max())
     is_inside = low >= 0 and high <= 1  # false for NaN too
     if not is_inside and not (clip and np.isfinite([low, high]).all()):

@@ -123,7 +123,7 @@ def _alpha_of_key(pixels: np.ndarray, transparent: bytes, header: _Header) -> np
     key = [int.from_bytes(transparent[2 * i : 2 * i + 2], "big") & white for i in range(num_channels)]
     spread = np.iinfo(pixels.dtype).max // white
     is_opaque = np.any([pixels[..., i] != key[i] * spread for i in range(num_channels)], axis=0)
-    return is_opaque * pixels.dtype.type(np.iinfo(pixels.dtype).max)
+    return np.where(is_opaque, np.iinfo(pixels.dtype).max, 0).astype(pixels.dtype)
 
 
 def _chunks_of(data: bytes, path: Path, *, needs_end: bool) -> tuple[list[Chunk], list[str]]:

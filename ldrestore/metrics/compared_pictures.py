@@ -8,7 +8,7 @@ import numpy as np
 from ldrestore.errors import ShapeError
 from ldrestore.images.bit_depth import to_8_bit
 from ldrestore.images.photo import Photo
-from ldrestore.metrics.luma import luma_of
+from ldrestore.metrics.luma import LumaRange, luma_of
 from ldrestore.metrics.protocols import Protocol
 
 
@@ -31,7 +31,7 @@ class ComparedPictures:
         if self.protocol.colour == "rgb":
             result, gt = pictures
         else:
-            luma_range = "limited" if self.protocol.colour == "y_limited" else "full"
+            luma_range: LumaRange = "limited" if self.protocol.colour == "y_limited" else "full"
             result, gt = (luma_of(picture, luma_range) for picture in pictures)
         if not result.size:
             raise ShapeError(f"nothing is left of {self.result.shape[:2]} without {border} pixels at each side")

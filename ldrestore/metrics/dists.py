@@ -23,6 +23,10 @@ SMALLEST_SIDE = 16
 class Dists(nn.Module):
     """The distance, differentiable with respect to both pictures; its weights are frozen."""
 
+    blur: Tensor
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Build the trunk.
 

@@ -25,6 +25,9 @@ _EPSILON = 1e-10
 class Lpips(nn.Module):
     """The distance, differentiable with respect to both pictures; its weights are frozen."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, trunk: Literal["alex", "vgg"], weights: Mapping[str, Tensor]) -> None:
         """Build trunk and linear heads.
 

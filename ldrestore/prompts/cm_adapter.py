@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from ldrestore.blocks.degradation_rows import checked_names, grown_names, reset_linear
 from ldrestore.blocks.dispatched_attention import DispatchedAttention
+from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.structures import MPERCEIVER_SET
 
@@ -28,7 +29,7 @@ class TokenAttention(DispatchedAttention):
         self.to_q = nn.Linear(dim, dim, bias=False)
         self.to_k = nn.Linear(dim, dim, bias=False)
         self.to_v = nn.Linear(dim, dim, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(dim, dim)])
+        self.to_out: ModulesOf[nn.Linear] = ModulesOf([nn.Linear(dim, dim)])
 
     def reset_parameters(self, generator: Generator | None = None) -> None:
         """Draw all weights anew, as those of a new layer."""
@@ -82,7 +83,9 @@ class CMAdapter(ModelMixin, ConfigMixin):
             )
         self.proj = nn.Linear(embedding_dim, num_tokens * text_dim)
         self.norm = nn.LayerNorm(text_dim)
-        self.attns = nn.ModuleList(TokenAttention(text_dim, num_heads=num_heads) for _ in checked_names(degradations))
+        self.attns: ModulesOf[TokenAttention] = ModulesOf(
+            TokenAttention(text_dim, num_heads=num_heads) for _ in checked_names(degradations)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

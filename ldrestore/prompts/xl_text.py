@@ -43,7 +43,7 @@ def encode_xl_text(texts: Sequence[str], *, tokenizers: Sequence[Any], text_enco
     """
     if len(tokenizers) != 2 or len(text_encoders) != 2:
         raise ShapeError(f"SDXL has 2 tokenizers and 2 text encoders, got {len(tokenizers)} and {len(text_encoders)}")
-    parts, pooled = [], None
+    parts, pooled = [], []
     for tokenizer, encoder in zip(tokenizers, text_encoders, strict=True):
         tokens = tokenizer(
             list(texts),
@@ -54,11 +54,11 @@ def encode_xl_text(texts: Sequence[str], *, tokenizers: Sequence[Any], text_enco
         ).input_ids
         output = encoder(tokens.to(encoder.device), output_hidden_states=True)
         parts.append(output.hidden_states[-2])
-        pooled = output[0]  # of the second one: the projected embedding of the end of the text
+        pooled.append(output[0])  # of the second one: the projected embedding of the end of the text
     for text in dict.fromkeys(texts):
         warn_of_cut(text, tokenizers[0])
     device = parts[-1].device
-    return XLText(torch.cat([part.to(device) for part in parts], dim=-1), pooled)
+    return XLText(torch.cat([part.to(device) for part in parts], dim=-1), pooled[-1])
 
 
 def warn_of_cut(text: str, tokenizer: Any) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ldrestore.blocks.layer_norm import LayerNorm2d
 from ldrestore.blocks.transposed_attention import TransposedAttention
+from ldrestore.blocks.typed_modules import ModulesOf
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.refiners.expert_routing import Reach, RoutedExperts, RoutingUnit
 
@@ -56,8 +58,7 @@ class ExpertLevel(nn.Module):
         self.norm = LayerNorm2d(hidden_channels)
         self.shared = TransposedAttention(hidden_channels, num_heads=hidden_channels // head_dim)
         self.conv_out = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        start_at_zero(self.conv_out)
 
     def forward(self, joined: Tensor) -> Tensor:
         """What is added to the decoder's features: (B, joined, H, W) to (B, C, H, W)."""
@@ -111,7 +112,7 @@ class DetailExpertModule(ModelMixin, ConfigMixin):
             raise ConfigError(f"routing must be one of {', '.join(get_args(RoutingUnit))}, got {routing!r}")
         if not 1 <= top_k <= len(REACHES):
             raise ConfigError(f"top_k must lie in [1, {len(REACHES)}], got {top_k}")
-        self.levels = nn.ModuleList(
+        self.levels: ModulesOf[ExpertLevel] = ModulesOf(
             ExpertLevel(
                 channels,
                 joined_channels=2 * channels + (3 if level == 0 else 0),

@@ -15,7 +15,9 @@ from torch import Generator, Tensor, nn
 
 from ldrestore.blocks.degradation_rows import checked_names, grown_names
 from ldrestore.blocks.naf import NAFBlock
+from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.blocks.visual_prompts import VisualPromptModulator
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.refiners.swin import SwinBlock
 from ldrestore.structures import MPERCEIVER_SET
@@ -55,8 +57,7 @@ class DetailRefinementLevel(nn.Module):
             *(SwinBlock(hidden_channels, num_heads=num_heads, window_size=window_size, shift=shift) for shift in shifts)
         )
         self.conv_out = nn.Conv2d(hidden_channels, num_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        start_at_zero(self.conv_out)
 
     def forward(self, hidden_states: Tensor, lq_features: Tensor, probabilities: Tensor) -> Tensor:
         """What is added to the decoder's features: two maps (B, C, H, W) and (B, N) to (B, C, H, W)."""
@@ -119,7 +120,7 @@ class DetailRefinementModule(ModelMixin, ConfigMixin):
                 f"widths must be multiples of norm_num_groups {norm_num_groups}, and hidden ones of head_dim "
                 f"{head_dim} too, got {', '.join(map(str, undivided))}"
             )
-        self.levels = nn.ModuleList(
+        self.levels: ModulesOf[DetailRefinementLevel] = ModulesOf(
             DetailRefinementLevel(
                 channels,
                 hidden_channels=hidden,

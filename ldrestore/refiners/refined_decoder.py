@@ -10,6 +10,7 @@ Pictures are in [0, 1] here and latents scaled, as everywhere in this library.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -183,7 +184,7 @@ def decode_refined_tiled(
             cells = _take(latents[one], rows, columns)
             return decode_refined(vae, cells, drm=drm, features=features, probabilities=shares)
 
-        size = latents.shape[-2:]
+        size = (latents.shape[-2], latents.shape[-1])
         networks = {"vae": vae} if drm is None else {"vae": vae, "drm": drm}
         tiles = _latent_tiles(vae, plan, size)
         return _compute_tiled(decode_tile, size=size, tiles=tiles, scale=factor, networks=networks)
@@ -243,7 +244,9 @@ def _decode(
     return hidden_states / 2 + 0.5
 
 
-def _decode_level(block: nn.Module, refine: partial | None, hidden_states: Tensor, *conditions: Tensor) -> Tensor:
+def _decode_level(
+    block: Any, refine: Callable[..., Tensor] | None, hidden_states: Tensor, *conditions: Tensor
+) -> Tensor:
     """One resolution of the decoder: residual blocks, refinement, upsampling."""
     for resnet in block.resnets:
         hidden_states = resnet(hidden_states, temb=None)
@@ -259,7 +262,7 @@ def _resample(resamplers: nn.ModuleList | None, hidden_states: Tensor) -> Tensor
     return hidden_states
 
 
-def _run(decoder: nn.Module, stage: nn.Module | partial, *inputs: Tensor) -> Tensor:
+def _run(decoder: Any, stage: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """A stage of the decoder, checkpointed as `vae.enable_gradient_checkpointing` asks for."""
     if torch.is_grad_enabled() and decoder.gradient_checkpointing:
         return decoder._gradient_checkpointing_func(stage, *inputs)

@@ -1,7 +1,7 @@
 """Static records of all regressors; importing this imports no torch."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldrestore.registry import Registry, RegressorRecord
 from ldrestore.structures import FIRST_SET
@@ -9,19 +9,25 @@ from ldrestore.structures import FIRST_SET
 REGRESSORS: Registry[RegressorRecord] = Registry("regressor")
 
 _NAFNET_SOURCE = "Chen et al. 2022, Simple Baselines for Image Restoration, https://arxiv.org/abs/2204.04676"
-_SIDD = {"enc_blk_nums": (2, 2, 4, 8), "middle_blk_num": 12, "dec_blk_nums": (2, 2, 2, 2)}
-_GOPRO = {"enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1, 1, 1, 1)}
+_SIDD: dict[str, Any] = {"enc_blk_nums": (2, 2, 4, 8), "middle_blk_num": 12, "dec_blk_nums": (2, 2, 2, 2)}
+_GOPRO: dict[str, Any] = {"enc_blk_nums": (1, 1, 1, 28), "middle_blk_num": 1, "dec_blk_nums": (1, 1, 1, 1)}
+
+
+class _Cost(NamedTuple):
+    """What a layout takes."""
+
+    bytes_per_pixel: int
+    parameters: int
+    macs: int
 
 
 def _register_nafnet(
     name: str,
     *,
     tasks: tuple[str, ...],
-    bytes_per_pixel: int,
-    parameters: int,
-    macs: int,
+    cost: _Cost,
+    options: dict[str, Any],
     licence: str = "MIT",
-    **options: Any,
 ) -> None:
     """Register one layout of NAFNet."""
     REGRESSORS.register(
@@ -30,9 +36,9 @@ def _register_nafnet(
             target="ldrestore.regressors.nafnet:NAFNet",
             options=MappingProxyType(options),
             size_multiple=16,
-            bytes_per_pixel=bytes_per_pixel,
-            parameters=parameters,
-            macs=macs,
+            bytes_per_pixel=cost.bytes_per_pixel,
+            parameters=cost.parameters,
+            macs=cost.macs,
             tasks=tasks,
             source=_NAFNET_SOURCE,
             licence=licence,
@@ -42,31 +48,32 @@ def _register_nafnet(
     )
 
 
-_W32 = {"bytes_per_pixel": 1600, "width": 32}
-_W64 = {"bytes_per_pixel": 3200, "width": 64}
-_SIDD_W32_SIZE = {"parameters": 29_159_715, "macs": 16_045_035_520}
-_GOPRO_W64_SIZE = {"parameters": 67_888_835, "macs": 63_054_979_072}
+_SIDD_W32 = _Cost(bytes_per_pixel=1600, parameters=29_159_715, macs=16_045_035_520)
+_SIDD_W64 = _Cost(bytes_per_pixel=3200, parameters=115_982_915, macs=63_236_423_680)
+_GOPRO_W32 = _Cost(bytes_per_pixel=1600, parameters=17_111_907, macs=15_956_027_392)
+_GOPRO_W64 = _Cost(bytes_per_pixel=3200, parameters=67_888_835, macs=63_054_979_072)
 
-_register_nafnet("nafnet", tasks=("real_noise",), **_SIDD_W32_SIZE, **_W32, **_SIDD)
-_register_nafnet("nafnet_sidd_w32", tasks=("real_noise",), **_SIDD_W32_SIZE, **_W32, **_SIDD)
-_register_nafnet("nafnet_sidd_w64", tasks=("real_noise",), parameters=115_982_915, macs=63_236_423_680, **_W64, **_SIDD)
-_register_nafnet(
-    "nafnet_gopro_w32", tasks=("motion_blur",), parameters=17_111_907, macs=15_956_027_392, **_W32, **_GOPRO
-)
-_register_nafnet("nafnet_gopro_w64", tasks=("motion_blur",), **_GOPRO_W64_SIZE, **_W64, **_GOPRO)
-_register_nafnet("nafnet_reds_w64", tasks=("motion_blur", "jpeg"), **_GOPRO_W64_SIZE, **_W64, **_GOPRO)
-_SMALL = {"width": 40, "enc_blk_nums": (2, 2, 4), "middle_blk_num": 2, "dec_blk_nums": (2, 2, 2), "squeeze": 2}
+_register_nafnet("nafnet", tasks=("real_noise",), cost=_SIDD_W32, options={"width": 32, **_SIDD})
+_register_nafnet("nafnet_sidd_w32", tasks=("real_noise",), cost=_SIDD_W32, options={"width": 32, **_SIDD})
+_register_nafnet("nafnet_sidd_w64", tasks=("real_noise",), cost=_SIDD_W64, options={"width": 64, **_SIDD})
+_register_nafnet("nafnet_gopro_w32", tasks=("motion_blur",), cost=_GOPRO_W32, options={"width": 32, **_GOPRO})
+_register_nafnet("nafnet_gopro_w64", tasks=("motion_blur",), cost=_GOPRO_W64, options={"width": 64, **_GOPRO})
+_register_nafnet("nafnet_reds_w64", tasks=("motion_blur", "jpeg"), cost=_GOPRO_W64, options={"width": 64, **_GOPRO})
+_SMALL: dict[str, Any] = {
+    "width": 40,
+    "enc_blk_nums": (2, 2, 4),
+    "middle_blk_num": 2,
+    "dec_blk_nums": (2, 2, 2),
+    "squeeze": 2,
+}
 """The small body for CPUs."""
 
 _register_nafnet(
     "squeezed_nafnet",
     tasks=FIRST_SET,
-    bytes_per_pixel=700,
-    parameters=3_352_624,
-    macs=3_135_304_960,
+    cost=_Cost(bytes_per_pixel=700, parameters=3_352_624, macs=3_135_304_960),
+    options={"is_affine": True, **_SMALL},
     licence="Apache-2.0",
-    is_affine=True,
-    **_SMALL,
 )
 REGRESSORS.register(
     RegressorRecord(

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.restormer_block import ChannelNorm
 from ldrestore.blocks.routing import Routing, balance_loss, noisy
+from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.errors import ConfigError
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
@@ -225,9 +226,11 @@ class ExpertLayer(nn.Module):
                 f"{num_channels} channels give {num_experts} experts the ranks {ranks}; take more channels, "
                 "fewer experts or a smaller base"
             )
-        self.experts = nn.ModuleList(  # lists of one: the release could put several experts in a row
-            nn.ModuleList([ComplexityExpert(num_channels, rank=size, window=2 ** (index + 2))])
-            for index, size in enumerate(ranks)
+        self.experts: ModulesOf[nn.ModuleList] = (
+            ModulesOf(  # lists of one: the release could put several experts in a row
+                nn.ModuleList([ComplexityExpert(num_channels, rank=size, window=2 ** (index + 2))])
+                for index, size in enumerate(ranks)
+            )
         )
         costs = [sum(parameter.numel() for parameter in expert.parameters()) for expert in self.experts]
         self.routing = ComplexityRouter(

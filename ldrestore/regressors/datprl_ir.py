@@ -253,12 +253,14 @@ class DATPRLIR(ModelMixin, ConfigMixin):
         if self.config["domain_source"] == "text" and embedding is not None:
             domain = F.layer_norm(embedding, self.embedding_shape)
         task = combinations["task"].prompt if "task" in combinations else None
-        if domain is None and task is None:
-            return None
         if domain is not None and task is not None:
             representation = self._fused(domain, task)
+        elif domain is not None:
+            representation = domain
+        elif task is not None:
+            representation = task
         else:
-            representation = task if domain is None else domain
+            return None
         tokens, shares = [representation.unsqueeze(1)], [representation.new_ones(len(representation), 1)]
         if self.config["injector"] == "spatial":
             for name, pool in self._pools().items():
@@ -277,10 +279,11 @@ class DATPRLIR(ModelMixin, ConfigMixin):
     def _losses(self, combinations: Mapping[str, Combination], embedding: Tensor | None) -> dict[str, Tensor]:
         """The unweighted losses of `forward`."""
         nothing = next(self.parameters()).new_zeros((), dtype=torch.float32)
-        is_aligned = "domain" in combinations and embedding is not None
-        pools = self._pools()
+        alignment, pools = nothing, self._pools()
+        if "domain" in combinations and embedding is not None:
+            alignment = alignment_loss(combinations["domain"].prompt, embedding)
         return {
-            "alignment": alignment_loss(combinations["domain"].prompt, embedding) if is_aligned else nothing,
+            "alignment": alignment,
             "diversity": sum((diversity_loss(pool) for pool in pools.values()), nothing),
             "balance": sum((combination_balance_loss(combination) for combination in combinations.values()), nothing),
             "contrastive": sum((contrastive_loss(combination) for combination in combinations.values()), nothing),

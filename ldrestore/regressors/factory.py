@@ -8,6 +8,7 @@ from ldrestore.registry import RegressorRecord, resolve
 from ldrestore.regressors.catalog import REGRESSORS
 
 if TYPE_CHECKING:
+    from diffusers import ModelMixin
     from torch import nn
 
     from ldrestore.regressors.onnx_regressor import OnnxRegressor
@@ -18,7 +19,7 @@ def list_regressors() -> dict[str, RegressorRecord]:
     return {record.name: record for record in REGRESSORS}
 
 
-def create_regressor(name: str, **overrides: Any) -> "nn.Module":
+def create_regressor(name: str, **overrides: Any) -> "ModelMixin":
     """Build a network with random weights.
 
     Args:
@@ -70,13 +71,36 @@ def record_of(network: "nn.Module | OnnxRegressor") -> RegressorRecord:
     return same_class[0]
 
 
-def embedding_shape_of(network: "nn.Module") -> tuple[int, ...] | None:
+def embedding_shape_of(network: "nn.Module | OnnxRegressor") -> tuple[int, ...] | None:
     """Shape of the embedding that steers one picture; None for a network that takes none when it restores.
 
     Raises:
         UnknownNameError: the class belongs to no registered regressor.
     """
-    return network.embedding_shape if record_of(network).takes_embedding else None
+    if not record_of(network).takes_embedding:
+        return None
+    return embedding_shape_in_training(network)
+
+
+def embedding_shape_in_training(network: "nn.Module | OnnxRegressor") -> tuple[int, ...] | None:
+    """Shape of the embedding of one picture that a network is trained with; None for a network without."""
+    shape = getattr(network, "embedding_shape", None)
+    assert shape is None or isinstance(shape, tuple), "a network that takes an embedding says its shape"
+    return shape
+
+
+def width_of_embedding(network: "nn.Module") -> int:
+    """How many numbers steer a network that takes one vector a picture."""
+    shape = embedding_shape_in_training(network)
+    assert shape is not None and len(shape) == 1, "a network that takes one vector"
+    return shape[0]
+
+
+def size_multiple_of(network: "nn.Module | OnnxRegressor") -> int:
+    """What a network's height and width are multiples of."""
+    multiple = network.size_multiple
+    assert isinstance(multiple, int), "every regressor says its multiple"
+    return multiple
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ldrestore.blocks.observation import observed
 from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
 from ldrestore.regressors.nafnet import NAFNet
@@ -106,9 +107,7 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         self.injections = nn.ModuleList(GatedInjection(channels, dim=prompt_dim) for channels in reversed(widths[:-1]))
         self.hint_to_prompt = nn.Linear(num_hints, prompt_dim)
         self.estimator = nn.Linear(prompt_dim + code_dim, len(degradations) + 1)
-        for layer in (self.hint_to_query, self.hint_to_prompt):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        start_at_zero(self.hint_to_query, self.hint_to_prompt)
         self.size_multiple = self.body.size_multiple
 
     def forward(

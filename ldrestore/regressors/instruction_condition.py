@@ -31,7 +31,8 @@ class InstructionConditionBlock(nn.Module):
 
     def forward(self, hidden_states: Tensor, embedding: Tensor | None) -> Tensor:
         """(B, C, H, W), and with text (B, D) or (1, D), to (B, C, H, W)."""
-        shift, scale = self.beta, self.gamma
+        shift: Tensor = self.beta
+        scale: Tensor = self.gamma
         if self.fc is not None:
             mask = torch.sigmoid(self.fc(embedding))[..., None, None]  # (B, C, 1, 1)
             shift, scale = shift * mask, scale * mask

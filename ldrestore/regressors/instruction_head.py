@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.guides.sentence_encoder import DEFAULT_ENCODER, EncoderIdentity, SentenceEncoder
 from ldrestore.regressors.factory import embedding_shape_of
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.weights.fitting import align_weights, check_fit, read_shapes
 from ldrestore.weights.folders import find_folder, read_json
 
@@ -158,7 +159,7 @@ def load_instruction_head(name_or_path: str | Path) -> InstructionHead:
     return head.eval()
 
 
-def check_pair(regressor: ModelMixin, head: InstructionHead) -> None:
+def check_pair(regressor: ModelMixin | OnnxRegressor, head: InstructionHead) -> None:
     """Refuse a head whose embeddings the network cannot take.
 
     Raises:

@@ -194,6 +194,7 @@ class MMFEIR(ModelMixin, ConfigMixin):
                 )
             if fused is None or (kind == "shared_projection" and place == "encoder_1"):
                 continue
+            fusion: ChannelFusion | LiteralFusion
             if kind == "channel":
                 fusion = ChannelFusion(num_channels, num_heads=num_heads, embedding_width=embedding_width)
             else:
@@ -299,7 +300,8 @@ class MMFEIR(ModelMixin, ConfigMixin):
             if name is not None:
                 project = self.shared_projection[side] if side in self.shared_projection else nn.Identity()
                 fused[side] = project(embeddings[name])
-        weights = {place: experts.weights_of(embeddings["answer"]) for place, experts in self.mofe.items()}
+        mixtures = {place: mixture for place, mixture in self.mofe.items() if isinstance(mixture, FrequencyExperts)}
+        weights = {place: mixture.weights_of(embeddings["answer"]) for place, mixture in mixtures.items()}
         padded = pad_to_multiple(lq, SIZE_MULTIPLE)
         bands = {level: self._bands(padded, level) for level in self.config["expert_levels"]}
         return _Guidance(answer=embeddings["answer"], fused=fused, weights=weights, bands=bands)

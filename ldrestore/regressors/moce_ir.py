@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ldrestore.blocks.restormer_block import ChannelNorm, Downsample, GatedFeedForward, PatchEmbedding, Upsample
 from ldrestore.blocks.routing import Routing
 from ldrestore.blocks.transposed_attention import TransposedAttention, TransposedCrossAttention
+from ldrestore.blocks.typed_modules import ModulesOf
 from ldrestore.errors import ConfigError, ShapeError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.complexity_experts import ExpertLayer, RoutingNoise
@@ -205,11 +206,11 @@ class MoCEIR(ModelMixin, ConfigMixin):
 
         self.patch_embed = PatchEmbedding(3, dim)
         self.freq_embed = FrequencyEmbedding(8 * dim)
-        self.enc = nn.ModuleList(
+        self.enc: ModulesOf[nn.ModuleList] = ModulesOf(
             nn.ModuleList([encoders(index, count=num_blocks[index]), Downsample(dim * 2**index)]) for index in range(3)
         )
         self.latent = encoders(3, count=num_blocks[3])
-        self.dec = nn.ModuleList(decoder(index) for index in (2, 1, 0))
+        self.dec: ModulesOf[nn.ModuleList] = ModulesOf(decoder(index) for index in (2, 1, 0))
         self.refinement = encoders(0, count=num_refinement_blocks)
         self.output = nn.Conv2d(dim, 3, 3, padding=1, bias=False)
         self.size_multiple = SIZE_MULTIPLE
@@ -273,15 +274,17 @@ class MoCEIR(ModelMixin, ConfigMixin):
         padded = pad_to_multiple(lq, SIZE_MULTIPLE).contiguous(memory_format=torch.channels_last)
         hidden_states = self.patch_embed(padded)  # (B, C, H, W)
         skips, routings = [], []
-        for group, down in self.enc:
+        for level in self.enc:
+            group, down = level
             hidden_states = group(hidden_states)
             skips.append(hidden_states)
             hidden_states = down(hidden_states)  # (B, 2C, H/2, W/2)
         hidden_states = self.latent(hidden_states)  # (B, 8C, H/8, W/8)
         frequencies = self.freq_embed(hidden_states)  # (B, 8C)
-        for up, fuse, group in self.dec:
+        for level in self.dec:
+            up, fuse, group = level
             hidden_states = fuse(torch.cat([up(hidden_states), skips.pop()], dim=1))  # (B, C/2, 2H, 2W)
-            for block in group.layers:
+            for block in _blocks_of(group):
                 hidden_states, routing = block(hidden_states, frequencies)
                 routings.append(routing)
         restored = self.output(self.refinement(hidden_states)) + padded
@@ -291,9 +294,15 @@ class MoCEIR(ModelMixin, ConfigMixin):
         """The blocks that route, in the order in which they run, by level and place."""
         return {
             f"level{level}.block{place}": block
-            for level, (_, _, group) in zip((3, 2, 1), self.dec, strict=True)
-            for place, block in enumerate(group.layers, start=1)
+            for level, layers in zip((3, 2, 1), self.dec, strict=True)
+            for place, block in enumerate(_blocks_of(layers[2]), start=1)
         }
+
+
+def _blocks_of(group: nn.Module) -> list[DecoderBlock]:
+    """The blocks of one level of the decoder."""
+    assert isinstance(group, BlockGroup), "the third layer of a level"
+    return [block for block in group.layers if isinstance(block, DecoderBlock)]
 
 
 def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:

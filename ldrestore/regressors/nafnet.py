@@ -115,7 +115,9 @@ class NAFNet(ModelMixin, ConfigMixin):
             skips.append(hidden_states)
             hidden_states = down(hidden_states)  # (B, 2C, H/2, W/2)
         hidden_states = self.middle_blks(hidden_states)
-        injections = [nn.Identity()] * len(skips) if condition is None else condition([*skips, hidden_states])
+        injections: Sequence[Callable[[Tensor], Tensor]] = [nn.Identity()] * len(skips)
+        if condition is not None:
+            injections = condition([*skips, hidden_states])
         for up, inject, decoder in zip(self.ups, injections, self.decoders, strict=True):
             hidden_states = decoder(inject(up(hidden_states) + skips.pop()))  # (B, C/2, 2H, 2W)
         return F.pixel_shuffle(self.ending(hidden_states), squeeze)

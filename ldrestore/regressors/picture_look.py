@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.blocks.naf import NAFBlock
+from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.regressors.bilateral_grid import HALF, NUM_COEFFICIENTS, sliced, transformed
 
 DARK_FLOOR = 1e-3
@@ -59,9 +60,7 @@ class PictureLook(nn.Module):
         self.to_grid = nn.Conv2d(coarse, num_levels * NUM_COEFFICIENTS, 1)
         self.to_exponent = nn.Linear(code_dim, 1)
         self.luminance = nn.Parameter(torch.tensor([0.3, 0.59, 0.11]).log())  # the weights of Rec. 601, softmax
-        for layer in (self.scale_and_shift, self.to_grid, self.to_exponent):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        start_at_zero(self.scale_and_shift, self.to_grid, self.to_exponent)
 
     def forward(self, reduced: Tensor, hints: Tensor) -> Relighting:
         """Decide.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ldrestore.blocks.restormer_block import ChannelNorm, GatedFeedForward
 from ldrestore.blocks.transposed_attention import TransposedAttention
+from ldrestore.blocks.zero_layers import start_at_zero
 
 InjectorKind = Literal["released", "spatial"]
 """How a prompt enters, see `PromptedTransformerBlock`."""
@@ -68,8 +69,7 @@ class PromptedTransformerBlock(nn.Module):
         self.is_spatial = injector == "spatial"
         if self.is_spatial:
             self.injection_gate = nn.Linear(num_channels, 1)
-            nn.init.zeros_(self.injection_gate.weight)
-            nn.init.zeros_(self.injection_gate.bias)
+            start_at_zero(self.injection_gate)
         else:  # no gradient ever reaches them, see above
             self.cross_attn_q.requires_grad_(False)
             self.cross_attn_k.requires_grad_(False)

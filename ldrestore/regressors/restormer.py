@@ -61,9 +61,16 @@ class Restormer(ModelMixin, ConfigMixin):
             raise ConfigError(f"the picture of {inp_channels} channels cannot be added to {out_channels}")
 
         def level(index: int, *, num_channels: int, count: int) -> nn.Sequential:
-            options = {"expansion": ffn_expansion_factor, "bias": bias, "norm": LayerNorm_type}
-            blocks = (TransformerBlock(num_channels, num_heads=heads[index], **options) for _ in range(count))
-            return nn.Sequential(*blocks)
+            def block() -> TransformerBlock:
+                return TransformerBlock(
+                    num_channels,
+                    num_heads=heads[index],
+                    expansion=ffn_expansion_factor,
+                    bias=bias,
+                    norm=LayerNorm_type,
+                )
+
+            return nn.Sequential(*(block() for _ in range(count)))
 
         self.patch_embed = PatchEmbedding(inp_channels, dim)
         self.encoder_level1 = level(0, num_channels=dim, count=num_blocks[0])

@@ -70,10 +70,11 @@ def bytes_per_pixel(vae: AutoencoderKL, drm: DetailRefinementModule | None) -> i
         drm: Holds the encoder's features of all resolutions beside it.
     """
     widths = vae.config.block_out_channels
-    held = 3 * widths[min(1, len(widths) - 1)] + 2 * widths[0]  # upsampled, normed and convolved; then narrower
+    held: float = 3 * widths[min(1, len(widths) - 1)] + 2 * widths[0]  # upsampled, normed and convolved; then narrower
     if drm is not None:
         held += sum(width / 4**level for level, width in enumerate(widths)) + 8 * drm.config.hidden_channels[0]
-    return round(held * vae.dtype.itemsize)
+    num_bytes: int = round(held * vae.dtype.itemsize)
+    return num_bytes
 
 
 def plan_of_picture(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.factory import record_of, size_multiple_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32, check_finite
@@ -72,6 +72,7 @@ class RegressionSystem:
         """
         self.network = network
         self.record = record_of(network)
+        self.size_multiple = size_multiple_of(network)
 
     def looks_at(
         self,
@@ -106,7 +107,7 @@ class RegressionSystem:
         if is_self_measuring and not self.record.takes_whole:
             return dict.fromkeys(orientations)
         views = views_of(pixels, side=plan.look, multiple=self.record.size_multiple)
-        looks = {}
+        looks: dict[Orientation, Look | None] = {}
         for orientation in orientations:
             turned = views.turned(orientation.turns, is_flipped=orientation.is_flipped)
             looks[orientation] = (
@@ -136,19 +137,21 @@ class RegressionSystem:
         Raises:
             UndefinedNumbersError: the network gives infinite or undefined numbers in float32 too.
         """
+        network = self.network
+        assert not isinstance(network, OnnxRegressor), "each tile of an exported network measures for itself"
 
         def measure() -> Statistics:
-            crops = pad_to_multiple(views.crops, self.network.size_multiple).to(device, self.network.dtype)
+            crops = pad_to_multiple(views.crops, self.size_multiple).to(device, network.dtype)
             crops = crops.contiguous(memory_format=torch.channels_last)
             windows = [window.padded(*crops.shape[-2:]) for window in views.windows]
             options = self._options(crops, embedding=embedding, hints=hints, whole=views.reduced, windows=windows)
-            with measured_statistics({"": self.network}, layout=views.layout) as statistics:
-                self.network(crops, **options)
+            with measured_statistics({"": network}, layout=views.layout) as statistics:
+                network(crops, **options)
             for name, value in statistics.items():
-                check_finite(value, of=f"what {type(self.network).__name__} measures in {name}")
+                check_finite(value, of=f"what {type(network).__name__} measures in {name}")
             return statistics
 
-        statistics = again_in_float32(measure, [self.network])
+        statistics = again_in_float32(measure, [network])
         whole = views.reduced.to(device) if self.record.takes_whole else None
         return Look(whole=whole, statistics=statistics)
 
@@ -183,7 +186,7 @@ class RegressionSystem:
             StatisticsError: the tile takes another way through the network than the picture did.
         """
         num_channels, height, width = lq.shape[1:]
-        rgb = pad_to_multiple(lq, self.network.size_multiple).expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
+        rgb = pad_to_multiple(lq, self.size_multiple).expand(-1, 3, -1, -1).to(device)  # (1, 3, H, W)
         rgb = rgb.contiguous(memory_format=torch.channels_last)  # convolutions and channel norms are faster so
 
         def compute() -> tuple[Tensor, Tensor | None]:
@@ -217,9 +220,10 @@ class RegressionSystem:
         if look is None or look.statistics is None:
             output = self.network(rgb, **options)
         else:
+            assert not isinstance(self.network, OnnxRegressor), "nothing was measured with an exported network"
             with shared_statistics({"": self.network}, look.statistics):
                 output = self.network(rgb, **options)
-        restored, logits = output if self.record.gives_estimate else (output, None)
+        restored, logits = (output, None) if isinstance(output, Tensor) else output
         return restored.float() - rgb.float(), logits
 
     def _options(
@@ -230,9 +234,9 @@ class RegressionSystem:
         hints: Tensor | None,
         whole: Tensor | None,
         windows: Sequence[Window],
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """What a pass is given besides (B, 3, H, W), as the network takes it."""
-        options = {} if embedding is None else {"embedding": embedding.to(rgb)}
+        options: dict[str, Any] = {} if embedding is None else {"embedding": embedding.to(rgb)}
         if hints is not None:
             options["hints"] = hints.to(rgb).expand(len(rgb), -1)
         if self.record.takes_whole and whole is not None:

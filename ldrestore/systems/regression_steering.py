@@ -15,6 +15,7 @@ from ldrestore.records import hash_of_pixels
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import Instruction
 from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import DARKNESS, DegradationEstimate
 
 Embedding = Tensor | np.ndarray
@@ -40,7 +41,7 @@ class Steering:
     """What the instruction was taken for; None without one."""
 
 
-def why_no_instruction(regressor: ModelMixin) -> str:
+def why_no_instruction(regressor: ModelMixin | OnnxRegressor) -> str:
     """Why a model without an instruction head takes no instruction, and what to do."""
     shape, name = embedding_shape_of(regressor), type(regressor).__name__
     if shape is None:
@@ -56,7 +57,7 @@ def why_no_instruction(regressor: ModelMixin) -> str:
 def steerings_of(
     photos: Sequence[Photo],
     *,
-    regressor: ModelMixin,
+    regressor: ModelMixin | OnnxRegressor,
     head: InstructionHead | None,
     instruction: Instruction | None = None,
     embedding: EmbeddingInput = None,

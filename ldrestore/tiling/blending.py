@@ -5,7 +5,6 @@ neighbours share are each taken from the one that has them inside, and the middl
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -113,11 +112,12 @@ def _bands(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Finished rows from the top down: which cells, and (B, C, h * scale, W * scale), float32."""
     carried: Tensor | None = None  # rows of the last band that this one overlaps
-    for present, following in pairwise([*rows, None]):
+    ends = [*(following.start for following in rows[1:]), rows[-1].stop]
+    for present, end in zip(rows, ends, strict=True):
         band = _band(compute, present, columns, scale=scale)
         if carried is not None:
             _fade(carried, band[..., : carried.shape[-2], :], axis=-2)
-        finished = slice(present.start, present.stop if following is None else following.start)
+        finished = slice(present.start, end)
         num_finished = (finished.stop - finished.start) * scale
         yield finished, band[..., :num_finished, :]
         carried = band[..., num_finished:, :].clone()

@@ -210,7 +210,7 @@ class _Pass(TorchFunctionMode):
             yield
 
     def __torch_function__(
-        self, function: Any, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
+        self, function: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call the function, or what stands in for a normalisation of the networks."""
         if function is not F.group_norm or self.norm is None:

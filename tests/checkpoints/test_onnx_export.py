@@ -10,6 +10,8 @@ import torch
 
 from ldrestore.checkpoints.onnx_export import TOLERANCE, check, export
 from ldrestore.errors import ExportError, InputError, MissingExtraError, ShapeError, WeightsError
+from ldrestore.explanations.fast_explanation import explain, usage_of
+from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.regressors.catalog import REGRESSORS
@@ -332,3 +334,10 @@ def test_full_width_networks_stay_within_a_thousandth(name, tmp_path):
             difference = (network(lq) - exported(lq)).abs().max()
         print(name, (height, width), f"{difference:.2e}")
         assert difference <= TOLERANCE
+
+
+def test_an_exported_network_that_is_to_be_explained_names_the_model_to_explain_instead(file):
+    pipeline, photo = FastRestorePipeline.from_onnx(file), Photo(pixels=picture(20, 24, 3))
+    for look in (explain, usage_of):
+        with pytest.raises(InputError, match="explain the model that it was made of, tiny"):
+            look(pipeline, photo)

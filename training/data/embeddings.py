@@ -7,14 +7,12 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ldrestore.datasets.domains import MultiDomainDataset
-from ldrestore.datasets.paired import PairedDataset
 from ldrestore.datasets.pictures import index_of
 from ldrestore.datasets.seeds import Key
-from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.errors import MissingEmbeddingError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.images.files import read_photo
+from ldrestore.training.data.training_data import PairDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,7 @@ class EmbeddedDataset(Dataset[dict[str, Any]]):
     in each epoch.
     """
 
-    def __init__(self, dataset: SyntheticDataset | MultiDomainDataset | PairedDataset, source: EmbeddingSource) -> None:
+    def __init__(self, dataset: PairDataset, source: EmbeddingSource) -> None:
         """Put embeddings beside pictures.
 
         Args:

@@ -9,29 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from diffusers import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ldrestore.assets.sentences import HELD_OUT_FILE, OUTSIDE, TRAINING_FILE, LabelledSentence, read_sentences
-from ldrestore.datasets.domains import MultiDomainDataset
-from ldrestore.datasets.paired import PairedDataset
 from ldrestore.datasets.seeds import Key, item_generator
-from ldrestore.datasets.synthetic import SyntheticDataset
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
 from ldrestore.errors import ConfigError
 from ldrestore.guides.sentence_encoder import SentenceEncoder, load_packaged_encoder
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.factory import width_of_embedding
 from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
 from ldrestore.regressors.instruction_head import CLASSES, NEUTRAL_TEXT, InstructionHead, load_instruction_head
+from ldrestore.training.data.training_data import PairDataset
 
 NO_CLASS = -100
 """Class of the neutral instruction, which the cross-entropy leaves out."""
 
 SEED_OFFSET = 1_000_003
 """Sentences have random numbers of their own, so that pictures are the same with and without them."""
-
-Pairs = SyntheticDataset | MultiDomainDataset | PairedDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,7 @@ class Instructions:
         found = [self._validation[step.name] for step in steps if step.name in self._validation]
         return found[0] if found else self.neutral
 
-    def export(self, regressor: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    def export(self, regressor: ModelMixin, weights: dict[str, Tensor], folder: Path) -> None:
         """Write a pipeline with its head.
 
         Args:
@@ -146,7 +144,7 @@ class Instructions:
             weights: Of an `InstructedRegressor`.
             folder: Where to.
         """
-        head = self.create_head(txtdim=regressor.embedding_shape[0])
+        head = self.create_head(txtdim=width_of_embedding(regressor))
         InstructedRegressor(regressor, head).load_state_dict(weights)
         head.set_neutral(self.encoder, NEUTRAL_TEXT)
         FastRestorePipeline(regressor=regressor.eval(), instruction_head=head.eval()).save_pretrained(folder)
@@ -187,7 +185,7 @@ class InstructedDataset(Dataset[dict[str, Any]]):
     instruction and `NO_CLASS`.
     """
 
-    def __init__(self, dataset: Pairs, instructions: Instructions, *, seed: int) -> None:
+    def __init__(self, dataset: PairDataset, instructions: Instructions, *, seed: int) -> None:
         """Put sentences beside pictures.
 
         Args:

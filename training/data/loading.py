@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from types import TracebackType
@@ -97,7 +97,7 @@ class Batches:
     def __init__(self, loader: DataLoader[Batch]) -> None:
         """Start the loading processes, if there are any."""
         others = set(multiprocessing.active_children())
-        self._iterator = iter(loader)
+        self._iterator: Iterator[Any] = iter(loader)
         self._processes = [process for process in multiprocessing.active_children() if process not in others]
         # torch would raise in the middle of whatever the main thread does when a loading process dies; `next` finds out
         # by itself, at a place where processes can agree on it.

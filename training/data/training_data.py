@@ -1,9 +1,5 @@
 """The data sets that configs name."""
 
-from typing import Any
-
-from torch.utils.data import Dataset
-
 from ldrestore.datasets.domains import MultiDomainDataConfig, MultiDomainDataset
 from ldrestore.datasets.hinted import HintedDataConfig, HintedDataset
 from ldrestore.datasets.paired import PairedDataConfig, PairedDataset
@@ -15,7 +11,11 @@ PairDataConfig = SyntheticDataConfig | HintedDataConfig | MultiDomainDataConfig 
 """Clean folders with a mixture of degradations, such with hints, several domains of such, or folders of pairs."""
 
 
-def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> Dataset[Any]:
+PairDataset = PairedDataset | MultiDomainDataset | HintedDataset | SyntheticDataset
+"""What these configurations describe; says the file of each item by `source_path`."""
+
+
+def create_dataset(data: PairDataConfig, *, patch_size: int, seed: int) -> PairDataset:
     """Pairs of lq and gt.
 
     Args:

@@ -46,8 +46,8 @@ class Ema:
         weight = 1 - decay_at(num_updates, self.decay)
         for average, parameter in zip(self.network.parameters(), network.parameters(), strict=True):
             average.lerp_(parameter.detach().to(average.dtype), weight)
-        for average, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(buffer)
+        for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
         """Take over saved averages.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def freeze_rows(parameter: nn.Parameter, num_rows: int, *, dim: int = 0) -> None:
+def freeze_rows(parameter: Tensor, num_rows: int, *, dim: int = 0) -> None:
     """Keep the first rows of a parameter as they are, to the bit, under AdamW.
 
     Their gradients become zero, so that both moments and the step stay zero; `parameter_groups` leaves the parameter

@@ -39,7 +39,7 @@ def write_provenance(config: Any, folder: Path) -> None:
 
 def environment() -> dict[str, Any]:
     """Commit, Python and package versions; a package that is not installed has none."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = version(package)

@@ -155,12 +155,12 @@ def refiner_losses(
     Raises:
         ConfigError: a perceptual weight without the loss.
     """
-    if weights.perceptual and perceptual is None:
-        raise ConfigError("a perceptual weight above 0 needs the perceptual loss, got None")
     losses = {"l1": weights.l1 * l1_loss(restored, gt)}
     if weights.colour:
         losses["colour"] = weights.colour * colour_loss(restored, gt)
     if weights.perceptual:
+        if perceptual is None:
+            raise ConfigError("a perceptual weight above 0 needs the perceptual loss, got None")
         losses["perceptual"] = weights.perceptual * perceptual(restored, gt)
     if weights.adversarial and restored_scores is not None:
         losses["adversarial"] = weights.adversarial * adversarial_loss(restored_scores)

@@ -16,7 +16,7 @@ from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
-from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
@@ -114,12 +114,14 @@ class AdaptersTask:
         self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
     ) -> Tensor:
         """The noise between gt and where the model's own sampling is at the drawn timesteps."""
+        num_steps = self.config.loss.rollout_steps
+        assert num_steps is not None, "only called where the loss has them"
         scheduler, begin = self.base.scheduler, self._noisiest(timesteps)
         noised = rolled_out(
             scheduler.add_noise(latents, noise, begin),
             begin=begin,
             end=timesteps,
-            num_steps=self.config.loss.rollout_steps,
+            num_steps=num_steps,
             predict=lambda noised, at: model(noised, at, steering),
             scheduler=scheduler,
         )
@@ -161,7 +163,7 @@ class AdaptersTask:
             steering = self._steering(pad_to_multiple(lq, downsampling_of(self.base.vae)))
             noise = validation_noise(steering.lq_latents, numbers[id(pair)])
             latents = sample_latents(network, steering, noise, scheduler=scheduler, num_inference_steps=steps)
-            return crop_to(decode_refined(self.base.vae, latents, drm=None), *lq.shape[-2:])
+            return crop_to(self.base.system({}).decode_features(latents), *lq.shape[-2:])
 
         return validate_pairs(restore, pairs, device=device)
 

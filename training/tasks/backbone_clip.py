@@ -138,6 +138,7 @@ class ClipTask:
         """Top-1 accuracy of the head that names degradations, by degradation, at the validation's severity."""
         if not self._pairs:
             return {}
+        assert isinstance(network, ClipPair), "what this task trains"
         device = next(network.parameters()).device
         return top1_accuracies(
             lambda lq: network.class_head(network.embed(lq.to(device))), self._pairs, names=self.config.degradations

@@ -13,7 +13,7 @@ from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of, encode_picture
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.training.config import StageConfig, num_steps
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.training_data import create_dataset
@@ -79,7 +79,7 @@ class RefinerTask:
         """
         lq, gt = batch["lq"], batch["gt"]
         with self.base.autocast(lq.device):
-            picture = encode_picture(self.base.vae, lq)
+            picture = self.base.system({}).encode_features(lq)
             steering = self._steering(lq, picture.latents)
             latents = self._latents_of(gt, steering)
         judged = model(latents, picture.features, steering.probabilities, gt, judges_from=self._judges_from())
@@ -157,13 +157,13 @@ class RefinerTask:
 
         def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
             padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
-            picture = encode_picture(self.base.vae, padded)
+            picture = self.base.system({}).encode_features(padded)
             steering = self._steering(padded, picture.latents)
             latents = self._validation_latents(numbers[id(pair)], pair, steering)
             if is_refined:
                 restored = network(latents, picture.features, steering.probabilities).restored
             else:
-                restored = decode_refined(self.base.vae, latents, drm=None)
+                restored = self.base.system({}).decode_features(latents)
             return crop_to(restored, *lq.shape[-2:])
 
         if self._unrefined is None:  # training changes nothing in it

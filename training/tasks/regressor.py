@@ -12,7 +12,13 @@ from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, UnknownNameError, WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import create_regressor, embedding_shape_of
+from ldrestore.regressors.factory import (
+    create_regressor,
+    embedding_shape_in_training,
+    embedding_shape_of,
+    width_of_embedding,
+)
+from ldrestore.regressors.network_protocols import AdoptingNetwork
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.embeddings import EmbeddedDataset, EmbeddingSource
 from ldrestore.training.data.instructions import InstructedDataset, InstructedRegressor, Instructions, class_loss
@@ -179,16 +185,21 @@ def prepare_regressor(config: RegressorTrainingConfig) -> Prepared:
         LDRestoreError: network, losses, instructions or embeddings do not go together, or a file is missing.
     """
     torch.manual_seed(config.run.seed)
-    network = regressor = create_regressor(config.network.name, **config.network.options)
+    network: nn.Module = create_regressor(config.network.name, **config.network.options)
+    regressor = network
     if REGRESSORS.get(config.network.name).gives_estimate and config.loss.estimate_weight == 0:
-        network.estimator.requires_grad_(False)  # several processes refuse trainable weights without a gradient
+        regressor.get_submodule("estimator").requires_grad_(
+            False
+        )  # several processes refuse trainable weights without a gradient
     instructions, embeddings = None, None
     check_conditions(config, network)
     if config.instructions is not None:
         instructions = Instructions(config.instructions)
-        network = InstructedRegressor(network, instructions.create_head(txtdim=network.embedding_shape[0]))
+        network = InstructedRegressor(regressor, instructions.create_head(txtdim=width_of_embedding(regressor)))
     if config.embeddings is not None:
-        embeddings = EmbeddingSource(config.embeddings, shape=network.embedding_shape)
+        shape = embedding_shape_in_training(regressor)
+        assert shape is not None, "check_conditions refuses the others"
+        embeddings = EmbeddingSource(config.embeddings, shape=shape)
     if config.network.train_only:
         freeze_all_but(network, config.network.train_only)
     logger.info("%s: %d parameters", config.network.name, sum(weight.numel() for weight in network.parameters()))
@@ -211,7 +222,7 @@ def check_conditions(config: RegressorTrainingConfig, network: nn.Module) -> Non
     Raises:
         ConfigError: instructions or embeddings are missing, too many, or of another shape.
     """
-    name, shape = config.network.name, getattr(network, "embedding_shape", None)
+    name, shape = config.network.name, embedding_shape_in_training(network)
     has_condition = config.instructions is not None or config.embeddings is not None
     if has_condition and shape is None:
         raise ConfigError(f"{name} with these options takes no embedding; leave instructions and embeddings out")
@@ -263,7 +274,7 @@ def load_initial_weights(network: nn.Module, path: Path) -> None:
     if body is not None and weights.keys() == body.state_dict().keys():
         logger.info("%s holds the body alone; all else starts from random weights", found)
         network = body
-    if hasattr(network, "adopt"):
+    if isinstance(network, AdoptingNetwork):
         network.adopt(weights)
         return
     load_strictly(network, weights, source=str(found))

@@ -1,5 +1,7 @@
 """Blurs of every make: along wandering paths, of what moves by itself, out of focus with depth, with bright lights."""
 
+from typing import TypedDict
+
 import cv2
 import numpy as np
 
@@ -116,8 +118,16 @@ def aperture_kernel(radius: float, *, blades: int, turn: float, rim: float) -> n
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _draw_aperture(generator: np.random.Generator) -> dict[str, float]:
+class _Aperture(TypedDict):
     """Parameters of `aperture_kernel` beside the radius."""
+
+    blades: int
+    turn: float
+    rim: float
+
+
+def _draw_aperture(generator: np.random.Generator) -> _Aperture:
+    """An aperture of either kind."""
     blades = 0 if generator.random() < 0.5 else int(generator.integers(5, 10))
     return {
         "blades": blades,

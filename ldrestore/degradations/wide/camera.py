@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ldrestore.degradations.transfer import clipped
+from ldrestore.degradations.wide.codec import recoded
 
 DISPLAY_GAMMA = 2.2
 """Code values to light by a pure power: OpenCV's is ten times as fast as the two branches of sRGB."""
@@ -147,5 +148,5 @@ def _texture(image: np.ndarray) -> np.ndarray:
 def stored(image: np.ndarray, *, quality: int) -> np.ndarray:
     """Written to JPEG and read again, chroma at half size, with OpenCV's codec: (H, W, 3) float32 in [0, 1]."""
     codes = np.rint(clipped(image)[..., ::-1] * 255).astype(np.uint8)
-    _, file = cv2.imencode(".jpg", codes, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    read = recoded(codes, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.cvtColor(read, cv2.COLOR_BGR2RGB).astype(np.float32) / 255

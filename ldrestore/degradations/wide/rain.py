@@ -120,5 +120,5 @@ def streak_layer(
     drawn = cv2.blur(drawn, (1, end), borderType=cv2.BORDER_CONSTANT)
     drawn = cv2.GaussianBlur(drawn, (0, 0), sigmaX=sigma, sigmaY=0.5, borderType=cv2.BORDER_CONSTANT)
     turn = cv2.getRotationMatrix2D((side / 2, tall / 2), np.degrees(angle), 1.0)
-    turn[:, 2] += (width / 2 - side / 2, height / 2 - tall / 2)
+    turn[:, 2] += np.array((width / 2 - side / 2, height / 2 - tall / 2))
     return cv2.warpAffine(drawn, turn, (width, height), flags=cv2.INTER_LINEAR) * np.float32(gain)

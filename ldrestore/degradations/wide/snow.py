@@ -101,7 +101,7 @@ def flake_layer(
     places = (generator.integers(tall, size=count), generator.integers(wide, size=count))
     points[places] = generator.uniform(0.5, 1.6, size=count)  # brighter ones come out larger below
     sigma = max(0.3, radius * (0.35 + 0.35 * softness))
-    drawn = cv2.GaussianBlur(points, (0, 0), sigma) * np.float32(2 * np.pi * sigma**2)
+    drawn: np.ndarray = cv2.GaussianBlur(points, (0, 0), sigma) * np.float32(2 * np.pi * sigma**2)
     if radius > 2:
         ragged = cv2.GaussianBlur(generator.standard_normal((tall, wide), dtype=np.float32), (0, 0), radius / 3)
         drawn *= np.clip(1 + 0.35 * ragged / max(float(ragged.std()), 1e-6), 0, None)
@@ -118,8 +118,8 @@ def _path(length: float, angle: float) -> np.ndarray:
     kernel = np.zeros((side, side), np.float32)
     middle = side / 2 - 0.5
     across, along = np.sin(angle) * length / 2, np.cos(angle) * length / 2
-    ends = [
+    start, end = (
         (round(16 * (middle + sign * across)), round(16 * (middle + sign * along))) for sign in (-1, 1)
-    ]  # in sixteenths of a pixel
-    cv2.line(kernel, *ends, color=1.0, lineType=cv2.LINE_8, shift=4)
+    )  # in sixteenths of a pixel
+    cv2.line(kernel, start, end, color=(1.0,), lineType=cv2.LINE_8, shift=4)
     return kernel / max(float(kernel.sum()), 1e-6)

@@ -5,6 +5,7 @@ import numpy as np
 
 from ldrestore.degradations.storage import jpeg_parameters, small_size
 from ldrestore.degradations.transfer import clipped
+from ldrestore.degradations.wide.codec import recoded
 
 _SAMPLINGS = (
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
@@ -46,8 +47,7 @@ def _stored(codes: np.ndarray, *, quality: float, generator: np.random.Generator
     sampling = _SAMPLINGS[generator.choice(3, p=(0.65, 0.25, 0.1))]
     bordered = cv2.copyMakeBorder(codes[..., ::-1], top, 0, left, 0, cv2.BORDER_REPLICATE)
     options = [cv2.IMWRITE_JPEG_QUALITY, round(min(max(quality, 4), 97)), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    _, file = cv2.imencode(".jpg", bordered, options)
-    read = cv2.imdecode(file, cv2.IMREAD_COLOR)
+    read = recoded(bordered, options)
     return cv2.cvtColor(read[top : top + height, left : left + width], cv2.COLOR_BGR2RGB)
 
 
