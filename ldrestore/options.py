@@ -274,8 +274,8 @@ class FastRestoreOptions(RestoreOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StableRestoreOptions(RestoreOptions):
-    """What models that sample upon Stable Diffusion take."""
+class SamplingOptions(RestoreOptions):
+    """What models that sample take, whatever they stand upon."""
 
     degradations: DegradationsOption = None
     num_inference_steps: StepsOption = 50
@@ -331,6 +331,11 @@ class StableRestoreOptions(RestoreOptions):
         """
         super().__post_init__()
         check_choice("colour_fix", self.colour_fix, ColourFix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StableRestoreOptions(SamplingOptions):
+    """What models that sample upon Stable Diffusion 2.1 take."""
 
 
 def declared_options(options_class: type[RestoreOptions]) -> tuple[DeclaredOption, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from measured_rows import WRONG_INPUT
 
+from ldrestore.checkpoints.whole_folder import whole_folder
 from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.stable_adapters import load_parts
 from ldrestore.training.tasks.estimator import load_predictor
@@ -65,8 +66,9 @@ def average_exports(first: Path, second: Path, out: Path, *, share: float) -> No
     if len({hash_of_weights(predictor) for predictor in predictors}) > 1:
         raise ValueError("the runs have different predictors; average runs upon one")
     results = {name: averaged(part, others[name], share=share) for name, part in parts.items()}
-    for name, part in {**results, "predictor": predictors[0]}.items():
-        part.save_pretrained(out / name)
+    with whole_folder(out) as folder:
+        for name, part in {**results, "predictor": predictors[0]}.items():
+            part.save_pretrained(folder / name)
 
 
 def main() -> None:

@@ -46,13 +46,13 @@ from stable_tables import stable_report
 
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, SEVERITY, Pair, synthetic_pairs
 from ldrestore.datasets.pictures import list_pictures
-from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.metrics.st_lpips import ShiftTolerantDistance
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.restorers import load_restorer
 from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.structures import MPERCEIVER_SET
+from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.systems.mperceiver_pictures import lq_of
 
 SEVERITIES = (0.4, 0.7, 1.0)
@@ -166,8 +166,8 @@ def surest_name(pipeline: Any, lq: np.ndarray) -> str:
         lq: (H, W, 3) uint8.
     """
     picture = lq_of(lq, multiple=1, device=pipeline._execution_device)
-    embeddings = ClipTower(pipeline.image_encoder)(picture, view=pipeline.view)
-    return pipeline.predictor.estimate(embeddings.to(pipeline.predictor.dtype))[0].ranked()[0][0]
+    system = MPerceiver(pipeline.components, attachment=None)
+    return pipeline.predictor.names[int(system.probabilities(system.embed(picture)).argmax())]
 
 
 def measure_restoration(bench: Bench) -> None:

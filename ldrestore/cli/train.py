@@ -1,8 +1,13 @@
 """`ldrestore train`: the training loop under accelerate's launcher."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -48,7 +53,8 @@ def train_command(
 ) -> None:
     """Train a model under accelerate's launcher.
 
-    The same as `accelerate launch -m ldrestore.training CONFIG`. Ctrl-C stops after the current step with a checkpoint.
+    The same as `accelerate launch -m ldrestore.training CONFIG`. Ctrl-C and SIGTERM stop after the current step with a
+    checkpoint, a second one at once.
     """
     if accelerate_config is not None and not Path(accelerate_config).is_file():
         raise InputError(
@@ -76,11 +82,46 @@ def _check_config(config: str, overrides: list[str]) -> None:
 
 
 def _run(command: list[str]) -> int:
-    """Run a command to its end and give its exit code; a signal counts as 128 and its number, as in a shell."""
-    with subprocess.Popen(command) as process:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:  # the terminal sent it to the trainer too, which writes a checkpoint before it ends
-            process.wait()
-            raise
+    """Run a command, and whatever it starts, to its end.
+
+    Returns:
+        Its exit code; a signal, to it or to this process, counts as 128 and its number, as in a shell.
+    """
+    # In a session of its own, so that a terminal's Ctrl-C reaches it once, from here.
+    with subprocess.Popen(command, start_new_session=True) as process, _signals_passed_on(process) as received:
+        code = process.wait()
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left of it, as a rule
+            os.killpg(process.pid, signal.SIGKILL)
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    if received:
+        return 128 + received[0]
     return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _signals_passed_on(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+    """Inside, each signal that would end this process goes to the other one and all of its session, as SIGTERM.
+
+    Yields:
+        The signals that came.
+    """
+    received: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "nt":
+                process.terminate()
+            else:
+                os.killpg(process.pid, signal.SIGTERM)
+
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    shown = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+    previous = {number: signal.signal(number, pass_on) for number in shown}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """What explains the models of a track, and what it finds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,20 +55,22 @@ class Explainer(Protocol):
         ...
 
 
-def check_not_given(options: "RestoreOptions", flags: Mapping[str, str]) -> None:
+def check_not_given(options: "RestoreOptions", names: Sequence[str]) -> None:
     """Refuse options of the restoration where nothing is restored.
 
     Args:
         options: Of the call.
-        flags: Name of an option to what the command line calls it.
+        names: Of those that are about restoring; all have a flag.
 
     Raises:
         InputError: one is given.
     """
     from ldrestore.errors import InputError
-    from ldrestore.options import given_options
+    from ldrestore.options import declared_options, given_options
 
-    named = [flags[name] for name in given_options(options) if name in flags]
+    flags = {option.name: option.flag for option in declared_options(type(options))}
+    given = [flags[name] for name in given_options(options) if name in names]
+    named = [flag.name for flag in given if flag is not None]
     if named:
         raise InputError(
             f"{', '.join(named)}: of a folder nothing is restored; name one picture, or leave the option out"

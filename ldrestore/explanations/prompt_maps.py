@@ -12,14 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldrestore.estimators.degradation_predictor import estimates_of
 from ldrestore.explanations.point_map import MIN_POINTS, PointMap, check_mapping, map_points
-from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, embed_sequences, encode_embeddings
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.finite_numbers import check_finite
+from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.systems.mperceiver_pictures import lq_of
+
+TEXT = "the text's embeddings"
+"""As messages call them."""
 
 WORDS, TEXTS = "words of T", "texts of the pictures"
 """The maps of texts: E_txt(T) word by word, and E_txt({e_cm_i, T_i}) of several pictures."""
@@ -67,17 +70,13 @@ def view_picture(pipeline: StableRestorePipeline, picture: Photo) -> PictureView
     Raises:
         WeightsError: the model gives infinite or undefined numbers.
     """
-    tower, predictor = ClipTower(pipeline.image_encoder), pipeline.predictor
+    system = MPerceiver(pipeline.components, attachment=None)
     lq = lq_of(picture.pixels, multiple=1, device=pipeline.image_encoder.device)
-    embeddings = check_finite(tower(lq, view=pipeline.view), of="the embeddings of the picture")  # (1, K, D)
-    estimate = predictor.estimate(embeddings.to(predictor.dtype))[0]
+    embeddings = check_finite(system.embed(lq), of="the embeddings of the picture")  # (1, K, D)
+    (estimate,) = estimates_of(system.probabilities(embeddings), pipeline.predictor.names)
     if pipeline.cm_adapter is None:
         return PictureView(estimate=estimate, texts=None)
-    words = pipeline.cm_adapter(embeddings.mean(dim=1).to(pipeline.cm_adapter.dtype))  # (1, N, L, D)
-    if pipeline.textual_prompts is not None:
-        words = pipeline.textual_prompts(words)  # (1, N, L + K, D)
-    encoded = _encoded(pipeline, words[0])  # (N, length, D)
-    return PictureView(estimate=estimate, texts=_array(encoded[:, words.shape[2] + 1]))
+    return PictureView(estimate=estimate, texts=_array(check_finite(system.texts(embeddings), of=TEXT)))
 
 
 def map_prompts(pipeline: StableRestorePipeline, views: Sequence[PictureView] = ()) -> PromptMaps:
@@ -130,18 +129,8 @@ def _words_of_pool(pipeline: StableRestorePipeline) -> np.ndarray:
     """E_txt(T): what the text encoder puts out at each word of T_i alone, (N, L, D)."""
     assert pipeline.textual_prompts is not None, "its caller has looked"
     words = pipeline.textual_prompts.tp  # (N, L, D)
-    return _array(_encoded(pipeline, words)[:, 1 : words.shape[1] + 1])
-
-
-def _encoded(pipeline: StableRestorePipeline, words: Tensor) -> Tensor:
-    """E_txt of learned words: (N, K, D) to (N, length, D); position 0 is the start, K + 1 the end.
-
-    Raises:
-        WeightsError: the encoder gives infinite or undefined numbers.
-    """
-    tokens = CLIP_TOKENS if pipeline.tokenizer is None else SpecialTokens.of(pipeline.tokenizer)
-    sequences = embed_sequences(words, text_encoder=pipeline.text_encoder, tokens=tokens)
-    return check_finite(encode_embeddings(pipeline.text_encoder, sequences), of="the text's embeddings")
+    encoded = check_finite(MPerceiver(pipeline.components, attachment=None).encode_words(words), of=TEXT)
+    return _array(encoded[:, 1 : words.shape[1] + 1])
 
 
 def _map_of(rows: np.ndarray, names: Sequence[str]) -> PointMap | None:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.structures import TilePlan
+from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.systems.mperceiver_pictures import lq_of, to_pixels
 
 NUM_ESTIMATES = 5
@@ -114,11 +115,11 @@ def decode_plainly(
         picture: The input, of whose size, depth and channels the results are.
         plan: The tiles.
     """
-    vae = pipeline.vae
-    lq = lq_of(picture.pixels, multiple=downsampling_of(vae), device=vae.device)
+    system = MPerceiver(pipeline.components, attachment=None, refine=False)
+    lq = lq_of(picture.pixels, multiple=downsampling_of(pipeline.vae), device=pipeline.vae.device)
     pictures = []
     for one in latents:
-        decoded = decode_refined_tiled(vae, one, drm=None, lq=lq, probabilities=None, plan=plan)
-        pixels = to_pixels(decoded.float(), lq, picture.pixels, fidelity=0.0, colour_fix="off")
+        decoded = system.decode(one, lq, None, plan=plan)
+        pixels = to_pixels(decoded, lq, picture.pixels, fidelity=0.0, colour_fix="off")
         pictures.append(picture.replace(pixels=pixels, alpha=picture.alpha))
     return pictures

@@ -18,8 +18,8 @@ from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.records import hash_of_pixels
 
-FLAGS = {"degradations": "--degradation", "num_inference_steps": "--steps", "seed": "--seed"}
-"""Options of the sampling and what the command line calls them."""
+OF_SAMPLING = ("degradations", "num_inference_steps", "seed")
+"""Options that say nothing where nothing is sampled."""
 
 
 class StableExplainer:
@@ -62,7 +62,7 @@ class StableExplainer:
         Raises:
             InputError: one is given.
         """
-        check_not_given(self.options, FLAGS)
+        check_not_given(self.options, OF_SAMPLING)
 
     def look_at(self, photo: Photo, *, name: str) -> None:
         """Keep what the model sees in a picture and says of it."""

@@ -13,13 +13,10 @@ from ldrestore.explanations.picture_part import PicturePart, cut, middle_part, r
 from ldrestore.explanations.prompt_maps import PictureView, PromptMaps, check_prompt_maps, map_prompts
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
 from ldrestore.images.inputs import ImageInput
-from ldrestore.pipelines.pipeline_output import RestoreOutput
+from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.stable_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan
-
-DEFAULT_STEPS = 50
-"""As the pipeline's call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +67,7 @@ def explain_stable(
     *,
     gt: ImageInput | None = None,
     degradations: Degradations | None = None,
-    num_inference_steps: int = DEFAULT_STEPS,
+    num_inference_steps: int = StableRestoreOptions.num_inference_steps,
     seed: int | None = None,
 ) -> StableExplanation:
     """Restore a picture, or of a large one the part at its middle, and tell what the model did on the way.
@@ -97,16 +94,17 @@ def explain_stable(
     part = middle_part(whole)
     picture, truth = cut(whole, part), None if truth is None else cut(truth, part)
     with watched_sampling(pipeline) as watch:
-        output = pipeline(
+        output = pipeline.restore(
             picture,
-            degradations=degradations,
-            num_inference_steps=num_inference_steps,
-            seed=seed,
-            tile="off",
-            output_type="photo",
-            callback_on_step_end=watch.on_step_end,
+            StableRestoreOptions(
+                degradations=degradations,
+                num_inference_steps=num_inference_steps,
+                seed=seed,
+                tile="off",
+                output_type="photo",
+                callback_on_step_end=watch.on_step_end,
+            ),
         )
-    assert isinstance(output, RestoreOutput), "its default"
     record = output.records[0]
     plan = TilePlan(**record["tile_plan"])
     plain = [] if pipeline.drm is None or watch.latents is None else [watch.latents]

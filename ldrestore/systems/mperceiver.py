@@ -1,8 +1,10 @@
 """MPerceiver, put together once: what steers a picture, what the U-Net predicts of it, and its way back to pixels.
 
 Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, Generalizability and Fidelity for All-in-One Image
-Restoration" (https://arxiv.org/abs/2312.02918). The loop, the pipeline and whoever explains or measures know these
-verbs only: `condition`, `encode`, `begin`, `predict` and `decode`.
+Restoration" (https://arxiv.org/abs/2312.02918). The loop, the pipeline, trainers and whoever explains or measures know
+these verbs only: `condition`, `encode`, `begin`, `predict` and `decode` for a picture in tiles; for batches of whole
+pictures, through which gradients pass, `embed`, `probabilities`, `text`, `encode_features`, `begin`, `predict` and
+`decode_features`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +20,24 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.blocks.visual_prompts import PreparedPrompts
 from ldrestore.estimators.degradation_predictor import estimates_of
 from ldrestore.guides.clip_tower import ClipTower
-from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens, mixed_text, text_conditioning
+from ldrestore.prompts.text_sequences import (
+    CLIP_TOKENS,
+    SpecialTokens,
+    embed_sequences,
+    encode_embeddings,
+    mixed_text,
+    text_conditioning,
+)
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined_tiled, downsampling_of, encode_tiled, plan_of
+from ldrestore.refiners.refined_decoder import (
+    EncodedPicture,
+    decode_refined,
+    decode_refined_tiled,
+    downsampling_of,
+    encode_picture,
+    encode_tiled,
+    plan_of,
+)
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.tiling.blending import blend_tiles
@@ -54,7 +71,14 @@ class Begun:
 class MPerceiver:
     """The system of the stable track upon parts of a pipeline."""
 
-    def __init__(self, parts: Mapping[str, Any], *, attachment: Attachment | None, refine: bool = True) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        *,
+        attachment: Attachment | None,
+        refine: bool = True,
+        tokens: SpecialTokens | None = None,
+    ) -> None:
         """Take parts by name, as `StableRestorePipeline` calls them; any but the needed ones may be None.
 
         Args:
@@ -62,6 +86,7 @@ class MPerceiver:
             attachment: Of the injection layers to the U-Net; None exactly where there is no IR-Adapter, or where
                 nothing is predicted.
             refine: Whether the decoder is refined, where there is a module for it.
+            tokens: Around learned words; None for those of the tokenizer, or CLIP's own where there is none.
         """
         self.parts = parts
         self.attachment = attachment
@@ -69,17 +94,26 @@ class MPerceiver:
         self.unet: UNet2DConditionModel = parts["unet"]
         self.ir_adapter: IRAdapter | None = parts["ir_adapter"]
         self.drm: DetailRefinementModule | None = parts["drm"] if refine else None
+        self._tokens = tokens
 
     @property
     def networks(self) -> list[nn.Module]:
         """All parts with weights."""
         return [part for part in self.parts.values() if isinstance(part, nn.Module)]
 
+    @property
+    def tokens(self) -> SpecialTokens:
+        """Numbers of the tokens around learned words."""
+        if self._tokens is not None:
+            return self._tokens
+        tokenizer = self.parts["tokenizer"]
+        return CLIP_TOKENS if tokenizer is None else SpecialTokens.of(tokenizer)
+
     @torch.no_grad()
     def condition(
         self, lq: Tensor, given: DegradationEstimate | None = None
     ) -> tuple[Conditioning, DegradationEstimate]:
-        """Text and P of one picture. Without a CM-Adapter the text is empty.
+        """Text and P of one picture, see `text`.
 
         Args:
             lq: (1, 3, H, W), in [0, 1].
@@ -88,36 +122,102 @@ class MPerceiver:
         Raises:
             UndefinedNumbersError: a model gives infinite or undefined numbers.
         """
-        parts = self.parts
-        predictor, cm_adapter = parts["predictor"], parts["cm_adapter"]
-        embeddings = None
-        if given is None or cm_adapter is not None:
-            embeddings = ClipTower(parts["image_encoder"])(lq, view=predictor.view)
-            check_finite(embeddings, of="the embeddings of the picture")
-        if given is None:
-            assert embeddings is not None, "CLIP's tower has looked"
-            probabilities = predictor.probabilities(embeddings.to(predictor.dtype))  # (1, N)
-            check_finite(probabilities, of="the probabilities of degradations")
-        else:
+        predictor, embeddings = self.parts["predictor"], None
+        if given is None or self.parts["cm_adapter"] is not None:
+            embeddings = check_finite(self.embed(lq), of="the embeddings of the picture")
+        if given is not None:
             probabilities = torch.tensor([given.probabilities], device=lq.device)
-        tokens = CLIP_TOKENS if parts["tokenizer"] is None else SpecialTokens.of(parts["tokenizer"])
-        text_encoder = parts["text_encoder"]
-        if cm_adapter is None:
-            no_words = lq.new_zeros(1, 1, 0, text_encoder.config.hidden_size)
-            empty = mixed_text(no_words, lq.new_ones(1, 1), text_encoder=text_encoder, tokens=tokens)
-            conditioning = Conditioning(prompt_embeds=empty, probabilities=probabilities, names=predictor.names)
         else:
-            assert embeddings is not None, "CLIP's tower has looked"
-            conditioning = text_conditioning(
-                embeddings.mean(dim=1).to(cm_adapter.dtype),
-                probabilities,
-                text_encoder=text_encoder,
-                cm_adapter=cm_adapter,
-                pool=parts["textual_prompts"],
-                tokens=tokens,
-            )
-        check_finite(conditioning.prompt_embeds, of="the text's embeddings")
+            assert embeddings is not None
+            probabilities = check_finite(self.probabilities(embeddings), of="the probabilities of degradations")
+        prompt_embeds = check_finite(self.text(embeddings, probabilities), of="the text's embeddings")
+        conditioning = Conditioning(prompt_embeds=prompt_embeds, probabilities=probabilities, names=predictor.names)
         return conditioning, estimates_of(probabilities, predictor.names)[0]
+
+    @torch.no_grad()
+    def embed(self, lq: Tensor) -> Tensor:
+        """What CLIP's tower makes of pictures, as the predictor wants them shown.
+
+        Args:
+            lq: (B, 3, H, W), in [0, 1].
+
+        Returns:
+            (B, K, D), of K views of each.
+        """
+        return ClipTower(self.parts["image_encoder"])(lq, view=self.parts["predictor"].view)
+
+    @torch.no_grad()
+    def probabilities(self, embeddings: Tensor) -> Tensor:
+        """P of pictures, as the predictor says: (B, K, D) to (B, N), float32."""
+        predictor = self.parts["predictor"]
+        return predictor.probabilities(embeddings.to(predictor.dtype))
+
+    def text(self, embeddings: Tensor | None, probabilities: Tensor) -> Tensor:
+        """e_txt of Eq. 3, or without a CM-Adapter the empty text's; gradients reach what is trained of it.
+
+        Args:
+            embeddings: (B, K, D), see `embed`; None where there is no CM-Adapter.
+            probabilities: (B, N), P.
+
+        Returns:
+            (B, L, D), in the text encoder's type.
+        """
+        text_encoder, cm_adapter = self.parts["text_encoder"], self.parts["cm_adapter"]
+        if cm_adapter is None or embeddings is None:
+            no_words = probabilities.new_zeros(len(probabilities), 1, 0, text_encoder.config.hidden_size)
+            whole = torch.ones_like(probabilities[:, :1])
+            return mixed_text(no_words, whole, text_encoder=text_encoder, tokens=self.tokens)
+        return text_conditioning(
+            embeddings.mean(dim=1).to(cm_adapter.dtype),
+            probabilities,
+            text_encoder=text_encoder,
+            cm_adapter=cm_adapter,
+            pool=self.parts["textual_prompts"],
+            tokens=self.tokens,
+        ).prompt_embeds
+
+    def texts(self, embeddings: Tensor) -> Tensor:
+        """E_txt({e_cm_i, T_i}): what is said of one picture for each degradation i, after the last word.
+
+        Args:
+            embeddings: (1, K, D), see `embed`; there must be a CM-Adapter.
+
+        Returns:
+            (N, D'), in the text encoder's type.
+        """
+        cm_adapter, pool = self.parts["cm_adapter"], self.parts["textual_prompts"]
+        words = cm_adapter(embeddings.mean(dim=1).to(cm_adapter.dtype))  # (1, N, L, D')
+        if pool is not None:
+            words = pool(words)  # (1, N, L + K, D')
+        return self.encode_words(words[0])[:, words.shape[2] + 1]
+
+    def encode_words(self, words: Tensor) -> Tensor:
+        """E_txt of learned words: (N, K, D) to (N, length, D); position 0 is the start, K + 1 the end."""
+        encoder = self.parts["text_encoder"]
+        return encode_embeddings(encoder, embed_sequences(words, text_encoder=encoder, tokens=self.tokens))
+
+    def encode_features(self, lq: Tensor) -> EncodedPicture:
+        """Latents of whole pictures, and what the encoder holds at each of its resolutions.
+
+        Args:
+            lq: (B, 3, H, W), in [0, 1]; H and W are multiples of the autoencoder's factor.
+        """
+        return encode_picture(self.vae, lq)
+
+    def decode_features(
+        self, latents: Tensor, features: Sequence[Tensor] = (), probabilities: Tensor | None = None
+    ) -> Tensor:
+        """Whole pictures of latents, through the decoder with its refinement; gradients pass.
+
+        Args:
+            latents: (B, 4, h, w).
+            features: Of the damaged pictures, see `encode_features`; not needed where nothing is refined.
+            probabilities: (B, N), P; not needed where nothing is refined.
+
+        Returns:
+            (B, 3, H, W), in the autoencoder's type, about [0, 1], not clipped.
+        """
+        return decode_refined(self.vae, latents, drm=self.drm, features=features, probabilities=probabilities)
 
     def encode(self, lq: Tensor, plan: TilePlan) -> Tensor:
         """Latents of a picture.
@@ -136,10 +236,10 @@ class MPerceiver:
         return check_finite(latents, of="the encoder's latents").float()
 
     def begin(self, lq_latents: Tensor, conditioning: Conditioning) -> Begun:
-        """What does not depend on the timestep, computed once.
+        """What does not depend on the timestep, computed once; of one picture, or of B pictures alike.
 
         Args:
-            lq_latents: (1, 4, h, w), see `encode`.
+            lq_latents: (B, 4, h, w), see `encode` and `encode_features`.
             conditioning: See `condition`.
         """
         return Begun(
@@ -171,7 +271,7 @@ class MPerceiver:
             words = begun.conditioning.prompt_embeds
             return self.unet(cells, timestep, encoder_hidden_states=words, return_dict=False)[0].float()
         finally:
-            if self.attachment is not None:
+            if self.attachment is not None and not torch.is_grad_enabled():  # checkpointed blocks run again backwards
                 self.attachment.clear()
 
     def predict_tiled(self, latents: Tensor, timestep: Tensor, plan: TilePlan, *, begun: Begun) -> Tensor:
@@ -200,13 +300,13 @@ class MPerceiver:
             overlap=overlap,
         )
 
-    def decode(self, latents: Tensor, lq: Tensor, conditioning: Conditioning, *, plan: TilePlan) -> Tensor:
+    def decode(self, latents: Tensor, lq: Tensor, conditioning: Conditioning | None, *, plan: TilePlan) -> Tensor:
         """Pixels of latents, through the decoder with its refinement.
 
         Args:
             latents: (1, 4, h, w).
             lq: (1, 3, H, W), float32 in [0, 1], the damaged picture.
-            conditioning: Of the picture.
+            conditioning: Of the picture; None where nothing is refined.
             plan: Tiles, in pixels.
 
         Returns:
@@ -215,7 +315,7 @@ class MPerceiver:
         Raises:
             UndefinedNumbersError: the decoder gives infinite or undefined numbers.
         """
-        plan, shares = self.autoencoder_plan(plan), conditioning.probabilities
+        plan, shares = self.autoencoder_plan(plan), None if conditioning is None else conditioning.probabilities
         restored = decode_refined_tiled(self.vae, latents, drm=self.drm, lq=lq, probabilities=shares, plan=plan)
         return check_finite(restored, of="the decoder's pixels").float()
 

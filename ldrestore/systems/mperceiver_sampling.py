@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldrestore.images.photo import Photo
 from ldrestore.images.transparency import fill_hidden
-from ldrestore.options import StableRestoreOptions
+from ldrestore.options import SamplingOptions
 from ldrestore.records import hash_of_pixels
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise, generator_of, run_seed_of
@@ -20,7 +20,7 @@ from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation
 from ldrestore.tiling.retries import with_smaller_tiles
 
 
-def timesteps_of(options: StableRestoreOptions, scheduler: Any, *, device: torch.device) -> Tensor:
+def timesteps_of(options: SamplingOptions, scheduler: Any, *, device: torch.device) -> Tensor:
     """The timesteps that a picture goes through.
 
     Args:
@@ -56,7 +56,7 @@ class StagePlans:
             height: Rows of the picture.
             width: Its columns.
         """
-        self.prediction = self.autoencoder = plan
+        self.prediction = self.autoencoder = self._begun = plan
         self._size = {"height": height, "width": width}
 
     def predict(self, compute: Callable[[TilePlan], Tensor]) -> Tensor:
@@ -81,10 +81,9 @@ class StagePlans:
     def summary(self) -> TilePlan:
         """The plan of the prediction, with the autoencoder's tiles where they are others, and all steps down."""
         plan, others = self.prediction, self.autoencoder
-        if others.tile == plan.tile:
-            return plan
-        first = min(plan.steps_down, others.steps_down)
-        return replace(plan, decoder_tile=others.tile, steps_down=plan.steps_down + others.steps_down - first)
+        steps_down = plan.steps_down + others.steps_down - self._begun.steps_down
+        decoder_tile = None if others.tile == plan.tile else others.tile
+        return replace(plan, decoder_tile=decoder_tile, steps_down=steps_down)
 
 
 def draw(
@@ -93,7 +92,7 @@ def draw(
     *,
     system: MPerceiver,
     scheduler: Any,
-    options: StableRestoreOptions,
+    options: SamplingOptions,
     content: str,
     plans: StagePlans,
     progress_bar: Callable[..., Any],

@@ -9,7 +9,9 @@ import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,14 +20,20 @@ from torch import Tensor
 from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.weights.hashes import hash_of_file
 
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "network_g", "generator", "model")
-"""Names under which checkpoints keep their weights, in the order of preference: as a key of a pickle, or before every
-key."""
+WRAPPERS = (
+    *("params_ema", "state_dict_ema", "model_ema", "ema_model", "net_ema", "ema"),
+    *("params", "state_dict", "model_state_dict", "network_g", "netG", "net_g", "generator", "model", "net", "weights"),
+)
+"""Names under which checkpoints keep their weights, in the order of preference, averaged ones first: as a key of a
+pickle, or before every key."""
 
 PREFIXES = ("module.", "net.", "model.", "_orig_mod.", "generator.")
 """What DistributedDataParallel, Lightning, torch.compile and trainers of several networks put before every key."""
 
-COMPANIONS = ("discriminator", "network_d", "net_d", "criterion", "loss", "loss_fn", "perceptual", "lpips")
+COMPANIONS = (
+    *("discriminator", "network_d", "net_d", "netD", "criterion", "loss", "loss_fn", "perceptual", "lpips", "vgg"),
+    *("metrics", "train_metrics", "val_metrics", "psnr", "ssim"),
+)
 """Names of what is saved beside the wanted network in one state dict, and left out."""
 
 COMPILED = "_orig_mod."
@@ -38,8 +46,15 @@ PICKLE_ALLOW_LIST = (
     Namespace,
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (dict, "lightning_fabric.utilities.data.AttributeDict"),
+    np.dtype,
+    *((np.float64(0).__reduce__()[0], f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32", "bool")),
 )
-"""What Lightning files hold beside tensors and plain values, their hyper-parameters; read as plain mappings."""
+"""What files hold beside tensors and plain values: Lightning's hyper-parameters, read as plain mappings, and numbers of
+numpy, such as the best score."""
+
+DEEPEST_WRAPPING = 8
+"""So many mappings, one inside another, are looked into; a pickle may hold one that holds itself."""
 
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what torch saves today, and saved before it wrote archives."""
@@ -112,13 +127,8 @@ def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is none.
     """
-    while isinstance(content, Mapping):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    tensors = content if isinstance(content, Mapping) else {}
-    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+    tensors = _state_dict_in(content)
+    if tensors is None:
         raise WeightsError(f"{path} holds no weights; expected a state dict, alone or under {', '.join(WRAPPERS)}")
     weights = {str(key).replace(COMPILED, ""): value.detach() for key, value in tensors.items()}
     while True:
@@ -127,6 +137,20 @@ def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
         if prefix is None:
             return weights
         weights = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def _state_dict_in(content: object, depth: int = 0) -> Mapping[Any, Tensor] | None:
+    """What holds tensors and nothing else: the content itself, what lies under a usual name, or the only such part."""
+    if not isinstance(content, Mapping) or not content or depth > DEEPEST_WRAPPING:
+        return None
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return content
+    for name in WRAPPERS:
+        if (found := _state_dict_in(content.get(name), depth + 1)) is not None:
+            return found
+    parts = [part for part in content.values() if isinstance(part, Mapping) and part]
+    whole = [part for part in parts if all(isinstance(value, Tensor) for value in part.values())]
+    return whole[0] if len(whole) == 1 else None
 
 
 def check_finite_weights(weights: Mapping[str, Tensor], *, source: str) -> None:
@@ -161,8 +185,9 @@ def _prefix_of(weights: Mapping[str, Tensor]) -> str | None:
         if weights and all(key.startswith(prefix) for key in weights):
             return prefix
     first = {key.partition(".")[0] for key in weights if "." in key} if all("." in key for key in weights) else set()
-    names = [name for name in WRAPPERS if name in first]
-    if names and first <= {*WRAPPERS, *COMPANIONS}:  # several networks, or a network and its average
+    wanted = (*WRAPPERS, *(prefix.rstrip(".") for prefix in PREFIXES))
+    names = [name for name in wanted if name in first]
+    if names and first <= {*wanted, *COMPANIONS}:  # several networks, or a network and its average
         return f"{names[0]}."
     return None
 

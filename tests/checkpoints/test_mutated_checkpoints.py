@@ -14,7 +14,10 @@ def weights():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "numbers",
-    [pytest.param(range(100), marks=pytest.mark.e2e), pytest.param(range(100, 1100), marks=pytest.mark.slow)],
+    [
+        pytest.param(range(100), marks=pytest.mark.e2e),
+        pytest.param(range(100, 1100), marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
     ids=["100", "1000"],
 )
 def test_mutants_load_right_or_are_refused_by_name(numbers, weights, tmp_path):

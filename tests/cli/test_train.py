@@ -1,9 +1,15 @@
 import os
+import signal
 import subprocess
 import sys
+import textwrap
+import time
+from pathlib import Path
 
 import pytest
 import yaml
+
+from ldrestore.cli import train as train_module
 
 
 @pytest.fixture
@@ -41,6 +47,87 @@ def test_a_missing_config_is_a_wrong_call(call, tmp_path):
     result = call("train", tmp_path / "missing.yaml")
     assert result.exit_code == 2
     assert "no configuration file" in result.stderr
+
+
+CHILD = textwrap.dedent(
+    """
+    import os, pathlib, signal, subprocess, sys, time
+    place = pathlib.Path(sys.argv[1])
+    if len(sys.argv) > 2:  # the trainer: ends by itself, a little after it was asked to
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), (place / "ended").touch(), sys.exit(0)))
+        (place / "trainer").write_text(str(os.getpid()))
+        time.sleep(60)
+    else:  # the launcher: leaves signals to the trainer
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        sys.exit(subprocess.run([sys.executable, *sys.argv, "trainer"]).returncode)
+    """
+)
+"""Stands in for a launcher and its trainer, without their imports."""
+
+PARENT = textwrap.dedent(
+    """
+    import sys
+    from ldrestore.cli.train import _run
+    try:
+        sys.exit(_run([sys.executable, *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    """
+)
+
+
+def wait_for(path):
+    for _ in range(600):
+        if path.exists() and (path.name != "trainer" or path.read_text()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} does not come")
+
+
+def is_running(process):
+    """Whether a process is there, and not a dead one that nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def heed_interrupts():
+    """Undo what a shell does to the programs that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    ids=lambda value: str(value),
+)
+def test_signals_end_the_trainer_in_peace_and_are_waited_for(tmp_path, number, code):
+    (tmp_path / "child.py").write_text(CHILD)
+    command = [sys.executable, "-c", PARENT, tmp_path / "child.py", tmp_path]
+    with subprocess.Popen(command, preexec_fn=heed_interrupts) as parent:
+        wait_for(tmp_path / "trainer")
+        parent.send_signal(number)
+        assert parent.wait(60) == code
+    assert (tmp_path / "ended").exists()
+    assert not is_running(int((tmp_path / "trainer").read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_nothing_is_left_of_a_launcher_that_dies(tmp_path):
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.exit(3)"
+    with (tmp_path / "printed").open("w") as printed:
+        parent = subprocess.run([sys.executable, "-c", PARENT, "-c", code], stdout=printed, check=False)
+    assert parent.returncode == 3
+    time.sleep(0.1)
+    assert not is_running(int((tmp_path / "printed").read_text()))
+
+
+def test_handlers_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    assert train_module._run([sys.executable, "-c", "raise SystemExit(5)"]) == 5
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.e2e

@@ -2,6 +2,7 @@ import argparse
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -132,6 +133,40 @@ def test_the_wanted_network_is_taken_from_among_others(tmp_path):
     torch.save({"state_dict": prefixed(state(), "model.") | prefixed(state(1), "lpips.")}, tmp_path / "c.ckpt")
     for name in ("a.safetensors", "b.safetensors", "c.ckpt"):
         assert is_equal(read_checkpoint(tmp_path / name), state())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"netG": state()},
+        {"weights": state(), "epoch": 3},
+        {"net": state(), "optimizer": {"state": {}, "param_groups": []}},
+        {"model": state(1), "model_ema": state()},
+        {"model": state(), "ema": {"decay": 0.999, "shadow": [torch.zeros(2)]}},
+        {"epoch": 3, "my_own_name": state(), "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}},
+        {"state_dict": {"model": {"params": state()}}},
+        {"state_dict": prefixed(state(), "net.") | {"loss_fn.weight": torch.zeros(3)}},
+        {"state_dict": prefixed(state(1), "model.") | prefixed(state(), "ema_model.")},
+        {"params": state(), "iter": np.int64(5), "best_psnr": np.float64(31.2), "score": np.float32(1)},
+    ],
+)
+def test_weights_are_found_wherever_trainers_put_them(content, tmp_path):
+    torch.save(content, tmp_path / "published.pth")
+    assert is_equal(read_checkpoint(tmp_path / "published.pth"), state())
+
+
+def test_weights_of_two_networks_under_unknown_names_are_not_guessed(tmp_path):
+    torch.save({"first": state(), "second": state(1)}, tmp_path / "two.pth")
+    with pytest.raises(WeightsError, match="holds no weights; expected a state dict, alone or under"):
+        read_checkpoint(tmp_path / "two.pth")
+
+
+def test_a_pickle_that_holds_itself_is_refused(tmp_path):
+    content = {"epoch": 1}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "circle.pth")
+    with pytest.raises(WeightsError, match="holds no weights"):
+        read_checkpoint(tmp_path / "circle.pth")
 
 
 def test_the_content_tells_the_format_and_not_the_suffix(tmp_path):

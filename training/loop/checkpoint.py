@@ -198,8 +198,13 @@ def _newest(folders: list[Path], *, skips_damaged: bool) -> Path | None:
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
-    return sorted((output_dir / CHECKPOINT_FOLDER).glob("step_*"), key=lambda folder: int(folder.name[len("step_") :]))
+    """The complete checkpoints of a run, oldest first; what else lies beside them, such as copies, does not count."""
+    steps = {}
+    for folder in (output_dir / CHECKPOINT_FOLDER).glob("step_*"):
+        number = folder.name.removeprefix("step_")
+        if number.isascii() and number.isdecimal() and folder.is_dir():
+            steps[folder] = int(number)
+    return sorted(steps, key=steps.__getitem__)
 
 
 def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:

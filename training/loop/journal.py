@@ -106,9 +106,9 @@ class Journal:
         """Drop the lines after a step: a run that died went further than the checkpoint that it resumes from."""
         if not self._accelerator.is_main_process or not self.path.exists():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        # A line without an end was cut by the death of the run; everything up to the checkpoint was written before it.
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        # A line without an end was cut by the death of the run, and one that cannot be read by that of the machine.
+        kept = [line for line in lines if (written := _step_of(line)) is not None and written <= step]
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(kept), encoding="utf-8")
         os.replace(partial, self.path)
@@ -126,3 +126,12 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **finite}) + "\n")
         self._accelerator.log({name: value for name, value in finite.items() if value is not None}, step=step)
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a whole line of metrics; None for any other."""
+    try:
+        step = json.loads(line)["step"] if line.endswith("\n") else None
+    except (ValueError, TypeError, KeyError):
+        return None
+    return step if isinstance(step, int) else None

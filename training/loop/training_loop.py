@@ -28,6 +28,7 @@ from ldrestore.training.loop.ema import Ema
 from ldrestore.training.loop.frozen_rows import parameter_groups
 from ldrestore.training.loop.journal import Journal, Stopwatch
 from ldrestore.training.loop.provenance import write_provenance
+from ldrestore.training.loop.run_folder import writing
 from ldrestore.training.loop.schedule import learning_rate_at
 from ldrestore.training.loop.stopping import StopRequest
 
@@ -133,10 +134,11 @@ def train(
     if checkpoint is not None:
         load_checkpoint(checkpoint, state, config=config, accelerator=accelerator)
         logger.info("resumed from %s", checkpoint)
-    if accelerator.is_main_process:
-        write_provenance(config, config.run.output_dir)
-    journal = Journal(config.run.output_dir, accelerator)
-    journal.rewind(state.step)
+    with agreed(), writing(config.run.output_dir):
+        if accelerator.is_main_process:
+            write_provenance(config, config.run.output_dir)
+        journal = Journal(config.run.output_dir, accelerator)
+        journal.rewind(state.step)
     with StopRequest() as stop:
         run = TrainingRun(
             config=config,
@@ -289,8 +291,9 @@ def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
     if step % settings.checkpoint_every == 0 or run.is_finished or run.is_stopping:
         with agreed():
             run.state.window.mean(run.accelerator, step=step)  # raises rather than save weights that diverged
-        export_weights(run)
-        folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
+        with writing(settings.output_dir):
+            export_weights(run)
+            folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
         logger.info("step %d: wrote %s", step, folder)
 
 
@@ -307,7 +310,8 @@ def log_metrics(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
         **{name: None if norm is None else float(norm) for name, norm in norms.items()},
         "samples_per_second": rate,
     }
-    run.journal.write(step, values)
+    with writing(run.config.run.output_dir):
+        run.journal.write(step, values)
     logger.info("step %d/%d: loss %.5f, %.1f samples/s", step, run.num_steps, means["loss"], rate)
 
 
@@ -328,7 +332,8 @@ def validate(run: TrainingRun) -> None:
         metrics = run.task.validate(network)
     run.state.model.train()
     if metrics:
-        run.journal.write(run.state.step, {f"validation/{name}": value for name, value in metrics.items()})
+        with writing(run.config.run.output_dir):
+            run.journal.write(run.state.step, {f"validation/{name}": value for name, value in metrics.items()})
         logger.info("step %d: %s", run.state.step, ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
 
 

@@ -1,6 +1,6 @@
 """The diffusion model that stage 1 trains upon, frozen, and outside of what is trained, averaged and checkpointed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import nn
 from transformers import CLIPTextModel
 
 from ldrestore.adapters.attachment import Attachment, attach
@@ -19,6 +19,8 @@ from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER, ClipTower
 from ldrestore.prompts.text_sequences import CLIP_TOKENS, SpecialTokens
+from ldrestore.systems.mperceiver import MPerceiver
+from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 """As diffusers' schedulers call it."""
@@ -77,7 +79,7 @@ class FrozenBase:
         """Itself: averaged weights use the same base."""
         return self
 
-    def modules(self) -> tuple[torch.nn.Module, ...]:
+    def modules(self) -> tuple[nn.Module, ...]:
         """All frozen networks."""
         return self.vae, self.unet, self.text_encoder, self.tower
 
@@ -91,32 +93,21 @@ class FrozenBase:
         """Within it the frozen networks compute what needs no gradient, see `BaseConfig.autocast`."""
         return torch.autocast(device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None)
 
-    def predict(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        prompt_embeds: Tensor,
-        *,
-        injection: InjectionLayers | None,
-        features: Sequence[Tensor] | None,
-    ) -> Tensor:
-        """What the U-Net puts out while layers act in it.
+    def system(self, trained: Mapping[str, nn.Module], *, acts: bool = False) -> MPerceiver:
+        """The system upon this base.
 
         Args:
-            latents: (B, C, H, W), noised.
-            timesteps: (B,).
-            prompt_embeds: (B, L, D).
-            injection: The layers, of the network in training or of the averaged one; None for the bare U-Net.
-            features: Of the damaged pictures, finest first.
-
-        Returns:
-            (B, C, H, W), the prediction.
+            trained: Parts by the names of `MPERCEIVER_PARTS`; those left out are missing.
+            acts: Whether it predicts, so that its injection layers act in the U-Net from now on, in place of others.
         """
-        self._attach(injection)
-        if self._attachment is not None and features is not None:
-            self._attachment.set_features(features)
-        latents, prompt_embeds = latents.to(self.unet.dtype), prompt_embeds.to(self.unet.dtype)
-        return self.unet(latents, timesteps, prompt_embeds).sample
+        known = {"vae": self.vae, "unet": self.unet, "text_encoder": self.text_encoder}
+        if acts:
+            self._attach(trained.get("injection"))
+        return MPerceiver(
+            {**dict.fromkeys(MPERCEIVER_PARTS.trained), **known, "image_encoder": self.tower.model, **trained},
+            attachment=self._attachment if acts else None,
+            tokens=self.tokens,
+        )
 
     def _attach(self, injection: InjectionLayers | None) -> None:
         """Let these layers act from now on, in place of those that did.

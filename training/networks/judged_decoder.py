@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined
 from ldrestore.training.losses.discriminator import PatchDiscriminator
 from ldrestore.training.networks.frozen_base import FrozenBase
 
@@ -67,9 +66,8 @@ class JudgedDecoder(nn.Module):
         """
         is_judged = self.training and judges_from is not None and int(self.num_passes) >= judges_from
         self.num_passes += int(self.training)  # before all else: reading a count cuts a compiled pass in two
-        restored = decode_refined(
-            self.base.vae, latents, drm=self.drm, features=features, probabilities=probabilities
-        ).float()  # the autoencoder may be of another type than the discriminator
+        restored = self.base.system({"drm": self.drm}).decode_features(latents, features, probabilities)
+        restored = restored.float()  # the autoencoder may be of another type than the discriminator
         if self.judge is None or gt is None or not is_judged:
             return JudgedPictures(restored)
         self.judge.requires_grad_(False)

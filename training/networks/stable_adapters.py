@@ -12,8 +12,9 @@ from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.prompts.cm_adapter import CMAdapter
-from ldrestore.prompts.text_sequences import embed_sequences, encode_embeddings, text_conditioning
 from ldrestore.prompts.textual_prompts import TextualPromptPool
+from ldrestore.structures import Conditioning
+from ldrestore.systems.mperceiver import Begun
 from ldrestore.training.loop.frozen_rows import freeze_rows
 from ldrestore.training.networks.frozen_base import FrozenBase
 from ldrestore.training.networks.rebuilding import rebuilt
@@ -86,24 +87,14 @@ class StableAdapters(nn.Module):
 
     def predict(self, noised: Tensor, timesteps: Tensor, steering: LqFeatures, *, prompt_embeds: Tensor) -> Tensor:
         """`forward` with the text at hand, which depends on no timestep: (B, L, D)."""
-        ir_adapter = self.part("ir_adapter")
-        features = None if ir_adapter is None else ir_adapter(steering.lq_latents, timesteps, steering.probabilities)
-        return self.base.predict(noised, timesteps, prompt_embeds, injection=self.part("injection"), features=features)
+        system = self.base.system(self.parts, acts=True)
+        conditioning = Conditioning(prompt_embeds=prompt_embeds, probabilities=steering.probabilities, names=self.names)
+        begun = Begun(lq_latents=steering.lq_latents, conditioning=conditioning, prompts=None)
+        return system.predict(noised, timesteps, begun=begun)
 
     def text(self, steering: LqFeatures) -> Tensor:
         """e_txt of Eq. 3, or the empty text's: (B, L, D)."""
-        encoder, tokens, embeddings = self.base.text_encoder, self.base.tokens, steering.embeddings
-        if self.part("cm_adapter") is None:
-            words = embeddings.new_zeros(len(embeddings), 0, encoder.config.hidden_size)  # (B, 0, D)
-            return encode_embeddings(encoder, embed_sequences(words, text_encoder=encoder, tokens=tokens))
-        return text_conditioning(
-            embeddings,
-            steering.probabilities,
-            text_encoder=encoder,
-            cm_adapter=self.part("cm_adapter"),
-            pool=self.part("textual_prompts"),
-            tokens=tokens,
-        ).prompt_embeds
+        return self.base.system(self.parts).text(steering.embeddings, steering.probabilities)
 
     def grow(self, names: Sequence[str], *, train_shared: bool) -> None:
         """Add further degradations; rows and attentions of the old ones are not trained any more.

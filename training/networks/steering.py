@@ -18,7 +18,7 @@ class LqFeatures:
     lq_latents: Tensor
     """(B, C, h, w), the mode of the posterior, scaled."""
     embeddings: Tensor
-    """(B, D), of CLIP's tower, the mean over its views."""
+    """(B, K, D), of CLIP's tower, one a view."""
     probabilities: Tensor
     """(B, N), P."""
 
@@ -49,10 +49,10 @@ def lq_features_of(
         lq_latents: (B, C, h, w), scaled, where they are known already; None encodes the pictures.
     """
     base.to(lq.device)
-    predictor.to(lq.device)
-    embeddings = base.tower(lq, view=predictor.view)  # (B, K, D)
+    system = base.system({"predictor": predictor.to(lq.device)})
+    embeddings = system.embed(lq)  # (B, K, D)
     lq_latents = encoded(base.vae, lq, is_sampled=False) if lq_latents is None else lq_latents
-    return LqFeatures(lq_latents, embeddings.mean(dim=1), predictor.probabilities(embeddings))
+    return LqFeatures(lq_latents, embeddings, system.probabilities(embeddings))
 
 
 def check_predictor(predictor: DegradationPredictor, base: FrozenBase) -> None:

@@ -13,7 +13,7 @@ from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of, encode_picture
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.training.config import StageConfig, num_steps
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.training_data import create_dataset
@@ -30,6 +30,7 @@ from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.short_sampling import sample_latents, validation_noise
 from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.networks.steering import LqFeatures, as_picture, check_predictor, lq_features_of
+from ldrestore.training.tasks.decoded_latents import latents_to_decode
 from ldrestore.training.tasks.estimator import load_predictor
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
 
@@ -79,7 +80,7 @@ class RefinerTask:
         """
         lq, gt = batch["lq"], batch["gt"]
         with self.base.autocast(lq.device):
-            picture = encode_picture(self.base.vae, lq)
+            picture = self.base.system({}).encode_features(lq)
             steering = self._steering(lq, picture.latents)
             latents = self._latents_of(gt, steering)
         judged = model(latents, picture.features, steering.probabilities, gt, judges_from=self._judges_from())
@@ -120,19 +121,12 @@ class RefinerTask:
         Returns:
             (B, C, h, w), float32, scaled.
         """
-        options = self.config.latents
-        wanted = options.sampled_share * len(gt)
-        num_sampled = int(wanted) + int(torch.rand(()) < wanted % 1)  # what is left of a picture is drawn
-        parts = []
-        if num_sampled > 0:
-            steps = int(torch.randint(options.min_steps, options.max_steps + 1, ()))
-            known = steering.first(num_sampled)
-            parts.append(self._sampled(known, torch.randn_like(known.lq_latents), num_inference_steps=steps))
-        if num_sampled < len(gt):
-            latents = encoded(self.base.vae, gt[num_sampled:], is_sampled=False)
-            spread = torch.rand(len(latents), 1, 1, 1, device=latents.device) * options.max_noise
-            parts.append(latents + spread * torch.randn_like(latents))
-        return torch.cat(parts)
+
+        def sample(num: int, steps: int) -> Tensor:
+            known = steering.first(num)
+            return self._sampled(known, torch.randn_like(known.lq_latents), num_inference_steps=steps)
+
+        return latents_to_decode(gt, vae=self.base.vae, config=self.config.latents, sample=sample)
 
     def _sampled(self, steering: LqFeatures, noise: Tensor, *, num_inference_steps: int) -> Tensor:
         """Latents that the adapters restore from noise."""
@@ -157,13 +151,13 @@ class RefinerTask:
 
         def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
             padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
-            picture = encode_picture(self.base.vae, padded)
+            picture = self.base.system({}).encode_features(padded)
             steering = self._steering(padded, picture.latents)
             latents = self._validation_latents(numbers[id(pair)], pair, steering)
             if is_refined:
                 restored = network(latents, picture.features, steering.probabilities).restored
             else:
-                restored = decode_refined(self.base.vae, latents, drm=None)
+                restored = self.base.system({}).decode_features(latents)
             return crop_to(restored, *lq.shape[-2:])
 
         if self._unrefined is None:  # training changes nothing in it

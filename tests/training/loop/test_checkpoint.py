@@ -31,6 +31,13 @@ def test_a_checkpoint_that_was_not_finished_does_not_count(finished):
     assert find_checkpoint(finished.run, "auto").name == "step_00000018"
 
 
+def test_copies_beside_the_checkpoints_do_not_count(finished):
+    place = finished.run.output_dir / "checkpoints"
+    (place / "step_00000018_copy").mkdir()
+    (place / "step_00000099").write_bytes(b"a file")
+    assert find_checkpoint(finished.run, "auto").name == "step_00000018"
+
+
 def test_auto_without_checkpoints_starts_anew(tmp_path):
     assert find_checkpoint(tiny_config(tmp_path).run, "auto") is None
 

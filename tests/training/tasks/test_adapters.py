@@ -86,11 +86,12 @@ def test_every_adapter_and_prompt_moves_and_nothing_else_does(run):
 def test_at_the_start_the_base_predicts_as_without_features(run):
     _, network, _ = run()
     base, noised, timesteps = network.base, torch.randn(2, 4, 8, 8), torch.tensor([3, 500])
-    words = torch.randn(2, 14, 8)
-    features = network.ir_adapter(noised, timesteps, torch.full((2, 2), 0.5))
+    words, probabilities = torch.randn(2, 14, 8), torch.full((2, 2), 0.5)
+    features = LqFeatures(noised, torch.randn(2, 1, 6), probabilities)
     with torch.no_grad():
-        attached = base.predict(noised, timesteps, words, injection=network.injection, features=features)
-        bare = base.predict(noised, timesteps, words, injection=None, features=None)
+        attached = network.predict(noised, timesteps, features, prompt_embeds=words)
+        base.system({}, acts=True)  # takes the layers off
+        bare = base.unet(noised, timesteps, words).sample
     assert torch.equal(attached, bare)
 
 
@@ -109,7 +110,7 @@ def test_the_loss_is_equation_1(run):
     embeddings = base.tower(batch["lq"])
     probabilities = task.predictor(embeddings).softmax(dim=-1)
     lq_latents = encoded(base.vae, batch["lq"], is_sampled=False)
-    prediction = network(noised, timesteps, LqFeatures(lq_latents, embeddings.mean(dim=1), probabilities))
+    prediction = network(noised, timesteps, LqFeatures(lq_latents, embeddings, probabilities))
     velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
     torch.testing.assert_close(loss, (prediction - velocity).square().mean())
     assert torch.equal(loss, parts["squared"])

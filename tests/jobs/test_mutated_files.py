@@ -1,4 +1,4 @@
-"""Mutated picture files through the file contract: read, restore, write, and a record beside it.
+"""Mutated picture files through what `ldrestore restore` does: plan, limits, claim, read, restore, write, record.
 
 Each is restored or refused with a typed error; nothing crashes, hangs, is half-written, or takes memory without bound.
 """
@@ -20,11 +20,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from ldrestore.errors import ImageFileError
+from ldrestore.errors import printable
 from ldrestore.images.files import read_photo
 from ldrestore.images.photoshop import SEGMENT_HEADER, resources_of_iptc
+from ldrestore.jobs.limits import within_limits
+from ldrestore.jobs.outcome import Status
+from ldrestore.jobs.plan import plan_jobs
+from ldrestore.jobs.request import RestoreRequest
+from ldrestore.jobs.restoring import RestoreWorker
+from ldrestore.jobs.runner import run_jobs
+from ldrestore.options import FastRestoreOptions
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-from ldrestore.records import record_path, write_record
 from ldrestore.regressors.factory import create_regressor
 
 MAX_PIXELS = 10**6
@@ -159,34 +165,47 @@ class Contract:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.zero_()  # what is added to the input is nothing
-        self.pipeline = FastRestorePipeline(regressor=network)
+        FastRestorePipeline(regressor=network).save_pretrained(folder / "model")
+        options = FastRestoreOptions()
+        self.worker = RestoreWorker(
+            RestoreRequest(model=str(folder / "model"), device="cpu", options=options, max_pixels=MAX_PIXELS)
+        )
         self.source, self.results = folder / "in", folder / "out"
-        self.results.mkdir()
+        self.source.mkdir()
         self.counts = Counter()
         self.slowest = 0.0
 
     def restore(self, data, suffix):
         """One file through it."""
         start = time.process_time()
-        self.source.write_bytes(data)
-        result = self.results / f"result{suffix}"
-        try:
-            photo = read_photo(self.source, max_pixels=MAX_PIXELS)
-            output = self.pipeline(photo, output_type="photo")
-            np.testing.assert_array_equal(output.photos[0].pixels, photo.pixels)
-            output.photos[0].save(result)
-            write_record(output.records[0], record_path(result))
-        except ImageFileError as error:
-            self.counts["refused"] += 1
-            assert str(error).count("; ") >= 1  # noqa: PT017  a reason and a remedy
-            assert list(self.results.iterdir()) == []
+        for path in self.source.iterdir():
+            path.unlink()
+        source = self.source / f"result{suffix}"
+        source.write_bytes(data)
+        outcome = self._outcome()
+        written = sorted(path.name for path in self.results.iterdir()) if self.results.exists() else []
+        assert not outcome.notes
+        if outcome.status is Status.FAILED:
+            self.counts[f"refused, {outcome.error}"] += 1
+            assert "unexpected" not in outcome.reason, outcome.reason
+            assert source.name in outcome.reason and outcome.reason.count("; ") >= 1  # a reason and a remedy
+            assert "\n" not in printable(outcome.reason) and written == []
         else:
             self.counts["restored"] += 1
-            assert {path.name for path in self.results.iterdir()} == {result.name, f"{result.name}.json"}
-            assert_whole(read_photo(result), photo)
-            for path in self.results.iterdir():
-                path.unlink()
+            assert outcome.status is Status.DONE and written == [source.name, f"{source.name}.json"]
+            assert_whole(read_photo(self.results / source.name), read_photo(source, max_pixels=MAX_PIXELS))
+            for name in written:
+                (self.results / name).unlink()
         self.slowest = max(self.slowest, time.process_time() - start)
+
+    def _outcome(self):
+        """What becomes of the one file of the input folder."""
+        plan = plan_jobs(
+            [str(self.source)], str(self.results), picture_format=None, is_recursive=False, may_overwrite=False
+        )
+        plan = within_limits(plan)
+        (outcome,) = (*plan.settled, *run_jobs(plan.jobs, self.worker))
+        return outcome
 
 
 def assert_whole(again, photo):
@@ -221,7 +240,8 @@ def run(folder, num_files):
     put_through()
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     num_restored = contract.counts["restored"]
-    print(f"{contract.counts}, slowest {contract.slowest:.2f} s, grown by {growth >> 10} MiB")
+    fates = ", ".join(f"{count} {fate}" for fate, count in contract.counts.most_common())
+    print(f"{contract.counts.total()} files: {fates}; slowest {contract.slowest:.2f} s, grown by {growth >> 10} MiB")
     assert contract.counts.total() >= 0.9 * num_files
     assert num_restored >= contract.counts.total() / 3
     assert contract.slowest < MAX_SECONDS
@@ -234,7 +254,7 @@ def test_intact_files_keep_their_pixels(tmp_path):
         warnings.simplefilter("ignore", UserWarning)  # the video that the packets promise
         for name, data in intact_files().items():
             contract.restore(data, ".tif" if name.startswith("tiff") else ".png")
-    assert contract.counts["refused"] == 0
+    assert contract.counts == {"restored": len(intact_files())}
 
 
 def test_an_empty_step_changes_nothing_and_sums_fit():

@@ -1,0 +1,60 @@
+import errno
+import os
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from tiny_run import run_tiny, tiny_config
+
+from ldrestore.errors import ConfigError, ExportError
+from ldrestore.training.loop import training_loop
+from ldrestore.training.loop.run_folder import writing
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"), r"run cannot be written \(No space left on device\)"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "x"), "Read-only file system"),
+        (SafetensorError("I/O error:\nno space"), r"\(I/O error: no space\); make room, or give a run.output_dir"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3"), "torch could not write"),
+    ],
+)
+def test_what_keeps_a_run_from_writing_is_one_line(tmp_path, error, message):
+    with pytest.raises(ExportError, match=message) as caught, writing(tmp_path / "run"):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ConfigError("wrong")])
+def test_other_errors_stay_what_they_are(tmp_path, error):
+    with pytest.raises(type(error)) as caught, writing(tmp_path):
+        raise error
+    assert caught.value is error
+
+
+def test_a_folder_that_cannot_be_made_ends_a_run_before_its_first_step(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ExportError, match=r"file.* cannot be written"):
+        run_tiny(tiny_config(tmp_path / "file"))
+
+
+def test_a_disk_that_fills_up_ends_a_run_in_one_line(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(training_loop, "save_checkpoint", fail)
+    with pytest.raises(ExportError, match=r"cannot be written \(No space left on device\)"):
+        run_tiny(tiny_config(tmp_path))
+
+
+def test_a_file_that_torch_cannot_write_to_its_end_names_its_writer():
+    class Full:
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def flush(self):
+            pass
+
+    with pytest.raises((OSError, RuntimeError), match=r"No space left|PytorchStreamWriter"):
+        torch.save({"a": torch.zeros(1000)}, Full())

@@ -1,0 +1,42 @@
+"""Writing into the folder of a run, which may be full, read-only or gone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from ldrestore.errors import ExportError, LDRestoreError
+
+_TORCH_WRITER = "PytorchStreamWriter"
+"""What torch's plain errors of writing name."""
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Context in which a run's folder is written; what keeps it from being written is one line.
+
+    Args:
+        folder: `run.output_dir`.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    try:
+        yield
+    except LDRestoreError:
+        raise
+    except (OSError, SafetensorError) as error:
+        raise _failure(folder, getattr(error, "strerror", None) or error) from error
+    except RuntimeError as error:
+        if _TORCH_WRITER not in str(error):
+            raise
+        raise _failure(folder, "torch could not write a file to its end") from error
+
+
+def _failure(folder: Path, reason: object) -> ExportError:
+    """The error, with what to do."""
+    return ExportError(
+        f"{folder} cannot be written ({' '.join(str(reason).split())}); make room, or give a run.output_dir that can "
+        "be written; go on with --resume auto where there is a checkpoint"
+    )
