@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ldrestore.evaluation.paired_statistics import LEVEL
 from ldrestore.evaluation.published_tables import PublishedTable, find_published, markdown_of
 from ldrestore.evaluation.results import ComparisonRow, CostRow, MeanRow, MetricRow, Results
+from ldrestore.metrics.ssim import SsimWindow
 
 _SHORT_PROTOCOL = (
     "colour",
@@ -143,11 +144,11 @@ def cost_table(costs: Sequence[CostRow]) -> str:
 def protocol_line(results: Results) -> str:
     """What stands beside every figure: the protocol's name and the settings that change figures most."""
     protocol = results.protocol
-    window = protocol["ssim_window"]
-    size = f"{window['kind']} {window['size']}" if isinstance(window, dict) else str(window)
+    window = SsimWindow(**protocol["ssim_window"])
     return (
         f"Protocol {protocol['name']}: colour {protocol['colour']}, border {protocol['border']}, multiple "
-        f"{protocol['multiple']}, rounding {protocol['rounding']}, SSIM window {size}, {protocol['psnr_mean']}."
+        f"{protocol['multiple']}, rounding {protocol['rounding']}, "
+        f"SSIM window {window.kind} {window.side}, {protocol['psnr_mean']}."
     )
 
 
