@@ -78,7 +78,9 @@ def count_macs(call: Callable[[], Any]) -> float:
 class _Counter(TorchDispatchMode):
     """Adds up the operations that torch knows a formula for."""
 
-    num_flops: int = 0
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+        self.num_flops: int = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
