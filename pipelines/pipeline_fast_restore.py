@@ -4,10 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ModelMixin
-from torch import Tensor
 
 from ldrestore.checkpoints.network_identity import identity_of, runtime_of
 from ldrestore.checkpoints.saved_folder import check_recorded_weights, check_saved_networks, find_saved_pipeline
@@ -27,8 +25,9 @@ from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
-from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.regression import OPTIONAL_PARTS, RegressionSystem, part_classes
+from ldrestore.systems.regression_pictures import plan_of_passes, restore_picture
 from ldrestore.systems.regression_steering import (
     EmbeddingInput,
     Steering,
@@ -36,13 +35,7 @@ from ldrestore.systems.regression_steering import (
     steerings_of,
     why_no_instruction,
 )
-from ldrestore.tiling.blending import restore_tiled
 from ldrestore.tiling.freed_memory import keeping_freed_memory
-from ldrestore.tiling.memory import resident_bytes, tile_map_bytes
-from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
-from ldrestore.tiling.picture_views import Window
-from ldrestore.tiling.planning import count_tiles, make_plan
-from ldrestore.tiling.retries import with_smaller_tiles
 from ldrestore.weights.fitting import align_weights
 from ldrestore.weights.hashes import cached_hash
 
@@ -247,9 +240,17 @@ class FastRestorePipeline(DiffusionPipeline):
     ) -> tuple[Photo, DegradationEstimate, dict[str, Any]]:
         """One picture restored, what is wrong with it, and its record; see `__call__`."""
         large = working_copy(photo, scale=options.scale)
-        plan = self._plan(photo, large, options=options)
+        system = RegressionSystem(self.regressor)
         with keeping_freed_memory():
-            pixels, plan, estimate = self._restore(large.pixels, plan, steering, options=options)
+            pixels, plan, estimate = restore_picture(
+                large.pixels,
+                plan_of_passes(photo, large, system=system, options=options),
+                steering,
+                system=system,
+                options=options,
+                device=self._execution_device,
+                progress_bar=self.progress_bar,
+            )
         result = finished(pixels, large=large, photo=photo, mask=mask)
         mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
         resolved = {**steering.recorded, "degradations": strengths, "protect": mask_hash}
@@ -318,67 +319,6 @@ class FastRestorePipeline(DiffusionPipeline):
             raise InputError(why_no_instruction(self.regressor))
         self.instruction_head.check_encoder(encoder.identity, dim=encoder.dim)
         self._sentence_encoder = encoder
-
-    def _plan(self, photo: Photo, large: Photo, *, options: FastRestoreOptions) -> TilePlan:
-        """The tiles of one picture, whose input, working copy and output lie in memory all along."""
-        record = record_of(self.regressor)
-        return make_plan(
-            large.height,
-            large.width,
-            tile=options.tile,
-            memory_gb=options.memory_gb,
-            bytes_per_pixel=record.bytes_per_pixel + tile_map_bytes(self_ensemble=options.self_ensemble),
-            resident_bytes=resident_bytes(photo, large),
-            overlap=record.overlap,
-        )
-
-    def _restore(
-        self,
-        pixels: np.ndarray,
-        plan: TilePlan,
-        steering: Steering,
-        *,
-        options: FastRestoreOptions,
-    ) -> tuple[np.ndarray, TilePlan, DegradationEstimate]:
-        """Restore (H, W, C), a tick of the progress bar a tile; returns the plan that memory allowed, too."""
-        system, (height, width) = RegressionSystem(self.regressor), pixels.shape[:2]
-        device, embedding, hints = self._execution_device, steering.embedding, steering.hints
-
-        def compute(present: TilePlan) -> tuple[np.ndarray, list[Tensor]]:
-            orientations = ORIENTATIONS if options.self_ensemble else (UPRIGHT,)
-            looks = system.looks_at(
-                pixels, present, orientations=orientations, device=device, embedding=embedding, hints=hints
-            )
-            estimates: list[Tensor] = []
-
-            def restore_tile(lq: Tensor, window: Window) -> Tensor:
-                def forward(turned: Tensor, orientation: Orientation = UPRIGHT) -> Tensor:
-                    place = window.turned(orientation.turns, is_flipped=orientation.is_flipped)
-                    restored, estimate = system.restore(
-                        turned, device=device, embedding=embedding, hints=hints, look=looks[orientation], window=place
-                    )
-                    estimates.extend([] if estimate is None else [estimate])
-                    return restored
-
-                restored = mean_over_orientations(forward, lq) if options.self_ensemble else forward(lq)
-                bar.update()
-                return torch.lerp(restored, lq, options.fidelity)
-
-            with self.progress_bar(total=count_tiles(present, height, width)) as bar:
-                return restore_tiled(pixels, restore_tile, present, multiple=system.record.size_multiple), estimates
-
-        (restored, estimates), plan = with_smaller_tiles(
-            compute, plan, height=height, width=width, overlap=system.record.overlap
-        )
-        return restored, plan, self._estimate(estimates)
-
-    def _estimate(self, probabilities: list[Tensor]) -> DegradationEstimate:
-        """The mean over the passes of one picture, each (N,); empty from a network that estimates nothing."""
-        if not probabilities:
-            return DegradationEstimate()
-        mean = torch.stack(probabilities).mean(dim=0)
-        names = getattr(self.regressor, "estimate_names", self.regressor.config["degradations"])
-        return DegradationEstimate(tuple(names), tuple(mean.tolist()))
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""

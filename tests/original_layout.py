@@ -1,4 +1,4 @@
-"""Weights of a base at tiny widths, in the layout of the original Stable Diffusion 2: the names that its files have."""
+"""Weights of bases at tiny widths under the names of the original files of Stable Diffusion 2 and SDXL."""
 
 import re
 
@@ -50,21 +50,56 @@ LAYER = {
 }
 
 
+XL_UNET = {
+    name: original for name, original in UNET.items() if "attentions" not in name or name.startswith("mid_block")
+} | {
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "down_blocks.1.attentions.0": "input_blocks.3.1",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
+}
+"""The same of SDXL, which attends at the coarser scale alone."""
+
+
 def original_layout(parts, *, num_unused_layers=1):
     """Weights of U-Net, autoencoder and text encoder as one file has them."""
+    text = text_layout(parts["text_encoder"], num_unused_layers=num_unused_layers)
+    text["text_projection"] = torch.ones(1)
+    return {
+        **unet_and_autoencoder(parts, blocks=UNET),
+        **{f"cond_stage_model.model.{name}": value for name, value in text.items()},
+    }
+
+
+def original_xl_layout(parts):
+    """The same of SDXL, with both of its text encoders."""
+    first = parts["text_encoder"].state_dict()
+    second = text_layout(parts["text_encoder_2"].text_model, num_unused_layers=0)
+    second["text_projection"] = parts["text_encoder_2"].text_projection.weight.T
+    return {
+        **unet_and_autoencoder(parts, blocks=XL_UNET),
+        **{f"conditioner.embedders.0.transformer.text_model.{name}": value for name, value in first.items()},
+        **{f"conditioner.embedders.1.model.{name}": value for name, value in second.items()},
+    }
+
+
+def unet_and_autoencoder(parts, *, blocks):
+    """Weights of the two under their original names."""
     weights = {}
     for key, value in parts["unet"].state_dict().items():
-        block = next(name for name in sorted(UNET, key=len, reverse=True) if key.startswith(f"{name}."))
+        block = next(name for name in sorted(blocks, key=len, reverse=True) if key.startswith(f"{name}."))
         rest = key.removeprefix(f"{block}.")
         if ".resnets." in f"{block}.":
             module, _, kind = rest.rpartition(".")
             rest = f"{RESNET[module]}.{kind}"
-        weights[f"model.diffusion_model.{UNET[block]}.{rest}"] = value
+        weights[f"model.diffusion_model.{blocks[block]}.{rest}"] = value
     for key, value in parts["vae"].state_dict().items():
         name = autoencoder_name(key, num_levels=len(parts["vae"].config.block_out_channels))
         is_projection = ".attn_1." in name and value.ndim == 2
         weights[f"first_stage_model.{name}"] = value[..., None, None] if is_projection else value
-    return {**weights, **text_layout(parts["text_encoder"], num_unused_layers=num_unused_layers)}
+    return weights
 
 
 def autoencoder_name(key, *, num_levels):
@@ -92,6 +127,4 @@ def text_layout(encoder, *, num_unused_layers):
             weights[f"{theirs}.attn.in_proj_{kind}"] = torch.cat(joint)
             for name, original in LAYER.items():
                 weights[f"{theirs}.{original}.{kind}"] = state[f"{ours}.{name}.{kind}"]
-    weights |= {original: state[name] for name, original in TEXT.items()}
-    weights["text_projection"] = torch.ones(1)
-    return {f"cond_stage_model.model.{name}": value for name, value in weights.items()}
+    return weights | {original: state[name] for name, original in TEXT.items()}

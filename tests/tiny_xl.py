@@ -1,13 +1,17 @@
 """SDXL's classes at widths that take milliseconds."""
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from tokenizers import Tokenizer as WordTokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
+
+from ldrestore.checkpoints.sdxl import XLSizes
+from ldrestore.checkpoints.stable_diffusion import SCHEDULE
+from tests.tiny_autoencoder import make_vae
 
 TEXT_DIM, POOLED_DIM, TIME_IDS = 20, 12, 6
 
@@ -87,3 +91,31 @@ def tiny_text_encoders():
         )
         encoders.append(kind(config).eval().requires_grad_(False))
     return encoders
+
+
+def tiny_xl_base():
+    """A base in SDXL's form, latents of a quarter of the picture's side; its decoder reaches all of [0, 1]."""
+    first, second = tiny_text_encoders()
+    vae: AutoencoderKL = make_vae()
+    vae.register_to_config(scaling_factor=0.13025)
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.mul_(5)
+    return {
+        "vae": vae,
+        "unet": tiny_unet().requires_grad_(False),
+        "text_encoder": first,
+        "text_encoder_2": second,
+        "tokenizer": tiny_tokenizer(),
+        "tokenizer_2": tiny_tokenizer(),
+        "scheduler": DDIMScheduler(**SCHEDULE),
+    }
+
+
+def xl_sizes_of(parts):
+    """What a single file does not tell."""
+    return XLSizes(
+        unet=dict(parts["unet"].config),
+        vae=dict(parts["vae"].config),
+        text_encoder=parts["text_encoder"].config.to_dict(),
+        text_encoder_2=parts["text_encoder_2"].config.to_dict(),
+    )

@@ -37,6 +37,8 @@ TRAINERS = {
     "estimator": _record("estimator", "EstimatorTrainingConfig"),
     "adapters": _record("adapters", "AdaptersTrainingConfig"),
     "refiner": _record("refiner", "RefinerTrainingConfig"),
+    "detail_experts": _record("detail_experts", "DetailExpertsTrainingConfig"),
+    "fusion": _record("fusion", "FusionTrainingConfig"),
 }
 """All trainers, by the name that stands under `trainer` in a config."""
 

@@ -43,6 +43,7 @@ class LQEncoder(ModelMixin, ConfigMixin):
         scaling_factor: float = 0.13025,
         has_quant_conv: bool = True,
         has_latents: bool = True,
+        mid_block_add_attention: bool = True,
     ) -> None:
         """Build it; the default is SDXL's.
 
@@ -55,6 +56,7 @@ class LQEncoder(ModelMixin, ConfigMixin):
             has_quant_conv: Whether a 1x1 convolution follows the encoder.
             has_latents: Whether it goes on to latents; False ends at the features before the last normalisation, as
                 FaithDiff's does.
+            mid_block_add_attention: Whether the lowest resolution attends to itself.
         """
         super().__init__()
         self.encoder = Encoder(
@@ -65,6 +67,7 @@ class LQEncoder(ModelMixin, ConfigMixin):
             layers_per_block=layers_per_block,
             norm_num_groups=norm_num_groups,
             double_z=True,
+            mid_block_add_attention=mid_block_add_attention,
         )
         moments = 2 * latent_channels
         self.quant_conv = nn.Conv2d(moments, moments, 1) if has_quant_conv and has_latents else nn.Identity()
@@ -89,11 +92,12 @@ class LQEncoder(ModelMixin, ConfigMixin):
             norm_num_groups=vae.config["norm_num_groups"],
             scaling_factor=vae.config["scaling_factor"],
             has_quant_conv=vae.quant_conv is not None,
+            mid_block_add_attention=vae.config["mid_block_add_attention"],
         )
         copy.encoder.load_state_dict(vae.encoder.state_dict())
         if vae.quant_conv is not None:
             copy.quant_conv.load_state_dict(vae.quant_conv.state_dict())
-        return copy.to(vae.device, vae.dtype)
+        return nn.Module.to(copy, vae.device, vae.dtype)  # diffusers' own `to` warns of parts kept in float32
 
     @property
     def last_channels(self) -> int:

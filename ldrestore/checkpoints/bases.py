@@ -19,6 +19,8 @@ class BaseRecord:
     """Side in pixels of the pictures that it was trained with."""
     licence: str
     """Of the weights."""
+    half_precision_vae: str | None = None
+    """Repository of an autoencoder of the same latents whose numbers fit into float16; None where its own do."""
 
 
 BASES = (
@@ -38,8 +40,17 @@ BASES = (
         resolution=768,
         licence="CreativeML Open RAIL++-M",
     ),
+    BaseRecord(
+        name="stable-diffusion-xl-base-1-0",
+        repository="stabilityai/stable-diffusion-xl-base-1.0",
+        prediction_type="epsilon",
+        resolution=1024,
+        licence="CreativeML Open RAIL++-M",
+        half_precision_vae="madebyollin/sdxl-vae-fp16-fix",
+    ),
 )
-"""The bases of the stable track; the first is the one that the paper's system was built on."""
+"""The bases of the stable track, of which the first is the one that the paper's system was built on, and that of the XL
+track."""
 
 
 def find_base(name: str) -> BaseRecord | None:

@@ -117,10 +117,23 @@ def check_unet_config(config: Mapping[str, Any]) -> None:
     width = config.get("cross_attention_dim")
     if config.get("addition_embed_type") == "text_time" or width == SDXL_WIDTH:
         raise WeightsError("the base is an SDXL, expected a Stable Diffusion 2.1; name one, such as 2.1-base")
+    check_latent_channels(config, title="Stable Diffusion 2.1")
+
+
+def check_latent_channels(config: Mapping[str, Any], *, title: str) -> None:
+    """Refuse a U-Net that takes more than latents.
+
+    Args:
+        config: Of the U-Net.
+        title: Of the kind of base that is needed, for the message.
+
+    Raises:
+        WeightsError: it does.
+    """
     if config.get("in_channels") != config.get("out_channels"):
         raise WeightsError(
             f"the base's U-Net takes {config.get('in_channels')} channels and gives {config.get('out_channels')}, as "
-            "those for inpainting and depth do; name a plain Stable Diffusion 2.1"
+            f"those for inpainting and depth do; name a plain {title}"
         )
 
 

@@ -25,7 +25,9 @@ Examples:
   ldrestore bench builtin --model ldrestore-tiny-stable,num_inference_steps=20 --seeds 3 --out out/
   ldrestore bench --rescore out/ --metric psnr --metric lpips
   ldrestore bench --compare old/ new/
+  ldrestore bench --merge a/results.json --merge b/results.json --out both/
   ldrestore bench --list --data-root data/
+  ldrestore bench --network restormer --network nafnet_sidd_w32
   accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -87,6 +89,14 @@ class BenchCall:
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="OLD NEW", help="Two results: gains and regressions per picture."),
     ] = None
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option("--merge", metavar="FILE", help="Results to put side by side into --out, given again for each."),
+    ] = None
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="NAME", help="Time a network of random weights, may be given again; or all."),
+    ] = None
     tolerance: Annotated[
         list[str] | None,
         typer.Option("--tolerance", metavar="METRIC=X", help="With --compare: how much worse is no regression."),
@@ -106,6 +116,12 @@ class BenchCall:
             raise typer.Exit()
         if self.compare is not None:
             raise typer.Exit(_print_changes(*self.compare, tolerances=_tolerances(self.tolerance or [])))
+        if self.network:
+            _time_networks(self.network, self.out, device="cpu" if self.device == "auto" else self.device)
+            raise typer.Exit()
+        if self.merge:
+            _merge(self.merge, self.out)
+            raise typer.Exit()
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
             _print_results(results, self.rescore or self.out)
@@ -234,6 +250,32 @@ def _print_sets(data_root: Path | None) -> None:
             state = f"{states[found.is_complete]}: {len(found.files)}\n({found.layout_source})"
         rows.append((record.name, f"{record.title}{count}; {record.terms}{tested}", state))
     print_table(("set", "what, terms", "below the data root"), rows, title="sets; nothing is downloaded")
+
+
+def _time_networks(names: list[str], out: Path | None, *, device: str) -> None:
+    """Parameters, operations and time of networks, printed or written."""
+    from ldrestore.evaluation.network_costs import measure_networks, network_tables, write_network_costs
+
+    document = measure_networks(names, device=device, say=say)
+    if out is None:
+        print(network_tables(document))
+    else:
+        write_network_costs(document, out)
+
+
+def _merge(files: list[Path], out: Path | None) -> None:
+    """Write the results of several files, and their tables, side by side.
+
+    Raises:
+        InputError: there is no folder for them, or they do not go together.
+    """
+    from ldrestore.evaluation.benchmarking import write_report
+    from ldrestore.evaluation.merging import merged
+    from ldrestore.evaluation.results import read_results
+
+    if out is None:
+        raise InputError("results need a folder; give --out DIR")
+    _print_results(write_report(merged([read_results(path) for path in files]), out), out)
 
 
 def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int:

@@ -116,9 +116,11 @@ def evaluate(
     scored = score_all(_score_step(step.out_dir, config, options, step.shard), results, say=say)
     if not step.shard.is_first:
         return scored
-    if options.has_costs:
-        scored = replace(scored, costs=tuple(measure_costs(contestants, device=options.device, say=say)))
-    return write_report(scored, step.out_dir, data_root=options.data_root)
+    report = write_report(scored, step.out_dir, data_root=options.data_root)
+    if not options.has_costs:
+        return report
+    costs = tuple(measure_costs(contestants, device=options.device, say=say))
+    return write_report(replace(scored, costs=costs), step.out_dir, data_root=options.data_root)
 
 
 def rescore(

@@ -49,13 +49,16 @@ def compare_results(old: Results, new: Results, *, tolerances: Mapping[str, floa
         InputError: suites, protocols or pictures differ, or no contestant is in both.
         UnknownNameError: a tolerance of a metric that the old results lack.
     """
-    _check_comparable(old, new)
+    check_comparable(old, new)
     lower = {row.name: row.lower_is_better for row in old.metrics}
     for name in tolerances or {}:
         if name not in lower:
             raise UnknownNameError("metric of --tolerance", name, lower)
     allowed = {**TOLERANCES, **(tolerances or {})}
-    shared = {row.name for row in old.contestants} & {row.name for row in new.contestants}
+    names = [{row.name for row in results.contestants} for results in (old, new)]
+    shared = names[0] & names[1]
+    if not shared:
+        raise InputError(f"no contestant is in both results: {sorted(names[0])} and {sorted(names[1])}")
     before, after = (_scores(results, shared) for results in (old, new))
     changes = []
     for key in dict.fromkeys([*before, *after]):
@@ -71,8 +74,8 @@ def compare_results(old: Results, new: Results, *, tolerances: Mapping[str, floa
     return sorted(changes, key=lambda change: (not change.is_regression, change.gain))
 
 
-def _check_comparable(old: Results, new: Results) -> None:
-    """Refuse two files whose figures cannot be held against each other.
+def check_comparable(old: Results, new: Results) -> None:
+    """Refuse two files whose figures cannot stand side by side.
 
     Raises:
         InputError: they differ in suite, protocol, or pictures of one name.
@@ -87,9 +90,6 @@ def _check_comparable(old: Results, new: Results) -> None:
         known = hashes.get((row.dataset, row.name))
         if known is not None and known != (row.lq_sha256, row.gt_sha256):
             raise InputError(f"{row.dataset}/{row.name} is another picture in each of the results; make both anew")
-    names = [{row.name for row in results.contestants} for results in (old, new)]
-    if not names[0] & names[1]:
-        raise InputError(f"no contestant is in both results: {sorted(names[0])} and {sorted(names[1])}")
 
 
 def _scores(results: Results, contestants: set[str]) -> dict[ScoreKey, float]:

@@ -100,21 +100,24 @@ def tower_weights(weights: Mapping[str, Tensor], *, source: str) -> dict[str, Te
     return converted
 
 
-def text_weights(weights: Mapping[str, Tensor], *, num_layers: int, source: str) -> dict[str, Tensor]:
-    """The text half inside a file of the original Stable Diffusion 2, under the keys of `CLIPTextModel`.
+def text_weights(
+    weights: Mapping[str, Tensor], *, num_layers: int, source: str, prefix: str = TEXT_PREFIX
+) -> dict[str, Tensor]:
+    """OpenCLIP's text half inside a file of the original Stable Diffusion, under the keys of `CLIPTextModel`.
 
     Args:
         weights: The whole file, key to tensor.
         num_layers: Layers that are used, from the first; Stable Diffusion 2 leaves out the last.
         source: Where the weights come from, for messages.
+        prefix: Before its keys there.
 
     Raises:
         WeightsError: it has a weight that transformers' has no place for.
     """
     converted: dict[str, Tensor] = {}
     for key, tensor in weights.items():
-        name = key.removeprefix(TEXT_PREFIX)
-        if not key.startswith(TEXT_PREFIX) or name in _TEXT_UNUSED:
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix) or name in _TEXT_UNUSED:
             continue
         if name in _TEXT_OUTSIDE:
             converted[_TEXT_OUTSIDE[name]] = tensor

@@ -18,6 +18,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from ldrestore.errors import InputError, ShapeError
+from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.blending import blend_tiles
@@ -205,6 +206,34 @@ def plan_of(vae: AutoencoderKL) -> TilePlan:
     return TilePlan(tile=vae.tile_latent_min_size * downsampling_of(vae), overlap=overlap, memory_bytes=None)
 
 
+def decode_with_experts(
+    vae: AutoencoderKL, latents: Tensor, *, daem: DetailExpertModule, features: Sequence[Tensor], lq: Tensor
+) -> Tensor:
+    """Decode latents, with experts at each resolution; `decode_refined` for UniLDiff's module.
+
+    Args:
+        vae: The autoencoder.
+        latents: (B, 4, h, w), scaled.
+        daem: The module.
+        features: Those of the LQ encoder, of the degraded pictures, the full resolution first.
+        lq: (B, 3, H, W), in [0, 1], these pictures.
+
+    Returns:
+        (B, 3, H, W), about [0, 1], not clipped; of the autoencoder's type.
+
+    Raises:
+        InputError: an autoencoder of other blocks than Stable Diffusion's, or of other widths than the module's.
+        ShapeError: features that do not fit the decoder's.
+    """
+    _check_blocks(vae)
+    widths = [list(config["block_out_channels"]) for config in (daem.config, vae.config)]
+    if widths[0] != widths[1]:
+        raise InputError(f"the expert module is made for an autoencoder of widths {widths[0]}, got {widths[1]}")
+    if len(features) != len(widths[1]):
+        raise ShapeError(f"expected features at {len(widths[1])} resolutions, got {len(features)}")
+    return _decode(vae, latents, daem, features, lq)
+
+
 @apply_forward_hook
 def _encode(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
     """`AutoencoderKL.encode`, which keeps the states before each downsampling; off-loading brings the weights in."""
@@ -225,11 +254,14 @@ def _encode(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
 def _decode(
     vae: AutoencoderKL,
     latents: Tensor,
-    drm: DetailRefinementModule | None,
+    module: DetailRefinementModule | DetailExpertModule | None,
     features: Sequence[Tensor],
-    probabilities: Tensor | None,
+    condition: Tensor | None,
 ) -> Tensor:
-    """`AutoencoderKL.decode`, refined before each upsampling; off-loading brings the weights in."""
+    """`AutoencoderKL.decode`, refined before each upsampling; off-loading brings the weights in.
+
+    Beside the features the module sees the probabilities of the degradations, or the degraded pictures.
+    """
     decoder = vae.decoder
     latents = latents.to(vae.dtype) / vae.config.scaling_factor
     if vae.post_quant_conv is not None:
@@ -237,8 +269,8 @@ def _decode(
     hidden_states = _run(decoder, decoder.mid_block, decoder.conv_in(latents))
     for index, block in enumerate(decoder.up_blocks):
         level = len(decoder.up_blocks) - 1 - index
-        conditions = () if drm is None else (features[level], probabilities)
-        stage = partial(_decode_level, block, None if drm is None else partial(drm, level=level))
+        conditions = () if module is None else (features[level], condition)
+        stage = partial(_decode_level, block, None if module is None else partial(module, level=level))
         hidden_states = _run(decoder, stage, hidden_states, *conditions)
     hidden_states = decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(hidden_states)))
     return hidden_states / 2 + 0.5

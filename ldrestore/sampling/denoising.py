@@ -70,7 +70,13 @@ def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, 
 
 
 def starting_latents(
-    scheduler: Any, *, lq_latents: Tensor, noise: Tensor, timesteps: Tensor, strength: float
+    scheduler: Any,
+    *,
+    lq_latents: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    strength: float,
+    begins_from_lq: bool = False,
 ) -> Tensor:
     """Where the loop starts: from pure noise, or from the damaged picture with noise upon it.
 
@@ -80,13 +86,14 @@ def starting_latents(
         noise: Same shape, standard normal.
         timesteps: Those that are gone through.
         strength: 1 for pure noise; below, the noise of the first timestep is added.
+        begins_from_lq: Whether it is added at 1 too, where a little of the picture is left at the first timestep.
 
     Returns:
         (B, 4, h, w), float32; the lq latents themselves where there is no timestep.
     """
     if len(timesteps) == 0:
         return lq_latents.float()
-    if strength == 1:
+    if strength == 1 and not begins_from_lq:
         return noise.float() * scheduler.init_noise_sigma
     return scheduler.add_noise(lq_latents.float(), noise.float(), timesteps[:1])
 

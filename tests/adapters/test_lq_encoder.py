@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from ldrestore.adapters.lq_encoder import LQEncoder
 from ldrestore.errors import ConfigError, ShapeError
@@ -25,6 +26,16 @@ def test_it_begins_as_the_autoencoders_own(vae):
 
 
 @torch.no_grad()
+def test_an_autoencoder_without_attention_is_copied_too(tmp_path):
+    config = {**make_vae().config, "mid_block_add_attention": False}
+    vae = AutoencoderKL(**{key: value for key, value in config.items() if not key.startswith("_")}).eval()
+    encoder = LQEncoder.from_vae(vae)
+    assert torch.equal(encoder(picture()).latents, encode_picture(vae, picture()).latents)
+    encoder.save_pretrained(tmp_path)
+    again = LQEncoder.from_pretrained(tmp_path)
+    assert torch.equal(again(picture()).latents, encoder(picture()).latents)
+
+
 def test_its_last_features_are_those_before_the_quantisation(vae):
     encoder = LQEncoder.from_vae(vae)
     encoded = encoder(picture())

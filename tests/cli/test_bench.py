@@ -24,6 +24,7 @@ def test_pairs_of_ones_own_give_all_files_and_a_table(run, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "outputs",
         "pictures",
+        "report.html",
         "results.csv",
         "results.json",
         "scores",

@@ -150,6 +150,22 @@ def test_one_bad_picture_costs_nothing_else(tiny_fast, tmp_path, write):
     assert "## Failed" in (tmp_path / "out" / "table.md").read_text()
 
 
+def test_pictures_of_another_kind_are_named_and_cost_nothing_else(tmp_path, write):
+    for name in ("colour", "deep", "clear"):
+        write(tmp_path / "lq" / f"{name}.png", shift=3)
+    pixels = read_photo(write(tmp_path / "gt" / "clear.png")).pixels
+    to_photo(pixels[..., :1].copy()).save(tmp_path / "gt" / "colour.png")
+    to_photo(pixels.astype(np.uint16) * 257).save(tmp_path / "gt" / "deep.png")
+    to_photo(np.dstack([pixels, pixels[..., :1]])).save(tmp_path / "gt" / "clear.png", overwrite=True)
+    alone = SuiteConfig(name="pairs", summary="", datasets=())
+    with pytest.warns(UserWarning, match="transparency is not compared|rounded to 8 bits") as heard:
+        found = evaluate(alone, [], tmp_path / "out", pairs=(tmp_path / "lq", tmp_path / "gt"))
+    assert len(heard) >= 2
+    rows = {row.picture: row for row in found.outputs}
+    assert rows["colour"].failure == "the result is RGB and the ground truth grey; save both alike"
+    assert rows["deep"].scores["psnr"] > 10 and rows["clear"].scores["psnr"] > 10
+
+
 def test_a_model_that_fails_to_load_fails_alone(tmp_path, monkeypatch):
     from ldrestore.errors import WeightsError
 

@@ -8,8 +8,12 @@ from ldrestore.evaluation.cost import count_macs, measure_costs, parameters_of_p
 
 def test_multiplications_of_a_convolution_are_counted():
     network = nn.Conv2d(3, 8, 3, padding=1)
+    for context in (torch.no_grad(), torch.inference_mode(), torch.enable_grad()):
+        with context:
+            assert count_macs(lambda: network(torch.zeros(1, 3, 16, 16))) == 16 * 16 * 3 * 8 * 9
+    attention = nn.Linear(4, 8)
     with torch.no_grad():
-        assert count_macs(lambda: network(torch.zeros(1, 3, 16, 16))) == 16 * 16 * 3 * 8 * 9
+        assert count_macs(lambda: attention(torch.zeros(5, 4))) == 5 * 4 * 8
 
 
 def test_memory_that_is_taken_is_seen():

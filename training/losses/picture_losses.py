@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ldrestore.errors import ShapeError
+from ldrestore.metrics.ssim import C1, C2, WANG
+
 RELATIVE_FLOOR = 2e-2
 """Added to a loss before its logarithm: about five 8-bit levels, so that pictures that are almost clean do not rule."""
 
@@ -39,6 +42,38 @@ def fourier_l1_loss(restored: Tensor, gt: Tensor) -> Tensor:
     """
     spectrum = torch.fft.rfft2(restored.float() - gt.float())  # (B, C, H, W // 2 + 1)
     return torch.view_as_real(spectrum).abs().mean(dim=(1, 2, 3, 4))
+
+
+def ssim_loss(restored: Tensor, gt: Tensor) -> Tensor:
+    """1 - SSIM, Wang et al. 2004 (https://doi.org/10.1109/TIP.2003.819861), as `metrics.ssim` has it with `WANG`.
+
+    Args:
+        restored: (B, C, H, W); sides of 11 pixels at least.
+        gt: Same shape, in [0, 1].
+
+    Returns:
+        (B,), float32, 0 for equal pictures.
+
+    Raises:
+        ShapeError: a side is too short for a window.
+    """
+    if min(restored.shape[-2:]) < WANG.side:
+        raise ShapeError(f"SSIM needs {WANG.side} pixels a side at least, got {tuple(restored.shape[-2:])}")
+    with torch.autocast(restored.device.type, enabled=False):
+        x, y = restored.float(), gt.float()
+        mean_x, mean_y, xx, yy, xy = (_windowed(values) for values in (x, y, x * x, y * y, x * y))
+        luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+        spread = (xx - mean_x.square()) + (yy - mean_y.square())
+        structure = (2 * (xy - mean_x * mean_y) + C2) / (spread + C2)
+        return 1 - (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def _windowed(values: Tensor) -> Tensor:
+    """Weighted means over all windows that lie whole in the picture."""
+    weights = torch.from_numpy(WANG.weights()).to(values)
+    channels = values.shape[1]
+    rows = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    return functional.conv2d(functional.conv2d(values, rows, groups=channels), rows.transpose(2, 3), groups=channels)
 
 
 def squared_loss(restored: Tensor, gt: Tensor) -> Tensor:

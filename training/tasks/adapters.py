@@ -2,6 +2,7 @@
 
 import logging
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,14 @@ from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.refined_decoder import downsampling_of
-from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.training_data import create_dataset
 from ldrestore.training.entry import Prepared
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.losses.denoising_validation import validate_denoising
-from ldrestore.training.losses.diffusion_loss import (
-    diffusion_loss,
-    draw_timesteps,
-    encoded,
-    min_snr_weights,
-    noise_between,
-    prediction_target,
-    rectified_noise,
-    rolled_out,
-)
+from ldrestore.training.losses.diffusion_loss import encoded
+from ldrestore.training.losses.restoring_loss import restoring_loss
 from ldrestore.training.losses.validation import ValidationPair, create_pairs, validate_pairs
 from ldrestore.training.networks.frozen_base import FrozenBase, load_base
 from ldrestore.training.networks.short_sampling import sample_latents, validation_noise
@@ -79,57 +71,8 @@ class AdaptersTask:
         with self.base.autocast(batch["gt"].device):
             steering = self._steering(batch["lq"])
             latents = encoded(self.base.vae, batch["gt"], is_sampled=True)  # (B, C, h, w)
-        scheduler, device = self.base.scheduler, latents.device
-        shift = self.config.loss.timestep_shift
-        timesteps = draw_timesteps(len(latents), scheduler=scheduler, device=device, generator=None, shift=shift)
-        noise = torch.randn_like(latents)
-        if self.config.loss.dream is not None:
-            noise = self._rectified(model, latents, noise, timesteps, steering)
-        if self.config.loss.rollout_steps is not None:
-            noise = self._sampled(model, latents, noise, timesteps, steering)
-        noised = scheduler.add_noise(latents, noise, timesteps)
-        prediction = model(noised, timesteps, steering)
-        errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
-        gamma = self.config.loss.min_snr_gamma
-        if gamma is None:
-            return errors.mean(), {"squared": errors.mean()}
-        weighted = errors * min_snr_weights(scheduler, timesteps, gamma=gamma)
-        return weighted.mean(), {"squared": errors.mean()}
-
-    @torch.no_grad()
-    def _rectified(
-        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
-    ) -> Tensor:
-        """The noise of DREAM, by what the model makes of the drawn timesteps or of the noisiest one."""
-        scheduler, loss = self.base.scheduler, self.config.loss
-        guessed = timesteps if loss.dream_from == "timestep" else self._noisiest(timesteps)
-        noised = scheduler.add_noise(latents, noise, guessed)
-        prediction = model(noised, guessed, steering)
-        estimate = clean_latents(noised, prediction, guessed, scheduler=scheduler)
-        known = {"timesteps": timesteps, "scheduler": scheduler, "detail": loss.dream}
-        return rectified_noise(noise, latents, estimate=estimate, **known)
-
-    @torch.no_grad()
-    def _sampled(
-        self, model: nn.Module, latents: Tensor, noise: Tensor, timesteps: Tensor, steering: LqFeatures
-    ) -> Tensor:
-        """The noise between gt and where the model's own sampling is at the drawn timesteps."""
-        num_steps = self.config.loss.rollout_steps
-        assert num_steps is not None, "only called where the loss has them"
-        scheduler, begin = self.base.scheduler, self._noisiest(timesteps)
-        noised = rolled_out(
-            scheduler.add_noise(latents, noise, begin),
-            begin=begin,
-            end=timesteps,
-            num_steps=num_steps,
-            predict=lambda noised, at: model(noised, at, steering),
-            scheduler=scheduler,
-        )
-        return noise_between(noised, latents, timesteps=timesteps, scheduler=scheduler)
-
-    def _noisiest(self, timesteps: Tensor) -> Tensor:
-        """The last timestep of the schedule, for each picture."""
-        return torch.full_like(timesteps, self.base.scheduler.config.num_train_timesteps - 1)
+        predict = partial(model, steering=steering)
+        return restoring_loss(predict, latents, scheduler=self.base.scheduler, config=self.config.loss)
 
     def _steering(self, lq: Tensor) -> LqFeatures:
         """What frozen networks say of damaged pictures."""

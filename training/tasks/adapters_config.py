@@ -16,6 +16,7 @@ from ldrestore.training.config import (
     require_start_of_shared,
 )
 from ldrestore.training.data.training_data import PairDataConfig
+from ldrestore.training.losses.restoring_loss import DiffusionLossConfig
 from ldrestore.training.losses.validation import ValidationConfig
 from ldrestore.training.networks.frozen_base import BaseConfig
 
@@ -57,45 +58,6 @@ class AdapterSizes:
     """Of the injection layers, between features and gamma and beta."""
     injection: InjectionKind = "residual"
     """How the features enter, see `InjectionLayer`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffusionLossConfig:
-    """The latent diffusion loss."""
-
-    min_snr_gamma: float | None = None
-    """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike, as
-    Eq. 1 does."""
-
-    timestep_shift: float = 1.0
-    """How much more often noisy timesteps are trained than others, see `diffusion_loss.draw_timesteps`; 1, as in Eq. 1,
-    draws all alike. At the noisiest the damaged picture alone says what there is, and a small prior learns it last."""
-
-    dream: float | None = None
-    """Detail preservation p of DREAM, see `diffusion_loss.rectified_noise`: training upon the model's own errors, at
-    the cost of a second pass without gradients; null trains without, as Eq. 1 does."""
-
-    dream_from: Literal["timestep", "pure_noise"] = "timestep"
-    """Which errors these are: those at the drawn timestep, as published; or those from pure noise, where sampling
-    begins, and which stay with it to the end. The latter brings samples near to the mean of what is possible."""
-
-    rollout_steps: int | None = None
-    """In how many steps the model's own sampling goes from pure noise to the drawn timestep, see
-    `diffusion_loss.rolled_out`; from what it comes to there, the model learns to find gt. In place of `dream`, and best
-    with `min_snr_gamma`: near the end of the schedule a small error of the latents is a large one of the noise."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.dream is not None and self.dream < 0:
-            raise ConfigError(f"loss.dream must be at least 0, got {self.dream}; write null for none")
-        if self.rollout_steps is not None and self.rollout_steps < 1:
-            raise ConfigError(f"loss.rollout_steps must be at least 1, got {self.rollout_steps}; write null for none")
-        if self.rollout_steps is not None and self.dream is not None:
-            raise ConfigError("loss.rollout_steps and loss.dream exclude each other; write null for one of them")
-        if self.min_snr_gamma is not None and self.min_snr_gamma <= 0:
-            raise ConfigError(f"loss.min_snr_gamma must be positive, got {self.min_snr_gamma}; write null for none")
-        if self.timestep_shift <= 0:
-            raise ConfigError(f"loss.timestep_shift must be positive, got {self.timestep_shift}; 1 draws all alike")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

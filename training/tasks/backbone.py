@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
@@ -20,9 +20,11 @@ from ldrestore.training.networks.small_prior import (
     create_unet,
     create_vae,
 )
+from ldrestore.training.networks.small_xl_prior import grown_text_encoders, grown_unet
 from ldrestore.training.tasks.backbone_clip import ClipPair, ClipTask
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.backbone_unet import UnetTask
+from ldrestore.training.tasks.backbone_unet_xl import XLUnetTask
 from ldrestore.training.tasks.backbone_vae import VaeRoundTrip, VaeTask
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 def prepare_backbone(config: BackboneTrainingConfig) -> Prepared:
     """The part that a run trains, which always begins from random weights."""
     torch.manual_seed(config.run.seed)
-    network, task, frozen = {"vae": _vae, "clip": _clip, "unet": _unet}[config.part](config)
+    network, task, frozen = {"vae": _vae, "clip": _clip, "unet": _unet, "xl_unet": _xl_unet}[config.part](config)
     logger.info("%s: %d parameters", config.part, sum(weight.numel() for weight in network.parameters()))
     log_memory_estimate(config, task=task, network=network, frozen=frozen)
     return Prepared(network=network, task=task)
@@ -79,6 +81,22 @@ def _unet(config: BackboneTrainingConfig) -> tuple[nn.Module, "Task", list[nn.Mo
         image_encoder=load_part(CLIPVisionModelWithProjection, config.clip / "image_encoder"),
     )
     return network, task, [vae, text_encoder]
+
+
+def _xl_unet(config: BackboneTrainingConfig) -> tuple[nn.Module, "Task", list[nn.Module]]:
+    """The U-Net in SDXL's form, grown from another.
+
+    Raises:
+        WeightsError: a part is missing or damaged.
+    """
+    assert config.vae is not None and config.clip is not None and config.init_from is not None
+    vae = load_part(AutoencoderKL, config.vae / "vae")
+    encoders = grown_text_encoders(load_part(CLIPTextModel, config.clip / "text_encoder"))
+    small = load_part(UNet2DConditionModel, config.init_from / "unet")
+    network = grown_unet(small, pooled_dim=encoders[1].config.projection_dim)
+    tokenizer = load_part(CLIPTokenizer, config.clip / "tokenizer")
+    task = XLUnetTask(config, network=network, vae=vae, text_encoders=encoders, tokenizer=tokenizer)
+    return network, task, [vae, *encoders]
 
 
 def _perceptual() -> Callable[[Tensor, Tensor], Tensor]:

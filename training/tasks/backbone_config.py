@@ -71,8 +71,9 @@ class BackboneTrainingConfig:
 
     trainer: Literal["backbone"] = "backbone"
     """Which trainer this is."""
-    part: Literal["vae", "clip", "unet"]
-    """What is trained: the autoencoder, text encoder and vision tower together, or the U-Net upon both."""
+    part: Literal["vae", "clip", "unet", "xl_unet"]
+    """What is trained: the autoencoder, text encoder and vision tower together, the U-Net upon both, or such a U-Net in
+    SDXL's form."""
     run: RunConfig
     """Where and how the run happens."""
     data: SyntheticDataConfig
@@ -86,9 +87,12 @@ class BackboneTrainingConfig:
     degraded_share: float = 0.5
     """Share of the pictures that are shown degraded, in [0, 1]; the others are shown as they are."""
     vae: Path | None = None
-    """For the U-Net: the export of the autoencoder's run."""
+    """For a U-Net: the export of the autoencoder's run, or what else has a folder "vae"."""
     clip: Path | None = None
-    """For the U-Net: the export of the CLIP pair's run."""
+    """For a U-Net: the export of the CLIP pair's run, or what else has its parts."""
+    init_from: Path | None = None
+    """For the U-Net in SDXL's form: the export of a run of the other U-Net, which it begins as, or a pipeline that has
+    it; such as ldrestore/assets/ldrestore_tiny_stable, which has all three."""
     vae_loss: VaeLossConfig = field(default_factory=VaeLossConfig)
     """For the autoencoder."""
     clip_loss: ClipLossConfig = field(default_factory=ClipLossConfig)
@@ -107,10 +111,15 @@ class BackboneTrainingConfig:
         require_stages(self.stages)
         if not 0 <= self.degraded_share <= 1:
             raise ConfigError(f"degraded_share must lie in [0, 1], got {self.degraded_share}")
-        if (self.part == "unet") != (self.vae is not None and self.clip is not None):
+        if (self.part in ("unet", "xl_unet")) != (self.vae is not None and self.clip is not None):
             raise ConfigError(
                 "the U-Net is trained upon both others, and these upon none: give vae and clip, the exports of their "
                 f"runs, with part: unet and only then; got part: {self.part}, vae: {self.vae}, clip: {self.clip}"
+            )
+        if (self.part == "xl_unet") != (self.init_from is not None):
+            raise ConfigError(
+                "the U-Net in SDXL's form is grown from another, and no other part is: give init_from with part: "
+                f"xl_unet and only then; got part: {self.part}, init_from: {self.init_from}"
             )
         for name in self.degradations:
             DEGRADATIONS.get(name)

@@ -27,6 +27,7 @@ from ldrestore.training.losses.diffusion_loss import (
 from ldrestore.training.losses.validation import ValidationPair, create_pairs
 from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.small_prior import create_scheduler
+from ldrestore.training.networks.steering import as_picture
 from ldrestore.training.tasks.backbone_clip import tokens_of
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 
@@ -42,7 +43,7 @@ class UnetTask:
         vae: AutoencoderKL,
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
-        image_encoder: CLIPVisionModelWithProjection,
+        image_encoder: CLIPVisionModelWithProjection | None,
     ) -> None:
         """Keep what is needed, freeze all but the U-Net, and read the pictures of the validation.
 
@@ -52,12 +53,11 @@ class UnetTask:
             vae: Frozen; makes the latents.
             text_encoder: Frozen; reads the captions.
             tokenizer: Of the text encoder.
-            image_encoder: Goes into the exported base as it is.
+            image_encoder: Goes into the exported base as it is; None for a base without one.
         """
         self.config, self.network, self.tokenizer = config, network, tokenizer
-        self.vae, self.text_encoder, self.image_encoder = (
-            part.requires_grad_(False).eval() for part in (vae, text_encoder, image_encoder)
-        )
+        self.vae, self.text_encoder = (part.requires_grad_(False).eval() for part in (vae, text_encoder))
+        self.image_encoder = image_encoder
         self.scheduler = create_scheduler()
         self._pairs = create_pairs(config.validation)
 
@@ -81,11 +81,11 @@ class UnetTask:
         is_left_out = (torch.rand(len(pictures)) < weights.caption_dropout).tolist()
         captions = captions_of(severities, names)
         texts = [EMPTY_CAPTION if is_left else text for is_left, text in zip(is_left_out, captions, strict=True)]
-        prompt_embeds = self._read(texts, pictures.device)  # (B, L, D)
+        conditions = self.conditions(texts, pictures)
         latents = encoded(self.vae.to(pictures.device), pictures, is_sampled=True)
         timesteps = draw_timesteps(len(latents), scheduler=self.scheduler, device=latents.device, generator=None)
         noise = torch.randn_like(latents)
-        prediction = model(self.scheduler.add_noise(latents, noise, timesteps), timesteps, prompt_embeds).sample
+        prediction = model(self.scheduler.add_noise(latents, noise, timesteps), timesteps, **conditions).sample
         errors = diffusion_loss(prediction, prediction_target(self.scheduler, latents, noise, timesteps))  # (B,)
         if weights.min_snr_gamma is None:
             return errors.mean(), {"squared": errors.mean()}
@@ -93,12 +93,19 @@ class UnetTask:
         return weighted.mean(), {"squared": errors.mean()}
 
     @torch.no_grad()
-    def _read(self, captions: list[str], device: torch.device) -> Tensor:
-        """What the frozen text encoder makes of captions: (B, L, D)."""
+    def conditions(self, captions: list[str], pictures: Tensor) -> dict[str, Any]:
+        """What the U-Net is told: its further arguments, by name.
+
+        Args:
+            captions: B of them, or one for all.
+            pictures: (B, 3, H, W), for the device.
+        """
         texts = sorted(set(captions))
-        self.text_encoder.to(device)
-        embeds = self.text_encoder(tokens_of(self.tokenizer, texts).to(device)).last_hidden_state  # (M, L, D)
-        return embeds[[texts.index(caption) for caption in captions]]
+        self.text_encoder.to(pictures.device)
+        tokens = tokens_of(self.tokenizer, texts).to(pictures.device)
+        embeds = self.text_encoder(tokens).last_hidden_state  # (M, L, D)
+        read = embeds[[texts.index(caption) for caption in captions]]
+        return {"encoder_hidden_states": read.expand(len(pictures), -1, -1)}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss on degraded pictures with their captions, for each recipe of the validation, without weights."""
@@ -108,11 +115,11 @@ class UnetTask:
         self.vae.to(device)
 
         def latents_of(pair: ValidationPair) -> Tensor:
-            return encoded(self.vae, pair.lq.to(device).float().div(255.0).unsqueeze(0), is_sampled=False)
+            return encoded(self.vae, as_picture(pair.lq, device), is_sampled=False)
 
         def predict(pair: ValidationPair, noised: Tensor, timesteps: Tensor) -> Tensor:
-            prompt_embeds = self._read([self._caption_of(pair.recipe)], device)
-            return network(noised, timesteps, prompt_embeds.expand(len(noised), -1, -1)).sample
+            shown = as_picture(pair.lq, device).expand(len(noised), -1, -1, -1)
+            return network(noised, timesteps, **self.conditions([self._caption_of(pair.recipe)], shown)).sample
 
         return validate_denoising(latents_of, predict, self._pairs, scheduler=self.scheduler)
 

@@ -30,6 +30,7 @@ from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.short_sampling import sample_latents, validation_noise
 from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.networks.steering import LqFeatures, as_picture, check_predictor, lq_features_of
+from ldrestore.training.tasks.decoded_latents import latents_to_decode
 from ldrestore.training.tasks.estimator import load_predictor
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
 
@@ -120,19 +121,12 @@ class RefinerTask:
         Returns:
             (B, C, h, w), float32, scaled.
         """
-        options = self.config.latents
-        wanted = options.sampled_share * len(gt)
-        num_sampled = int(wanted) + int(torch.rand(()) < wanted % 1)  # what is left of a picture is drawn
-        parts = []
-        if num_sampled > 0:
-            steps = int(torch.randint(options.min_steps, options.max_steps + 1, ()))
-            known = steering.first(num_sampled)
-            parts.append(self._sampled(known, torch.randn_like(known.lq_latents), num_inference_steps=steps))
-        if num_sampled < len(gt):
-            latents = encoded(self.base.vae, gt[num_sampled:], is_sampled=False)
-            spread = torch.rand(len(latents), 1, 1, 1, device=latents.device) * options.max_noise
-            parts.append(latents + spread * torch.randn_like(latents))
-        return torch.cat(parts)
+
+        def sample(num: int, steps: int) -> Tensor:
+            known = steering.first(num)
+            return self._sampled(known, torch.randn_like(known.lq_latents), num_inference_steps=steps)
+
+        return latents_to_decode(gt, vae=self.base.vae, config=self.config.latents, sample=sample)
 
     def _sampled(self, steering: LqFeatures, noise: Tensor, *, num_inference_steps: int) -> Tensor:
         """Latents that the adapters restore from noise."""

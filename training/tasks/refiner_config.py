@@ -17,6 +17,7 @@ from ldrestore.training.data.training_data import PairDataConfig
 from ldrestore.training.losses.refiner_losses import RefinerLossWeights
 from ldrestore.training.losses.validation import ValidationConfig
 from ldrestore.training.networks.frozen_base import BaseConfig
+from ldrestore.training.tasks.decoded_latents import RefinerLatentsConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +40,6 @@ class RefinerSizes:
     """Side of the windows of the Swin blocks."""
     norm_num_groups: int = 32
     """Groups of the modulators' normalisations."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefinerLatentsConfig:
-    """Which latents are decoded: some are samples under stage 1's adapters, the others those of the ground truth."""
-
-    sampled_share: float = 0.5
-    """Share of each batch that is sampled, in [0, 1]; rounded to whole pictures."""
-    min_steps: int = 4
-    """Fewest steps of a sample's schedule; each batch draws its number."""
-    max_steps: int = 8
-    """Most steps; validation takes these."""
-    max_noise: float = 0.3
-    """Most noise upon latents of the ground truth, as its standard deviation where the latents' own is about 1; each
-    picture draws its own, evenly from 0."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 <= self.sampled_share <= 1 or not 1 <= self.min_steps <= self.max_steps or self.max_noise < 0:
-            raise ConfigError(
-                "latents: expected sampled_share in [0, 1], 1 <= min_steps <= max_steps and max_noise >= 0, got "
-                f"{self.sampled_share}, {self.min_steps}, {self.max_steps} and {self.max_noise}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

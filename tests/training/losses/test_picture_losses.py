@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from ldrestore.errors import ShapeError
+from ldrestore.metrics.ssim import ssim
 from ldrestore.training.losses.picture_losses import (
     RELATIVE_FLOOR,
     estimate_loss,
@@ -8,6 +10,7 @@ from ldrestore.training.losses.picture_losses import (
     l1_loss,
     relative,
     squared_loss,
+    ssim_loss,
 )
 
 
@@ -65,3 +68,18 @@ def test_estimate_loss_is_the_mean_cross_entropy_of_the_names():
     p = torch.sigmoid(logits)
     literal = -(degradations * p.log() + (1 - degradations) * (1 - p).log()).mean(dim=1)
     torch.testing.assert_close(estimate_loss(logits, degradations), literal)
+
+
+def test_the_ssim_loss_is_one_minus_the_metric():
+    generator = torch.Generator().manual_seed(0)
+    gt = torch.rand(2, 3, 20, 17, generator=generator)
+    restored = (gt + 0.1 * torch.randn(2, 3, 20, 17, generator=generator)).requires_grad_()
+    losses = ssim_loss(restored, gt)
+    for loss, one, other in zip(losses, restored.detach(), gt, strict=True):
+        known = ssim(one.permute(1, 2, 0).double().numpy(), other.permute(1, 2, 0).double().numpy(), peak=1.0)
+        assert 1 - loss.item() == pytest.approx(known, abs=1e-5)
+    assert torch.allclose(ssim_loss(gt, gt), torch.zeros(2), atol=1e-6)
+    losses.sum().backward()
+    assert torch.isfinite(restored.grad).all()
+    with pytest.raises(ShapeError, match="SSIM needs 11 pixels a side at least"):
+        ssim_loss(gt[..., :8], gt[..., :8])

@@ -1,14 +1,18 @@
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
+from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
 from stable_runs import NAMES, SIZES, backbone_config, last_metrics, save_base, save_pictures
 from torch import nn
+from transformers import CLIPTextModel
 
+from ldrestore.checkpoints.base_model import load_base_parts
+from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.data.shown_pictures import show_pictures
 from ldrestore.training.networks.small_prior import create_vae
+from ldrestore.training.networks.small_xl_prior import grown_text_encoders, grown_unet
 from ldrestore.training.tasks.backbone_clip import sigmoid_loss
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.backbone_vae import VaeRoundTrip, VaeTask
@@ -68,6 +72,43 @@ def test_the_unet_completes_a_base_that_diffusers_loads(tmp_path, pictures, base
     assert all(torch.equal(kept[name], weight) for name, weight in before.items())
     fresh = type(pipeline.unet).from_pretrained(base / "unet").state_dict()
     assert sum(not torch.equal(trained[name], weight) for name, weight in fresh.items()) > 0.9 * len(fresh)
+
+
+def test_the_xl_unet_grows_from_the_other_and_completes_an_xl_base(tmp_path, pictures, base):
+    parts = {"vae": str(base), "clip": str(base), "init_from": str(base)}
+    assert train_by_config(backbone_config(tmp_path, pictures, "xl_unet", **parts), overrides=[], resume=None)
+    assert {"squared", "validation/loss/clean", "validation/loss/rain"} <= last_metrics(tmp_path).keys()
+    found = load_base_parts(tmp_path / "run/export", layout=sdxl())
+    assert found["unet"].config.cross_attention_dim == 16
+    scheduler = found["scheduler"]
+    assert scheduler.config.prediction_type == "v_prediction"
+    assert scheduler.alphas_cumprod[-1].sqrt().item() == pytest.approx(0.068, abs=5e-4)  # as of SDXL
+    trained = found["unet"].state_dict()
+    small = UNet2DConditionModel.from_pretrained(base / "unet")
+    fresh = grown_unet(small, pooled_dim=8).state_dict()
+    assert trained.keys() == fresh.keys()
+    assert sum(not torch.equal(trained[name], weight) for name, weight in fresh.items()) > 0.9 * len(fresh)
+
+
+def test_the_xl_unet_begins_as_the_one_that_it_grows_from(base):
+    small = UNet2DConditionModel.from_pretrained(base / "unet").eval()
+    unet = grown_unet(small, pooled_dim=8).eval()
+    latents, words = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 8)
+    added = {"text_embeds": torch.randn(1, 8), "time_ids": torch.full((1, 6), 64.0)}
+    with torch.no_grad():
+        known = small(latents, 300, words).sample
+        grown = unet(latents, 300, torch.cat([words, words], dim=-1), added_cond_kwargs=added).sample
+    torch.testing.assert_close(grown, known)
+
+
+def test_the_xl_text_is_what_the_small_encoder_says_before_its_last_norm(base):
+    small = CLIPTextModel.from_pretrained(base / "text_encoder").eval()
+    first, second = grown_text_encoders(small)
+    tokens = torch.tensor([[3, 5, 7, 9]])
+    with torch.no_grad():
+        for encoder, norm in ((first, small.final_layer_norm), (second, small.final_layer_norm)):
+            states = encoder(tokens, output_hidden_states=True).hidden_states[-2]
+            torch.testing.assert_close(norm(states), small(tokens).last_hidden_state)
 
 
 def test_texts_of_the_same_caption_are_no_negatives():

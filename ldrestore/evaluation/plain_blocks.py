@@ -1,4 +1,4 @@
-"""The shared blocks as their equations read, in plain NCHW: what scripts/measure_regressors.py measures against.
+"""The shared blocks as their equations read, in plain NCHW: what `network_costs` measures against.
 
 Published implementations are mostly written so: features laid out channel by channel, norms over rearranged pixels,
 queries and keys normalised one by one. The results are the same to rounding; the time is not.
@@ -41,9 +41,9 @@ def plain_attention(self: TransposedAttention, hidden_states: Tensor) -> Tensor:
     return _attended(self, *self.qkv_dwconv(self.qkv(hidden_states)).chunk(3, dim=1))
 
 
-def plain_cross_attention(self: TransposedCrossAttention, asking: Tensor, asked: Tensor) -> Tensor:
+def plain_cross_attention(self: TransposedCrossAttention, queries: Tensor, source: Tensor) -> Tensor:
     """Transposed attention of one map to another."""
-    return _attended(self, self.q_dwconv(self.q(asking)), *self.kv_dwconv(self.kv(asked)).chunk(2, dim=1))
+    return _attended(self, self.q_dwconv(self.q(queries)), *self.kv_dwconv(self.kv(source)).chunk(2, dim=1))
 
 
 def _attended(

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from plain_blocks import plain_blocks
 
+from ldrestore.evaluation.plain_blocks import plain_blocks
 from ldrestore.regressors.factory import create_regressor
 
 U = {"width": 4, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}

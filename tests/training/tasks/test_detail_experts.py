@@ -1,0 +1,146 @@
+import copy
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from stable_runs import last_metrics, run_values, save_pictures, write
+
+from ldrestore.adapters.daff import DAFF
+from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.blocks.observation import observed
+from ldrestore.blocks.routing import balance_loss
+from ldrestore.config import load_config
+from ldrestore.errors import ConfigError
+from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.refiners.daem import DetailExpertModule
+from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
+from ldrestore.training.tasks.detail_experts import prepare_detail_experts
+from ldrestore.training.tasks.detail_experts_config import DetailExpertsTrainingConfig
+from ldrestore.training.trainers import train_by_config
+from ldrestore.weights.hashes import hash_of_weights
+from tests.tiny_xl import tiny_xl_base
+
+SIZES = {"hidden_channels": [8, 8, 8], "head_dim": 4}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Pictures, a base, and what stage 1 exports."""
+    root, parts = tmp_path_factory.mktemp("xl"), tiny_xl_base()
+    with without_progress_bar():
+        for name, part in parts.items():
+            part.save_pretrained(root / "base" / name)
+        LQEncoder.from_vae(parts["vae"]).save_pretrained(root / "restorer/lq_encoder")
+        daff = DAFF(block_out_channels=(8, 16), lq_channels=16, text_dim=20, dim=16, head_dim=16, num_single=1)
+        daff.save_pretrained(root / "restorer/daff")
+    save_pictures(root / "pictures")
+    return root
+
+
+@pytest.fixture
+def config_of(tmp_path, folders):
+    def create(**extra):
+        values = run_values(tmp_path, folders / "pictures", steps=2) | {
+            "trainer": "detail_experts",
+            "base": {"path": str(folders / "base")},
+            "restorer": str(folders / "restorer"),
+            "sizes": SIZES,
+            "latents": {"min_steps": 1, "max_steps": 2},
+            "validation": {
+                "folder": str(folders / "pictures"),
+                "recipes": ["rain"],
+                "num_pictures": 1,
+                "crop_size": 18,
+            },
+        }
+        return write(tmp_path / "experts.yaml", values | extra)
+
+    return create
+
+
+@pytest.fixture
+def prepared_of(config_of):
+    def create(**extra):
+        prepared = prepare_detail_experts(load_config(DetailExpertsTrainingConfig, config_of(**extra)))
+        prepared.network.train()
+        return prepared.network, prepared.task
+
+    return create
+
+
+def batch():
+    return {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
+
+
+def moved(network, task, *, num):
+    """Keys of what some steps on random pictures moved."""
+    before, optimizer = copy.deepcopy(network.state_dict()), torch.optim.AdamW(network.parameters(), lr=0.01)
+    torch.manual_seed(3)
+    for _ in range(num):
+        task.loss(network, batch())[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+
+
+def test_decoder_and_experts_move_and_nothing_else_does(prepared_of):
+    network, task = prepared_of()
+    frozen = [*task.base.modules(), task.restorer]
+    hashes = [hash_of_weights(part) for part in frozen]
+    keys = moved(network, task, num=3)
+    decoder = {key for key in network.state_dict() if key.startswith(("vae.decoder.", "vae.post_quant_conv."))}
+    experts = {key for key in network.state_dict() if key.startswith("daem.")}
+    assert keys <= decoder | experts and decoder <= keys
+    left = experts - keys  # of experts that no picture took
+    assert left < {key for key in experts if ".experts.experts." in key}
+    assert [hash_of_weights(part) for part in frozen] == hashes
+
+
+@pytest.mark.parametrize(
+    ("extra", "prefixes"),
+    [({"trains_decoder": False}, ("daem.",)), ({"has_experts": False}, ("vae.decoder.", "vae.post_quant_conv."))],
+)
+def test_rows_of_the_ablation_train_what_they_have(prepared_of, extra, prefixes):
+    network, task = prepared_of(**extra)
+    keys = moved(network, task, num=2)
+    assert keys and all(key.startswith(prefixes) for key in keys)
+
+
+def test_the_loss_is_equation_10(prepared_of):
+    network, task = prepared_of(latents={"sampled_share": 0.0, "max_noise": 0.0})
+    network.eval()  # routers draw nothing
+    pair = batch()
+    with torch.no_grad(), observed(network.daem.routers) as routings:
+        total, parts = task.loss(network, pair)
+        latents = task.base.vae.encode(pair["gt"] * 2 - 1).latent_dist.mode()
+        features = task.restorer.lq_encoder(pair["lq"]).features
+        restored = network(latents * 0.13025, features, pair["lq"]).restored
+    balance = torch.stack([balance_loss(routing, correction=0) for routing in routings.values()]).mean()
+    torch.testing.assert_close(parts["l1"], l1_loss(restored, pair["gt"]).mean())
+    torch.testing.assert_close(parts["ssim"], 0.2 * ssim_loss(restored, pair["gt"]).mean())
+    torch.testing.assert_close(parts["balance"], 0.01 * balance)
+    torch.testing.assert_close(total, sum(parts.values()))
+
+
+def test_a_run_exports_decoder_and_experts_and_tells_what_they_gain(tmp_path, config_of):
+    assert train_by_config(config_of(), overrides=[], resume=None)
+    names = {"l1", "ssim", "balance", "validation/psnr/rain", "validation/plain/psnr/rain"}
+    assert names <= last_metrics(tmp_path).keys()
+    export = tmp_path / "run/export"
+    assert {path.name for path in export.iterdir()} >= {"daem", "vae"}
+    assert AutoencoderKL.from_pretrained(export / "vae").config.scaling_factor == 0.13025
+    assert DetailExpertModule.from_pretrained(export / "daem").config["routing"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"has_experts": False, "trains_decoder": False}, "leave nothing to train"),
+        ({"loss": {"l1": 0, "ssim": 0}}, "l1 or ssim above 0"),
+        ({"loss": {"balance": -1}}, "negative: balance"),
+        ({"sizes": {"routing": "word"}}, "routing"),
+    ],
+)
+def test_configs_that_make_no_sense_are_refused(config_of, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(DetailExpertsTrainingConfig, config_of(**changed))

@@ -1,0 +1,214 @@
+import copy
+
+import pytest
+import torch
+from run_files import assert_equal_to_the_bit, final_state, metrics
+from stable_runs import last_metrics, run_values, save_pictures, write
+
+from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.config import load_config
+from ldrestore.degradations.recipes import list_degradations
+from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
+from ldrestore.guides.loading_quietly import without_progress_bar
+from ldrestore.training.loop.checkpoint import list_checkpoints
+from ldrestore.training.networks.xl_restorer import merged_weights
+from ldrestore.training.tasks.fusion import FusionTask, create_restorer, task_of
+from ldrestore.training.tasks.fusion_config import FusionTrainingConfig
+from ldrestore.training.trainers import train_by_config
+from ldrestore.weights.hashes import hash_of_weights
+from tests.tiny_stable import tiny_base
+from tests.tiny_xl import tiny_xl_base
+
+FUSION = {"dim": 16, "head_dim": 16, "num_single": 1, "num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return save_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    with without_progress_bar():
+        for name, part in tiny_xl_base().items():
+            part.save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture
+def config_of(tmp_path, pictures, base):
+    """The file of a run; sections may be replaced."""
+
+    def create(**extra):
+        values = run_values(tmp_path, pictures, steps=3) | {
+            "trainer": "fusion",
+            "base": {"path": str(base)},
+            "fusion": FUSION,
+            "switch": {"after_steps": 2},
+            "sampling_steps": 2,
+            "validation": {"folder": str(pictures), "recipes": ["rain"], "num_pictures": 1, "crop_size": 18},
+        }
+        return write(tmp_path / "fusion.yaml", values | extra)
+
+    return create
+
+
+@pytest.fixture
+def network_of(config_of):
+    def create(**extra):
+        config = load_config(FusionTrainingConfig, config_of(**extra))
+        network = create_restorer(config).train()
+        return network, FusionTask(config, network=network)
+
+    return create
+
+
+def moved_parts(network, task, optimizer, *, num):
+    """Which parts have weights that some steps on random pictures moved, and how many."""
+    before = copy.deepcopy(network.state_dict())
+    torch.manual_seed(3)
+    for _ in range(num):
+        pair = {name: torch.rand(2, 3, 16, 16) for name in ("lq", "gt")}
+        labels = torch.zeros(2, len(list_degradations()))
+        task.loss(network, {**pair, "degradations": labels})[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = {}
+    for key, value in network.state_dict().items():
+        if key != "num_passes" and not torch.equal(value, before[key]):
+            moved.setdefault(key.partition(".")[0], set()).add(key.partition(".")[2])
+    return moved
+
+
+def adamw(network):
+    return torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0.1)
+
+
+def test_the_fusion_moves_alone_before_the_switch_and_all_after_it(network_of):
+    network, task = network_of(switch={"after_steps": 2})
+    optimizer, hashes = adamw(network), [hash_of_weights(part) for part in network.base.modules()]
+    moved = moved_parts(network, task, optimizer, num=2)
+    assert moved.keys() == {"fusion"}
+    assert moved["fusion"] == set(network.fusion.state_dict())
+    moved = moved_parts(network, task, optimizer, num=2)
+    assert moved.keys() == {"fusion", "unet", "lq_encoder"}
+    assert moved["unet"] == set(network.unet.state_dict())
+    left = set(network.lq_encoder.state_dict()) - moved["lq_encoder"]
+    assert left and all(key.startswith(("encoder.conv_norm_out", "encoder.conv_out", "quant_conv")) for key in left)
+    assert [hash_of_weights(part) for part in network.base.modules()] == hashes
+
+
+def test_low_rank_additions_move_and_the_unet_below_them_does_not(network_of):
+    network, task = network_of(switch={"after_steps": 0, "unet": "lora", "lora_rank": 2})
+    moved = moved_parts(network, task, adamw(network), num=2)
+    assert moved.keys() == {"fusion", "unet", "lq_encoder"}
+    assert moved["unet"] and all(".lora_" in key for key in moved["unet"])
+
+
+def test_steps_are_counted_and_not_what_they_sample(network_of):
+    network, task = network_of(loss={"rollout_steps": 2})
+    moved_parts(network, task, adamw(network), num=1)
+    assert int(network.num_passes) == 1
+
+
+def test_without_a_switch_the_fusion_moves_alone_to_the_end(network_of):
+    network, task = network_of(switch={"after_steps": None})
+    assert moved_parts(network, task, adamw(network), num=3).keys() == {"fusion"}
+
+
+@pytest.mark.parametrize("kind", ["none", "rsa"])
+def test_ablations_train_what_they_have(network_of, kind):
+    network, task = network_of(fusion={**FUSION, "kind": kind}, switch={"after_steps": 0})
+    moved = moved_parts(network, task, adamw(network), num=2)
+    assert moved.keys() == ({"unet"} if kind == "none" else {"fusion", "unet", "lq_encoder"})
+
+
+@pytest.mark.parametrize("blocks", [{"num_double": 0}, {"num_single": 0}, {"has_text": False}, {"lq": "latent"}])
+def test_ablations_of_daff_train_by_config_alone(network_of, blocks):
+    network, task = network_of(fusion=FUSION | blocks, switch={"after_steps": 0})
+    assert moved_parts(network, task, adamw(network), num=2).keys() == {"fusion", "unet", "lq_encoder"}
+
+
+def test_a_run_records_its_switch_and_exports_what_it_trained(tmp_path, config_of):
+    assert train_by_config(config_of(), overrides=[], resume=None)
+    assert [line["trains_all"] for line in metrics(tmp_path / "run") if "trains_all" in line] == [0, 0, 1]
+    assert {"squared", "validation/loss/rain", "validation/psnr/rain"} <= last_metrics(tmp_path).keys()
+    export = tmp_path / "run/export"
+    assert {path.name for path in export.iterdir()} >= {"unet", "lq_encoder", "daff"}
+    assert LQEncoder.from_pretrained(export / "lq_encoder").last_channels == 16
+    again = create_restorer(load_config(FusionTrainingConfig, config_of(init_from=str(export))))
+    assert bool(again.fusion.state_dict()["fusions.conv_in.proj_out.weight"].any())
+
+
+def test_before_the_switch_no_unet_is_exported(tmp_path, config_of):
+    assert train_by_config(config_of(switch={"after_steps": None}), overrides=["ema=null"], resume=None)
+    assert {path.name for path in (tmp_path / "run/export").iterdir()} >= {"lq_encoder", "daff"}
+    assert not (tmp_path / "run/export/unet").exists()
+
+
+def test_a_run_stopped_before_its_switch_goes_on_to_the_bit(tmp_path, config_of):
+    path = config_of(validation=None)
+    straight = [f"run.output_dir={tmp_path / 'straight'}", "run.checkpoint_every=1"]
+    assert train_by_config(path, overrides=straight, resume=None)
+    first = list_checkpoints(tmp_path / "straight")[0]
+    resumed = [f"run.output_dir={tmp_path / 'resumed'}", "run.checkpoint_every=1"]
+    assert train_by_config(path, overrides=resumed, resume=str(first))
+    assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
+
+
+def test_at_the_start_the_base_predicts_as_alone_and_a_copy_reaches_into_nothing(network_of):
+    network, _ = network_of()
+    network.eval()
+    told = network.base.condition([""], ["remove the rain"], size=(16, 16))
+    noised, timesteps, lq = torch.randn(1, 4, 4, 4), torch.tensor([300]), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        fused = network(noised, timesteps, lq, told)
+        copied = copy.deepcopy(network)
+        torch.nn.init.ones_(copied.fusion.fusions["conv_in"].proj_out.bias)
+        changed, again = copied(noised, timesteps, lq, told), network(noised, timesteps, lq, told)
+        network.detach()
+        added = {"text_embeds": told.pooled, "time_ids": told.time_ids}
+        bare = network.unet(noised, timesteps, told.prompt_embeds, added_cond_kwargs=added).sample
+    assert torch.equal(fused, again) and torch.equal(fused, bare) and not torch.equal(fused, changed)
+    assert copied.base is network.base
+
+
+def test_low_rank_additions_are_added_to_the_weights_under_them():
+    low, high, weight = torch.randn(2, 5), torch.randn(3, 2), torch.randn(3, 5)
+    names = ("a.base_layer.weight", "a.lora_A.default.weight", "a.lora_B.default.weight", "b.weight")
+    merged = merged_weights(dict(zip(names, (weight, low, high, weight), strict=True)))
+    assert merged.keys() == {"a.weight", "b.weight"} and torch.equal(merged["b.weight"], weight)
+    torch.testing.assert_close(merged["a.weight"], weight + high @ low)
+
+
+def test_a_task_prompt_says_what_is_there():
+    severities = [0.5 if name in ("rain", "haze") else 0.0 for name in list_degradations()]
+    assert task_of(severities) in ("remove the rain, and remove the haze", "remove the haze, and remove the rain")
+    assert task_of([0.0] * len(severities)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fusion": {"kind": "none"}}, "without a fusion the U-Net alone learns: give switch.after_steps: 0"),
+        ({"switch": {"after_steps": 3}}, "switch.after_steps 3 is not within the 3 steps of the run"),
+        ({"switch": {"after_steps": -1}}, "after_steps of at least 0 or null"),
+        ({"text": {"dropout": 2}}, r"text.dropout must lie in \[0, 1\], got 2"),
+        ({"sampling_steps": 0}, "sampling_steps must be at least 1"),
+    ],
+)
+def test_configs_that_make_no_sense_are_refused(config_of, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(FusionTrainingConfig, config_of(**changed))
+
+
+def test_a_base_or_a_run_of_another_kind_is_refused(config_of, tmp_path):
+    with without_progress_bar():
+        for name, part in tiny_base().items():
+            part.save_pretrained(tmp_path / "stable" / name)
+        tiny_xl_base()["text_encoder_2"].save_pretrained(tmp_path / "stable/text_encoder_2")
+    with pytest.raises(WeightsError, match="is a Stable Diffusion 1 or 2"):
+        create_restorer(load_config(FusionTrainingConfig, config_of(base={"path": str(tmp_path / "stable")})))
+    with pytest.raises(WeightsUnavailableError, match="has no daff; give the export of a run with"):
+        create_restorer(load_config(FusionTrainingConfig, config_of(init_from=str(tmp_path / "stable"))))

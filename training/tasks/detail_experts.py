@@ -1,0 +1,199 @@
+"""Trains UniLDiff's stage 2: the decoder with its detail experts, upon what stage 1 samples."""
+
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.metrics.dists import Dists
+from ldrestore.metrics.lpips import Lpips
+from ldrestore.metrics.metric_weights import read_metric_weights
+from ldrestore.refiners.daem import DetailExpertModule
+from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
+from ldrestore.training.config import StageConfig
+from ldrestore.training.data.loading import Batch
+from ldrestore.training.data.training_data import create_dataset
+from ldrestore.training.entry import Prepared
+from ldrestore.training.loop.memory_estimate import log_memory_estimate
+from ldrestore.training.losses.diffusion_loss import encoded
+from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
+from ldrestore.training.losses.validation import ValidationPair, create_pairs, validate_pairs
+from ldrestore.training.networks.expert_decoder import ExpertDecoder
+from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.short_sampling import validation_noise
+from ldrestore.training.networks.xl_restorer import XLRestorer, load_xl_base
+from ldrestore.training.tasks.decoded_latents import latents_to_decode
+from ldrestore.training.tasks.detail_experts_config import DetailExpertsTrainingConfig
+from ldrestore.training.tasks.fusion import earlier_fusion, earlier_parts, sampled_latents
+
+
+class DetailExpertsTask:
+    """The task that the loop trains."""
+
+    def __init__(self, config: DetailExpertsTrainingConfig, *, network: ExpertDecoder, restorer: XLRestorer) -> None:
+        """Keep what is needed, freeze stage 1, and read the pictures of the validation.
+
+        Args:
+            config: What the run depends on.
+            network: The one that is trained.
+            restorer: Of stage 1; has the base and the LQ encoder.
+        """
+        self.config, self.network, self.base = config, network, restorer.base
+        self.restorer = restorer.requires_grad_(False).eval()
+        self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
+        self.distances = create_distances(config)
+        self._pairs = create_pairs(config.validation)
+        self._latents: dict[int, Tensor] = {}
+        self._plain: dict[str, float] | None = None
+
+    def dataset(self, stage: StageConfig) -> Dataset[Any]:
+        """Pairs of the stage's patch size."""
+        return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 10: reconstruction, structure and balance.
+
+        Args:
+            model: An `ExpertDecoder`, wrapped or not.
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
+
+        Returns:
+            The sum of all, and each by name, with its weight.
+        """
+        lq, gt, weights = batch["lq"], batch["gt"], self.config.loss
+        self._to(lq.device)
+        with torch.no_grad():
+            features = self.restorer.lq_encoder(lq).features
+        sample = partial(self._sampled, lq)
+        latents = latents_to_decode(gt, vae=self.base.vae, config=self.config.latents, sample=sample)
+        restored, balance = model(latents, features, lq)
+        parts = {"l1": weights.l1 * l1_loss(restored, gt).mean()}
+        if weights.ssim:
+            parts["ssim"] = weights.ssim * ssim_loss(restored, gt).mean()
+        if balance is not None:
+            parts["balance"] = weights.balance * balance
+        for name, distance in self.distances.items():
+            parts[name] = getattr(weights, name) * distance(restored, gt).mean()
+        return torch.stack(list(parts.values())).sum(), parts
+
+    def _to(self, device: torch.device) -> None:
+        """Bring what is frozen to where the training happens."""
+        self.base.to(device)
+        self.restorer.to(device)
+        for distance in self.distances.values():
+            distance.to(device)
+
+    def _sampled(self, lq: Tensor, num: int, steps: int) -> Tensor:
+        """Latents that stage 1 restores of the first pictures."""
+        lq_latents = encoded(self.base.vae, lq[:num], is_sampled=False)
+        return self._restored(lq[:num], lq_latents, torch.randn_like(lq_latents), steps=steps)
+
+    def _restored(self, lq: Tensor, lq_latents: Tensor, noise: Tensor, *, steps: int) -> Tensor:
+        """Latents that stage 1 restores, prompt-free."""
+        texts = [""] * len(lq)
+        return sampled_latents(
+            self.restorer,
+            lq,
+            self.base.condition(texts, texts, size=(lq.shape[-2], lq.shape[-1])),
+            lq_latents=lq_latents,
+            noise=noise,
+            scheduler=self.scheduler,
+            num_inference_steps=steps,
+        )
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR of pictures that are restored with the longest schedule, by recipe, and with the base's own decoder.
+
+        The latter as "plain/...".
+        """
+        if not self._pairs:
+            return {}
+        numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
+        device = next(network.parameters()).device
+        self._to(device)
+
+        def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
+            padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
+            latents = self._validation_latents(numbers[id(pair)], padded)
+            if is_refined:
+                restored = network(latents, self.restorer.lq_encoder(padded).features, padded).restored
+            else:
+                restored = decode_refined(self.base.vae, latents, drm=None)
+            return crop_to(restored, *lq.shape[-2:])
+
+        if self._plain is None:  # training changes nothing in it
+            self._plain = validate_pairs(partial(decode, is_refined=False), self._pairs, device=device)
+        refined = validate_pairs(partial(decode, is_refined=True), self._pairs, device=device)
+        return refined | {f"plain/{name}": value for name, value in self._plain.items()}
+
+    def _validation_latents(self, number: int, lq: Tensor) -> Tensor:
+        """Sampled once with noise of its own, since what samples does not change."""
+        if number not in self._latents:
+            lq_latents = encoded(self.base.vae, lq, is_sampled=False)
+            noise = validation_noise(lq_latents, number)
+            self._latents[number] = self._restored(lq, lq_latents, noise, steps=self.config.latents.max_steps)
+        return self._latents[number]
+
+    def export(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """Write the module, and the autoencoder where its decoder was trained."""
+        parts = {"daem": self.network.daem, "vae": self.network.vae if self.config.trains_decoder else None}
+        for name, part in parts.items():
+            if part is not None:
+                own = {
+                    key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")
+                }
+                rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)
+
+
+def prepare_detail_experts(config: DetailExpertsTrainingConfig) -> Prepared:
+    """The decoder that a run trains, and what is frozen beside it."""
+    base, unet = load_xl_base(config.base)
+    network = create_decoder(config, vae=deepcopy(base.vae))
+    base.cast(getattr(torch, config.base.dtype))
+    unet, lq_encoder = earlier_parts(config.restorer, unet=unet)
+    fusion = earlier_fusion(config.restorer)
+    restorer = XLRestorer(base, unet=unet, lq_encoder=lq_encoder, fusion=fusion, trains_all_after=None)
+    task = DetailExpertsTask(config, network=network, restorer=restorer)
+    log_memory_estimate(
+        config, task=task, network=network, frozen=[*base.modules(), restorer, *task.distances.values()]
+    )
+    return Prepared(network=network, task=task, skips_weights=config.has_experts)
+
+
+def create_decoder(config: DetailExpertsTrainingConfig, *, vae: Any) -> ExpertDecoder:
+    """A new module around a copy of the base's autoencoder."""
+    torch.manual_seed(config.run.seed)
+    daem = None
+    if config.has_experts:
+        sizes = config.sizes
+        daem = DetailExpertModule(
+            tuple(vae.config["block_out_channels"]),
+            sizes.hidden_channels,
+            head_dim=sizes.head_dim,
+            num_blocks=sizes.num_blocks,
+            top_k=sizes.top_k,
+            routing=sizes.routing,
+            patch_size=sizes.patch_size,
+        )
+    if config.base.gradient_checkpointing:
+        vae.enable_gradient_checkpointing()
+    return ExpertDecoder(vae, daem, trains_decoder=config.trains_decoder)
+
+
+def create_distances(config: DetailExpertsTrainingConfig) -> dict[str, nn.Module]:
+    """The distances that the config weighs, by name.
+
+    Raises:
+        WeightsUnavailableError: their weights have not been fetched.
+    """
+    distances: dict[str, nn.Module] = {}
+    if config.loss.lpips:
+        distances["lpips"] = Lpips("vgg", read_metric_weights("lpips_vgg"))
+    if config.loss.dists:
+        distances["dists"] = Dists(read_metric_weights("dists"))
+    return distances
