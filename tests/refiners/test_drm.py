@@ -96,7 +96,8 @@ def test_saving_and_loading_keeps_every_bit(drm, probabilities, tmp_path):
     assert json.loads(loaded.to_json_string()).items() >= json.loads(drm.to_json_string()).items()
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in drm.state_dict().items())
     maps = feature_maps()
-    assert torch.equal(loaded(*maps, probabilities, level=0), drm(*maps, probabilities, level=0))
+    # loaded weights lie elsewhere in memory, where a product may be summed in another order
+    torch.testing.assert_close(loaded(*maps, probabilities, level=0), drm(*maps, probabilities, level=0))
 
 
 def test_growing_keeps_the_old_degradations_and_survives_saving(drm, probabilities, tmp_path):
@@ -115,7 +116,8 @@ def test_growing_keeps_the_old_degradations_and_survives_saving(drm, probabiliti
     drm.save_pretrained(tmp_path)
     loaded = DetailRefinementModule.from_pretrained(tmp_path)
     assert loaded.names == drm.names
-    assert torch.equal(loaded(*maps, grown, level=0), drm(*maps, grown, level=0))
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in drm.state_dict().items())
+    torch.testing.assert_close(loaded(*maps, grown, level=0), drm(*maps, grown, level=0))
 
 
 def test_growing_by_what_is_there_is_refused(drm):
