@@ -9,6 +9,7 @@ import torch
 from diffusers import ModelMixin
 from torch import Tensor
 
+from ldrestore.checkpoints.faithdiff_conversion import FaithDiffSizes, faithdiff_parts
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
@@ -29,6 +30,10 @@ INSTRUCTION_HEAD = "instructir_head"
 CLIP_TOWER = "clip_tower"
 """Name under which `convert` takes a checkpoint of OpenCLIP, of whose vision tower it makes a `ClipTower`."""
 
+FAITHDIFF = "faithdiff"
+"""Name under which `convert` takes FaithDiff's published file."""
+
+FAITHDIFF_SOURCE, FAITHDIFF_LICENCE = "https://github.com/JyChen9811/FaithDiff", "MIT"
 CLIP_SOURCE = "https://github.com/mlfoundations/open_clip"
 CLIP_LICENCE = "MIT for LAION's weights; of others, see their source"
 
@@ -42,8 +47,9 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
 
     Args:
         name: Registry name of the regressor; "instructir_head" for the text head that InstructIR is published with; or
-            "clip_tower" for the vision transformer of an OpenCLIP with plain GELU, such as LAION's ViT-H/14. (OpenAI's
-            own weights, of quick GELU, are published in the layout of transformers and need no conversion.)
+            "clip_tower" for the vision transformer of an OpenCLIP with plain GELU, such as LAION's ViT-H/14 (OpenAI's
+            own weights, of quick GELU, are published in the layout of transformers and need no conversion); or
+            "faithdiff" for FaithDiff upon SDXL, of which U-Net, LQ encoder and residual alignment are made.
         checkpoint_path: The published file, pickle or safetensors.
         out_dir: Folder to write; must not exist, or be empty.
         head: The file of the instruction head that is published beside the checkpoint, so that the model follows
@@ -61,7 +67,11 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         ExportError: the folder cannot be written.
     """
     checkpoint, out_dir = Path(checkpoint_path), Path(out_dir)
-    converters = {INSTRUCTION_HEAD: _convert_instruction_head, CLIP_TOWER: _convert_clip_tower}
+    converters = {
+        INSTRUCTION_HEAD: _convert_instruction_head,
+        CLIP_TOWER: _convert_clip_tower,
+        FAITHDIFF: convert_faithdiff,
+    }
     if head is not None and (name in converters or not REGRESSORS.get(name).takes_embedding):
         raise InputError(f"{name} takes no instruction head; leave the head out")
     if name in converters:
@@ -118,6 +128,33 @@ def _convert_clip_tower(checkpoint: Path, out_dir: Path) -> Path:
     with whole_folder(out_dir) as folder, without_progress_bar():
         model.eval().save_pretrained(folder)
         origin = _origin_of(checkpoint, name=CLIP_TOWER, source=CLIP_SOURCE, licence=CLIP_LICENCE)
+        write_json(folder / ORIGIN_FILE, origin)
+    return out_dir
+
+
+def convert_faithdiff(checkpoint: Path, out_dir: Path, *, sizes: FaithDiffSizes | None = None) -> Path:
+    """Convert FaithDiff's published file to a folder with one for each of its parts, in the file's number format.
+
+    Args:
+        checkpoint: The published file.
+        out_dir: Folder to write; must not exist, or be empty.
+        sizes: What the file does not tell; None for the published ones.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder is not empty.
+        WeightsUnavailableError: no such file.
+        WeightsError: the file is damaged, or no FaithDiff.
+    """
+    _check_new(out_dir)
+    check_recorded_hash(checkpoint)
+    parts = faithdiff_parts(read_checkpoint(checkpoint), sizes=sizes, source=checkpoint.name)
+    with whole_folder(out_dir) as folder:
+        for name, part in parts.items():
+            part.save_pretrained(folder / name)
+        origin = _origin_of(checkpoint, name=FAITHDIFF, source=FAITHDIFF_SOURCE, licence=FAITHDIFF_LICENCE)
         write_json(folder / ORIGIN_FILE, origin)
     return out_dir
 

@@ -6,8 +6,9 @@ which DAFF reads together with the caption. Both may be empty, which is the prom
 of that setting may still have been made with captions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def xl_conditioning(
     tasks: Sequence[str],
     *,
     size: tuple[int, int],
-    parts: Mapping[str, Any],
+    read: Callable[[Sequence[str]], XLText],
     guidance_scale: float = 1.0,
 ) -> XLConditioning:
     """Read the texts of B pictures; each different one is read once.
@@ -58,7 +59,7 @@ def xl_conditioning(
         captions: B of them; may be empty.
         tasks: B task prompts; may be empty.
         size: Height and width of the pictures.
-        parts: Both text encoders and tokenizers, by name.
+        read: Embeds texts, see `reader_of`.
         guidance_scale: See `XLConditioning`.
 
     Raises:
@@ -68,10 +69,8 @@ def xl_conditioning(
         raise ShapeError(f"expected a task prompt for each caption, got {len(tasks)} for {len(captions)}")
     if guidance_scale != 1:
         captions, tasks = [*[""] * len(captions), *captions], [*[""] * len(tasks), *tasks]
-    names = ("tokenizer", "tokenizer_2"), ("text_encoder", "text_encoder_2")
-    tokenizers, encoders = ([parts[name] for name in pair] for pair in names)
     texts = sorted({*captions, *tasks})
-    known = encode_xl_text(texts, tokenizers=tokenizers, text_encoders=encoders)
+    known = read(texts)
     caption, task = (_rows(known, [texts.index(text) for text in chosen]) for chosen in (captions, tasks))
     return XLConditioning(
         prompt_embeds=caption.prompt_embeds,
@@ -80,6 +79,17 @@ def xl_conditioning(
         time_ids=time_ids(*size).to(caption.pooled.device).expand(len(captions), -1),
         guidance_scale=guidance_scale,
     )
+
+
+def reader_of(parts: Mapping[str, Any]) -> Callable[[Sequence[str]], XLText]:
+    """What embeds texts with the text encoders and tokenizers of a pipeline, see `encode_xl_text`.
+
+    Args:
+        parts: By name.
+    """
+    tokenizers = [parts[name] for name in ("tokenizer", "tokenizer_2")]
+    encoders = [parts[name] for name in ("text_encoder", "text_encoder_2")]
+    return partial(encode_xl_text, tokenizers=tokenizers, text_encoders=encoders)
 
 
 def _rows(text: XLText, rows: list[int]) -> XLText:

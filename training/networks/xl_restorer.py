@@ -1,9 +1,9 @@
 """UniLDiff in training upon SDXL: what is trained in stage 1 as one network, and what stays frozen beside it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,15 @@ from ldrestore.adapters.lq_encoder import LQEncoder
 from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.errors import ConfigError
-from ldrestore.systems.unildiff import XLConditioning, for_batch, lq_for_fusion, predict_fused, xl_conditioning
+from ldrestore.prompts.xl_text import XLText
+from ldrestore.systems.unildiff import (
+    XLConditioning,
+    for_batch,
+    lq_for_fusion,
+    predict_fused,
+    reader_of,
+    xl_conditioning,
+)
 from ldrestore.systems.unildiff_parts import name_of_fusion
 from ldrestore.training.networks.frozen_base import PredictionType
 from ldrestore.training.networks.rebuilding import rebuilt
@@ -62,6 +70,8 @@ class FrozenXLBase:
     """Of the second."""
     scheduler: Any
     """Noise levels and prediction type."""
+    _known: dict[str, XLText] = field(default_factory=dict, init=False)
+    """Texts that were read, (L, D) and (D2,) each."""
 
     def __post_init__(self) -> None:
         """Freeze everything.
@@ -92,13 +102,27 @@ class FrozenXLBase:
 
     def cast(self, dtype: torch.dtype) -> None:
         """Lower the number format of all weights; what is copied of them is copied before."""
+        self._known.clear()
         for part in self.modules():
             nn.Module.to(part, dtype)  # diffusers' own `to` warns of parts kept in float32, of which are none
 
     def condition(self, captions: list[str], tasks: list[str], *, size: tuple[int, int]) -> XLConditioning:
-        """Read texts, see `unildiff.xl_conditioning`."""
-        names = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-        return xl_conditioning(captions, tasks, size=size, parts={name: getattr(self, name) for name in names})
+        """Read texts, see `unildiff.xl_conditioning`; what is read is kept, since the texts are few."""
+        return xl_conditioning(captions, tasks, size=size, read=self._read)
+
+    def _read(self, texts: Sequence[str]) -> XLText:
+        """Embed texts that were not read before."""
+        new = [text for text in texts if text not in self._known]
+        if new:
+            names = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+            found = reader_of({name: getattr(self, name) for name in names})(new)
+            pairs = zip(found.prompt_embeds, found.pooled, strict=True)
+            self._known |= {text: XLText(*pair) for text, pair in zip(new, pairs, strict=True)}
+        rows, device = [self._known[text] for text in texts], self.text_encoder.device
+        return XLText(
+            torch.stack([row.prompt_embeds for row in rows]).to(device),
+            torch.stack([row.pooled for row in rows]).to(device),
+        )
 
 
 def load_xl_base(config: XLBaseConfig) -> tuple[FrozenXLBase, UNet2DConditionModel]:
