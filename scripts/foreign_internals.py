@@ -42,6 +42,21 @@ FOREIGN_INTERNALS = (
         "the network inside what torch.compile returns; see `uncompiled`",
     ),
     _of(
+        "torch",
+        "utils._python_dispatch.TorchDispatchMode",
+        "sees each operation of a call, to count multiplications where hooks on modules would not bear the call",
+    ),
+    _of(
+        "torch",
+        "distributed.elastic.multiprocessing.api.SignalException",
+        "what the launcher raises when it was told to end, and has told its processes",
+    ),
+    _of(
+        "torch",
+        "distributed.nn.functional.all_gather",
+        "the routings of all processes, with gradients, which `torch.distributed.all_gather` does not pass",
+    ),
+    _of(
         "diffusers",
         "config._name_or_path",
         "the name of the model that a part came from; diffusers saves it, and gives no other access to it",
@@ -113,6 +128,21 @@ FOREIGN_INTERNALS = (
         "diffusers",
         "utils.accelerate_utils.apply_forward_hook",
         "moves an off-loaded network before a method other than forward runs",
+    ),
+    _of(
+        "diffusers",
+        "models.embeddings.Timesteps",
+        "sines and cosines of the timestep, as the published fusion layers take them",
+    ),
+    _of(
+        "diffusers",
+        "models.embeddings.TimestepEmbedding",
+        "the two layers behind them, under the names of the published weights",
+    ),
+    _of(
+        "diffusers",
+        "models.autoencoders.vae.Encoder",
+        "the published encoder of damaged pictures is that of an autoencoder, without its decoder",
     ),
     _of(
         "diffusers",

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import re
 
 import diffusers
@@ -213,6 +214,55 @@ def switches_of_the_autoencoder(stable):
     return before == (False, False) and vae.use_tiling and vae.use_slicing and is_sized
 
 
+def mode_that_sees_operations(stable):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counter(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    with Counter() as counter:
+        torch.zeros(2) + 1
+    return counter.calls >= 2
+
+
+def end_of_the_launcher(stable):
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    return issubclass(SignalException, Exception) and SignalException("ended", 15).sigval == 15
+
+
+def gathering_with_gradients(stable):
+    from torch.distributed.nn.functional import all_gather
+
+    return next(iter(inspect.signature(all_gather).parameters)) == "tensor"
+
+
+def waves_of_the_timestep(stable):
+    from diffusers.models.embeddings import Timesteps
+
+    waves = Timesteps(4, flip_sin_to_cos=True, downscale_freq_shift=0)(torch.tensor([0, 7]))
+    return waves.shape == (2, 4) and waves[0].tolist() == [1, 1, 0, 0]
+
+
+def layers_of_the_timestep(stable):
+    from diffusers.models.embeddings import TimestepEmbedding
+
+    keys = {f"linear_{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
+    return set(TimestepEmbedding(4, 8).state_dict()) == keys
+
+
+def encoder_alone(stable):
+    from diffusers.models.autoencoders.vae import Encoder
+
+    sizes = {"block_out_channels": (4, 4), "layers_per_block": 1, "norm_num_groups": 2, "double_z": True}
+    encoder = Encoder(3, 2, down_block_types=("DownEncoderBlock2D",) * 2, mid_block_add_attention=False, **sizes)
+    return encoder(torch.zeros(1, 3, 8, 8)).shape == (1, 4, 4, 4)
+
+
 def launcher(stable):
     return importlib.util.find_spec("accelerate.commands.launch") is not None
 
@@ -221,6 +271,9 @@ CHECKS = {
     "nn.Module._forward_hooks": hooks_of_a_module,
     "Tensor._version": version_of_a_tensor,
     "OptimizedModule._orig_mod": inside_of_a_compiled_network,
+    "utils._python_dispatch.TorchDispatchMode": mode_that_sees_operations,
+    "distributed.elastic.multiprocessing.api.SignalException": end_of_the_launcher,
+    "distributed.nn.functional.all_gather": gathering_with_gradients,
     "config._name_or_path": name_in_the_config,
     "config._class_name": class_in_the_saved_config,
     "DiffusionPipeline._execution_device": device_of_execution,
@@ -235,6 +288,9 @@ CHECKS = {
     "models.attention_processor.Attention": classic_attention,
     "models.attention_processor.AttnProcessor2_0": default_processor,
     "utils.accelerate_utils.apply_forward_hook": hook_before_a_method,
+    "models.embeddings.Timesteps": waves_of_the_timestep,
+    "models.embeddings.TimestepEmbedding": layers_of_the_timestep,
+    "models.autoencoders.vae.Encoder": encoder_alone,
     "loaders.single_file_utils.convert_ldm_unet_checkpoint": keys_of_the_unet,
     "loaders.single_file_utils.convert_ldm_vae_checkpoint": keys_of_the_autoencoder,
     "blocks of UNet2DConditionModel": blocks_of_the_unet,

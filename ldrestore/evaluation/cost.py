@@ -69,7 +69,8 @@ def count_macs(call: Callable[[], Any]) -> float:
 
     Operations are seen one by one, without hooks on modules, which do not bear pipelines without gradients.
     """
-    with _Counter() as counter:
+    counter = _Counter()
+    with counter:
         call()
     return counter.num_flops / 2
 
@@ -78,7 +79,7 @@ class _Counter(TorchDispatchMode):
     """Adds up the operations that torch knows a formula for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.num_flops: int = 0
 
     def __torch_dispatch__(

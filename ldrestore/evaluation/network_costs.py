@@ -21,7 +21,7 @@ from torch import Tensor
 from ldrestore.evaluation.plain_blocks import plain_blocks
 from ldrestore.evaluation.stored_files import write_text
 from ldrestore.regressors.catalog import REGRESSORS
-from ldrestore.regressors.factory import create_regressor, list_regressors
+from ldrestore.regressors.factory import create_regressor, embedding_shape_of, list_regressors
 
 PUBLISHED = {
     "nafnet_gopro_w32": 17.112,
@@ -54,7 +54,8 @@ def measure_network(name: str, *, side: int, repeats: int, device: torch.device)
     torch.manual_seed(0)
     network = create_regressor(name).eval().to(device)
     lq = torch.rand(1, 3, side, side, device=device)
-    embedding = {"embedding": torch.randn(1, *network.embedding_shape, device=device)} if record.takes_embedding else {}
+    shape = embedding_shape_of(network)
+    embedding = {} if shape is None else {"embedding": torch.randn(1, *shape, device=device)}
     matrix = torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device)
     with torch.inference_mode():
         seconds, baseline_seconds, product_seconds = in_turn(

@@ -20,6 +20,8 @@ _DENSITY_UNITS: dict[int, Unit] = {0: "none", 1: "inch", 2: "centimetre"}
 _PROMISING_SEGMENTS = {
     b"http://ns.adobe.com/xmp/extension/\0": EXTENSION,
     b"urn:iso:std:iso:ts:21496:-1\0": GAIN_MAP,
+    b"MPF\0": "previews and other pictures behind the first one",
+    b"JP\0\1": "content credentials (C2PA), which hold for the picture as it was",
 }
 """What the segments of data that are not carried begin with."""
 _SAMSUNG_TAIL, _SAMSUNG_VIDEO = b"SEFT", b"MotionPhoto_Data"

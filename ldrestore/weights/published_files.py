@@ -42,7 +42,7 @@ COMPILED = "_orig_mod."
 AVERAGED_COUNT = "n_averaged"
 """Counter of `torch.optim.swa_utils.AveragedModel` beside the averaged weights."""
 
-PICKLE_ALLOW_LIST = (
+PICKLE_ALLOW_LIST: tuple[Any, ...] = (
     Namespace,
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (dict, "lightning_fabric.utilities.data.AttributeDict"),

@@ -34,9 +34,17 @@ def test_an_extension_of_the_packet_is_told_once(tmp_path, smooth, recwarn):
     assert [str(warning.message) for warning in recwarn] == ["an extension of the XMP packet: left out of the result"]
 
 
-def test_a_gain_map_that_only_a_segment_announces_is_told(tmp_path, smooth):
-    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=segment(b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0")))
-    with pytest.warns(MetadataLossWarning, match="a gain map: left out of the result"):
+@pytest.mark.parametrize(
+    ("marker", "data", "loss"),
+    [
+        (b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0", "a gain map"),
+        (b"\xe2", b"MPF\0II*\0\x08\0\0\0\0\0", "previews and other pictures behind the first one"),
+        (b"\xeb", b"JP\0\1\0\0\0\1\0\0\0\x20jumbc2pa", r"content credentials \(C2PA\), which hold for .* as it was"),
+    ],
+)
+def test_what_only_a_segment_announces_is_told(tmp_path, smooth, marker, data, loss):
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=segment(marker, data)))
+    with pytest.warns(MetadataLossWarning, match=f"{loss}: left out of the result"):
         read_photo(tmp_path / "a.jpg")
 
 

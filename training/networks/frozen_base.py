@@ -102,7 +102,9 @@ class FrozenBase:
         """
         known = {"vae": self.vae, "unet": self.unet, "text_encoder": self.text_encoder}
         if acts:
-            self._attach(trained.get("injection"))
+            injection = trained.get("injection")
+            assert injection is None or isinstance(injection, InjectionLayers), "the part of that name"
+            self._attach(injection)
         return MPerceiver(
             {**dict.fromkeys(MPERCEIVER_PARTS.trained), **known, "image_encoder": self.tower.model, **trained},
             attachment=self._attachment if acts else None,
