@@ -73,3 +73,7 @@ def test_printed_tables_stay_apart_from_measured_figures(results):
     assert {key: value for key, value in data.items() if key != "published"} == {
         key: value for key, value in plain.items() if key != "published"
     }
+
+
+def test_the_line_of_the_protocol_names_the_side_of_its_window(results):
+    assert "SSIM window gaussian 11," in page_data(results)["protocol"]["line"]

@@ -251,11 +251,15 @@ def create_unet(sizes: UnetSizes, *, latent_channels: int, text_width: int) -> "
     )
 
 
-def create_scheduler() -> "DDIMScheduler":
-    """v-prediction on a schedule that ends in pure noise, sampled from its last step on.
+def create_scheduler(*, ends_in_pure_noise: bool = True) -> "DDIMScheduler":
+    """v-prediction, sampled from the schedule's last step on.
 
     Lin et al. 2024, Common Diffusion Noise Schedules and Sample Steps are Flawed (https://arxiv.org/abs/2305.08891),
     Sec. 3; the betas before the rescaling are those of Stable Diffusion.
+
+    Args:
+        ends_in_pure_noise: Whether the schedule is rescaled to; else a weight of 0.068 is left of the latents at its
+            last step, as of Stable Diffusion and SDXL.
     """
     from diffusers import DDIMScheduler
 
@@ -264,7 +268,7 @@ def create_scheduler() -> "DDIMScheduler":
         beta_end=0.012,
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
+        rescale_betas_zero_snr=ends_in_pure_noise,
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,

@@ -9,6 +9,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from ldrestore.prompts.xl_text import encode_xl_text, time_ids
 from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.small_prior import create_scheduler
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.backbone_unet import UnetTask
 
@@ -37,6 +38,7 @@ class XLUnetTask(UnetTask):
         super().__init__(
             config, network=network, vae=vae, text_encoder=text_encoders[0], tokenizer=tokenizer, image_encoder=None
         )
+        self.scheduler = create_scheduler(ends_in_pure_noise=False)  # UniLDiff starts from what is left of the picture
         self.text_encoder_2 = text_encoders[1].requires_grad_(False).eval()
 
     def conditions(self, captions: list[str], pictures: Tensor) -> dict[str, Any]:

@@ -141,16 +141,16 @@ function updateTradeoff() {
 
 function updateCosts() {
   const rows = contestants.filter((name) => name !== untouched).map((name) => ({ name, ...data.costs.find((row) => row.contestant === name) }));
-  const cells = (row) => [
-    shown(row.seconds_per_megapixel, 3),
-    shown(data.seconds[row.name], 3),
-    shown(row.peak_gigabytes, 2),
-    row.parameters === null || row.parameters === undefined ? "–" : (row.parameters / 1e6).toFixed(2),
-    shown(row.gigamacs, 1),
-  ];
-  const head = ["", "s a megapixel", "in this run", "peak GB", "parameters, M", "GMACs at 256²"];
-  const lines = rows.map((row) => make("tr", {}, make("th", { scope: "row" }, nameCell(row.name)), ...cells(row).map((text) => make("td", {}, text))));
-  put("costs", make("table", {}, make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))), make("tbody", {}, ...lines)));
+  const columns = [
+    ["s a megapixel", (row) => shown(row.seconds_per_megapixel, 3)],
+    ["in this run", (row) => shown(data.seconds[row.name], 3)],
+    ["peak GB", (row) => shown(row.peak_gigabytes, 2)],
+    ["parameters, M", (row) => shown(row.parameters && row.parameters / 1e6, 2)],
+    ["GMACs at 256²", (row) => shown(row.gigamacs, 1)],
+  ].filter(([, text]) => rows.some((row) => text(row) !== "–"));
+  const lines = rows.map((row) => make("tr", {}, make("th", { scope: "row" }, nameCell(row.name)), ...columns.map(([, text]) => make("td", {}, text(row)))));
+  const head = ["", ...columns.map(([title]) => title)].map((title) => make("th", { scope: "col" }, title));
+  put("costs", make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines)));
   const places = [...new Set(data.costs.map((row) => `${row.device}, ${plural(row.threads, "thread")}, ${row.megapixels.toFixed(2)} megapixels, ${row.repeats} runs`))];
   const measured = places.length ? `First column: medians after a warm-up, contestants in turn (${places.join("; ")}). ` : "Costs were not measured apart; --cost does that. ";
   put("cost-note", `${measured}“In this run”: the median while the pictures were restored, whatever else the machine did. Peak is what memory grew by above the loaded model.`);
