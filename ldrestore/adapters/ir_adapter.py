@@ -65,6 +65,9 @@ class SpatialSelfAttention(DispatchedAttention):
     projection is zero.
     """
 
+    is_cross_attention = False
+    """As diffusers' `Attention` has it: tiles of a picture ask the positions of the whole, see `shared_statistics`."""
+
     def __init__(self, num_channels: int, *, num_heads: int, num_groups: int) -> None:
         """Build it.
 

@@ -7,7 +7,7 @@ sliced and checkpointed as always, and without a module, or with a new one, its 
 Pictures are in [0, 1] here and latents scaled, as everywhere in this library.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,11 +21,7 @@ from ldrestore.errors import InputError, ShapeError
 from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.structures import TilePlan
-from ldrestore.tiling.blending import blend_tiles
-from ldrestore.tiling.shared_statistics import measured_statistics, shared_statistics, spread_cells
-
-Cells = slice | Tensor
-"""Rows or columns of latents: neighbours, or (L,) int64, any."""
+from ldrestore.tiling.cut_maps import CutMap, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +59,12 @@ def encode_picture(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
 def encode_tiled(vae: AutoencoderKL, lq: Tensor, plan: TilePlan) -> Tensor:
     """Encode pictures tile by tile; features are not kept, since those of the full resolution would fill the memory.
 
-    The tiles of a picture share the statistics of its normalisations, see `shared_statistics`.
+    The tiles of a picture share what is measured in its crops, see `shared_statistics`.
 
     Args:
         vae: The autoencoder.
         lq: (B, 3, H, W), in [0, 1]; H and W are multiples of the autoencoder's factor.
-        plan: Side and overlap of the tiles, in pixels; side 0 encodes the whole at once.
+        plan: Tiles, in pixels; side 0 encodes the whole at once.
 
     Returns:
         (B, 4, h, w), the latents of `encode_picture`, apart from what a tile does not see.
@@ -78,17 +74,13 @@ def encode_tiled(vae: AutoencoderKL, lq: Tensor, plan: TilePlan) -> Tensor:
         ShapeError: a size that is no multiple.
     """
     factor = downsampling_of(vae)
+    _check_blocks(vae)
     _check_size(lq, factor)
+    size = {"height": lq.shape[-2] // factor, "width": lq.shape[-1] // factor}
+    cut = CutMap.of_plan(plan, **size, factor=factor)
 
     def encoded(picture: Tensor) -> Tensor:
-        size = (lq.shape[-2] // factor, lq.shape[-1] // factor)
-        return _compute_tiled(
-            lambda rows, columns: encode_picture(vae, _take(picture, rows, columns, factor)).latents,
-            size=size,
-            tiles=_latent_tiles(vae, plan, size),
-            scale=1,
-            networks={"vae": vae},
-        )
+        return cut.compute(lambda places: _encode(vae, _parts(picture, places, factor)).latents, {"vae": vae})
 
     return torch.cat([encoded(picture) for picture in lq.split(1)])
 
@@ -122,7 +114,8 @@ def decode_refined(
     """
     _check_blocks(vae)
     if drm is not None:
-        _check_conditions(vae, drm, latents, features=features, probabilities=probabilities)
+        _check_module(vae, drm, latents, probabilities=probabilities)
+        _check_features(vae, features)
     if not vae.use_slicing or len(latents) == 1:
         return _decode(vae, latents, drm, features, probabilities)
     pictures = [
@@ -150,9 +143,8 @@ def decode_refined_tiled(
 ) -> Tensor:
     """Decode latents tile by tile; each tile's part of the degraded picture is encoded when its turn comes.
 
-    So memory holds the features of one tile of one picture only. The tiles of a picture share the statistics of its
-    normalisations, see `shared_statistics`; attention in the middle sees one tile, as do windows at a tile's border.
-    Not for training.
+    So memory holds the features of one tile of one picture only. The tiles of a picture share what is measured in its
+    crops, see `shared_statistics`. Not for training.
 
     Args:
         vae: The autoencoder.
@@ -160,7 +152,7 @@ def decode_refined_tiled(
         drm: The module; None decodes as the autoencoder alone does.
         lq: (B, 3, H, W), in [0, 1], the degraded pictures.
         probabilities: (B, N), P; not needed without a module.
-        plan: Side and overlap of the tiles, in pixels; side 0 decodes the whole at once.
+        plan: Tiles, in pixels; side 0 decodes the whole at once.
 
     Returns:
         (B, 3, H, W), as `decode_refined` of the whole, apart from what a tile does not see.
@@ -175,20 +167,23 @@ def decode_refined_tiled(
             f"expected a picture of {factor} times the latents' size, got {tuple(lq.shape)} and {tuple(latents.shape)}"
         )
 
+    _check_blocks(vae)
+    if drm is not None:
+        _check_module(vae, drm, latents, probabilities=probabilities)
+    size = {"height": latents.shape[-2], "width": latents.shape[-1]}
+    multiple = 1 if drm is None else drm.config["window_size"]  # its windows lie as they do in the whole
+    cut = CutMap.of_plan(plan, **size, factor=factor, multiple=multiple)
+    networks = {"vae": vae} if drm is None else {"vae": vae, "drm": drm}
+
     def decoded(index: int) -> Tensor:
         one = slice(index, index + 1)
 
-        def decode_tile(rows: Cells, columns: Cells) -> Tensor:
-            pixels = _take(lq[one], rows, columns, factor)
-            features = () if drm is None else encode_picture(vae, pixels).features
-            shares = None if probabilities is None else probabilities[one]
-            cells = _take(latents[one], rows, columns)
-            return decode_refined(vae, cells, drm=drm, features=features, probabilities=shares)
+        def decode(places: Sequence[Place]) -> Tensor:
+            features = () if drm is None else _encode(vae, _parts(lq[one], places, factor)).features
+            shares = None if probabilities is None else probabilities[one].expand(len(places), -1)
+            return _decode(vae, _parts(latents[one], places), drm, features, shares)
 
-        size = (latents.shape[-2], latents.shape[-1])
-        networks = {"vae": vae} if drm is None else {"vae": vae, "drm": drm}
-        tiles = _latent_tiles(vae, plan, size)
-        return _compute_tiled(decode_tile, size=size, tiles=tiles, scale=factor, networks=networks)
+        return cut.compute(decode, networks, scale=factor)
 
     return torch.cat([decoded(index) for index in range(len(latents))])
 
@@ -301,51 +296,13 @@ def _run(decoder: Any, stage: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     return stage(*inputs)
 
 
-def _compute_tiled(
-    compute: Callable[[Cells, Cells], Tensor],
-    *,
-    size: tuple[int, int],
-    tiles: tuple[int, int],
-    scale: int,
-    networks: Mapping[str, nn.Module],
-) -> Tensor:
-    """A map of one picture tile by tile, with shared statistics; at once where it is one tile."""
-    tile, overlap = tiles
-    if max(size) <= tile:
-        return compute(slice(0, size[0]), slice(0, size[1]))
-    with measured_statistics(networks) as statistics:
-        compute(*(spread_cells(side, tile) for side in size))
-
-    def compute_alike(rows: slice, columns: slice) -> Tensor:
-        with shared_statistics(networks, statistics):
-            return compute(rows, columns)
-
-    return blend_tiles(compute_alike, size=size, tile=tile, overlap=overlap, scale=scale)
-
-
-def _take(x: Tensor, rows: Cells, columns: Cells, scale: int = 1) -> Tensor:
-    """Some cells of a map, of `scale` pixels a side."""
-    for axis, cells in ((2, rows), (3, columns)):
-        if isinstance(cells, slice):
-            x = x.narrow(axis, cells.start * scale, (cells.stop - cells.start) * scale)
-        else:
-            pixels = (cells[:, None] * scale + torch.arange(scale)).flatten()
-            x = x.index_select(axis, pixels.to(x.device))
-    return x
-
-
-def _latent_tiles(vae: AutoencoderKL, plan: TilePlan, size: tuple[int, int]) -> tuple[int, int]:
-    """Side and overlap of a plan in latents, for a map of this size.
-
-    Raises:
-        InputError: a latent would be cut.
-    """
-    factor = downsampling_of(vae)
-    if not plan.tile:
-        return max(size), 0
-    if plan.tile % factor:
-        raise InputError(f"tiles must be multiples of {factor} pixels for this autoencoder, got {plan.tile}")
-    return plan.tile // factor, -(-plan.overlap // factor)
+def _parts(x: Tensor, places: Sequence[Place], scale: int = 1) -> Tensor:
+    """Parts of one map of so many pixels a cell: (1, C, H, W) to (B, C, h, w), one a place."""
+    parts = [
+        x[..., rows.start * scale : rows.stop * scale, columns.start * scale : columns.stop * scale]
+        for rows, columns in places
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _check_size(lq: Tensor, factor: int) -> None:
@@ -375,19 +332,14 @@ def _check_blocks(vae: AutoencoderKL) -> None:
         )
 
 
-def _check_conditions(
-    vae: AutoencoderKL,
-    drm: DetailRefinementModule,
-    latents: Tensor,
-    *,
-    features: Sequence[Tensor],
-    probabilities: Tensor | None,
+def _check_module(
+    vae: AutoencoderKL, drm: DetailRefinementModule, latents: Tensor, *, probabilities: Tensor | None
 ) -> None:
     """Refuse what the module cannot work with.
 
     Raises:
         InputError: no P, or a module of another autoencoder.
-        ShapeError: not one feature map for each resolution, or P of another shape.
+        ShapeError: P of another shape.
     """
     widths = [list(config["block_out_channels"]) for config in (drm.config, vae.config)]
     if widths[0] != widths[1]:
@@ -397,5 +349,14 @@ def _check_conditions(
     expected = (len(latents), len(drm.names))
     if probabilities.shape != expected:
         raise ShapeError(f"expected probabilities of shape (B, N) = {expected}, got {tuple(probabilities.shape)}")
-    if len(features) != len(widths[1]):
-        raise ShapeError(f"expected features at {len(widths[1])} resolutions, got {len(features)}")
+
+
+def _check_features(vae: AutoencoderKL, features: Sequence[Tensor]) -> None:
+    """Refuse features that are not of the autoencoder's resolutions.
+
+    Raises:
+        ShapeError: not one feature map for each.
+    """
+    num_levels = len(vae.config.block_out_channels)
+    if len(features) != num_levels:
+        raise ShapeError(f"expected features at {num_levels} resolutions, got {len(features)}")

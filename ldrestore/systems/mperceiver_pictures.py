@@ -1,8 +1,11 @@
 """A picture to tensors and back, and the tiles of the stable track in bounded memory."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from ldrestore.images.bit_depth import BAND_ROWS, MAX_VALUES
@@ -11,9 +14,10 @@ from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import Photo
 from ldrestore.options import ColourFix, StableRestoreOptions
 from ldrestore.refiners.drm import DetailRefinementModule
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.memory import resident_bytes, whole_map_bytes
-from ldrestore.tiling.planning import make_plan
+from ldrestore.tiling.planning import is_one_tile, make_plan, prediction_tile
 
 
 def lq_of(pixels: np.ndarray, *, multiple: int, device: torch.device) -> Tensor:
@@ -77,11 +81,24 @@ def bytes_per_pixel(vae: AutoencoderKL, drm: DetailRefinementModule | None) -> i
     return num_bytes
 
 
+def unet_bytes_per_pixel(unet: UNet2DConditionModel, vae: AutoencoderKL) -> int:
+    """Peak working memory of the U-Net in bytes a pixel: its finest resolution on the way up, with the maps that wait.
+
+    Args:
+        unet: Its widths say how much.
+        vae: Says how many pixels a latent stands for.
+    """
+    widths = unet.config["block_out_channels"]
+    held = 12 * widths[0] + sum(4 * width / 4**level for level, width in enumerate(widths))
+    return math.ceil(held * unet.dtype.itemsize / downsampling_of(vae) ** 2)
+
+
 def plan_of_picture(
     photo: Photo,
     large: Photo,
     *,
     vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
     drm: DetailRefinementModule | None,
     options: StableRestoreOptions,
 ) -> TilePlan:
@@ -91,15 +108,21 @@ def plan_of_picture(
         photo: The input.
         large: What is restored of it.
         vae: Its widths tell what a tile needs.
-        drm: The same; None where the decoder is not refined.
+        unet: Its widths tell what a tile of its own needs.
+        drm: As the autoencoder; None where the decoder is not refined.
         options: Of the call; the memory budget counts beside the weights.
     """
     maps = whole_map_bytes(large, self_ensemble=options.self_ensemble, has_colour_fix=options.colour_fix != "off")
-    return make_plan(
+    resident = resident_bytes(photo, large) + maps
+    plan = make_plan(
         large.height,
         large.width,
         tile=options.tile,
         memory_gb=options.memory_gb,
         bytes_per_pixel=bytes_per_pixel(vae, drm),
-        resident_bytes=resident_bytes(photo, large) + maps,
+        resident_bytes=resident,
     )
+    if is_one_tile(plan, large.height, large.width):
+        return plan
+    needed = {"bytes_per_pixel": unet_bytes_per_pixel(unet, vae), "resident_bytes": resident}
+    return replace(plan, unet_tile=prediction_tile(plan, large.height, large.width, **needed))

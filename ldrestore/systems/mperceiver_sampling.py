@@ -17,6 +17,7 @@ from ldrestore.structures import Conditioning, TilePlan
 from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
+from ldrestore.tiling.planning import DEFAULT_OVERLAP, PREDICTION_LADDER
 from ldrestore.tiling.retries import with_smaller_tiles
 
 
@@ -56,7 +57,10 @@ class StagePlans:
             height: Rows of the picture.
             width: Its columns.
         """
-        self.prediction = self.autoencoder = self._begun = plan
+        self.plan = self.prediction = self.autoencoder = plan
+        if plan.unet_tile is not None:
+            side = plan.unet_tile or PREDICTION_LADDER[0]
+            self.prediction = replace(plan, tile=plan.unet_tile, overlap=DEFAULT_OVERLAP, look=side)
         self._size = {"height": height, "width": width}
 
     def predict(self, compute: Callable[[TilePlan], Tensor]) -> Tensor:
@@ -79,11 +83,14 @@ class StagePlans:
 
     @property
     def summary(self) -> TilePlan:
-        """The plan of the prediction, with the autoencoder's tiles where they are others, and all steps down."""
-        plan, others = self.prediction, self.autoencoder
-        steps_down = plan.steps_down + others.steps_down - self._begun.steps_down
-        decoder_tile = None if others.tile == plan.tile else others.tile
-        return replace(plan, decoder_tile=decoder_tile, steps_down=steps_down)
+        """The plan of the picture, with the tiles of stages that took others, and all steps down."""
+        plan, prediction, autoencoder = self.plan, self.prediction, self.autoencoder
+        return replace(
+            plan,
+            unet_tile=plan.unet_tile if prediction.steps_down == plan.steps_down else prediction.tile,
+            decoder_tile=None if autoencoder.steps_down == plan.steps_down else autoencoder.tile,
+            steps_down=prediction.steps_down + autoencoder.steps_down - plan.steps_down,
+        )
 
 
 def draw(

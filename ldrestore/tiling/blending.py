@@ -5,6 +5,7 @@ neighbours share are each taken from the one that has them inside, and the middl
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ldrestore.errors import InputError, ShapeError
 from ldrestore.images.bit_depth import MAX_VALUES
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.picture_views import Window
-from ldrestore.tiling.planning import tile_spans
+from ldrestore.tiling.planning import tile_cores, tile_spans
 
 
 def restore_tiled(
@@ -59,7 +60,13 @@ def restore_tiled(
 
 
 def blend_tiles(
-    compute: Callable[[slice, slice], Tensor], *, size: tuple[int, int], tile: int, overlap: int, scale: int = 1
+    compute: Callable[[slice, slice], Tensor],
+    *,
+    size: tuple[int, int],
+    tile: int,
+    overlap: int,
+    scale: int = 1,
+    multiple: int = 1,
 ) -> Tensor:
     """Compute a map tile by tile; a tile may come out larger than its cells, as pixels do from latents.
 
@@ -71,6 +78,7 @@ def blend_tiles(
         tile: Side of a tile in cells; smaller where the whole is.
         overlap: Cells that neighbours share at least, in [0, tile).
         scale: Pixels along a cell's side.
+        multiple: Tiles start at multiples of as many cells.
 
     Returns:
         (B, C, H * scale, W * scale), of the tiles' device and type.
@@ -82,7 +90,7 @@ def blend_tiles(
     if not 0 <= overlap < tile:
         raise InputError(f"overlap must lie in [0, tile), got {overlap} and tiles of {tile}")
     plan = TilePlan(tile=tile, overlap=overlap, memory_bytes=None)
-    rows, columns = (tile_spans(side, plan) for side in size)
+    rows, columns = (tile_spans(side, plan, multiple=multiple) for side in size)
     types: list[torch.dtype] = []
 
     def computed(rows: slice, columns: slice) -> Tensor:
@@ -97,6 +105,33 @@ def blend_tiles(
         blended[..., finished.start * scale : finished.stop * scale, :] = band
     assert blended is not None
     return blended
+
+
+def tile_places(
+    *, size: tuple[int, int], tile: int, overlap: int, multiple: int = 1
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """The tiles of `blend_tiles`: rows and columns of each, and which of them no other tile is nearer to.
+
+    Args:
+        size: Height and width of the whole, in cells.
+        tile: Side of a tile in cells.
+        overlap: Cells that neighbours share at least.
+        multiple: Tiles start at multiples of as many cells.
+
+    Yields:
+        Rows and columns of the tile in the whole; and the rows and columns of its core, in the tile.
+    """
+    plan = TilePlan(tile=tile, overlap=overlap, memory_bytes=None)
+    axes = []
+    for side in size:
+        spans = tile_spans(side, plan, multiple=multiple)
+        cores = [
+            slice(core.start - span.start, core.stop - span.start)
+            for span, core in zip(spans, tile_cores(spans), strict=True)
+        ]
+        axes.append(list(zip(spans, cores, strict=True)))
+    for (rows, inner_rows), (columns, inner_columns) in product(*axes):
+        yield (rows, columns), (inner_rows, inner_columns)
 
 
 def fading_shares(length: int) -> Tensor:

@@ -133,10 +133,29 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
     """
     height, width = pixels.shape[:2]
     reduced = _reduced(pixels)
+    windows, layout = crop_windows(height, width, side=side, crop=crop_side(side), multiple=multiple)
+    crops = torch.cat([_tensor_of(pixels[window.rows, window.columns]) for window in windows])
+    is_whole = windows == (whole_window(height, width),)
+    return PictureViews(reduced=reduced, crops=crops, windows=windows, layout=layout, is_whole=is_whole)
+
+
+def crop_windows(
+    height: int, width: int, *, side: int, crop: int, multiple: int = 1
+) -> tuple[tuple[Window, ...], tuple[int, int]]:
+    """Where native crops of a picture lie that are shown in place of the whole.
+
+    Args:
+        height: Rows of the picture.
+        width: Its columns.
+        side: Side of a square of as many pixels as the crops have together, at most; a picture of no more is one crop.
+        crop: Side of a crop.
+        multiple: Crops start at multiples of this.
+
+    Returns:
+        The crops, evenly spread, row by row; and how many rows and columns of them there are.
+    """
     if height * width <= side * side:
-        windows: tuple[Window, ...] = (whole_window(height, width),)
-        return PictureViews(reduced=reduced, crops=_tensor_of(pixels), windows=windows, layout=(1, 1), is_whole=True)
-    crop = crop_side(side)
+        return (whole_window(height, width),), (1, 1)
     num_crops = (side // crop) ** 2
     rows = min(max(1, round((num_crops * height / width) ** 0.5)), num_crops, max(1, height // crop))
     columns = min(num_crops // rows, max(1, width // crop))
@@ -154,13 +173,12 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
         for top in tops
         for left in lefts
     )
-    crops = torch.cat([_tensor_of(pixels[window.rows, window.columns]) for window in windows])
-    return PictureViews(reduced=reduced, crops=crops, windows=windows, layout=(rows, columns), is_whole=False)
+    return windows, (rows, columns)
 
 
 def crop_side(side: int) -> int:
     """Side of a native crop in pixels, where a square of a side's pixels is shown natively; large ones show more."""
-    return next(crop for crop in (256, 128) if side >= 2 * crop or crop == 128)
+    return next(crop for crop in (512, 256, 128) if side >= 2 * crop or crop == 128)
 
 
 def reduced_copy(lq: Tensor) -> Tensor:

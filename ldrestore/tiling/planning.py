@@ -5,6 +5,8 @@ So the same call gives the same pixels tomorrow, whatever else the machine is do
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 from ldrestore.errors import InputError, OutOfMemoryError
 from ldrestore.structures import TilePlan
@@ -15,6 +17,10 @@ TILE_LADDER = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 
 MAX_LOOK_BYTES = 2 * 10**9
 """Working memory in bytes that a look at the whole picture may take, however large the budget is."""
+
+PREDICTION_LADDER = (1024, *VIEW_LADDER)
+"""Sides of squares of as many pixels as a network on latents takes at once, at most: its self-attention takes time by
+the square of the pixels."""
 
 DEFAULT_OVERLAP = 64
 """Pixels that neighbouring tiles share where a network declares nothing else."""
@@ -122,6 +128,31 @@ def _look_side(bytes_per_pixel: int, *, free: int = MAX_LOOK_BYTES) -> int:
     return next((side for side in VIEW_LADDER if side * side * bytes_per_pixel <= most), VIEW_LADDER[-1])
 
 
+def prediction_tile(plan: TilePlan, height: int, width: int, *, bytes_per_pixel: int, resident_bytes: int) -> int:
+    """The tiles of a network on latents, which needs less memory a pixel than the autoencoder a plan is made for.
+
+    The larger its tiles are, the more of the picture each of them knows; up to a megapixel it takes the whole, so that
+    tiles of the autoencoder, however small, do not change what is predicted.
+
+    Args:
+        plan: Of the autoencoder.
+        height: Rows of the picture.
+        width: Its columns.
+        bytes_per_pixel: Working memory of the network on latents, in bytes a pixel of the picture.
+        resident_bytes: What lies in memory beside it.
+
+    Returns:
+        Side in pixels; 0 for the whole picture.
+    """
+    if not plan.tile:
+        return 0
+    free = MAX_LOOK_BYTES if plan.memory_bytes is None else plan.memory_bytes - resident_bytes
+    most = min(free, MAX_LOOK_BYTES)
+    fitting = (side for side in PREDICTION_LADDER if side * side * bytes_per_pixel <= most)
+    side = max(plan.tile if plan.tile < PREDICTION_LADDER[0] else 0, next(fitting, PREDICTION_LADDER[-1]))
+    return 0 if height * width <= side * side else side
+
+
 def overlap_of(tile: int, *, overlap: int = DEFAULT_OVERLAP) -> int:
     """Pixels that neighbouring tiles share.
 
@@ -177,6 +208,16 @@ def tile_spans(size: int, plan: TilePlan, *, multiple: int = 1) -> list[slice]:
     last = -(-(size - tile) // multiple) * multiple
     starts = [*range(0, size - tile, stride), last]
     return [slice(start, min(start + tile, size)) for start in starts]
+
+
+def tile_cores(spans: Sequence[slice]) -> list[slice]:
+    """Which part of each tile of one axis is nearer to it than to its neighbours; they make up the axis.
+
+    Args:
+        spans: Of `tile_spans`.
+    """
+    borders = [(before.stop + after.start) // 2 for before, after in pairwise(spans)]
+    return [slice(*ends) for ends in pairwise([spans[0].start, *borders, spans[-1].stop])]
 
 
 def count_tiles(plan: TilePlan, height: int, width: int) -> int:

@@ -1,6 +1,7 @@
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -150,47 +151,70 @@ def test_the_plan_follows_from_size_and_budget(stable, picture):
     assert stable(lq, memory_gb=0.0037, **options).records[0]["tile_plan"]["tile"] == 128
 
 
-def test_a_unet_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable, picture, caplog):
-    def refuse_large(module, arguments):
-        if arguments[0].shape[-1] > 32:
+def refuse_more_than(cells):
+    def refuse(module, arguments):
+        if arguments[0][:1, 0].numel() * len(arguments[0]) > cells:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    stable.unet.register_forward_pre_hook(refuse_large)
-    lq, options = picture(40, 140, 3), {"num_inference_steps": 1, "refine": False}
+    return refuse
+
+
+def shaded(height, width):
+    """The left half dark, the right one light, and grain."""
+    grain = np.random.default_rng(0).random((height, width, 3)) * 0.1
+    return (grain + np.where(np.arange(width) < width / 2, 0.05, 0.85)[:, None]).astype(np.float32)
+
+
+def test_a_unet_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable, caplog):
+    """Its pixels stay those of the whole, nearer than with tiles that measure for themselves."""
+    lq, options = shaded(132, 200), {"num_inference_steps": 1, "refine": False, "output_type": "np"}
+    whole = stable(lq, tile="off", **options).images[0]
+    stable.unet.register_forward_pre_hook(refuse_more_than(32 * 32))
     with caplog.at_level(logging.WARNING):
         stepped = stable(lq, tile="off", **options)
     assert "memory ran out" in caplog.text
     plan = stepped.records[0]["tile_plan"]
-    assert (plan["tile"], plan["decoder_tile"], plan["steps_down"]) == (128, 0, 1)  # the autoencoder had enough
+    found = (plan["tile"], plan["unet_tile"], plan["decoder_tile"], plan["steps_down"])
+    assert found == (0, 128, None, 2)  # the autoencoder had enough
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ldrestore.tiling.cut_maps.shared_statistics", lambda *_, **__: nullcontext())
+        by_themselves = stable(lq, tile="off", **options).images[0]
+    errors = [np.abs(result - whole).mean() for result in (stepped.images[0], by_themselves)]
+    assert errors[0] < 0.8 * errors[1] and errors[0] < 0.2 / 255, errors
+    assert np.quantile(np.abs(stepped.images[0] - whole), 0.99) < 2 / 255
+
+
+def test_a_unet_takes_the_whole_where_the_autoencoder_needs_tiles(stable, picture):
+    seen = []
+    stable.unet.register_forward_pre_hook(lambda module, arguments: seen.append(tuple(arguments[0].shape)))
+    plan = stable(picture(40, 140, 3), tile=64, **STEPS).records[0]["tile_plan"]
+    assert seen == [(1, 4, 10, 35)] * 2
+    assert (plan["tile"], plan["unet_tile"], plan["steps_down"]) == (64, 0, 0)
 
 
 def test_memory_that_ends_while_decoding_does_not_sample_anew(stable, picture, caplog):
     passes = []
-
-    def refuse_large(module, arguments):
-        if arguments[0].shape[-1] > 32:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
     stable.unet.register_forward_pre_hook(lambda *_: passes.append(1))
-    stable.vae.decoder.mid_block.register_forward_pre_hook(refuse_large)
+    stable.vae.decoder.mid_block.register_forward_pre_hook(refuse_more_than(32 * 32))
     with caplog.at_level(logging.WARNING):
-        plan = stable(picture(40, 140, 3), tile="off", num_inference_steps=2).records[0]["tile_plan"]
+        plan = stable(picture(132, 140, 3), tile="off", num_inference_steps=2).records[0]["tile_plan"]
     assert len(passes) == 2 and "memory ran out" in caplog.text
-    assert (plan["tile"], plan["decoder_tile"], plan["steps_down"]) == (0, 128, 1)
+    assert (plan["tile"], plan["unet_tile"], plan["decoder_tile"], plan["steps_down"]) == (0, None, 128, 1)
 
 
 def test_memory_that_ends_in_a_step_repeats_that_step_alone(stable, picture):
-    widths = []
+    sizes = []
 
     def refuse_the_second(module, arguments):
-        widths.append(arguments[0].shape[-1])
-        if len(widths) == 2:
+        sizes.append(arguments[0].shape[-2] * arguments[0].shape[-1])
+        if len(sizes) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     stable.unet.register_forward_pre_hook(refuse_the_second)
-    plan = stable(picture(40, 140, 3), tile="off", num_inference_steps=2).records[0]["tile_plan"]
-    assert widths[:2] == [widths[0]] * 2 and max(widths[2:]) < widths[0] and len(widths) == 4
-    assert (plan["tile"], plan["steps_down"]) == (128, 1)
+    record = stable(picture(132, 140, 3), tile="off", num_inference_steps=2).records[0]
+    assert sizes[:2] == [33 * 35] * 2 and len(sizes) > 3  # one look and the tiles of the second step
+    assert all(size <= 32 * 32 for size in sizes[2:])
+    assert (record["tile_plan"]["unet_tile"], record["tile_plan"]["steps_down"]) == (128, 1)
 
 
 @pytest.mark.parametrize("place", ["unet", "vae"])

@@ -1,6 +1,7 @@
 """The refined autoencoder against diffusers' own, and its tiles against the whole."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ldrestore.refiners.refined_decoder import (
 )
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.planning import fixed_plan
+from ldrestore.tiling.tally import Tally
 from tests.tile_scores import seam_score
 from tests.tiny_autoencoder import make_drm, make_vae, trained
 
@@ -194,18 +196,17 @@ def local_vae():
     return vae
 
 
-def whole_and_tiled(vae, drm):
+def whole_and_tiled(vae, drm, plan=WIDE):
     """Latents and pictures: of the whole, and of tiles."""
     lq, conditions = sky_and_grass(), {"drm": drm, "probabilities": torch.tensor([[0.2, 0.3, 0.5]])}
     encoded = encode_picture(vae, lq)
     whole = decode_refined(vae, encoded.latents, features=encoded.features, **conditions)
-    tiled = decode_refined_tiled(vae, encoded.latents, lq=lq, plan=WIDE, **conditions)
-    return (encoded.latents, whole), (encode_tiled(vae, lq, WIDE), tiled)
+    tiled = decode_refined_tiled(vae, encoded.latents, lq=lq, plan=plan, **conditions)
+    return (encoded.latents, whole), (encode_tiled(vae, lq, plan), tiled)
 
 
 @torch.no_grad()
-def test_tiles_with_the_true_statistics_equal_the_whole_beyond_the_reach_of_their_borders(local_vae, drm, monkeypatch):
-    monkeypatch.setattr("ldrestore.refiners.refined_decoder.spread_cells", lambda size, length: torch.arange(size))
+def test_tiles_with_the_true_statistics_equal_the_whole_beyond_the_reach_of_their_borders(local_vae, drm):
     whole, tiled = whole_and_tiled(local_vae, trained(drm, 0.02))
     for ours, theirs, reach in zip(tiled, whole, (15, 50), strict=True):
         for side in (slice(0, reach), slice(-reach, None)):
@@ -214,12 +215,26 @@ def test_tiles_with_the_true_statistics_equal_the_whole_beyond_the_reach_of_thei
 
 
 @torch.no_grad()
-def test_tiles_are_near_the_whole_and_far_from_it_without_shared_statistics(local_vae, drm, monkeypatch):
-    whole, shared = whole_and_tiled(local_vae, trained(drm, 0.02))
-    monkeypatch.setattr("ldrestore.refiners.refined_decoder.shared_statistics", lambda *statistics: nullcontext())
-    _, own = whole_and_tiled(local_vae, drm)
-    assert psnr(shared[0], whole[0]) > psnr(own[0], whole[0]) + 10
-    assert psnr(shared[1], whole[1]) > psnr(own[1], whole[1]) + 15
+def test_tiles_see_the_attention_of_the_whole(vae, drm):
+    torch.manual_seed(3)
+    for half in (vae.encoder, vae.decoder):  # as strong as its input
+        torch.nn.init.normal_(half.mid_block.attentions[0].to_out[0].weight, std=1)
+    whole, tiled = whole_and_tiled(vae, trained(drm, 0.02))
+    for ours, theirs, reach in zip(tiled, whole, (15, 50), strict=True):
+        torch.testing.assert_close(ours[..., :reach], theirs[..., :reach], rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_crops_and_what_the_tiles_add_to_them_come_near_the_whole(local_vae, drm, monkeypatch):
+    plan, module = replace(WIDE, look=128), trained(drm, 0.02)
+    whole, corrected = whole_and_tiled(local_vae, module, plan)
+    monkeypatch.setattr(Tally, "differences", lambda *_: {})
+    _, by_crops = whole_and_tiled(local_vae, module, plan)
+    monkeypatch.setattr("ldrestore.tiling.cut_maps.shared_statistics", lambda *_, **__: nullcontext())
+    _, own = whole_and_tiled(local_vae, module, plan)
+    for index in (0, 1):
+        scores = [psnr(result[index], whole[index]) for result in (own, by_crops, corrected)]
+        assert scores[2] > max(scores[0], scores[1] + 6), scores
 
 
 @torch.no_grad()
@@ -273,11 +288,11 @@ def test_the_largest_map_does_not_grow_with_the_picture(vae, drm):
     sizes = []
     for module in (*vae.modules(), *drm.modules()):  # pixels are put together outside of any module
         module.register_forward_hook(lambda module, inputs, output: sizes.append(getattr(output, "shape", (0,))))
-    for size in ((32, 96), (32, 160)):
-        lq, plan = picture(size, batch=1), fixed_plan(64)
+    for size in ((160, 160), (160, 224)):
+        lq, plan = picture(size, batch=1), replace(fixed_plan(64), look=128)
         latents = encode_tiled(vae, lq, plan)
         decode_refined_tiled(vae, latents, drm=drm, lq=lq, probabilities=torch.ones(1, 3) / 3, plan=plan)
-    assert max(shape[-1] for shape in sizes if len(shape) == 4 and shape[1] in (3, 8, 16)) == 64
+    assert max(shape[-1] for shape in sizes if len(shape) == 4 and shape[1] in (3, 8, 16)) == 128
 
 
 def test_tiles_that_the_autoencoder_asks_for(vae):

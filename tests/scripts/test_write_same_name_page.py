@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from metric_definitions import DEFINITIONS, Definition, matlab_ssim
 from skimage.metrics import structural_similarity
-from write_same_name_page import NONE, PAGE, equal_protocols, own_values, picture_pair, row_of, values_of
+from write_same_name_page import NOTES, PAGE, equal_protocols, note_on, own_values, picture_pair, row_of, values_of
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,14 @@ def test_the_page_has_what_the_definitions_give_today(definition, pair):
     assert row[2] == f"{value:.{digits}f}"
 
 
-def test_every_definition_has_its_row_with_a_value():
+def test_every_definition_has_its_row_with_a_value_and_notes_stand_below(pair):
     rows = {row[0]: row for row in lines_of_page() if len(row) == 5}
     names = {f"{each.owner}: `{each.call}`" for each in DEFINITIONS}
     assert names <= rows.keys()
     assert all(float(rows[name][2]) > 0 for name in names)
     text = PAGE.read_text(encoding="utf-8")
-    assert all(note in text for note in NONE.values())
+    own = own_values(*pair)
+    assert all(note_on(metric, own) in text for metric in NOTES)
 
 
 def test_equal_protocols_are_those_that_give_the_same(pair):

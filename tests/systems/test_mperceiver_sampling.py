@@ -53,7 +53,7 @@ def test_the_summary_tells_of_both_stages_and_counts_each_step_of_either(plans):
     steps = plans.prediction.steps_down, plans.autoencoder.steps_down
     assert min(steps) > 0 and both.steps_down == sum(steps)  # memory ran out so often
     plans.predict(fits(plans.autoencoder.tile))
-    assert plans.summary.decoder_tile is None  # one tile in all stages
+    assert plans.summary.unet_tile == plans.summary.decoder_tile == plans.autoencoder.tile
     assert plans.summary.steps_down == 2 * plans.autoencoder.steps_down
 
 

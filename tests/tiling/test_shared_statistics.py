@@ -7,14 +7,13 @@ from torch import nn
 from ldrestore.blocks.naf import NAFBlock
 from ldrestore.errors import StatisticsError
 from ldrestore.tiling.shared_statistics import (
-    PIECE,
     MapStatistic,
     channel_means,
     measured_statistics,
     shared_statistics,
     side_by_side,
-    spread_cells,
 )
+from ldrestore.tiling.tally import Tally
 
 
 def pixelwise(num_channels=8):
@@ -62,16 +61,6 @@ def test_tokens_are_normalised_too():
         whole = network(tokens)
     with shared_statistics({"": network}, statistics):
         torch.testing.assert_close(network(tokens[..., :5]), whole[..., :5])
-
-
-@pytest.mark.parametrize(("size", "length"), [(5, 8), (8, 8), (9, 8), (100, 16), (101, 18), (40, 4)])
-def test_a_collage_is_spread_over_the_axis(size, length):
-    cells = spread_cells(size, length)
-    assert len(cells) == (size if size <= length else length // PIECE * PIECE)
-    assert cells.min() == 0 and cells.max() < size
-    assert size > length or torch.equal(cells, torch.arange(size))
-    if length > PIECE:
-        assert cells.max() == size - 1
 
 
 @torch.no_grad()
@@ -141,3 +130,53 @@ def test_another_thread_measures_for_itself():
         thread.join()
         network(7 * x)
     assert seen == [7]
+
+
+class SelfAttention(nn.Module):
+    is_cross_attention = False
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.qkv = nn.Linear(4, 12)
+
+    def forward(self, x):
+        projected = self.qkv(x.flatten(2).mT)[:, None]  # (B, 1, L, 12)
+        mixed = nn.functional.scaled_dot_product_attention(*projected.chunk(3, dim=-1))
+        return x + mixed[:, 0].mT.reshape(x.shape)
+
+
+@torch.no_grad()
+def test_positions_of_a_part_attend_to_the_whole():
+    network, x = nn.Sequential(SelfAttention(), SelfAttention()), 3 * torch.randn(1, 4, 6, 8)
+    before = network(x)
+    with measured_statistics({"": network}) as statistics:
+        assert torch.equal(network(x), before)
+    with shared_statistics({"": network}, statistics):
+        torch.testing.assert_close(network(x[..., :3]), before[..., :3])
+    assert not torch.allclose(network(x[..., :3]), before[..., :3], atol=1e-3)
+    parts = torch.cat(x.split(4, dim=3))
+    with measured_statistics({"": network}, layout=(1, 2)):
+        torch.testing.assert_close(side_by_side(network(parts), (1, 2)), before)
+
+
+@torch.no_grad()
+def test_tiles_tell_what_crops_have_missed():
+    """Statistics of a crop, with what the tiles add, are those of the whole: exactly so in the first layer."""
+    network, x = pixelwise(), torch.cat([torch.randn(1, 8, 6, 16), 3 + 2 * torch.randn(1, 8, 6, 8)], dim=3)
+    with measured_statistics({"": network}) as truth:
+        network(x)
+    with measured_statistics({"": network}) as of_crop:
+        network(x[..., 10:18])
+    tally = Tally()
+    for left in (0, 8, 16):
+        tile = slice(max(0, left - 2), min(24, left + 10))
+        core = slice(left - tile.start, left - tile.start + 8)
+        counted = tally.take((slice(0, 6), core), size=(6, tile.stop - tile.start))
+        with shared_statistics({"": network}, of_crop, tally=counted):
+            network(x[..., tile])
+    with measured_statistics({"": network}, differences=tally.differences(of_crop)) as corrected:
+        network(x[..., 10:18])
+    torch.testing.assert_close(corrected["0"], truth["0"], rtol=1e-4, atol=1e-4)
+    for key, value in truth.items():
+        assert (corrected[key] - value).abs().max() < 0.6 * (of_crop[key] - value).abs().max(), key

@@ -1,0 +1,122 @@
+"""One map of a picture computed tile by tile, every tile with the statistics of the whole."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ldrestore.errors import InputError
+from ldrestore.structures import TilePlan
+from ldrestore.tiling.blending import blend_tiles, tile_places
+from ldrestore.tiling.picture_views import crop_side, crop_windows
+from ldrestore.tiling.shared_statistics import Statistics, measured_statistics, shared_statistics
+from ldrestore.tiling.tally import Tally
+
+Place = tuple[slice, slice]
+"""Rows and columns of a map, in cells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutMap:
+    """How a map is cut, in cells: latents, of so many pixels a side."""
+
+    height: int
+    """Rows of the map."""
+    width: int
+    """Its columns."""
+    tile: int
+    """Side of a tile; 0 for the whole at once."""
+    overlap: int
+    """Cells that neighbours share at least."""
+    look: int
+    """Side of a square of as many cells as are looked at before the tiles."""
+    crop: int
+    """Side of the crops that are looked at of a larger map."""
+    multiple: int
+    """Tiles and crops start at multiples of this: what a network halves, or cuts into windows, then lies as it does in
+    the whole."""
+
+    @classmethod
+    def of_plan(cls, plan: TilePlan, *, height: int, width: int, factor: int, multiple: int = 1) -> "CutMap":
+        """The cut of a plan.
+
+        Args:
+            plan: In pixels.
+            height: Rows of the map, in cells.
+            width: Its columns.
+            factor: Pixels along a cell's side.
+            multiple: See the class.
+
+        Raises:
+            InputError: a cell would be cut.
+        """
+        if plan.tile % factor:
+            raise InputError(f"tiles must be multiples of {factor} pixels for this autoencoder, got {plan.tile}")
+        return cls(
+            height=height,
+            width=width,
+            tile=plan.tile // factor,
+            overlap=-(-plan.overlap // factor),
+            look=plan.look // factor,
+            crop=crop_side(plan.look) // factor,
+            multiple=multiple,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is but one tile."""
+        return not self.tile or self.tile >= max(self.height, self.width)
+
+    def compute(
+        self, compute: Callable[[Sequence[Place]], Tensor], networks: Mapping[str, nn.Module], *, scale: int = 1
+    ) -> Tensor:
+        """The map tile by tile, with statistics of the whole; at once where it is one tile.
+
+        Args:
+            compute: Places of one size to (B, C, h * scale, w * scale), one part of the map a place.
+            networks: By name; what they measure is shared.
+            scale: Pixels of the result along a cell's side.
+
+        Returns:
+            (1, C, H * scale, W * scale).
+        """
+        if self.is_whole:
+            return compute([(slice(0, self.height), slice(0, self.width))])
+        statistics = self.statistics(compute, networks)
+
+        def compute_alike(rows: slice, columns: slice) -> Tensor:
+            with shared_statistics(networks, statistics):
+                return compute([(rows, columns)])
+
+        size = (self.height, self.width)
+        return blend_tiles(
+            compute_alike, size=size, tile=self.tile, overlap=self.overlap, scale=scale, multiple=self.multiple
+        )
+
+    def statistics(self, compute: Callable[[Sequence[Place]], Tensor], networks: Mapping[str, nn.Module]) -> Statistics:
+        """What the networks would measure of the whole map.
+
+        A map of no more cells than may be looked at is measured as it is. Of a larger one, crops are, and not a collage
+        of small pieces, each of which would have edges of its own, that a smooth sky has not. But crops miss a lamp, or
+        have too much of it, which makes the result up to ten levels brighter or darker than the whole's. So all tiles
+        are computed with what the crops gave, which tells what the whole has more than the crops; and the crops are
+        measured once more with that added, see `Tally.differences`. Within a level of the whole's result then.
+
+        Args:
+            compute: As in `compute`.
+            networks: The same.
+        """
+        windows, layout = crop_windows(self.height, self.width, side=self.look, crop=self.crop, multiple=self.multiple)
+        crops = [(window.rows, window.columns) for window in windows]
+        with measured_statistics(networks, layout=layout) as statistics:
+            compute(crops)
+        if crops == [(slice(0, self.height), slice(0, self.width))]:
+            return statistics
+        tally, size = Tally(), (self.height, self.width)
+        for place, core in tile_places(size=size, tile=self.tile, overlap=self.overlap, multiple=self.multiple):
+            tile = (place[0].stop - place[0].start, place[1].stop - place[1].start)
+            with shared_statistics(networks, statistics, tally=tally.take(core, size=tile)):
+                compute([place])
+        with measured_statistics(networks, layout=layout, differences=tally.differences(statistics)) as corrected:
+            compute(crops)
+        return corrected
