@@ -48,6 +48,11 @@ FOREIGN_INTERNALS = (
     ),
     _of(
         "torch",
+        "OpOverload._overloadpacket",
+        "the operation of which it is one overload: by these torch keeps the formulas that count multiplications",
+    ),
+    _of(
+        "torch",
         "distributed.elastic.multiprocessing.api.SignalException",
         "what the launcher raises when it was told to end, and has told its processes",
     ),

@@ -229,6 +229,10 @@ def mode_that_sees_operations(stable):
     return counter.calls >= 2
 
 
+def operation_of_an_overload(stable):
+    return torch.ops.aten.mm.default._overloadpacket is torch.ops.aten.mm
+
+
 def end_of_the_launcher(stable):
     from torch.distributed.elastic.multiprocessing.api import SignalException
 
@@ -272,6 +276,7 @@ CHECKS = {
     "Tensor._version": version_of_a_tensor,
     "OptimizedModule._orig_mod": inside_of_a_compiled_network,
     "utils._python_dispatch.TorchDispatchMode": mode_that_sees_operations,
+    "OpOverload._overloadpacket": operation_of_an_overload,
     "distributed.elastic.multiprocessing.api.SignalException": end_of_the_launcher,
     "distributed.nn.functional.all_gather": gathering_with_gradients,
     "config._name_or_path": name_in_the_config,
