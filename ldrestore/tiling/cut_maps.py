@@ -100,7 +100,7 @@ class CutMap:
         of small pieces, each of which would have edges of its own, that a smooth sky has not. But crops miss a lamp, or
         have too much of it, which makes the result up to ten levels brighter or darker than the whole's. So all tiles
         are computed with what the crops gave, which tells what the whole has more than the crops; and the crops are
-        measured once more with that added, see `Tally.differences`. Within a level of the whole's result then.
+        measured once more with that added, see `Tally.differences`.
 
         Args:
             compute: As in `compute`.
