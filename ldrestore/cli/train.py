@@ -24,6 +24,9 @@ Examples:
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""What ends a process whatever it does; Windows has none, nor is it sent there."""
+
 
 def train_command(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="The YAML file of the run, e.g. one of configs/.")],
@@ -92,7 +95,7 @@ def _run(command: list[str]) -> int:
         code = process.wait()
     if os.name != "nt":
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left of it, as a rule
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, KILL)
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     if received:

@@ -86,7 +86,7 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Compute one operation, and count it."""
-        formula = flop_registry.get(func._overloadpacket)
+        formula = flop_registry.get(func.overloadpacket)
         if formula is None:
             with self:  # without gradients, composite operations arrive whole
                 parts = func.decompose(*args, **(kwargs or {}))
@@ -117,7 +117,7 @@ def peak_memory(device: str) -> Iterator[list[float | None]]:
         before: float | None = torch.cuda.memory_allocated()
     else:
         with contextlib.suppress(OSError):
-            _CLEAR.write_text("5")  # the peak starts anew from what is resident
+            _CLEAR.write_text("5", encoding="ascii")  # the peak starts anew from what is resident
         before = _resident("VmRSS")
     yield growth
     after = torch.cuda.max_memory_allocated() if is_gpu else _resident("VmHWM")

@@ -139,7 +139,10 @@ class Batches:
 
     def _loss(self, failure: Exception) -> Exception:
         """Why a batch was lost: a process died, or what arrived could not be received; else the failure itself."""
-        wait_for([process.sentinel for process in self._processes], timeout=SECONDS_TO_END)
+        ended = wait_for([process.sentinel for process in self._processes], timeout=SECONDS_TO_END)
+        for process in self._processes:
+            if process.sentinel in ended:  # its files are closed, which comes a moment before its exit code is there
+                process.join(SECONDS_TO_END)
         dead = [process.exitcode for process in self._processes if process.exitcode]
         if dead:
             return LoaderError(f"a process that loads pictures {_cause_of_death(dead[0])}")

@@ -34,5 +34,5 @@ def steering():
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2, len(NAMES), generator=generator).softmax(dim=1)
     return LqFeatures(
-        torch.randn(2, 4, 8, 8, generator=generator), torch.randn(2, 6, generator=generator), probabilities
+        torch.randn(2, 4, 8, 8, generator=generator), torch.randn(2, 1, 6, generator=generator), probabilities
     )

@@ -32,7 +32,7 @@ def test_parts_that_know_different_degradations_are_refused(base):
 def test_without_visual_parts_the_bare_base_predicts_under_the_text(adapters, base, steering):
     network = adapters("cm_adapter", "textual_prompts")
     text = network.text(steering)
-    bare = base.predict(NOISED, TIMESTEPS, text, injection=None, features=None)
+    bare = base.unet(NOISED, TIMESTEPS, encoder_hidden_states=text).sample
     assert torch.equal(network(NOISED, TIMESTEPS, steering), bare)
     assert not torch.equal(adapters()(NOISED, TIMESTEPS, steering), bare)
 

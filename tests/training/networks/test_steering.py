@@ -25,7 +25,7 @@ def test_features_are_those_of_the_frozen_networks(base, predictor, lq):
     found = lq_features_of(lq, base=base, predictor=predictor)
     embeddings = base.tower(lq, view=predictor.view)
     assert torch.equal(found.lq_latents, encoded(base.vae, lq, is_sampled=False))
-    assert torch.equal(found.embeddings, embeddings.mean(dim=1))
+    assert torch.equal(found.embeddings, embeddings)
     assert torch.equal(found.probabilities, predictor.probabilities(embeddings).detach())
     assert not any(value.requires_grad for value in (found.lq_latents, found.embeddings, found.probabilities))
 
