@@ -16,6 +16,7 @@ from ldrestore.errors import (
     ImageFileError,
     ImageNotFoundError,
     ImageTooLargeError,
+    MetadataLossWarning,
     UnsupportedFormatError,
 )
 from ldrestore.images.files import DEFAULT_MAX_PIXELS, is_image_path, read_photo
@@ -214,7 +215,8 @@ def test_a_warning_that_is_an_error_stays_that_warning(tmp_path):
 def test_a_preview_behind_a_cameras_jpeg_is_no_second_frame(tmp_path, smooth):
     image = Image.fromarray(smooth)
     image.save(tmp_path / "a.mpo", save_all=True, append_images=[image])
-    photo = read_photo(tmp_path / "a.mpo")
+    with pytest.warns(MetadataLossWarning, match="previews and other pictures behind the first one"):
+        photo = read_photo(tmp_path / "a.mpo")
     assert (photo.format, photo.pixels.shape) == ("JPEG", smooth.shape)
 
 
