@@ -51,7 +51,7 @@ def by_luma(compute: Compute, luma_range: str, *, is_rounded: bool = False) -> C
     """The same of luma."""
 
     def computed(result: np.ndarray, gt: np.ndarray) -> float:
-        lumas = [luma_of(picture, luma_range) for picture in (result, gt)]  # type: ignore[arg-type]
+        lumas = [luma_of(one, luma_range) for one in (result, gt)]  # type: ignore[arg-type]  # one of its two words
         return compute(*(np.rint(luma) if is_rounded else luma for luma in lumas))
 
     return computed
