@@ -17,6 +17,7 @@ LDRestoreError
 ├── DatasetError                     a picture or pair of a data set cannot be used; names the file and the remedy
 ├── LoaderError                      a process that loads pictures for training died
 ├── OtherProcessError                another process of a run failed, and says why
+├── RunCancelledError                whoever asked for the work has called it off
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   ├── UndefinedNumbersError        a model gives infinite or undefined numbers
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
@@ -165,6 +166,10 @@ class LoaderError(LDRestoreError):
 
 class OtherProcessError(LDRestoreError):
     """Another process of a run on several failed; that one says why, and this one ends without a word of its own."""
+
+
+class RunCancelledError(LDRestoreError):
+    """Whoever asked for the work has called it off; what was being made is left."""
 
 
 class WeightsError(LDRestoreError):

@@ -37,7 +37,7 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class RecordDifference:
     """One entry of a record that is another one now."""
 
     name: str
@@ -60,7 +60,7 @@ class Replay:
     """Whether the result's file still is what was written."""
     is_reproduced: bool
     """Whether the pixels came out as recorded, by their hash."""
-    differences: tuple[Difference, ...]
+    differences: tuple[RecordDifference, ...]
     """What is another than the record says, most telling first; pixels may come out equal all the same."""
     reason: str | None = None
     """Why nothing was computed; None where something was."""
@@ -120,7 +120,7 @@ def replay(result: str | Path, request: ReplayRequest | None = None, *, shows_pr
     photo = read_photo(source, max_pixels=request.max_pixels, clip=True)  # floats in [0, 1] are not changed by it
     present = hash_of_pixels(photo.pixels, photo.alpha)
     if present != record["input_sha256"]:
-        difference = Difference(name="input_sha256", recorded=record["input_sha256"], present=present)
+        difference = RecordDifference(name="input_sha256", recorded=record["input_sha256"], present=present)
         reason = f"{printable(source)} is not the picture that this result was made of: its pixels are others"
         return replace(nothing, differences=(difference,), reason=reason)
     with _threads(record["runtime"].get("threads")):  # onnxruntime takes their number as it loads
@@ -280,12 +280,12 @@ def _threads(number: object) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> Iterator[Difference]:
+def _differences(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> Iterator[RecordDifference]:
     """Entries of a record that are others now; what an older record did not tell is not compared."""
     now = dict(_entries(present))
     for name, value in _entries(recorded):
         if name.partition(".")[0] not in TOLD_APART and now.get(name) != value:
-            yield Difference(name=name, recorded=value, present=now.get(name))
+            yield RecordDifference(name=name, recorded=value, present=now.get(name))
 
 
 def _entries(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
