@@ -54,8 +54,8 @@ def restore(
         model: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository "owner/name" of
             the Hub. The last two models used stay in memory.
         options: `base`, `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call,
-            e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
-            clip, self_ensemble, output_type.
+            e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, keep_grain, tile,
+            memory_gb, clip, self_ensemble, output_type.
 
     Raises:
         InputError: an option is unknown or wrong.

@@ -316,6 +316,7 @@ class StableRestorePipeline(DiffusionPipeline):
         scale: int = StableRestoreOptions.scale,
         fidelity: float = StableRestoreOptions.fidelity,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        keep_grain: float = StableRestoreOptions.keep_grain,
         tile: int | str = StableRestoreOptions.tile,
         memory_gb: float = StableRestoreOptions.memory_gb,
         clip: bool = StableRestoreOptions.clip,
@@ -342,6 +343,8 @@ class StableRestorePipeline(DiffusionPipeline):
             fidelity: In [0, 1]; 0 is the model's result, 1 the input itself.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
+            keep_grain: In [0, 1], how much of the film grain or paper that was taken away is given back, as measured
+                from the input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
                 picture whole, but for the autoencoder's own tiles after `vae.enable_tiling()`.
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
@@ -375,6 +378,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 scale=scale,
                 fidelity=fidelity,
                 protect=protect,
+                keep_grain=keep_grain,
                 tile=tile,
                 memory_gb=memory_gb,
                 clip=clip,
@@ -411,7 +415,7 @@ class StableRestorePipeline(DiffusionPipeline):
             for photo, large, mask, present, look in zip(photos, copies, masks, given, looks, strict=True):
                 conditioning, estimate = look
                 pixels, plan = self._restore(photo, large, conditioning, options=options)
-                result = finished(pixels, large=large, photo=photo, mask=mask)
+                result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
                 results.append(result)
                 records.append(
                     record_of_picture(
