@@ -86,7 +86,8 @@ def degrade_command(  # each parameter is an option
         may_overwrite=overwrite,
     )
     plan = within_limits(
-        plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+        plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite),
+        max_pixels=max_pixels,
     )
     if dry_run:
         report = show_plan(plan, command="degrade")

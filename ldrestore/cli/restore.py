@@ -108,7 +108,7 @@ class RestoreCall:
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
         )
-        plan = within_limits(plan, scale=given.get("scale", 1))
+        plan = within_limits(plan, scale=given.get("scale", 1), max_pixels=self.max_pixels)
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:
