@@ -17,8 +17,8 @@ from ldrestore.images.exif import ORIENTATION_TAG
 from ldrestore.images.files import head_of
 from ldrestore.images.formats import READ_FORMATS, format_of
 from ldrestore.images.orientation import TURNED
-from ldrestore.images.tiff import states_alpha
 from ldrestore.images.photo_making import decoder_errors
+from ldrestore.images.tiff import states_alpha
 
 # Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
 _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
