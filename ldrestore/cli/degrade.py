@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.call_start import call_start
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     ClipOption,
@@ -85,10 +86,15 @@ def degrade_command(  # each parameter is an option
         clip=clip,
         may_overwrite=overwrite,
     )
-    plan = within_limits(
-        plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite),
-        max_pixels=max_pixels,
+    plan = plan_jobs(
+        sources,
+        target,
+        picture_format=picture_format,
+        is_recursive=recursive,
+        may_overwrite=overwrite,
+        since=call_start(),
     )
+    plan = within_limits(plan, max_pixels=max_pixels)
     if dry_run:
         report = show_plan(plan, command="degrade")
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.call_start import call_start
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     BaseOption,
@@ -107,6 +108,7 @@ class RestoreCall:
             picture_format=self.picture_format,
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
+            since=call_start(),
         )
         plan = within_limits(plan, scale=given.get("scale", 1), max_pixels=self.max_pixels)
         if self.dry_run or not plan.jobs:

@@ -10,8 +10,8 @@ from ldrestore.jobs.plan import Plan
 def within_limits(plan: Plan, *, scale: int = 1, max_pixels: int | None = None) -> Plan:
     """A plan whose pictures are small enough to be read, and fit the formats of their results.
 
-    The others have failed before anything is computed. Only headers are read; what these do not tell, and what cannot be
-    read at all, fails later, by its own reason.
+    The others have failed before anything is computed. Only headers are read; what these do not tell, and what cannot
+    be read at all, fails later, by its own reason.
 
     Args:
         plan: As it was made.
