@@ -37,7 +37,7 @@ help:
 	@echo 'make test                     run the fast and the end-to-end tests'
 	@echo 'make test-slow                run the slow tests, and on a machine with a GPU those that need one'
 	@echo 'make test-gpu                 run what needs a CUDA device, and write its results to gpu_results.json'
-	@echo 'make test-browser             look at the benchmark report in a headless Chromium; fails where there is none'
+	@echo 'make test-browser             look at the pages in a headless Chromium; fails where there is none'
 	@echo 'make check                    check format, lint, layers, limits and types, then run the tests'
 	@echo 'make format                   format the code and sort its imports'
 	@echo 'make lock                     write the tested and the oldest versions anew into requirements/'

@@ -34,6 +34,9 @@ MAX_BMP_BYTES = 2**32 - 1
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 """They cannot hold alpha."""
 
+LOSSY_FORMATS = frozenset({"JPEG", "WEBP"})
+"""Those with a quality."""
+
 HEAD_BYTES = 32
 """So many of a file's first bytes tell its format."""
 

@@ -8,23 +8,45 @@ from typing import Any
 from ldrestore.errors import ImageWriteError, OutputExistsError
 from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.formats import LOSSY_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.request import RestoreRequest
-from ldrestore.records import record_path, write_record
+from ldrestore.pipelines.progress import ReportedSteps, StepReport
+from ldrestore.records import record_path, with_file, write_record
 from ldrestore.restorers import load_restorer
 from ldrestore.tracks import checked_options
+
+
+def load_pipeline(request: RestoreRequest) -> Any:
+    """The model of a request, loaded where and how it says; see `restorers.load_restorer`.
+
+    Raises:
+        LDRestoreError: it cannot be had.
+    """
+    return load_restorer(
+        request.model, base=request.base, device=request.device, dtype=request.dtype, engine=request.engine
+    )
 
 
 class RestoreWorker:
     """One model in one process, for many pictures."""
 
-    def __init__(self, request: RestoreRequest, *, shows_progress: bool = False) -> None:
+    def __init__(
+        self,
+        request: RestoreRequest,
+        *,
+        pipeline: Any = None,
+        on_step: StepReport | None = None,
+        shows_progress: bool = False,
+    ) -> None:
         """Load the model, and refuse what it would refuse at each picture.
 
         Args:
             request: What is asked of all pictures.
+            pipeline: The request's model, where it is loaded already.
+            on_step: Is told of each step or tile of each picture, in place of bars; what it raises ends the picture.
             shows_progress: Whether the pipeline draws bars of its own, in a terminal.
 
         Raises:
@@ -32,10 +54,10 @@ class RestoreWorker:
             LDRestoreError: the model, or what an option names, cannot be had.
         """
         self.request = request
-        self.pipeline: Any = load_restorer(
-            request.model, base=request.base, device=request.device, dtype=request.dtype, engine=request.engine
-        )
+        self.pipeline: Any = pipeline or load_pipeline(request)
         self.pipeline.set_progress_bar_config(disable=None if shows_progress else True)  # None: in terminals only
+        if on_step is not None:
+            self.pipeline.progress_bar = ReportedSteps(on_step)
         self.options = replace(checked_options(self.pipeline, request.options), output_type="photo")
         self._do = claiming(self._restore_file, may_overwrite=request.may_overwrite)
 
@@ -69,7 +91,11 @@ class RestoreWorker:
         output = self.restore(photo)
         write_photo(output.photos[0], job.target, quality=request.quality, overwrite=request.may_overwrite)
         record = output.records[0]
-        notes = _written(record, place) if request.has_record else ()
+        notes = ()
+        if request.has_record:
+            is_lossy = SUFFIX_FORMATS[job.target.suffix.lower()] in LOSSY_FORMATS
+            record = with_file(record, job.target, quality=request.quality if is_lossy else None)
+            notes = _written(record, place)
         return Result(record=record, advice=tuple(output.advice[0]) if output.advice else (), notes=notes)
 
 
