@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldrestore.cli.call_start import call_start
+from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     ClipOption,
@@ -22,9 +22,7 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.jobs.claims import claiming
-from ldrestore.jobs.limits import within_limits
 from ldrestore.jobs.outcome import Job, Result
-from ldrestore.jobs.plan import plan_jobs
 from ldrestore.jobs.runner import Work
 
 if TYPE_CHECKING:
@@ -86,15 +84,14 @@ def degrade_command(  # each parameter is an option
         clip=clip,
         may_overwrite=overwrite,
     )
-    plan = plan_jobs(
+    plan = plan_call(
         sources,
         target,
         picture_format=picture_format,
         is_recursive=recursive,
         may_overwrite=overwrite,
-        since=call_start(),
+        max_pixels=max_pixels,
     )
-    plan = within_limits(plan, max_pixels=max_pixels)
     if dry_run:
         report = show_plan(plan, command="degrade")
     else:
