@@ -37,6 +37,9 @@ LIMITED_FORMATS = frozenset(MAX_SIDES) | {"BMP"}
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 """They cannot hold alpha."""
 
+LOSSY_FORMATS = frozenset({"JPEG", "WEBP"})
+"""Those with a quality."""
+
 HEAD_BYTES = 32
 """So many of a file's first bytes tell its format."""
 

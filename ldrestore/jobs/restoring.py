@@ -8,12 +8,13 @@ from typing import Any
 from ldrestore.errors import ImageWriteError, OutputExistsError
 from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.formats import LOSSY_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.request import RestoreRequest
 from ldrestore.pipelines.progress import ReportedSteps, StepReport
-from ldrestore.records import record_path, write_record
+from ldrestore.records import record_path, with_file, write_record
 from ldrestore.restorers import load_restorer
 from ldrestore.tracks import checked_options
 
@@ -90,7 +91,11 @@ class RestoreWorker:
         output = self.restore(photo)
         write_photo(output.photos[0], job.target, quality=request.quality, overwrite=request.may_overwrite)
         record = output.records[0]
-        notes = _written(record, place) if request.has_record else ()
+        notes = ()
+        if request.has_record:
+            is_lossy = SUFFIX_FORMATS[job.target.suffix.lower()] in LOSSY_FORMATS
+            record = with_file(record, job.target, quality=request.quality if is_lossy else None)
+            notes = _written(record, place)
         return Result(record=record, advice=tuple(output.advice[0]) if output.advice else (), notes=notes)
 
 

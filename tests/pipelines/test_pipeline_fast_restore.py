@@ -363,6 +363,7 @@ def test_records_tell_input_weights_options_and_machine(pipeline, picture):
         "device": "cpu",
         "dtype": "float32",
         "threads": torch.get_num_threads(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
     }
     assert pipeline(lq, fidelity=0.5).records[0]["options"]["fidelity"] == 0.5
     with torch.no_grad():
