@@ -23,6 +23,8 @@ from ldrestore.cli.shared_options import (
 )
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
+from ldrestore.jobs.plan import Plan
+from ldrestore.jobs.report import RunReport
 from ldrestore.jobs.runner import Work
 
 if TYPE_CHECKING:
@@ -92,18 +94,15 @@ def degrade_command(  # each parameter is an option
         may_overwrite=overwrite,
         max_pixels=max_pixels,
     )
-    if dry_run:
-        report = show_plan(plan, command="degrade")
-    else:
-        report = show_run(
-            plan,
-            claiming(work, may_overwrite=overwrite),
-            command="degrade",
-            label="degrading",
-            is_quiet=quiet,
-            is_verbose=verbose,
-        )
+    report = _degraded(plan, work, is_dry=dry_run, is_quiet=quiet, is_verbose=verbose)
     raise typer.Exit(show_report(report, as_json=as_json, is_quiet=quiet, is_verbose=verbose))
+
+
+def _degraded(plan: Plan, work: Work, *, is_dry: bool, is_quiet: bool, is_verbose: bool) -> RunReport:
+    """What became of all pictures, or would."""
+    if is_dry:
+        return show_plan(plan, command="degrade")
+    return show_run(plan, work, command="degrade", label="degrading", is_quiet=is_quiet, is_verbose=is_verbose)
 
 
 def seed_for(photo: "Photo", seed: int) -> int:
@@ -126,7 +125,7 @@ def _degrading(
     clip: bool,
     may_overwrite: bool,
 ) -> Work:
-    """The work on one picture: read, degrade, write.
+    """The work on one picture, unless another call does it: read, degrade, write.
 
     Raises:
         InputError: the recipe cannot be read.
@@ -145,4 +144,4 @@ def _degrading(
         write_photo(degraded, job.target, quality=quality, overwrite=may_overwrite)
         return Result()
 
-    return degrade_job
+    return claiming(degrade_job, may_overwrite=may_overwrite)

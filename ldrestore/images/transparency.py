@@ -8,7 +8,7 @@ from ldrestore.images.photo import Photo
 
 MOST_INPAINTED = 2**18
 """Pixels that are inpainted at most, which is slow."""
-MOST_LOOKED_AT = 2**21
+MOST_BESIDE_HOLES = 2**21
 """Pixels, seen and hidden, of a picture or copy that is inpainted, at most: it is held several times."""
 INPAINTING_RADIUS = 5
 """Pixels, in the copy that is inpainted."""
@@ -74,7 +74,7 @@ def _half_size(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _can_be_inpainted(is_visible: np.ndarray) -> bool:
     """Whether the holes of a picture (H, W) are few enough."""
-    return is_visible.size <= MOST_LOOKED_AT and is_visible.size - np.count_nonzero(is_visible) <= MOST_INPAINTED
+    return is_visible.size <= MOST_BESIDE_HOLES and is_visible.size - np.count_nonzero(is_visible) <= MOST_INPAINTED
 
 
 def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.ndarray:
@@ -96,8 +96,8 @@ def _inpainted(colours: np.ndarray, is_hidden: np.ndarray, *, white: float) -> n
     holes = np.pad(is_hidden.astype(np.uint8), margin, mode="edge")
     is_deep = colours.dtype != np.uint8
     channels = []
-    seen = np.where(is_hidden[..., None], colours.dtype.type(0), colours)  # OpenCV looks at what is in the holes
-    for channel in np.moveaxis(seen, 2, 0):
+    visible = np.where(is_hidden[..., None], colours.dtype.type(0), colours)  # OpenCV looks at what is in the holes
+    for channel in np.moveaxis(visible, 2, 0):
         whole = np.rint(channel * np.float32(_DEEP / white)).astype(np.uint16) if is_deep else channel
         whole = np.pad(whole, margin, mode="edge")
         inpainted = cv2.inpaint(whole, holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
