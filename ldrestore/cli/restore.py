@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ldrestore.cli.console import say
+from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     BaseOption,
@@ -29,8 +30,7 @@ from ldrestore.cli.shared_options import (
 )
 from ldrestore.cli.track_options import given_to
 from ldrestore.jobs.contact_sheet import check_sheet_place, sheet_path, write_contact_sheet
-from ldrestore.jobs.limits import within_limits
-from ldrestore.jobs.plan import Plan, plan_jobs
+from ldrestore.jobs.plan import Plan
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
@@ -125,14 +125,15 @@ class RestoreCall:
             LDRestoreError: nothing could be begun.
         """
         given = given_to(self)
-        plan = plan_jobs(
+        plan = plan_call(
             self.sources,
             self.target,
             picture_format=self.picture_format,
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
+            max_pixels=self.max_pixels,
+            scale=given.get("scale", 1),
         )
-        plan = within_limits(plan, scale=given.get("scale", 1))
         sheet = self._sheet() if self.report and not self.dry_run else None
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
