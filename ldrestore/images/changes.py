@@ -31,7 +31,7 @@ NOTICED = 2.0
 """Levels up to which a change is hardly seen."""
 LARGEST_MAP = 2048
 """Longest side of a map in pixels; of larger pictures each pixel shows the mean of those it stands for."""
-MIN_WIDTH = 360
+MIN_WIDTH = 440
 """Of a map with its legend, in pixels."""
 _MARK = b"Title\0ldrestore: what was changed"
 _LEGEND_HEIGHT, _MARGIN, _INK, _PAPER = 62, 10, (235, 235, 235), (24, 24, 28)
