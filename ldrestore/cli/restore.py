@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     BaseOption,
@@ -25,8 +26,7 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.cli.track_options import given_to
-from ldrestore.jobs.limits import within_limits
-from ldrestore.jobs.plan import Plan, plan_jobs
+from ldrestore.jobs.plan import Plan
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
@@ -101,14 +101,15 @@ class RestoreCall:
             LDRestoreError: nothing could be begun.
         """
         given = given_to(self)
-        plan = plan_jobs(
+        plan = plan_call(
             self.sources,
             self.target,
             picture_format=self.picture_format,
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
+            max_pixels=self.max_pixels,
+            scale=given.get("scale", 1),
         )
-        plan = within_limits(plan, scale=given.get("scale", 1))
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:
