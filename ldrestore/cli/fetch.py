@@ -100,5 +100,5 @@ def _list() -> None:
     width = max(map(len, PUBLISHED_MODELS.names()))
     print(f"{FETCHED_METRICS.ljust(width)}  for scores: LPIPS, DISTS, NIQE (65 MB)")
     for record in PUBLISHED_MODELS:
-        how = "" if record.repositories else "; by browser, see --archives"
-        print(f"{record.name.ljust(width)}  {record.licence}{how}")
+        print(f"{record.name.ljust(width)}  {record.licence}{'' if record.repositories else ' *'}")
+    print("* got by browser: fetch tells where, and takes it from --archives FOLDER")
