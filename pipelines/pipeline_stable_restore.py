@@ -329,8 +329,7 @@ class StableRestorePipeline(DiffusionPipeline):
         """Restore pictures, each by itself: neither order nor company changes a result.
 
         Args:
-            image: One or many: path, PIL, numpy (H, W[, C]) of uint8, uint16 or float in [0, 1], torch (C, H, W) or
-                (B, C, H, W) in [0, 1].
+            image: One or many: path, PIL, numpy (H, W[, C]), or torch (C, H, W) or (B, C, H, W) in [0, 1].
             degradations: What is wrong, in place of a prediction: weights by name that sum to 1, or text such as
                 "rain=0.7,gaussian_noise=0.3"; for all pictures, or a list with one or None for each.
             num_inference_steps: Steps of the whole schedule.
@@ -432,6 +431,7 @@ class StableRestorePipeline(DiffusionPipeline):
             photos=results,
             degradations=[estimate for _, estimate in looks],
             records=records,
+            inputs=photos,
         )
 
     def detach(self) -> None:
