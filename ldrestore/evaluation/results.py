@@ -318,7 +318,19 @@ def read_results(path: Path) -> Results:
 
 def write_results(results: Results, path: Path) -> None:
     """Write `results.json`, whole or not at all."""
-    write_text(path, json.dumps(document_of(results), indent=1, allow_nan=False) + "\n")
+    write_text(path, results_as_text(document_of(results)))
+
+
+def results_as_text(document: Mapping[str, Any]) -> str:
+    """A document as JSON text with one row a line, which stays small and shows by its lines what changed."""
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value)
+            parts.append(f" {json.dumps(key)}: [\n  {rows}\n ]")
+        else:
+            parts.append(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def document_of(results: Results) -> dict[str, Any]:
