@@ -1,11 +1,14 @@
 """What a loaded pipeline tells of itself, a function a track; plain values for `ldrestore info`."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ldrestore.checkpoints.bases import find_base
 from ldrestore.options import StableRestoreOptions
 
 if TYPE_CHECKING:
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+    from ldrestore.pipelines.pipeline_foreign_restore import ForeignRestorePipeline
     from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
     from ldrestore.regressors.instruction_head import InstructionHead
 
@@ -56,9 +59,20 @@ def facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     }
 
 
+def facts_of_foreign(pipeline: "ForeignRestorePipeline") -> dict[str, Any]:
+    """A network of another project: what spandrel recognised, and its own rules."""
+    facts = pipeline.network.facts
+    return {
+        **asdict(facts),
+        "parameters": sum(weight.numel() for weight in pipeline.network.module.parameters()),
+        "instructions": None,
+        "source": "recognised by spandrel, https://github.com/chaiNNer-org/spandrel",
+        "provenance": None,
+    }
+
+
 def _base(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     """The diffusion model that the rest was trained upon."""
-    from ldrestore.checkpoints.bases import find_base
     from ldrestore.sampling.denoising import prediction_type_of
 
     name = pipeline.unet.config.get("_name_or_path")
