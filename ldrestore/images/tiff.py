@@ -54,8 +54,7 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         CorruptImageError: the header contradicts itself.
         ImageTooLargeError: more pixels than allowed.
     """
-    logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
-    with tifffile.TiffFile(path) as file:
+    with opened(path) as file:
         page: Any = file.pages[0]
         _check_page(page, path, check_size)
         metadata, losses, damages = _metadata_of(file, page, path)
@@ -80,6 +79,12 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         losses=(*losses, *lost),
         **fields,
     )
+
+
+def opened(path: Path) -> tifffile.TiffFile:
+    """A TIFF whose pages can be looked at; close it."""
+    logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
+    return tifffile.TiffFile(path)
 
 
 def _colours_and_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray, np.ndarray | None, bool, tuple[str, ...]]:

@@ -89,7 +89,8 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
     values = np.full((4, 4, 3), 0.5, np.float32)
     values[1, 2, 0] = value
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
-    with pytest.raises(PixelRangeError, match=r"a\.tif: float pixels must lie in \[0, 1\], got .*; rescale them"):
+    advice = "rescale them, or clip them: --clip" if np.isfinite(value) else "replace what is infinite or not a number"
+    with pytest.raises(PixelRangeError, match=rf"a\.tif: float pixels must lie in \[0, 1\], got .*; {advice}"):
         read_photo(tmp_path / "a.tif")
 
 
