@@ -45,7 +45,7 @@ def checked_stable_options(pipeline: "StableRestorePipeline", options: StableRes
         InputError: the weights do not sum to 1, or there are more steps than it was trained with.
     """
     from ldrestore.estimators.given_degradations import given_estimate
-    from ldrestore.systems.mperceiver_sampling import timesteps_of
+    from ldrestore.systems.picture_sampling import timesteps_of
 
     if options.degradations is not None and not isinstance(options.degradations, (list, tuple)):
         given_estimate(options.degradations, pipeline.predictor.names)

@@ -32,7 +32,7 @@ def facts_of_stable(pipeline: "StableRestorePipeline") -> dict[str, Any]:
     """Many networks: what they know, what they stand upon, and how they sample."""
     from torch import nn
 
-    from ldrestore.systems.mperceiver_pictures import bytes_per_pixel
+    from ldrestore.systems.sampled_pictures import bytes_per_pixel
 
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     sizes = {name: sum(weight.numel() for weight in part.parameters()) for name, part in networks.items()}

@@ -35,7 +35,7 @@ from ldrestore.options import ColourFix, OutputType, StableRestoreOptions
 from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.sampled_records import describe_pipeline, record_of_picture
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
@@ -47,8 +47,8 @@ from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
 from ldrestore.systems.mperceiver_loading import UNNAMED, load_adapted_parts, load_exported_parts, name_tower
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
-from ldrestore.systems.mperceiver_pictures import lq_of, plan_of_picture, to_pixels
-from ldrestore.systems.mperceiver_sampling import StagePlans, draw, timesteps_of, visible_content
+from ldrestore.systems.picture_sampling import StagePlans, draw, timesteps_of, visible_content
+from ldrestore.systems.sampled_pictures import lq_of, plan_of_picture, to_pixels
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 from ldrestore.tiling.retries import on_cpu_without_memory
 from ldrestore.weights.folders import read_json

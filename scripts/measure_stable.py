@@ -48,12 +48,12 @@ from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, SEVERITY, Pair, synt
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.metrics.st_lpips import ShiftTolerantDistance
-from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.restorers import load_restorer
 from ldrestore.sampling.denoising import prediction_type_of
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_pictures import lq_of
+from ldrestore.systems.sampled_pictures import lq_of
 
 SEVERITIES = (0.4, 0.7, 1.0)
 """At which the predictor is tested."""

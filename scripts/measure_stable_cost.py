@@ -37,7 +37,7 @@ from measurement_tables import joined, markdown_table, table_of_verdicts
 from stable_widths import NAMES_OF_WIDTHS, build_restorer, count_parameters
 
 from ldrestore.refiners.refined_decoder import downsampling_of
-from ldrestore.systems.mperceiver_pictures import lq_of
+from ldrestore.systems.sampled_pictures import lq_of
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 
 NUM_STEPS = 50

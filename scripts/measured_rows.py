@@ -13,7 +13,7 @@ from measurement_file import MeasurementFile, Row, extended
 
 from ldrestore.datasets.compared_pairs import Pair
 from ldrestore.errors import LDRestoreError
-from ldrestore.pipelines.stable_records import MORE_PACKAGES
+from ldrestore.pipelines.sampled_records import MORE_PACKAGES
 from ldrestore.records import RECORDED_PACKAGES
 from ldrestore.weights.hashes import hash_of_file
 

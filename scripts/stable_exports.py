@@ -18,7 +18,7 @@ from ldrestore.checkpoints.run_exports import load_trained_part
 from ldrestore.datasets.compared_pairs import SEVERITY, Pair
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
 from ldrestore.training.networks.stable_adapters import PART_CLASSES
 

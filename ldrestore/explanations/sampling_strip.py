@@ -15,7 +15,7 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.structures import TilePlan
 from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_pictures import lq_of, to_pixels
+from ldrestore.systems.sampled_pictures import lq_of, to_pixels
 
 NUM_ESTIMATES = 5
 """So many steps are shown at most: the first, the last, and others evenly between."""

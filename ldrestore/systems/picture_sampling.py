@@ -1,4 +1,4 @@
-"""One picture of the stable track, drawn as a call asks for it."""
+"""One picture of a track that samples, drawn as a call asks for it."""
 
 from collections.abc import Callable
 from dataclasses import replace

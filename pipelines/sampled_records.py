@@ -1,4 +1,4 @@
-"""What a record says of a pipeline of the stable track, and of what was asked."""
+"""What a record says of a pipeline that samples, and of what was asked."""
 
 import json
 from collections.abc import Mapping

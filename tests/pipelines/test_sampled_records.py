@@ -9,7 +9,7 @@ from diffusers import DPMSolverMultistepScheduler
 
 from ldrestore.images.photo import Photo
 from ldrestore.options import StableRestoreOptions
-from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.sampled_records import describe_pipeline, record_of_picture
 from ldrestore.records import hash_of_pixels
 from ldrestore.structures import DegradationEstimate, TilePlan
 from tests.tiny_stable import tiny_stable

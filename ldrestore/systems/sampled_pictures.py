@@ -1,4 +1,4 @@
-"""A picture to tensors and back, and the tiles of the stable track in bounded memory."""
+"""A picture to tensors and back, and the tiles of tracks that sample in bounded memory."""
 
 import math
 from dataclasses import replace
