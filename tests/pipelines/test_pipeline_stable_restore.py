@@ -287,7 +287,7 @@ def test_a_picture_is_enlarged_once(stable, picture, monkeypatch):
         enlarged.append(photo)
         return working_copy(photo, scale=scale)
 
-    monkeypatch.setattr("ldrestore.pipelines.pipeline_stable_restore.working_copy", counted)
+    monkeypatch.setattr("ldrestore.pipelines.sampled_restoration.working_copy", counted)
     stable([picture(8, 8, 3), picture(8, 8, 1)], scale=2, **STEPS)
     assert len(enlarged) == 2
 
