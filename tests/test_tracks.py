@@ -359,7 +359,7 @@ def test_the_command_serves_a_third_track(toy, command, photo_file, tmp_path):
     [
         (["--patience", "100"], "--patience takes at most 99 steps, got 100"),
         (["--patience", "0"], "--patience"),
-        (["--strength", "0.3"], "--strength is for models of the stable track, this one is of the toy track"),
+        (["--strength", "0.3"], "--strength is for models of the stable or xl track, this one is of the toy track"),
     ],
 )
 def test_wrong_options_of_a_third_track_are_wrong_calls(toy, command, photo_file, tmp_path, words, message):
