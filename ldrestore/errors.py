@@ -17,12 +17,14 @@ LDRestoreError
 ├── DatasetError                     a picture or pair of a data set cannot be used; names the file and the remedy
 ├── LoaderError                      a process that loads pictures for training died
 ├── OtherProcessError                another process of a run failed, and says why
+├── RunCancelledError                whoever asked for the work has called it off
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   ├── UndefinedNumbersError        a model gives infinite or undefined numbers
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
+├── RecordError                      the record of a result is missing or damaged
 ├── StatisticsError                  a tile took another way through a network than the picture it is part of
 ├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
@@ -166,6 +168,10 @@ class OtherProcessError(LDRestoreError):
     """Another process of a run on several failed; that one says why, and this one ends without a word of its own."""
 
 
+class RunCancelledError(LDRestoreError):
+    """Whoever asked for the work has called it off; what was being made is left."""
+
+
 class WeightsError(LDRestoreError):
     """A checkpoint does not fit its network, or is damaged."""
 
@@ -188,6 +194,10 @@ class OtherGuideError(EmbeddingCacheError, InputError):
 
 class MissingEmbeddingError(EmbeddingCacheError):
     """A cache holds no embedding of the picture that was asked for."""
+
+
+class RecordError(LDRestoreError):
+    """The record of a result is missing, damaged, or another program's."""
 
 
 class StatisticsError(LDRestoreError):

@@ -281,6 +281,7 @@ class XLRestorePipeline(DiffusionPipeline):
         scale: int = XLRestoreOptions.scale,
         fidelity: float = XLRestoreOptions.fidelity,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        keep_grain: float = XLRestoreOptions.keep_grain,
         tile: int | str = XLRestoreOptions.tile,
         memory_gb: float = XLRestoreOptions.memory_gb,
         clip: bool = XLRestoreOptions.clip,
@@ -312,6 +313,7 @@ class XLRestorePipeline(DiffusionPipeline):
             scale: Enlarge each side this many times before restoring; 1 to 8.
             fidelity: In [0, 1]; 0 is the model's result, 1 the input itself.
             protect: A mask: white keeps the input, black takes the result.
+            keep_grain: In [0, 1], how much of the input's film grain or paper is given back.
             tile: Side of the tiles in pixels, a multiple of 64, "auto" or "off".
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
             clip: Whether float pixels outside [0, 1] are clipped; they are refused otherwise.
@@ -345,6 +347,7 @@ class XLRestorePipeline(DiffusionPipeline):
                 scale=scale,
                 fidelity=fidelity,
                 protect=protect,
+                keep_grain=keep_grain,
                 tile=tile,
                 memory_gb=memory_gb,
                 clip=clip,

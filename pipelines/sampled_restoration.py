@@ -93,7 +93,7 @@ def restore_pictures(
         system = make_system()
         for photo, large, mask, look in zip(photos, copies, masks, looks, strict=True):
             pixels, plan = _restore(pipeline, photo, large, look.conditioning, system=system, options=options)
-            result = finished(pixels, large=large, photo=photo, mask=mask)
+            result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
             results.append(result)
             records.append(
                 record_of_picture(
@@ -113,6 +113,7 @@ def restore_pictures(
         photos=results,
         degradations=[look.estimate for look in looks],
         records=records,
+        inputs=list(photos),
     )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ldrestore.errors import ImageFileError, ImageWriteError, LDRestoreError, printable
+from ldrestore.errors import ImageFileError, ImageWriteError, LDRestoreError, RunCancelledError, printable
 from ldrestore.jobs.outcome import Job, Outcome, Result, Status
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def run_jobs(
         is_cancelled: Asked before each job; once it says yes, the rest is left.
 
     Yields:
-        Done, skipped and failed ones.
+        Done, skipped and failed ones, and one that was called off in the middle.
     """
     busy: list[Job] = []
     for job in jobs:
@@ -81,6 +81,8 @@ def _run_job(job: Job, work: Work, on_start: Callable[[Job], None] | None) -> Ou
         on_start(job)
     try:
         result = work(job)
+    except RunCancelledError as error:
+        return Outcome(job=job, status=Status.CANCELLED, reason=str(error), seconds=time.perf_counter() - start)
     except LDRestoreError as error:
         logger.debug("%s", printable(job.name), exc_info=True)
         reason = str(error) if isinstance(error, ImageFileError) else f"{printable(job.source)}: {error}"
@@ -102,6 +104,7 @@ def _run_job(job: Job, work: Work, on_start: Callable[[Job], None] | None) -> Ou
         record=result.record,
         advice=result.advice,
         notes=result.notes,
+        thumbnails=result.thumbnails,
     )
 
 

@@ -4,11 +4,11 @@ import pickle
 import numpy as np
 import pytest
 
-from ldrestore.errors import InputError
+from ldrestore.errors import InputError, RunCancelledError
 from ldrestore.images.files import read_photo
 from ldrestore.jobs.outcome import Job
 from ldrestore.jobs.request import RestoreRequest, options_for
-from ldrestore.jobs.restoring import RestoreWorker
+from ldrestore.jobs.restoring import RestoreWorker, load_pipeline
 from ldrestore.options import FastRestoreOptions
 
 
@@ -52,3 +52,29 @@ def test_a_result_that_its_format_cannot_hold_is_refused_before_anything_is_comp
     with pytest.raises(OSError, match="WEBP holds at most 16383 pixels a side"):
         worker(job)
     assert not (tmp_path / "b.webp").exists()
+
+
+def test_a_loaded_model_serves_many_requests_and_tells_each_tile(request_of, picture, tmp_path):
+    pipeline = load_pipeline(request_of())
+    steps = []
+    worker = RestoreWorker(
+        request_of(tile=64), pipeline=pipeline, on_step=lambda done, total: steps.append((done, total))
+    )
+    assert worker.pipeline is pipeline
+    worker(Job(source=picture(tmp_path / "a.png", height=64, width=100), target=tmp_path / "b.png", name="a.png"))
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_what_a_step_raises_ends_the_picture_and_leaves_nothing_behind(request_of, picture, tmp_path):
+    def stop(done, total):
+        if done:
+            raise RunCancelledError("called off")
+
+    pipeline = load_pipeline(request_of())
+    worker = RestoreWorker(request_of(), pipeline=pipeline, on_step=stop)
+    job = Job(source=picture(tmp_path / "a.png"), target=tmp_path / "out" / "b.png", name="a.png")
+    with pytest.raises(RunCancelledError):
+        worker(job)
+    assert list(job.target.parent.iterdir()) == []
+    RestoreWorker(request_of(), pipeline=pipeline, on_step=lambda done, total: None)(job)
+    assert job.target.is_file()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ldrestore.errors import CorruptImageError, ImageWriteError, InputError
+from ldrestore.errors import CorruptImageError, ImageWriteError, InputError, RunCancelledError
 from ldrestore.jobs.outcome import Job, Result, Status
 from ldrestore.jobs.runner import make_parent, run_jobs
 
@@ -88,3 +88,11 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ImageWriteError, match=r"file/x\.png: its folder cannot be made .*check the permissions"):
         make_parent(tmp_path / "file" / "x.png")
+
+
+def test_work_that_is_called_off_in_the_middle_is_cancelled_and_not_failed():
+    def called_off(job):
+        raise RunCancelledError("nobody waits for it any more")
+
+    (outcome,) = run_jobs(JOBS[:1], called_off)
+    assert (outcome.status, outcome.reason) == (Status.CANCELLED, "nobody waits for it any more")
