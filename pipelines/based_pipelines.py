@@ -53,7 +53,7 @@ def load_whole(
         pipeline = load(folder, dtype=dtype, use_safetensors=True, **loaded)
     make_ready(pipeline.components, name=name)
     pipeline.register_to_config(_name_or_path=name)
-    pipeline.unet.register_to_config(_name_or_path=base_name or name)
+    pipeline.components["unet"].register_to_config(_name_or_path=base_name or name)
     return pipeline
 
 
@@ -94,7 +94,7 @@ def replace_adapters(
     """
     folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
     check_base(pipeline.components, pointer, table=table)
-    trained = read_adapters(folder, pointer, table=table, dtype=pipeline.unet.dtype)
+    trained = read_adapters(folder, pointer, table=table, dtype=pipeline.components["unet"].dtype)
     check(upon_base(pipeline.components, trained))
     connection.disconnect()
     device = pipeline._execution_device

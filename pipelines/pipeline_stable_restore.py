@@ -192,11 +192,10 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsError: something is damaged, the base is of the wrong kind, or the adapters are another base's.
         """
         dtype = dtype or torch.float32
-        tower_options = {"dtype": dtype, "local_files_only": local_files_only}
+        load = partial(load_tower, image_encoder=image_encoder, dtype=dtype, local_files_only=local_files_only)
 
         def load_towers(found: str, pointer: Mapping[str, Any]) -> dict[str, Any]:
-            named = pointer["base"]["image_encoder"] or UNNAMED
-            return {"image_encoder": load_tower(found, image_encoder, named=named, **tower_options)}
+            return {"image_encoder": load(found, named=pointer["base"]["image_encoder"] or UNNAMED)}
 
         parts, _ = load_adapted_parts(
             base,

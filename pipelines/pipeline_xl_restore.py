@@ -139,11 +139,17 @@ class XLRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: it is damaged, another pipeline, lacks a part, or weights are not exactly those of a part.
         """
-        where = {"revision": revision, "local_files_only": local_files_only}
-        if is_adapters(pretrained_model_name_or_path, **where):
-            return cls.from_base(None, pretrained_model_name_or_path, dtype=dtype, **where)
-        load = super().from_pretrained
-        return load_whole(load, pretrained_model_name_or_path, table=UNILDIFF_PARTS, dtype=dtype, **where)
+        source = pretrained_model_name_or_path
+        if is_adapters(source, revision=revision, local_files_only=local_files_only):
+            return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
+        return load_whole(
+            super().from_pretrained,
+            source,
+            table=UNILDIFF_PARTS,
+            dtype=dtype,
+            revision=revision,
+            local_files_only=local_files_only,
+        )
 
     @classmethod
     def from_base(

@@ -85,11 +85,12 @@ def restore_pictures(
     """
     masks = read_masks(options.protect, photos)
     copies = [working_copy(photo, scale=options.scale) for photo in photos]
+    parts = pipeline.components
     results, records = [], []
     with one_call(pipeline):
-        timesteps_of(options, pipeline.scheduler, device=pipeline._execution_device)  # refuses what is out of range
-        model, runtime, looks = describe_pipeline(pipeline), runtime_of(pipeline.unet), look_at(copies)
-        connection.connect(pipeline.components)
+        timesteps_of(options, parts["scheduler"], device=pipeline._execution_device)  # refuses what is out of range
+        model, runtime, looks = describe_pipeline(pipeline), runtime_of(parts["unet"]), look_at(copies)
+        connection.connect(parts)
         system = make_system()
         for photo, large, mask, look in zip(photos, copies, masks, looks, strict=True):
             pixels, plan = _restore(pipeline, photo, large, look.conditioning, system=system, options=options)
@@ -127,7 +128,7 @@ def _restore(
     options: SamplingOptions,
 ) -> tuple[np.ndarray, TilePlan]:
     """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
-    vae, unet = pipeline.vae, pipeline.unet
+    vae, unet, scheduler = (pipeline.components[name] for name in ("vae", "unet", "scheduler"))
     lq = lq_of(large.pixels, multiple=downsampling_of(vae), device=pipeline._execution_device)
     plan = plan_of_picture(photo, large, vae=vae, unet=unet, decoder_bytes=system.bytes_per_pixel, options=options)
     plans = StagePlans(plan, height=large.height, width=large.width)
@@ -142,7 +143,7 @@ def _restore(
             lq,
             conditioning,
             system=system,
-            scheduler=pipeline.scheduler,
+            scheduler=scheduler,
             options=options,
             content=visible_content(photo),
             plans=plans,

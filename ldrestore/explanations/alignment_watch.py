@@ -113,5 +113,5 @@ def watched_alignment(fusion: Any, timesteps: Sequence[float]) -> Iterator[Align
             for module in place.modules():
                 if isinstance(module, StreamAttention):
                     stack.callback(setattr, module, "processor", module.processor)
-                    module.processor = WatchedAttention(module.processor, watch.look)
+                    setattr(module, "processor", WatchedAttention(module.processor, watch.look))  # noqa: B010  of another class
         yield watch

@@ -77,8 +77,8 @@ def watched_sampling(pipeline: DiffusionPipeline, *, guidance_scale: float = 1.0
         pipeline: The model, which is left as it was found.
         guidance_scale: Of the call.
     """
-    watch = SamplingWatch(pipeline.scheduler, guidance_scale)
-    hook = pipeline.unet.register_forward_hook(watch.on_pass)
+    watch = SamplingWatch(pipeline.components["scheduler"], guidance_scale)
+    hook = pipeline.components["unet"].register_forward_hook(watch.on_pass)
     try:
         yield watch
     finally:
@@ -122,10 +122,11 @@ def decode_plainly(
         picture: The input, of whose size, depth and channels the results are.
         plan: The tiles.
     """
-    lq = lq_of(picture.pixels, multiple=downsampling_of(pipeline.vae), device=pipeline.vae.device)
+    vae = pipeline.components["vae"]
+    lq = lq_of(picture.pixels, multiple=downsampling_of(vae), device=vae.device)
     pictures = []
     for one in latents:
-        decoded = decode_unrefined(pipeline.vae, one, lq, plan=plan)
+        decoded = decode_unrefined(vae, one, lq, plan=plan)
         pixels = to_pixels(decoded, lq, picture.pixels, fidelity=0.0, colour_fix="off")
         pictures.append(picture.replace(pixels=pixels, alpha=picture.alpha))
     return pictures
