@@ -312,7 +312,9 @@ def test_options_out_of_range_are_refused_where_they_are_declared(options, messa
 
 
 def test_an_option_of_two_tracks_shows_both_defaults(toy, command):
-    assert options_of_all()["num_inference_steps"].shown_default == "50; 9 for models of the toy track"
+    assert options_of_all()["num_inference_steps"].shown_default == (
+        "50; 20 for models of the xl track; 9 for models of the toy track"
+    )
 
 
 def test_two_declarations_of_one_option_are_refused(toy, monkeypatch):
