@@ -44,7 +44,7 @@ from ldrestore.systems.sampled_system import (
     autoencoder_plan,
     cells_of,
     encode_checked,
-    networks_of,
+    networks_among,
     predict_in_tiles,
 )
 from ldrestore.tiling.cut_maps import Place
@@ -98,7 +98,7 @@ class MPerceiver:
     @property
     def networks(self) -> list[nn.Module]:
         """All parts with weights."""
-        return networks_of(self.parts)
+        return networks_among(self.parts)
 
     @property
     def bytes_per_pixel(self) -> int:

@@ -75,7 +75,7 @@ class SampledSystem(Protocol[ConditioningT, BegunT]):
         ...
 
 
-def networks_of(parts: Mapping[str, Any]) -> list[nn.Module]:
+def networks_among(parts: Mapping[str, Any]) -> list[nn.Module]:
     """All parts with weights."""
     return [part for part in parts.values() if isinstance(part, nn.Module)]
 

@@ -33,7 +33,7 @@ from ldrestore.systems.sampled_system import (
     cells_of,
     decode_unrefined,
     encode_checked,
-    networks_of,
+    networks_among,
     predict_in_tiles,
 )
 from ldrestore.tiling.cut_maps import Place
@@ -251,7 +251,7 @@ class UniLDiff:
     @property
     def networks(self) -> list[nn.Module]:
         """All parts with weights."""
-        return networks_of(self.parts)
+        return networks_among(self.parts)
 
     @property
     def is_widened(self) -> bool:
