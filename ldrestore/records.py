@@ -129,15 +129,23 @@ def read_record(result: Path) -> dict[str, Any]:
 
 
 def record_path(result: Path) -> Path:
-    """Where the record of a result lies: beside it, under its name and ".json".
+    """Where the record of a result lies: beside it, under its name and ".json"; see `path_beside`."""
+    return path_beside(result, ".json")
+
+
+def path_beside(result: Path, ending: str) -> Path:
+    """A file that belongs to a result: beside it, under its name and an ending.
 
     Where that name would be longer than file systems allow, it is cut, and made one of its own by eight digits of the
     whole name's hash.
+
+    Args:
+        result: The picture.
+        ending: Such as ".json".
     """
-    name = os.fsencode(f"{result.name}.json")
-    if len(name) <= MAX_NAME_BYTES:
-        return result.with_name(f"{result.name}.json")
-    ending = f"-{hashlib.sha256(os.fsencode(result.name)).hexdigest()[:8]}.json"
+    if len(os.fsencode(f"{result.name}{ending}")) <= MAX_NAME_BYTES:
+        return result.with_name(f"{result.name}{ending}")
+    ending = f"-{hashlib.sha256(os.fsencode(result.name)).hexdigest()[:8]}{ending}"
     kept = result.name
     while len(os.fsencode(kept)) + len(ending) > MAX_NAME_BYTES:
         kept = kept[:-1]

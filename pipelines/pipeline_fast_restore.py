@@ -230,7 +230,9 @@ class FastRestorePipeline(DiffusionPipeline):
         takes_hints = record_of(self.regressor).takes_hints
         advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
         images = [as_output_type(photo, options.output_type) for photo in restored]
-        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
+        return RestoreOutput(
+            images=images, photos=restored, degradations=estimates, records=records, advice=advice, inputs=photos
+        )
 
     def _restore_photo(
         self,
