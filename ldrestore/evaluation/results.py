@@ -205,6 +205,23 @@ class EstimateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityRow:
+    """What a contestant said with about the same probability; see `ldrestore.evaluation.reliability`."""
+
+    contestant: str
+    low: float
+    """The probabilities from here, in [0, 1],"""
+    high: float
+    """to here."""
+    count: int
+    """Statements, one a picture, a seed and a name."""
+    probability: float
+    """Mean of what was given, in [0, 1]."""
+    share: float
+    """Of them that were right, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostRow:
     """What a contestant costs; None for what could not be measured."""
 
@@ -251,6 +268,7 @@ class Results:
     means: tuple[MeanRow, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
     estimates: tuple[EstimateRow, ...] = ()
+    reliability: tuple[ReliabilityRow, ...] = ()
     costs: tuple[CostRow, ...] = ()
     notes: tuple[str, ...] = ()
     """Sets that are missing, licences, leaks found, pictures that models were trained on."""
