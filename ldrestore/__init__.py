@@ -14,6 +14,7 @@ _LAZY = {
     "ForeignRestorePipeline": "ldrestore.pipelines.pipeline_foreign_restore",
     "RestoreOutput": "ldrestore.pipelines.pipeline_output",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
+    "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",
     "list_models": "ldrestore.restorers",
     "load_restorer": "ldrestore.restorers",
     "restore": "ldrestore.restorers",
