@@ -28,7 +28,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help restore test test-slow test-gpu test-browser check format lock clean
+.PHONY: help restore test test-slow test-gpu test-browser docs check format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo 'make test-slow                run the slow tests, and on a machine with a GPU those that need one'
 	@echo 'make test-gpu                 run what needs a CUDA device, and write its results to gpu_results.json'
 	@echo 'make test-browser             look at the pages in a headless Chromium; fails where there is none'
+	@echo 'make docs                     build the docs as a site into build/site, its links checked'
 	@echo 'make check                    check format, lint, layers, limits and types, then run the tests'
 	@echo 'make format                   format the code and sort its imports'
 	@echo 'make lock                     write the tested and the oldest versions anew into requirements/'
@@ -84,6 +85,10 @@ test-gpu: $(VENV)/.installed-test
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'The docs lie in $(CURDIR)/build/site; begin with index.html'
 
 check: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check .

@@ -24,6 +24,7 @@ LDRestoreError
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
+├── RecordError                      the record of a result is missing or damaged
 ├── StatisticsError                  a tile took another way through a network than the picture it is part of
 ├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
@@ -193,6 +194,10 @@ class OtherGuideError(EmbeddingCacheError, InputError):
 
 class MissingEmbeddingError(EmbeddingCacheError):
     """A cache holds no embedding of the picture that was asked for."""
+
+
+class RecordError(LDRestoreError):
+    """The record of a result is missing, damaged, or another program's."""
 
 
 class StatisticsError(LDRestoreError):

@@ -193,6 +193,18 @@ class RestoreOptions:
         ),
         Recorded.HASH,
     ] = None
+    keep_grain: Annotated[
+        float,
+        Flag(
+            name="--keep-grain",
+            kind=float,
+            minimum=0.0,
+            maximum=1.0,
+            metavar="F",
+            shows_default=True,
+            help="Give film grain and paper back, as measured from what was taken away: 0 is none of it, 1 all.",
+        ),
+    ] = 0.0
     tile: Annotated[
         int | str,
         Flag(
@@ -243,6 +255,8 @@ class RestoreOptions:
             raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {self.scale}")
         if not 0 <= self.fidelity <= 1:
             raise InputError(f"fidelity must lie in [0, 1], got {self.fidelity}")
+        if not 0 <= self.keep_grain <= 1:
+            raise InputError(f"keep_grain must lie in [0, 1], got {self.keep_grain}")
         check_choice("output_type", self.output_type, OutputType)
 
 

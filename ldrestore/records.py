@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ldrestore import __version__
-from ldrestore.errors import ImageWriteError
+from ldrestore.errors import ImageWriteError, RecordError, printable
 
 RECORDED_PACKAGES = ("torch", "diffusers", "numpy", "pillow", "opencv-python-headless", "tifffile")
 """Packages whose version may change a result."""
@@ -74,16 +74,78 @@ def make_record(
     }
 
 
+def with_file(record: Mapping[str, Any], path: Path, *, quality: int | None) -> dict[str, Any]:
+    """A record that also knows the file it lies beside, so that a change of it is found out.
+
+    Args:
+        record: Of the result.
+        path: The file that it was written to.
+        quality: Of a lossy format; None for one that keeps the pixels.
+
+    Raises:
+        ImageWriteError: the file cannot be read again.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageWriteError(path, f"it cannot be read again ({error.strerror})", "check the folder") from error
+    return {**record, "file": {"quality": quality, "sha256": digest}}
+
+
+def read_record(result: Path) -> dict[str, Any]:
+    """The record that lies beside a result.
+
+    Args:
+        result: The picture, or the record itself.
+
+    Raises:
+        RecordError: there is none, or it is damaged or another program's.
+    """
+    path = result if result.suffix.lower() == ".json" else record_path(result)
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(
+            f"{printable(result)} has no record: no {printable(path.name)} lies beside it; results of --no-record "
+            "cannot be replayed, and a record is to be moved together with its picture"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(
+            f"{printable(path)} cannot be read as a record ({error}); restore the picture anew"
+        ) from error
+    texts, groups = (
+        ("ldrestore", "input_sha256", "output_sha256"),
+        ("packages", "model", "options", "tile_plan", "runtime"),
+    )
+    is_whole = isinstance(record, dict) and all(isinstance(record.get(key), str) for key in texts)
+    if not is_whole or not all(isinstance(record.get(key), dict) for key in groups):
+        raise RecordError(
+            f"{printable(path)} is no record of ldrestore: expected {', '.join((*texts, *groups))}; name a result of "
+            "`ldrestore restore`"
+        )
+    whole: dict[str, Any] = record
+    return whole
+
+
 def record_path(result: Path) -> Path:
-    """Where the record of a result lies: beside it, under its name and ".json".
+    """Where the record of a result lies: beside it, under its name and ".json"; see `path_beside`."""
+    return path_beside(result, ".json")
+
+
+def path_beside(result: Path, ending: str) -> Path:
+    """A file that belongs to a result: beside it, under its name and an ending.
 
     Where that name would be longer than file systems allow, it is cut, and made one of its own by eight digits of the
     whole name's hash.
+
+    Args:
+        result: The picture.
+        ending: Such as ".json".
     """
-    name = os.fsencode(f"{result.name}.json")
-    if len(name) <= MAX_NAME_BYTES:
-        return result.with_name(f"{result.name}.json")
-    ending = f"-{hashlib.sha256(os.fsencode(result.name)).hexdigest()[:8]}.json"
+    if len(os.fsencode(f"{result.name}{ending}")) <= MAX_NAME_BYTES:
+        return result.with_name(f"{result.name}{ending}")
+    ending = f"-{hashlib.sha256(os.fsencode(result.name)).hexdigest()[:8]}{ending}"
     kept = result.name
     while len(os.fsencode(kept)) + len(ending) > MAX_NAME_BYTES:
         kept = kept[:-1]

@@ -54,8 +54,8 @@ def restore(
         model: A name of `list_models()`, the folder of a model, an exported .onnx file, or a repository "owner/name" of
             the Hub. The last two models used stay in memory.
         options: `base`, `device`, `dtype` and `engine` as for `load_restorer`; the others as for the pipeline's call,
-            e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, tile, memory_gb,
-            clip, self_ensemble, output_type.
+            e.g. `FastRestorePipeline.__call__`: instruction, embedding, scale, fidelity, protect, keep_grain, tile,
+            memory_gb, clip, self_ensemble, output_type.
 
     Raises:
         InputError: an option is unknown or wrong.
@@ -109,7 +109,7 @@ def load_restorer(
         ExportError: the network cannot be exported.
     """
     engine = _engine_of(engine, name_or_path)
-    found = _locate(name_or_path, base, prefers_cache=local_files_only)
+    found = _locate(name_or_path, base, prefers_cache=local_files_only, local_files_only=local_files_only)
     pipeline_class = resolve(found.track.pipeline)
     chosen_device, chosen_dtype = _place_of(device, dtype, engine=engine)
     pipeline: DiffusionPipeline
@@ -209,13 +209,20 @@ def _loaded(
     return load_restorer(name, base=base, device=device, dtype=dtype, engine=engine)
 
 
-def _locate(name_or_path: str | Path, base: str | Path | None = None, *, prefers_cache: bool = False) -> _Found:
+def _locate(
+    name_or_path: str | Path,
+    base: str | Path | None = None,
+    *,
+    prefers_cache: bool = False,
+    local_files_only: bool = False,
+) -> _Found:
     """Where a model lies, and its track.
 
     Args:
         name_or_path: As for `load_restorer`.
         base: Given for adapters alone.
         prefers_cache: Whether the Hub is asked of a repository only where its cache lacks it.
+        local_files_only: Whether the Hub is not asked at all.
 
     Raises:
         InputError: a base is given for a model that has its own.
@@ -230,7 +237,7 @@ def _locate(name_or_path: str | Path, base: str | Path | None = None, *, prefers
     if base is not None:
         _check_adapters(location)
     try:
-        folder, is_cached = _reach(location, prefers_cache=prefers_cache)
+        folder, is_cached = _reach(location, prefers_cache=prefers_cache, local_files_only=local_files_only)
         if (folder / ADAPTERS_FILE).is_file():
             pointer = read_json(folder / ADAPTERS_FILE)
             return _Found(location=location, track=track_of_adapters(pointer, source=folder), is_cached=is_cached)
@@ -247,7 +254,7 @@ def _locate(name_or_path: str | Path, base: str | Path | None = None, *, prefers
     return _Found(location=location, track=track_of_class(class_name, source=folder), is_cached=is_cached)
 
 
-def _reach(location: str | Path, *, prefers_cache: bool) -> tuple[Path, bool]:
+def _reach(location: str | Path, *, prefers_cache: bool, local_files_only: bool) -> tuple[Path, bool]:
     """The folder of a model, and whether it is a repository's in the cache of the Hub, which was not asked.
 
     Raises:
@@ -260,7 +267,7 @@ def _reach(location: str | Path, *, prefers_cache: bool) -> tuple[Path, bool]:
             folder = find_folder(location, local_files_only=True)
             if any((folder / name).is_file() for name in ("model_index.json", ADAPTERS_FILE)):
                 return folder, True
-    return find_folder(location), False
+    return find_folder(location, local_files_only=local_files_only), False
 
 
 def _check_adapters(location: str | Path) -> None:

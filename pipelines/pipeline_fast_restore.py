@@ -134,6 +134,7 @@ class FastRestorePipeline(DiffusionPipeline):
         embedding: EmbeddingInput = None,
         degradations: Degradations | None = None,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        keep_grain: float = FastRestoreOptions.keep_grain,
         tile: int | str = FastRestoreOptions.tile,
         memory_gb: float = FastRestoreOptions.memory_gb,
         clip: bool = FastRestoreOptions.clip,
@@ -156,6 +157,8 @@ class FastRestorePipeline(DiffusionPipeline):
                 such as "low_light=0.5,jpeg=0"; what is left out stays as the model sees it.
             protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
                 or None for each input.
+            keep_grain: In [0, 1], how much of the film grain or paper that was taken away is given back, as measured
+                from the input.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
                 picture whole.
             memory_gb: Budget for "auto", in 10^9 bytes, input and output included.
@@ -185,6 +188,7 @@ class FastRestorePipeline(DiffusionPipeline):
                 embedding=embedding,
                 degradations=degradations,
                 protect=protect,
+                keep_grain=keep_grain,
                 tile=tile,
                 memory_gb=memory_gb,
                 clip=clip,
@@ -226,7 +230,9 @@ class FastRestorePipeline(DiffusionPipeline):
         takes_hints = record_of(self.regressor).takes_hints
         advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
         images = [as_output_type(photo, options.output_type) for photo in restored]
-        return RestoreOutput(images=images, photos=restored, degradations=estimates, records=records, advice=advice)
+        return RestoreOutput(
+            images=images, photos=restored, degradations=estimates, records=records, advice=advice, inputs=photos
+        )
 
     def _restore_photo(
         self,
@@ -251,7 +257,7 @@ class FastRestorePipeline(DiffusionPipeline):
                 device=self._execution_device,
                 progress_bar=self.progress_bar,
             )
-        result = finished(pixels, large=large, photo=photo, mask=mask)
+        result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
         mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
         resolved = {**steering.recorded, "degradations": strengths, "protect": mask_hash}
         record = make_record(

@@ -8,6 +8,7 @@ import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from ldrestore.images.changes import Changes, changes_of
 from ldrestore.images.photo import Photo
 from ldrestore.options import OutputType
 from ldrestore.structures import DegradationEstimate
@@ -29,6 +30,13 @@ class RestoreOutput(BaseOutput):
     advice: list[tuple[str, ...]] = field(default_factory=list)
     """Of each picture, sentences on what the model does not change unasked, and how to ask; empty from models that
     advise nothing."""
+    inputs: list[Photo] = field(default_factory=list)
+    """What came in, in its own depth."""
+
+    @property
+    def changes(self) -> list[Changes]:
+        """What was changed in each picture, computed at each look; `.picture()` of one is its map with the scale."""
+        return [changes_of(photo, original) for photo, original in zip(self.photos, self.inputs, strict=True)]
 
 
 def as_output_type(photo: Photo, output_type: OutputType) -> Image.Image | np.ndarray | torch.Tensor | Photo:

@@ -316,6 +316,7 @@ class StableRestorePipeline(DiffusionPipeline):
         scale: int = StableRestoreOptions.scale,
         fidelity: float = StableRestoreOptions.fidelity,
         protect: ImageInput | Sequence[ImageInput | None] | None = None,
+        keep_grain: float = StableRestoreOptions.keep_grain,
         tile: int | str = StableRestoreOptions.tile,
         memory_gb: float = StableRestoreOptions.memory_gb,
         clip: bool = StableRestoreOptions.clip,
@@ -328,20 +329,18 @@ class StableRestorePipeline(DiffusionPipeline):
         """Restore pictures, each by itself: neither order nor company changes a result.
 
         Args:
-            image: One or many: path, PIL, numpy (H, W[, C]) of uint8, uint16 or float in [0, 1], torch (C, H, W) or
-                (B, C, H, W) in [0, 1].
+            image: One or many: path, PIL, numpy (H, W[, C]), or torch (C, H, W) or (B, C, H, W) in [0, 1].
             degradations: What is wrong, in place of a prediction: weights by name that sum to 1, or text such as
                 "rain=0.7,gaussian_noise=0.3"; for all pictures, or a list with one or None for each.
             num_inference_steps: Steps of the whole schedule.
-            strength: In [0, 1], which part of it is gone through: 1 starts from pure noise, less from the damaged
-                picture's latents with noise upon them, 0 changes no latents.
+            strength: In [0, 1], the part of it gone through: 1 starts from noise, less from latents with noise.
             seed: Of the run, 0 where it is left out; each picture's own follows from it and from its pixels.
             generator: Draws the seed of the run, in place of `seed`.
             refine: Whether the decoder is refined, if the model has what it takes.
             scale: Enlarge each side this many times, bicubically, before restoring; 1 to 8.
-            fidelity: In [0, 1]; 0 is the model's result, 1 the input itself.
-            protect: A grey picture of the inputs' size: white keeps the input, black takes the result; or a list, one
-                or None for each input.
+            fidelity: In [0, 1]; 0 is the result, 1 the input.
+            protect: A grey picture of the inputs' size, or a list with one or None for each: white keeps the input.
+            keep_grain: In [0, 1], how much of the input's film grain or paper is given back.
             tile: Side of the tiles in pixels, a multiple of 64; "auto" plans it from `memory_gb`, "off" takes the
                 picture whole, but for the autoencoder's own tiles after `vae.enable_tiling()`.
             memory_gb: Budget for "auto", in 10^9 bytes, beside the weights.
@@ -375,6 +374,7 @@ class StableRestorePipeline(DiffusionPipeline):
                 scale=scale,
                 fidelity=fidelity,
                 protect=protect,
+                keep_grain=keep_grain,
                 tile=tile,
                 memory_gb=memory_gb,
                 clip=clip,
@@ -411,7 +411,7 @@ class StableRestorePipeline(DiffusionPipeline):
             for photo, large, mask, present, look in zip(photos, copies, masks, given, looks, strict=True):
                 conditioning, estimate = look
                 pixels, plan = self._restore(photo, large, conditioning, options=options)
-                result = finished(pixels, large=large, photo=photo, mask=mask)
+                result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
                 results.append(result)
                 records.append(
                     record_of_picture(
@@ -431,6 +431,7 @@ class StableRestorePipeline(DiffusionPipeline):
             photos=results,
             degradations=[estimate for _, estimate in looks],
             records=records,
+            inputs=photos,
         )
 
     def detach(self) -> None:

@@ -7,7 +7,7 @@
     python scripts/write_model_card.py --check                                  # exit 1 if a file is not up to date
 
 The figures that are kept are `docs/default_model/results.json`, without single pictures. Writes
-`ldrestore/assets/default/README.md`, `docs/default_model/measurements.md` and the marked section of `README.md`. Where
+`ldrestore/assets/default/README.md` and `docs/default_model/measurements.md`. Where
 the figures are of other weights than those embedded, the files say so, and the check fails.
 """
 
@@ -32,11 +32,8 @@ TEMPLATE = Path("scripts/model_card.md.in")
 MODEL = Path("ldrestore/assets/default")
 WEIGHTS = MODEL / "regressor" / "diffusion_pytorch_model.safetensors"
 NAME = "default"
-BEGIN, END = "<!-- measurements: begin -->\n", "<!-- measurements: end -->\n"
 STALE = "These measurements are of other weights than those that lie here; they are to be measured again."
 COMMAND = "`ldrestore bench card` and `ldrestore bench estimate`"
-README_METRIC = "psnr"
-"""The one that the README shows."""
 
 
 def render(root: Path) -> dict[Path, str]:
@@ -44,7 +41,6 @@ def render(root: Path) -> dict[Path, str]:
 
     Raises:
         InputError: there are no results, or they are of another version.
-        ValueError: README.md lacks the markers.
         KeyError: the template has a placeholder that nothing fills.
     """
     results = read_results(root / RESULTS)
@@ -61,22 +57,7 @@ def render(root: Path) -> dict[Path, str]:
         f"# Measurements of the default model\n\n{origin}(../benchmarks.md).\n\n"
         f"{card_tables(results, NAME, heading='##')}"
     )
-    text = (
-        f"{origin}(docs/benchmarks.md). All tables: [measurements]({TABLES}).\n\n"
-        f"{card_tables(in_short(results), NAME, heading='###')}"
-    )
-    readme = with_section((root / "README.md").read_text(encoding="utf-8"), text)
-    return {MODEL / "README.md": card, TABLES: tables, Path("README.md"): readme}
-
-
-def in_short(results: Results) -> Results:
-    """What the README shows: one metric, no mixtures, no table of estimates."""
-    return replace(
-        results,
-        metrics=tuple(row for row in results.metrics if row.name == README_METRIC),
-        datasets=tuple(row for row in results.datasets if "/" not in row.name),
-        estimates=(),
-    )
+    return {MODEL / "README.md": card, TABLES: tables}
 
 
 def is_of_embedded(results: Results, root: Path) -> bool:
@@ -91,19 +72,6 @@ def keep(root: Path, results: Path, estimates: Path | None) -> None:
     if estimates is not None:
         kept = replace(kept, estimates=read_results(estimates).estimates)
     write_results(kept, root / RESULTS)
-
-
-def with_section(readme: str, text: str) -> str:
-    """A README whose marked section holds a text instead.
-
-    Raises:
-        ValueError: the markers are not there exactly once, in order.
-    """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"README.md must hold the lines {BEGIN.strip()} and {END.strip()}, once and in this order")
-    return before + begin + text + end + after
 
 
 def faults(root: Path) -> list[str]:

@@ -285,6 +285,7 @@ def test_records_keep_what_options_declare():
         "scale": 1,
         "fidelity": 0.0,
         "protect_sha256": "a hash",
+        "keep_grain": 0.0,
         "self_ensemble": False,
         "degradations": {"rain": 1.0},
         "num_inference_steps": 50,
@@ -300,6 +301,7 @@ def test_records_keep_what_options_declare():
     [
         ({"scale": 9}, r"scale must be a whole number in \[1, 8\], got 9"),
         ({"fidelity": 1.5}, r"fidelity must lie in \[0, 1\], got 1.5"),
+        ({"keep_grain": -1}, r"keep_grain must lie in \[0, 1\], got -1"),
         ({"output_type": "jpg"}, "unknown output_type 'jpg'"),
         ({"colour_fix": "wave"}, "unknown colour_fix 'wave'; did you mean 'wavelet'"),
     ],
@@ -347,6 +349,7 @@ def test_the_command_serves_a_third_track(toy, command, photo_file, tmp_path):
         "scale": 1,
         "fidelity": 0.0,
         "protect_sha256": None,
+        "keep_grain": 0.0,
         "self_ensemble": False,
         "patience": 2,
         "num_inference_steps": 9,

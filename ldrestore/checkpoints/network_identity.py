@@ -22,8 +22,19 @@ def identity_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
 
 
 def runtime_of(network: ModelMixin | OnnxRegressor) -> dict[str, Any]:
-    """Engine, device, number format and threads that a network computes with, as plain values."""
-    place = {"device": network.device.type, "dtype": str(network.dtype).removeprefix("torch.")}
+    """Engine, device, number format, threads and processor that a network computes with, as plain values."""
+    place = {
+        "device": network.device.type,
+        "dtype": str(network.dtype).removeprefix("torch."),
+        "processor": processor_of(network.device),
+    }
     if isinstance(network, OnnxRegressor):
         return {"engine": "onnx", "onnxruntime": network.runtime_version, **place, "threads": network.threads}
     return {"engine": "local", **place, "threads": torch.get_num_threads()}
+
+
+def processor_of(device: torch.device) -> str:
+    """What rounds the sums: a GPU's name, or the instructions that torch uses of a CPU, such as "AVX2"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else device.type

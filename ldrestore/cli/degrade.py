@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     ClipOption,
@@ -21,9 +22,9 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.jobs.claims import claiming
-from ldrestore.jobs.limits import within_limits
 from ldrestore.jobs.outcome import Job, Result
-from ldrestore.jobs.plan import plan_jobs
+from ldrestore.jobs.plan import Plan
+from ldrestore.jobs.report import RunReport
 from ldrestore.jobs.runner import Work
 
 if TYPE_CHECKING:
@@ -85,21 +86,23 @@ def degrade_command(  # each parameter is an option
         clip=clip,
         may_overwrite=overwrite,
     )
-    plan = within_limits(
-        plan_jobs(sources, target, picture_format=picture_format, is_recursive=recursive, may_overwrite=overwrite)
+    plan = plan_call(
+        sources,
+        target,
+        picture_format=picture_format,
+        is_recursive=recursive,
+        may_overwrite=overwrite,
+        max_pixels=max_pixels,
     )
-    if dry_run:
-        report = show_plan(plan, command="degrade")
-    else:
-        report = show_run(
-            plan,
-            claiming(work, may_overwrite=overwrite),
-            command="degrade",
-            label="degrading",
-            is_quiet=quiet,
-            is_verbose=verbose,
-        )
+    report = _degraded(plan, work, is_dry=dry_run, is_quiet=quiet, is_verbose=verbose)
     raise typer.Exit(show_report(report, as_json=as_json, is_quiet=quiet, is_verbose=verbose))
+
+
+def _degraded(plan: Plan, work: Work, *, is_dry: bool, is_quiet: bool, is_verbose: bool) -> RunReport:
+    """What became of all pictures, or would."""
+    if is_dry:
+        return show_plan(plan, command="degrade")
+    return show_run(plan, work, command="degrade", label="degrading", is_quiet=is_quiet, is_verbose=is_verbose)
 
 
 def seed_for(photo: "Photo", seed: int) -> int:
@@ -122,7 +125,7 @@ def _degrading(
     clip: bool,
     may_overwrite: bool,
 ) -> Work:
-    """The work on one picture: read, degrade, write.
+    """The work on one picture, unless another call does it: read, degrade, write.
 
     Raises:
         InputError: the recipe cannot be read.
@@ -141,4 +144,4 @@ def _degrading(
         write_photo(degraded, job.target, quality=quality, overwrite=may_overwrite)
         return Result()
 
-    return degrade_job
+    return claiming(degrade_job, may_overwrite=may_overwrite)

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 some inputs failed; 2 wrong call; 130 interrupted.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ldrestore import __version__
 from ldrestore.cli.app import APP_EXAMPLES, app_command
 from ldrestore.cli.assemble import ASSEMBLE_EXAMPLES, assemble_command
 from ldrestore.cli.bench import BENCH_EXAMPLES, BenchCall
+from ldrestore.cli.call_start import whole_process
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
@@ -24,6 +26,7 @@ from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
+from ldrestore.cli.replay import REPLAY_EXAMPLES, replay_command
 from ldrestore.cli.restore import RESTORE_EXAMPLES, RestoreCall
 from ldrestore.cli.score import SCORE_EXAMPLES, score_command
 from ldrestore.cli.track_options import with_track_options
@@ -101,6 +104,7 @@ def make_app() -> typer.Typer:
     app.command("explain", epilog=EXPLAIN_EXAMPLES)(with_track_options(ExplainCall, explained_options()))
     app.command("score", epilog=SCORE_EXAMPLES)(score_command)
     app.command("bench", epilog=BENCH_EXAMPLES)(BenchCall)
+    app.command("replay", epilog=REPLAY_EXAMPLES)(replay_command)
     app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
     app.command("info", epilog=INFO_EXAMPLES)(info_command)
@@ -118,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 some inputs failed, 2 wrong call, 130 interrupted.
     """
     try:
-        make_app()(None if arguments is None else list(arguments), prog_name="ldrestore")
+        with whole_process() if arguments is None else contextlib.nullcontext():
+            make_app()(None if arguments is None else list(arguments), prog_name="ldrestore")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     return 0

@@ -1,6 +1,6 @@
 """A run as a person sees it: a bar or nothing on the way, failures and advice as they come, the summary."""
 
-from ldrestore.cli.console import print_json, print_table, progress_bar, say
+from ldrestore.cli.console import PlainProgress, print_json, print_table, progress_bar, say
 from ldrestore.errors import printable
 from ldrestore.jobs.outcome import Outcome, Status
 from ldrestore.jobs.plan import Plan
@@ -16,7 +16,7 @@ LEAST_NAMED = 0.1
 def show_run(
     plan: Plan, work: Work, *, command: str, label: str, is_quiet: bool, is_verbose: bool = False
 ) -> RunReport:
-    """Do all jobs of a plan, with a progress bar in a terminal, and name each failure when it happens.
+    """Do all jobs of a plan, with a bar in a terminal or lines in a log, and name each failure when it happens.
 
     Args:
         plan: What to do.
@@ -29,12 +29,15 @@ def show_run(
     is_alone = len(plan.jobs) == 1
     _show_settled(plan)
     outcomes = []
-    with progress_bar(is_shown=not is_quiet and not is_alone) as bar:
+    is_shown = not is_quiet and not is_alone
+    lines = PlainProgress(label, len(plan.jobs), is_shown=is_shown)
+    with progress_bar(is_shown=is_shown) as bar:
         task = bar.add_task(label, total=len(plan.jobs))
         for outcome in run_jobs(plan.jobs, work):
             outcomes.append(outcome)
             show_outcome(outcome, is_quiet=is_quiet, tells_estimate=is_alone or is_verbose)
             bar.advance(task)
+            lines.advance()
     return report_of(plan, outcomes, command=command)
 
 

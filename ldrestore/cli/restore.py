@@ -1,10 +1,14 @@
 """`ldrestore restore`: restore pictures, or all pictures of folders."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.console import say
+from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
     BaseOption,
@@ -25,8 +29,8 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.cli.track_options import given_to
-from ldrestore.jobs.limits import within_limits
-from ldrestore.jobs.plan import Plan, plan_jobs
+from ldrestore.jobs.contact_sheet import check_sheet_place, sheet_path, write_contact_sheet
+from ldrestore.jobs.plan import Plan
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ Examples:
   ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
   ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --steps 20 --seed 1
   ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --degradation "rain=0.7,gaussian_noise=0.3"
+  ldrestore restore scans/ clean/ --keep-grain 0.7 --changes --report
   ldrestore restore raw/ out/ --format png --json > report.json
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -61,6 +66,23 @@ RecordOption = Annotated[
     bool,
     typer.Option(
         "--record/--no-record", help="Write how each result was made to a file OUT.json beside it; no time stamps."
+    ),
+]
+
+
+ChangesOption = Annotated[
+    bool,
+    typer.Option(
+        "--changes",
+        help="Write a map of what was changed, with its scale, to a file OUT.changes.png beside each result.",
+    ),
+]
+
+ReportOption = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Write a page of the run, before and after: report.html in a folder OUT, OUT.report.html beside a file.",
     ),
 ]
 
@@ -86,6 +108,8 @@ class RestoreCall:
     quality: QualityOption = 95
     max_pixels: MaxPixelsOption = None
     record: RecordOption = True
+    changes: ChangesOption = False
+    report: ReportOption = False
     recursive: RecursiveOption = False
     overwrite: OverwriteOption = False
     dry_run: DryRunOption = False
@@ -101,14 +125,16 @@ class RestoreCall:
             LDRestoreError: nothing could be begun.
         """
         given = given_to(self)
-        plan = plan_jobs(
+        plan = plan_call(
             self.sources,
             self.target,
             picture_format=self.picture_format,
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
+            max_pixels=self.max_pixels,
+            scale=given.get("scale", 1),
         )
-        plan = within_limits(plan, scale=given.get("scale", 1))
+        sheet = self._sheet() if self.report and not self.dry_run else None
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:
@@ -120,7 +146,24 @@ class RestoreCall:
                 is_quiet=self.quiet,
                 is_verbose=self.verbose,
             )
+        if sheet is not None:
+            write_contact_sheet(report, sheet)
+            if not self.quiet:
+                say(f"report: {sheet}")
         raise typer.Exit(show_report(report, as_json=self.as_json, is_quiet=self.quiet, is_verbose=self.verbose))
+
+    def _sheet(self) -> Path:
+        """Where the report goes.
+
+        Raises:
+            OutputExistsError: something else lies there.
+        """
+        is_file = len(self.sources) == 1 and not os.path.isdir(self.sources[0])
+        is_named = is_file and not self.target.endswith(("/", os.sep)) and not os.path.isdir(self.target)
+        path = sheet_path(self.target, is_file=is_named)
+        if not self.overwrite:
+            check_sheet_place(path)
+        return path
 
     def _worker(self, plan: Plan, given: dict[str, object]) -> "RestoreWorker":
         """The loaded model, its own bar over steps or tiles shown for a single picture."""
@@ -137,6 +180,8 @@ class RestoreCall:
             quality=self.quality,
             max_pixels=self.max_pixels,
             has_record=self.record,
+            has_changes=self.changes,
+            has_thumbnails=self.report,
             may_overwrite=self.overwrite,
         )
         return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not self.quiet)

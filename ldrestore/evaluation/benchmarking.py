@@ -12,6 +12,7 @@ from ldrestore.evaluation.cases import SuiteCases, cases_of_suite
 from ldrestore.evaluation.contestants import INPUT, Contestant, contestant_identity, licence_of, model_contestant
 from ldrestore.evaluation.cost import measure_costs
 from ldrestore.evaluation.leaks import find_leaks
+from ldrestore.evaluation.reliability import reliability_diagram, reliability_of
 from ldrestore.evaluation.report_page import write_page
 from ldrestore.evaluation.restore_step import RestoreStep, collect_rows, restore_all
 from ldrestore.evaluation.results import (
@@ -25,7 +26,7 @@ from ldrestore.evaluation.results import (
 )
 from ldrestore.evaluation.score_step import ScoreStep, score_all
 from ldrestore.evaluation.shards import Shard, current_shard
-from ldrestore.evaluation.stored_files import write_text
+from ldrestore.evaluation.stored_files import folder_name, write_text
 from ldrestore.evaluation.suites import SuiteConfig, load_suite
 from ldrestore.evaluation.summaries import summarised
 from ldrestore.evaluation.tables import csv_report, markdown_report
@@ -34,6 +35,9 @@ from ldrestore.restorers import device_of
 
 TABLE_FILE, CSV_FILE = "table.md", "results.csv"
 """Beside `results.json`."""
+
+RELIABILITY_FOLDER = "reliability"
+"""There too; a diagram for each model that says what it sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +170,11 @@ def write_report(results: Results, out_dir: Path, *, data_root: Path | None = No
     write_results(results, out_dir / RESULTS_FILE)
     write_text(out_dir / TABLE_FILE, markdown_report(results))
     write_text(out_dir / CSV_FILE, csv_report(results))
+    for contestant in results.contestants:
+        bins = reliability_of(results, contestant.name)
+        if bins:
+            path = out_dir / RELIABILITY_FOLDER / f"{folder_name(contestant.name)}.svg"
+            write_text(path, reliability_diagram(bins, title=f"What {contestant.name} sees"))
     write_page(results, out_dir, data_root=data_root)
     return results
 

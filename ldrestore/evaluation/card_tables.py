@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ldrestore.evaluation.contestants import INPUT
+from ldrestore.evaluation.reliability import table_of_reliability
 from ldrestore.evaluation.results import ComparisonRow, MeanRow, MetricRow, Results
 from ldrestore.evaluation.tables import cost_table, markdown, protocol_line
 
@@ -24,9 +25,9 @@ def card_tables(results: Results, model: str, *, heading: str = "###") -> str:
         table = table_of_model(results, model, metric)
         if table:
             parts.append(f"{heading} {metric.name}\n\n{table}")
-    estimates = table_of_estimates(results, model)
+    estimates = [table for table in (table_of_estimates(results, model), table_of_reliability(results, model)) if table]
     if estimates:
-        parts.append(f"{heading} What it sees\n\n{estimates}")
+        parts.append("\n\n".join([f"{heading} What it sees", *estimates]))
     if results.costs:
         parts.append(f"{heading} Cost\n\n{cost_table(results.costs)}")
     if results.notes:

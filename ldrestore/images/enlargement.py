@@ -11,6 +11,9 @@ MARGIN_ROWS = 4
 MIN_SHARE = 1 / 32
 """Interpolated alpha below which colours are no longer divided by it."""
 
+SURE_SHARE = 3 / 4
+"""Interpolated alpha from which the division is harmless: colours may overshoot there, as bicubic ones do."""
+
 _NEAR = np.ones((5, 5), np.uint8)  # the pixels that bicubic interpolation sees, at most
 
 
@@ -52,7 +55,7 @@ def _enlarged(values: np.ndarray, scale: int, *, alpha: np.ndarray | None) -> np
 
 
 def _weighted(colours: np.ndarray, alpha: np.ndarray, plain: np.ndarray, scale: int) -> np.ndarray:
-    """Colours (h, w, C) enlarged with alpha (h, w, 1) as their weight, kept within the range of their neighbours.
+    """Colours (h, w, C) enlarged with alpha (h, w, 1) as weight, within the range of their neighbours where faint.
 
     `plain`, enlarged without weights, stays where all neighbours are opaque, or where hardly any is seen.
     """
@@ -64,7 +67,8 @@ def _weighted(colours: np.ndarray, alpha: np.ndarray, plain: np.ndarray, scale: 
         _resized(extreme(values, _NEAR).reshape(values.shape), scale, cv2.INTER_NEAREST)
         for extreme, values in ((cv2.erode, colours), (cv2.dilate, colours), (cv2.erode, alpha))
     )
-    return np.where(least == 1, plain, np.clip(ratio, lowest, highest))
+    ratio = np.where(share < SURE_SHARE, np.clip(ratio, lowest, highest), ratio)
+    return np.where(least == 1, plain, ratio)
 
 
 def _resized(values: np.ndarray, scale: int, interpolation: int) -> np.ndarray:

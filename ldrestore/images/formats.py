@@ -31,11 +31,11 @@ does."""
 MAX_BMP_BYTES = 2**32 - 1
 """A BMP states its size in 32 bits."""
 
-LIMITED_FORMATS = frozenset(MAX_SIDES) | {"BMP"}
-"""Formats that not every size fits."""
-
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 """They cannot hold alpha."""
+
+LOSSY_FORMATS = frozenset({"JPEG", "WEBP"})
+"""Those with a quality."""
 
 HEAD_BYTES = 32
 """So many of a file's first bytes tell its format."""

@@ -1,6 +1,7 @@
 """What the header of a picture tells, without decoding its pixels."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ldrestore.images.files import head_of
 from ldrestore.images.formats import READ_FORMATS, format_of
 from ldrestore.images.orientation import TURNED
 from ldrestore.images.photo_making import decoder_errors
+from ldrestore.images.tiff import states_alpha
 
 # Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
 _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
@@ -25,10 +27,29 @@ _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
     "WEBP": WebPImageFile,
     "BMP": BmpImageFile,
 }
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureHeader:
+    """What a file announces of its first picture."""
+
+    width: int
+    """Pixels a row once it is upright."""
+    height: int
+    """Its rows."""
+    has_alpha: bool
+    """Whether it states transparency; False where only decoding tells."""
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
-    """Width and height in pixels of a picture once it is upright, as its header announces them.
+    """Width and height in pixels of a picture once it is upright; see `read_header`, also for the errors."""
+    header = read_header(path)
+    return header.width, header.height
+
+
+def read_header(path: str | Path) -> PictureHeader:
+    """Size and transparency of a picture, as its header announces them.
 
     Where a PNG states its orientation behind the pixels only, that is not looked at.
 
@@ -51,29 +72,32 @@ def read_size(path: str | Path) -> tuple[int, int]:
     with decoder_errors(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged metadata: whoever decodes the picture is told
         if file_format == "HEIF":
-            return _heif_size(path)
+            return _heif_header(path)
         if file_format == "TIFF":
-            return _tiff_size(path)
+            return _tiff_header(path)
         with _PILLOW_CLASSES[file_format](path) as image:
-            return _upright(*image.size, orientation=_orientation_of(image))
+            has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
+            return _upright(*image.size, orientation=_orientation_of(image), has_alpha=has_alpha)
 
 
-def _heif_size(path: Path) -> tuple[int, int]:
+def _heif_header(path: Path) -> PictureHeader:
     """Of the first picture; libheif turns it upright."""
     try:
         import pillow_heif
     except ImportError:
         raise MissingExtraError("pillow-heif", "heif", "to read HEIF files") from None
-    width, height = pillow_heif.open_heif(path).size
-    return width, height
+    container = pillow_heif.open_heif(path)
+    width, height = container.size
+    return PictureHeader(width=width, height=height, has_alpha=bool(container.has_alpha))
 
 
-def _tiff_size(path: Path) -> tuple[int, int]:
+def _tiff_header(path: Path) -> PictureHeader:
     """Of the first page."""
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
         tag = page.tags.get(ORIENTATION_TAG)
-        return _upright(page.imagewidth, page.imagelength, orientation=1 if tag is None else tag.value)
+        orientation = 1 if tag is None else tag.value
+        return _upright(page.imagewidth, page.imagelength, orientation=orientation, has_alpha=states_alpha(page))
 
 
 def _orientation_of(image: ImageFile) -> object:
@@ -86,6 +110,8 @@ def _orientation_of(image: ImageFile) -> object:
         return 1
 
 
-def _upright(width: int, height: int, *, orientation: object) -> tuple[int, int]:
-    """Width and height, swapped where the orientation says so."""
-    return (height, width) if orientation in TURNED else (width, height)
+def _upright(width: int, height: int, *, orientation: object, has_alpha: bool) -> PictureHeader:
+    """The header of a picture whose width and height are swapped where the orientation says so."""
+    if orientation in TURNED:
+        width, height = height, width
+    return PictureHeader(width=width, height=height, has_alpha=has_alpha)

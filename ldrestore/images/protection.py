@@ -7,6 +7,7 @@ import numpy as np
 
 from ldrestore.errors import InputError
 from ldrestore.images.bit_depth import BAND_ROWS
+from ldrestore.images.grain import give_grain_back
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import like_input
@@ -64,16 +65,17 @@ def keep_protected(restored: np.ndarray, original: np.ndarray, mask: Photo | Non
     return restored
 
 
-def finished(restored: np.ndarray, *, large: Photo, photo: Photo, mask: Photo | None) -> Photo:
-    """A restored working copy as the picture came: protected parts, number of channels and hidden colours given back.
+def finished(restored: np.ndarray, *, large: Photo, photo: Photo, mask: Photo | None, keep_grain: float) -> Photo:
+    """A restored working copy as the picture came: grain, protected parts, channels and hidden colours given back.
 
     Args:
         restored: Pixels of the working copy's shape and type, changed.
         large: The working copy, see `ldrestore.images.working_copy`.
         photo: The picture that it was made of.
         mask: See `keep_protected`.
+        keep_grain: In [0, 1], see `ldrestore.images.grain.give_grain_back`.
     """
-    protected = keep_protected(restored, large.pixels, mask)
+    protected = keep_protected(give_grain_back(restored, large.pixels, keep_grain), large.pixels, mask)
     return like_input(large.replace(pixels=protected, alpha=large.alpha), photo)
 
 

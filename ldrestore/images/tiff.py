@@ -82,16 +82,31 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
 
 def _colours_and_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray, np.ndarray | None, bool, tuple[str, ...]]:
     """Colours (H, W, C), alpha (H, W), whether the former are multiplied by the latter, and what is left out."""
+    num_colours, kinds = _kinds_of_samples(page)
+    index = _alpha_index(kinds)
+    alpha = None if index is None else np.ascontiguousarray(values[..., num_colours + index])
+    is_multiplied = index is not None and kinds[index] == _ASSOCIATED_ALPHA
+    lost = (_EXTRA_CHANNEL,) if len(kinds) > (index is not None) else ()
+    return values[..., :num_colours], alpha, is_multiplied, lost
+
+
+def states_alpha(page: Any) -> bool:
+    """Whether a page that tifffile has opened says that one of its samples is alpha."""
+    return not _is_left_to_pillow(page) and _alpha_index(_kinds_of_samples(page)[1]) is not None
+
+
+def _kinds_of_samples(page: Any) -> tuple[int, list[int]]:
+    """How many samples of a pixel are colours, and what the page says of each other one; 0 for nothing."""
     num_colours = {_RGB: 3, _SEPARATED: 4}.get(int(page.photometric), 1)
     tag = page.tags.get(_EXTRA_SAMPLES_TAG)
     kinds = [] if tag is None else [int(kind) for kind in np.atleast_1d(tag.value)]
-    extras = values.shape[2] - num_colours
-    kinds = (kinds + [0] * extras)[:extras]
-    index = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)), None)
-    alpha = None if index is None else np.ascontiguousarray(values[..., num_colours + index])
-    is_multiplied = index is not None and kinds[index] == _ASSOCIATED_ALPHA
-    lost = (_EXTRA_CHANNEL,) if extras > (index is not None) else ()
-    return values[..., :num_colours], alpha, is_multiplied, lost
+    extras = max(0, page.samplesperpixel - num_colours)
+    return num_colours, (kinds + [0] * extras)[:extras]
+
+
+def _alpha_index(kinds: list[int]) -> int | None:
+    """The first of the samples beside the colours that is alpha."""
+    return next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)), None)
 
 
 def _is_left_to_pillow(page: Any) -> bool:

@@ -6,11 +6,11 @@ import numpy as np
 from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.photo import Photo
 
-LEAST_HALVINGS = 2
-"""How often a picture is halved before holes are inpainted, which is slow."""
-LARGEST_INPAINTED = 1024
-"""Longest side in pixels of what is inpainted."""
-INPAINTING_RADIUS = 3
+MOST_INPAINTED = 2**18
+"""Pixels that are inpainted at most, which is slow."""
+MOST_BESIDE_HOLES = 2**21
+"""Pixels, seen and hidden, of a picture or copy that is inpainted, at most: it is held several times."""
+INPAINTING_RADIUS = 5
 """Pixels, in the copy that is inpainted."""
 
 _MARGIN, _DEEP = 2, 65535
@@ -19,11 +19,10 @@ _MARGIN, _DEEP = 2, 65535
 def fill_hidden(photo: Photo) -> Photo:
     """Give pixels under alpha 0 the colours of the visible ones near them, whatever was stored there.
 
-    Push and pull, Gortler et al. 1996, "The Lumigraph", section 3.4: visible colours are averaged into ever smaller
-    copies until no hole is left, and holes are filled from the next smaller copy, bilinearly. That leads smoothly from
-    edge to edge. The copy of a quarter of the size, or less, is inpainted too, by Telea 2004, "An Image Inpainting
-    Technique Based on the Fast Marching Method", which carries the colours of an edge far away from it. Holes take the
-    mean of the two: what a network makes of the visible part is then close to what it makes of any sensible fill.
+    They are inpainted by Telea 2004, "An Image Inpainting Technique Based on the Fast Marching Method", which carries
+    the colours of an edge far away from it: of what else is sensible, a network makes nearly the same of the visible
+    part. Larger pictures are inpainted in smaller copies, as in push and pull, Gortler et al. 1996, "The Lumigraph",
+    section 3.4: visible colours are averaged, and holes are filled from the next smaller copy, bilinearly.
 
     Args:
         photo: (H, W).
@@ -33,7 +32,10 @@ def fill_hidden(photo: Photo) -> Photo:
     """
     if photo.alpha is None or photo.alpha.all() or not photo.alpha.any():
         return photo
-    coarse = _filled(*_half_size(photo.pixels, photo.alpha), white=photo.max_value, num_halvings=1)
+    if _can_be_inpainted(photo.alpha > 0):
+        filled = _inpainted(photo.pixels, photo.alpha == 0, white=photo.max_value)
+        return photo.replace(pixels=filled, alpha=photo.alpha)
+    coarse = _filled(*_half_size(photo.pixels, photo.alpha), white=photo.max_value)
     filled = photo.pixels.copy()
     height, width = photo.alpha.shape
     for top in range(0, height, BAND_ROWS):
@@ -70,38 +72,41 @@ def _half_size(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.concatenate([colours for colours, _ in parts]), np.concatenate([weights for _, weights in parts])
 
 
-def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float, num_halvings: int | None) -> np.ndarray:
-    """Colours (h, w, C), those of weight 0 from smaller copies and inpainting; weights (h, w, 1) are 0 or 1.
+def _can_be_inpainted(is_visible: np.ndarray) -> bool:
+    """Whether the holes of a picture (H, W) are few enough."""
+    return is_visible.size <= MOST_BESIDE_HOLES and is_visible.size - np.count_nonzero(is_visible) <= MOST_INPAINTED
 
-    `num_halvings` counts up to where a copy is inpainted; None below that.
-    """
-    if weights.all():
-        return colours
+
+def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.ndarray:
+    """Colours (h, w, C) float32, those of weight 0 inpainted, or from smaller copies; weights (h, w, 1) are 0 or 1."""
+    if _can_be_inpainted(weights > 0):
+        return _inpainted(colours, weights[..., 0] == 0, white=white)
     height, width = colours.shape[:2]
-    is_inpainted = num_halvings is not None and num_halvings >= LEAST_HALVINGS
-    is_inpainted = is_inpainted and max(height, width) <= LARGEST_INPAINTED
-    deeper = None if num_halvings is None or is_inpainted else num_halvings + 1
-    smaller = _filled(*_halved(colours, weights), white=white, num_halvings=deeper)
-    near = _doubled(smaller)[:height, :width]
-    if is_inpainted:
-        near = (near + _inpainted(colours, weights, white=white)) / 2
-    return np.where(weights > 0, colours, near)
+    smaller = _filled(*_halved(colours, weights), white=white)
+    return np.where(weights > 0, colours, _doubled(smaller)[:height, :width])
 
 
-def _inpainted(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.ndarray:
-    """Colours (h, w, C), those of weight 0 by Telea's method.
+def _inpainted(colours: np.ndarray, is_hidden: np.ndarray, *, white: float) -> np.ndarray:
+    """Colours (h, w, C), those that are hidden (h, w) by Telea's method, in their own type.
 
-    In 16 bits, since OpenCV adds half a step to each pixel, of floats too; with a margin, since it reads beside
-    pictures of one row or column.
+    What is deeper than 8 bits goes through 16, since OpenCV adds half a step to each pixel, of floats too; with a
+    margin, since it reads beside pictures of one row or column.
     """
     margin = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
-    holes = np.pad((weights[..., 0] == 0).astype(np.uint8), margin, mode="edge")
-    channels = [
-        cv2.inpaint(np.pad(channel, margin, mode="edge"), holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
-        for channel in np.moveaxis(np.rint(colours * (_DEEP / white)).astype(np.uint16), 2, 0)
-    ]
-    inner = slice(_MARGIN, -_MARGIN)
-    return np.stack(channels, axis=2)[inner, inner].astype(np.float32) * np.float32(white / _DEEP)
+    holes = np.pad(is_hidden.astype(np.uint8), margin, mode="edge")
+    is_deep = colours.dtype != np.uint8
+    channels = []
+    visible = np.where(is_hidden[..., None], colours.dtype.type(0), colours)  # OpenCV looks at what is in the holes
+    for channel in np.moveaxis(visible, 2, 0):
+        whole = np.rint(channel * np.float32(_DEEP / white)).astype(np.uint16) if is_deep else channel
+        whole = np.pad(whole, margin, mode="edge")
+        inpainted = cv2.inpaint(whole, holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
+        channels.append(inpainted[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN])
+    filled = np.stack(channels, axis=2)
+    if is_deep:
+        values = filled * np.float32(white / _DEEP)
+        filled = values if colours.dtype == np.float32 else np.rint(values).astype(colours.dtype)
+    return np.where(is_hidden[..., None], filled, colours)
 
 
 def _halved(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

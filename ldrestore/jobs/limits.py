@@ -1,41 +1,48 @@
-"""What the headers of planned pictures tell of their results: which of them no file of the wanted format can hold."""
+"""What the headers of planned pictures tell: which are too large to be read, or fit no file of the wanted format."""
 
 from dataclasses import replace
 
-from ldrestore.errors import ImageFileError, ImageWriteError, MissingExtraError
+from ldrestore.errors import ImageFileError, ImageTooLargeError, ImageWriteError, MissingExtraError
 from ldrestore.jobs.outcome import Job, Outcome, Status
 from ldrestore.jobs.plan import Plan
 
 
-def within_limits(plan: Plan, *, scale: int = 1) -> Plan:
-    """A plan whose pictures fit the formats of their results; the others have failed before anything is computed.
+def within_limits(plan: Plan, *, scale: int = 1, max_pixels: int | None = None) -> Plan:
+    """A plan whose pictures are small enough to be read, and fit the formats of their results.
 
-    Only headers are read, and only where the format has a limit. What cannot be read fails later, by its own reason.
+    The others have failed before anything is computed. Only headers are read; what these do not tell, and what cannot
+    be read at all, fails later, by its own reason.
 
     Args:
         plan: As it was made.
         scale: How many times each side is enlarged.
+        max_pixels: The most pixels that are read of a picture; None for the default of `images.files`.
     """
-    refused = {job: outcome for job in plan.jobs if (outcome := _refusal(job, scale)) is not None}
+    refused = {job: outcome for job in plan.jobs if (outcome := _refusal(job, scale, max_pixels)) is not None}
     if not refused:
         return plan
     jobs = tuple(job for job in plan.jobs if job not in refused)
     return replace(plan, jobs=jobs, settled=(*plan.settled, *refused.values()))
 
 
-def _refusal(job: Job, scale: int) -> Outcome | None:
-    """Why the result of a job cannot be written; None where it can, as far as its header tells."""
+def _refusal(job: Job, scale: int, max_pixels: int | None) -> Outcome | None:
+    """Why a picture cannot be read, or its result be written; None where both can, as far as its header tells."""
     from ldrestore.images.encoding import check_target
-    from ldrestore.images.formats import LIMITED_FORMATS, SUFFIX_FORMATS
-    from ldrestore.images.headers import read_size
+    from ldrestore.images.files import DEFAULT_MAX_PIXELS
+    from ldrestore.images.headers import read_header
+    from ldrestore.images.photo_making import size_check
 
-    if SUFFIX_FORMATS.get(job.target.suffix.lower()) not in LIMITED_FORMATS:
+    try:
+        header = read_header(job.source)
+    except (ImageFileError, MissingExtraError):
         return None
     try:
-        width, height = read_size(job.source)
-        check_target(job.target, height=height * scale, width=width * scale, has_alpha=False)
-    except ImageWriteError as error:
+        size_check(job.source, max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels)(
+            header.width, header.height
+        )
+        check_target(job.target, height=header.height * scale, width=header.width * scale, has_alpha=header.has_alpha)
+    except (ImageTooLargeError, ImageWriteError) as error:
         return Outcome(job=job, status=Status.FAILED, reason=str(error), error=type(error).__name__)
-    except (ImageFileError, MissingExtraError):
+    except ImageFileError:
         return None
     return None

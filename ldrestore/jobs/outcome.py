@@ -51,6 +51,8 @@ class Result:
     """What the model does not change unasked, and how to ask."""
     notes: tuple[str, ...] = ()
     """What went wrong beside the result, such as a record that could not be written."""
+    thumbnails: tuple[bytes, bytes] | None = None
+    """The picture before and after as small JPEGs, where they are wanted for a report."""
     skipped: str | None = None
     """Why nothing was done; None where something was."""
     is_busy: bool = False
@@ -74,6 +76,8 @@ class Outcome:
     advice: tuple[str, ...] = ()
     """See `Result`."""
     notes: tuple[str, ...] = ()
+    """See `Result`."""
+    thumbnails: tuple[bytes, bytes] | None = None
     """See `Result`."""
 
 

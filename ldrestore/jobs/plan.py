@@ -1,6 +1,7 @@
 """Which picture goes where: the inputs of a command mapped to targets, before anything is read or written."""
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ def plan_jobs(
     picture_format: PictureFormat | None,
     is_recursive: bool,
     may_overwrite: bool,
+    since: float | None = None,
 ) -> Plan:
     """Map input files and folders to their targets.
 
@@ -52,6 +54,8 @@ def plan_jobs(
         picture_format: Format of all results; None keeps each picture's own (HEIF becomes PNG).
         is_recursive: Whether sub-folders are looked into; links to folders are not followed.
         may_overwrite: Whether existing targets are written again.
+        since: Targets written from then on, in seconds since the epoch, are another run's and are not written again;
+            None where nobody else writes.
 
     Raises:
         InputError: the one source does not exist, or sources and target do not go together.
@@ -59,13 +63,14 @@ def plan_jobs(
         ImageWriteError: source and target are files, and the target's folder does not exist.
     """
     if len(sources) == 1 and not os.path.isdir(sources[0]):
-        return _plan_file(sources[0], target, picture_format=picture_format, may_overwrite=may_overwrite)
+        plan = _plan_file(sources[0], target, picture_format=picture_format, may_overwrite=may_overwrite)
+        return _without_made(plan, since=since)
     found = _Inputs(sources, target, is_recursive=is_recursive)
     jobs = [
         Job(source=path, target=Path(target) / target_name(relative, picture_format), name=name)
         for name, path, relative in sorted(found.pictures)
     ]
-    return _settle(jobs, found, may_overwrite=may_overwrite)
+    return _without_made(_settle(jobs, found, may_overwrite=may_overwrite), since=since)
 
 
 def plan_pictures(source: str, target: str, *, is_recursive: bool) -> Plan:
@@ -184,6 +189,29 @@ def _settle(jobs: Sequence[Job], found: "_Inputs", *, may_overwrite: bool) -> Pl
         ignored=tuple(found.ignored),
         ignored_folders=found.ignored_folders,
     )
+
+
+def _without_made(plan: Plan, *, since: float | None) -> Plan:
+    """A plan without jobs whose targets have been written since a time; these are skipped."""
+    if since is None:
+        return plan
+    made = {job for job in plan.jobs if _is_written_since(job.target, since)}
+    skipped = [
+        Outcome(
+            job=job, status=Status.SKIPPED, reason=f"{printable(job.target)} has been made by another run meanwhile"
+        )
+        for job in plan.jobs
+        if job in made
+    ]
+    return replace(plan, jobs=tuple(job for job in plan.jobs if job not in made), settled=(*plan.settled, *skipped))
+
+
+def _is_written_since(path: Path, since: float) -> bool:
+    """Whether a file was written since a time; a time that is yet to come is another clock's, and says nothing."""
+    try:
+        return since <= os.stat(path).st_mtime <= time.time() + 1
+    except (OSError, ValueError):
+        return False
 
 
 def _clashes(jobs: Iterable[Job]) -> dict[Job, str]:

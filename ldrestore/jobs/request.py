@@ -32,6 +32,10 @@ class RestoreRequest:
     """The most pixels that are read of a picture; None for the default of `images.files`."""
     has_record: bool = True
     """Whether a record is written beside each result."""
+    has_changes: bool = False
+    """Whether a map of what was changed is written beside each result, see `ldrestore.images.changes`."""
+    has_thumbnails: bool = False
+    """Whether small pictures are made for a report, see `ldrestore.jobs.contact_sheet`."""
     may_overwrite: bool = False
     """Whether existing results are written again."""
 

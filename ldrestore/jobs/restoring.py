@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ldrestore.errors import ImageWriteError, OutputExistsError
+from ldrestore.images.changes import changes_of, is_changes_file, write_changes
 from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.formats import LOSSY_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.photo import Photo
+from ldrestore.images.thumbnails import thumbnail_of
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.request import RestoreRequest
 from ldrestore.pipelines.progress import ReportedSteps, StepReport
-from ldrestore.records import record_path, write_record
+from ldrestore.records import path_beside, record_path, with_file, write_record
 from ldrestore.restorers import load_restorer
 from ldrestore.tracks import checked_options
 
@@ -84,23 +87,47 @@ class RestoreWorker:
         check_target(
             job.target, height=photo.height * scale, width=photo.width * scale, has_alpha=photo.alpha is not None
         )
-        place = record_path(job.target)
-        if request.has_record and not request.may_overwrite:
-            _check_record_place(place)
+        if not request.may_overwrite:
+            _check_places(job.target, request)
         output = self.restore(photo)
-        write_photo(output.photos[0], job.target, quality=request.quality, overwrite=request.may_overwrite)
-        record = output.records[0]
-        notes = _written(record, place) if request.has_record else ()
-        return Result(record=record, advice=tuple(output.advice[0]) if output.advice else (), notes=notes)
+        result, record = output.photos[0], output.records[0]
+        write_photo(result, job.target, quality=request.quality, overwrite=request.may_overwrite)
+        notes = []
+        try:
+            if request.has_record:
+                is_lossy = SUFFIX_FORMATS[job.target.suffix.lower()] in LOSSY_FORMATS
+                record = with_file(record, job.target, quality=request.quality if is_lossy else None)
+                write_record(record, record_path(job.target))
+            if request.has_changes:
+                write_changes(changes_of(result, photo), changes_path(job.target))
+        except ImageWriteError as error:  # noted only, for the picture is there
+            notes.append(str(error))
+        return Result(
+            record=record,
+            advice=tuple(output.advice[0]) if output.advice else (),
+            notes=tuple(notes),
+            thumbnails=(thumbnail_of(photo), thumbnail_of(result)) if request.has_thumbnails else None,
+        )
 
 
-def _written(record: Any, place: Path) -> tuple[str, ...]:
-    """Write a record; what keeps it from being written is noted, for the picture is there."""
-    try:
-        write_record(record, place)
-    except ImageWriteError as error:
-        return (str(error),)
-    return ()
+def changes_path(result: Path) -> Path:
+    """Where the map of what was changed lies: beside the result, under its name and ".changes.png"."""
+    return path_beside(result, ".changes.png")
+
+
+def _check_places(target: Path, request: RestoreRequest) -> None:
+    """Refuse to replace what lies beside a result and is not ours.
+
+    Raises:
+        OutputExistsError: there is such a file.
+    """
+    if request.has_record:
+        _check_record_place(record_path(target))
+    place = changes_path(target)
+    if request.has_changes and place.exists() and not is_changes_file(place):
+        raise OutputExistsError(
+            place, "lies where the map of changes belongs, and is none", "move it, or use --overwrite"
+        )
 
 
 def _check_record_place(path: Path) -> None:

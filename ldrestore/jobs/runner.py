@@ -104,6 +104,7 @@ def _run_job(job: Job, work: Work, on_start: Callable[[Job], None] | None) -> Ou
         record=result.record,
         advice=result.advice,
         notes=result.notes,
+        thumbnails=result.thumbnails,
     )
 
 

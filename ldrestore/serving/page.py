@@ -1,7 +1,7 @@
 """The page: what stands where, and what calls what. Everything is served by this machine; nothing is fetched."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -104,7 +104,14 @@ class Page:
             refuse_addresses(component)
         self.blocks = blocks
 
-    def _upload(self, *, label: str, count: str = "single", elem_id: str, height: int = 150) -> gr.File:
+    def _upload(
+        self,
+        *,
+        label: str,
+        count: Literal["single", "multiple", "directory"] = "single",
+        elem_id: str,
+        height: int = 150,
+    ) -> gr.File:
         """A place to drop files."""
         kinds = sorted(SUPPORTED_SUFFIXES)
         return gr.File(label=label, file_count=count, file_types=kinds, type="filepath", elem_id=elem_id, height=height)
@@ -148,6 +155,8 @@ class Page:
                 )
                 fidelity = self._fidelity("ld-fidelity")
                 with gr.Accordion("More", open=False, elem_id="ld-more"):
+                    info = "0 gives none of it back, 1 all that was in your picture"
+                    grain = gr.Slider(0, 1, value=0, step=0.05, label="Film grain and paper", info=info)
                     scale = gr.Slider(1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-scale")
                     steps = gr.Slider(1, 100, value=20, step=1, label="Steps", visible=False, elem_id="ld-steps")
                     mask = self._upload(label="Mask: white stays as it is", elem_id="ld-mask", height=110)
@@ -174,6 +183,15 @@ class Page:
                             buttons=["fullscreen"],
                             elem_id="ld-compare",
                         )
+                    with gr.Tab("What changed", id="changes"):
+                        changes = gr.Image(
+                            label="What was changed",
+                            type="filepath",
+                            interactive=False,
+                            show_label=False,
+                            buttons=["fullscreen"],
+                            elem_id="ld-changes",
+                        )
                     with gr.Tab("Record", id="record"):
                         record = gr.JSON(label="How the result was made", elem_id="ld-record")
                 with gr.Row(elem_classes="ld-downloads"):
@@ -185,8 +203,8 @@ class Page:
                     )
         call = gr.State(0)
         self._look_events(upload, model, [bars, painter, instruction, steps, about, status])
-        wishes = [call, upload, model, bars, painter, mask, fidelity, instruction, scale, steps]
-        results = [compare, download, download_record, record, views, status]
+        wishes = [call, upload, model, bars, painter, mask, fidelity, instruction, grain, scale, steps]
+        results = [compare, changes, download, download_record, record, views, status]
         self._run_events(go, stop, call, self.handlers.restore, wishes, results, status, group=ON_DEVICE)
 
     def _batch(self) -> None:
@@ -281,13 +299,21 @@ class Page:
             result = gr.File(label="result")
             record, estimate, models = gr.JSON(label="record"), gr.JSON(label="estimate"), gr.JSON(label="models")
             restore, look, names = gr.Button(), gr.Button(), gr.Button()
-        shared = {"concurrency_id": ON_DEVICE, "concurrency_limit": self.handlers.studio.devices.num_devices}
+        limit = self.handlers.studio.devices.num_devices
         restore.click(
             self.handlers.call_restore,
             inputs=[picture, model, fidelity, instruction, degradations, mask, scale, steps],
             outputs=[result, record],
             api_name="restore",
-            **shared,
+            concurrency_id=ON_DEVICE,
+            concurrency_limit=limit,
         )
-        look.click(self.handlers.call_look, inputs=[picture, model], outputs=estimate, api_name="estimate", **shared)
+        look.click(
+            self.handlers.call_look,
+            inputs=[picture, model],
+            outputs=estimate,
+            api_name="estimate",
+            concurrency_id=ON_DEVICE,
+            concurrency_limit=limit,
+        )
         names.click(self.handlers.call_models, outputs=models, api_name="models", queue=False)

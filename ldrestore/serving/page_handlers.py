@@ -96,6 +96,7 @@ class PageHandlers:
         mask: str | None,
         fidelity: float,
         instruction: str | None,
+        grain: float,
         scale: float,
         steps: float,
         request: gr.Request,
@@ -104,11 +105,11 @@ class PageHandlers:
         """Restore the picture.
 
         Returns:
-            Values of the divider, the two downloads, the record, the tabs and the status.
+            Values of the divider, the map of changes, the two downloads, the record, the tabs and the status.
         """
         session = _session(request)
         is_cancelled = functools.partial(self.visitors.is_cancelled, session, call)
-        nothing = (gr.skip(),) * 5
+        nothing = (gr.skip(),) * 6
         if upload is None:
             return *nothing, markup.message("Drop a picture first.", tone="bad")
         try:
@@ -120,6 +121,7 @@ class PageHandlers:
                 instruction=instruction or "",
                 degradations=_told(bars),
                 protect=self._mask(painted, mask, path, folder),
+                keep_grain=grain,
                 scale=_whole(scale),
                 steps=_whole(steps),
             )
@@ -132,6 +134,7 @@ class PageHandlers:
             return *nothing, markup.message(self._plain(error, upload), tone="bad")
         return (
             (str(finished.before), str(finished.after)),
+            None if finished.changes is None else str(finished.changes),
             gr.update(value=str(finished.result), interactive=True),
             gr.update(value=_record_file(finished), interactive=True),
             finished.record,

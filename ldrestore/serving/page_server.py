@@ -78,7 +78,7 @@ def _launch(blocks: Any, settings: PageSettings, studio: Studio, **looks: Any) -
         ConfigError: the port is taken.
     """
     known = inspect.signature(blocks.launch).parameters
-    guard = Middleware(Guard, settings=settings, store=studio.store)  # type: ignore[arg-type]  # its own protocol
+    guard = Middleware(Guard, settings=settings, store=studio.store)
     try:
         blocks.launch(
             server_name=settings.host,

@@ -14,8 +14,9 @@ from ldrestore.images.formats import HEIF_SUFFIXES, SUFFIX_FORMATS, format_of
 from ldrestore.images.headers import read_size
 from ldrestore.jobs.outcome import Job, Outcome, Status
 from ldrestore.jobs.plan import target_name
-from ldrestore.jobs.restoring import RestoreWorker
+from ldrestore.jobs.restoring import RestoreWorker, changes_path
 from ldrestore.jobs.runner import run_jobs
+from ldrestore.options import make_options
 from ldrestore.records import record_path
 from ldrestore.registry import resolve
 from ldrestore.serving.device_workers import DevicePool, DeviceWorker
@@ -81,6 +82,8 @@ class Finished:
     """The input, to be looked at; None where nobody looks."""
     after: Path | None
     """The result, to be looked at, of the same size."""
+    changes: Path | None
+    """A map of what was changed."""
     advice: tuple[str, ...]
     """What the model does not change unasked."""
     seconds: float
@@ -127,7 +130,8 @@ class Studio:
             pipeline = worker.pipeline(request)
             options_class = options_class_of(track_of(pipeline))
             abilities = _abilities_of(pipeline, options_class)
-            options = options_class() if abilities.steps is None else options_class(num_inference_steps=1)  # type: ignore[call-arg]  # of those that sample
+            fewest = {} if abilities.steps is None else {"num_inference_steps": 1}
+            options = make_options(options_class, fewest, owner="the model")
             looker = RestoreWorker(
                 dataclasses.replace(request, options=options),
                 pipeline=pipeline,
@@ -186,6 +190,7 @@ class Studio:
                 record=outcome.record or {},
                 before=self._compared(upload, folder / "before", enlarged=int(wishes.scale)) if shows else None,
                 after=self._compared(target, folder / "after") if shows else None,
+                changes=_existing(changes_path(target)),
                 advice=outcome.advice,
                 seconds=outcome.seconds,
             )
@@ -198,6 +203,7 @@ class Studio:
         folder: Path,
         *,
         name: str | None = None,
+        has_changes: bool = False,
         progress: Progress = unheard,
         is_cancelled: Callable[[], bool] = never,
     ) -> Outcome:
@@ -222,6 +228,7 @@ class Studio:
         try:
             self._check_size(upload, wishes.scale)
             request = request_of(wishes, self.settings, device=worker.device)
+            request = dataclasses.replace(request, has_changes=has_changes)
             restorer = RestoreWorker(request, pipeline=worker.pipeline(request), on_step=on_step)
         except RunCancelledError as error:
             return Outcome(job=job, status=Status.CANCELLED, reason=str(error))
@@ -229,8 +236,8 @@ class Studio:
             reason = self.without_places(str(error), upload, job.name)
             return Outcome(job=job, status=Status.FAILED, reason=reason, error=type(error).__name__)
         (outcome,) = run_jobs([job], restorer)
-        reason = None if outcome.reason is None else self.without_places(outcome.reason, upload, job.name)
-        return dataclasses.replace(outcome, reason=reason, seconds=time.perf_counter() - start)
+        plain = None if outcome.reason is None else self.without_places(outcome.reason, upload, job.name)
+        return dataclasses.replace(outcome, reason=plain, seconds=time.perf_counter() - start)
 
     def without_places(self, text: str, upload: Path, name: str) -> str:
         """A message that names the picture as the visitor does, and nothing of this machine's folders."""
@@ -284,7 +291,11 @@ def result_name(name: str, upload: Path) -> str:
 
 def record_file_of(result: Path) -> Path | None:
     """The file of a result's record, where there is one."""
-    path = record_path(result)
+    return _existing(record_path(result))
+
+
+def _existing(path: Path) -> Path | None:
+    """A file, where there is one."""
     return path if path.is_file() else None
 
 

@@ -1,8 +1,12 @@
+import functools
+import io
+import re
 import warnings
 
 import pytest
+from rich.console import Console
 
-from ldrestore.cli.console import one_line_warnings
+from ldrestore.cli.console import PlainProgress, one_line_warnings, progress_bar, speed_of
 from ldrestore.errors import MetadataLossWarning
 
 
@@ -19,3 +23,40 @@ def test_what_is_left_out_is_told_once_a_kind_and_other_warnings_each_time(capsy
     told = capsys.readouterr().err.splitlines()
     assert told.count("warning: comments: left out of the result") == 1
     assert told.count("warning: a.png: has 3 frames") == 3
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"), [(0, ""), (3.25, "3.2 a second"), (0.25, "4.0 s each"), (1, "1.0 a second")]
+)
+def test_a_speed_is_told_the_way_that_is_easier_to_grasp(speed, text):
+    assert speed_of(speed) == text
+
+
+def test_a_log_gets_a_line_now_and_then_with_number_speed_and_time_left(capsys):
+    seconds = iter(range(0, 10_000, 4))
+    lines = PlainProgress("restoring", 1000, is_shown=True, now=lambda: next(seconds))
+    for _ in range(20):
+        lines.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "restoring: 8 of 1000, 4.0 s each, 1:06:08 left",
+        "restoring: 16 of 1000, 4.0 s each, 1:05:36 left",
+    ]
+    quiet = PlainProgress("restoring", 1000, is_shown=False, now=lambda: next(seconds))
+    for _ in range(20):
+        quiet.advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_of_a_terminal_fits_80_columns_and_tells_files_speed_and_time(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    monkeypatch.setattr("ldrestore.cli.console.Console", functools.partial(Console, file=file, force_terminal=True))
+    with progress_bar(is_shown=True) as bar:
+        task = bar.add_task("restoring", total=1000)
+        for _ in range(10):
+            bar.advance(task)
+        bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
+    shown = [line for line in re.split(r"[\r\n]", text) if "10/1000" in line]
+    assert shown and all(len(line) <= 80 and "a second" in line and "left" in line for line in shown)

@@ -304,3 +304,32 @@ def test_an_animated_picture_is_a_one_line_warning(folder, tiny_model, tmp_path)
     assert outcome.stdout == ""
     (line,) = outcome.stderr.splitlines()
     assert line.startswith("warning: ") and "moving.webp" in line
+
+
+def test_changes_and_a_report_lie_beside_the_results(restore, folder, tmp_path):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = restore(folder, tmp_path / "out", "--changes", "--report", "--no-record")
+    assert result.exit_code == 1
+    names = ["a.png", "a.png.changes.png", "b.jpg", "b.jpg.changes.png", "report.html"]
+    assert files(tmp_path / "out") == names
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 4 and "broken.png" in page and 'href="./a.png"' in page
+    assert "report.html" in result.stderr
+    again = restore(folder, tmp_path / "out", "--changes", "--report", "--no-record", "--overwrite")
+    assert again.exit_code == 1 and files(tmp_path / "out") == names
+
+
+def test_a_single_file_has_its_own_report_and_map(restore, folder, tmp_path):
+    assert restore(folder / "a.png", tmp_path / "x.png", "--changes", "--report", "--no-record").exit_code == 0
+    assert {"x.png", "x.png.changes.png", "x.png.report.html"} <= set(files(tmp_path))
+
+
+def test_what_is_not_ours_is_not_replaced_by_a_map_or_a_report(restore, picture, folder, tmp_path):
+    picture(tmp_path / "out" / "a.png.changes.png", seed=7)
+    before = (tmp_path / "out" / "a.png.changes.png").read_bytes()
+    result = restore(folder / "a.png", tmp_path / "out/", "--changes")
+    assert result.exit_code == 1 and "is none" in result.stderr
+    assert (tmp_path / "out" / "a.png.changes.png").read_bytes() == before
+    (tmp_path / "out" / "report.html").write_text("mine")
+    result = restore(folder, tmp_path / "out", "--report")
+    assert result.exit_code == 1 and "is none of ours" in result.stderr

@@ -50,3 +50,18 @@ def test_alpha_changes_nothing_where_all_around_is_opaque(picture):
     enlarged, opaque = enlarge(Photo(pixels=pixels, alpha=alpha), 2).pixels, enlarge(Photo(pixels=pixels), 2).pixels
     np.testing.assert_array_equal(enlarged[:34], opaque[:34])
     assert not np.array_equal(enlarged, opaque)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_alpha_changes_nothing_opaque_from_two_pixels_on(scale):
+    rng = np.random.default_rng(0)
+    pixels = cv2.GaussianBlur(rng.integers(0, 256, (40, 40, 3), np.uint8), (0, 0), 0.8)
+    alpha = np.full((40, 40), 255, np.uint8)
+    alpha[:, 20:], alpha[:, 19] = 0, 128
+    enlarged, opaque = (
+        enlarge(Photo(pixels=pixels, alpha=alpha), scale).pixels,
+        enlarge(Photo(pixels=pixels), scale).pixels,
+    )
+    np.testing.assert_array_equal(enlarged[:, : 17 * scale], opaque[:, : 17 * scale])
+    beside = np.abs(enlarged.astype(int) - opaque)[:, 17 * scale : 18 * scale]
+    assert beside.max() <= 2  # and overshoots as bicubic interpolation does

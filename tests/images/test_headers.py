@@ -4,7 +4,7 @@ from PIL import Image
 
 from ldrestore.errors import CorruptImageError, ImageNotFoundError, UnsupportedFormatError
 from ldrestore.images.files import read_photo
-from ldrestore.images.headers import read_size
+from ldrestore.images.headers import read_header, read_size
 
 
 def picture(path, *, orientation=1, mode="RGB"):
@@ -25,6 +25,39 @@ def picture(path, *, orientation=1, mode="RGB"):
 def test_the_header_tells_the_size_of_the_upright_picture(tmp_path, suffix, orientation):
     path = picture(tmp_path / f"a{suffix}", orientation=orientation)
     assert read_size(path) == read_photo(path).pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode", "options"),
+    [
+        (".png", "RGBA", {}),
+        (".png", "LA", {}),
+        (".png", "L", {"transparency": 3}),
+        (".png", "P", {"transparency": 3}),
+        (".png", "1", {"transparency": 0}),
+        (".png", "I;16", {}),
+        (".tif", "RGBA", {}),
+        (".tif", "LA", {}),
+        (".tif", "RGBX", {}),
+        (".tif", "CMYK", {}),
+        (".tif", "P", {}),
+        (".webp", "RGBA", {}),
+        (".bmp", "RGBA", {}),
+        (".jpg", "CMYK", {}),
+        (".heic", "RGBA", {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:channels that are neither colour nor alpha")
+def test_the_header_tells_of_alpha(tmp_path, suffix, mode, options):
+    path = tmp_path / f"a{suffix}"
+    image = Image.fromarray(np.full((20, 30, 3), 3, np.uint8)).convert("L" if mode == "I;16" else mode).convert(mode)
+    if image.mode in ("RGBA", "LA"):
+        image.putpixel((0, 0), (9,) * (len(image.mode) - 1) + (0,))
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").from_pillow(image).save(path)
+    else:
+        image.save(path, **options)
+    assert read_header(path).has_alpha == (read_photo(path).alpha is not None)
 
 
 def test_pixels_that_are_cut_off_do_not_matter(tmp_path):

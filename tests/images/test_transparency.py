@@ -2,6 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ldrestore.images import transparency
+from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.photo import Photo
 from ldrestore.images.transparency import fill_hidden, restore_hidden
 
@@ -15,8 +17,12 @@ def ramp(height, width, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("size", [(700, 301), (64, 64), (1, 9), (5, 1), (1, 900)])
-def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size):
+@pytest.mark.parametrize(
+    ("size", "most_inpainted"),
+    [((64, 64), 2**18), ((1, 9), 2**18), ((5, 1), 2**18), ((1, 400), 2**18), ((2 * BAND_ROWS + 9, 61), 2**11)],
+)
+def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size, most_inpainted, monkeypatch):
+    monkeypatch.setattr(transparency, "MOST_INPAINTED", most_inpainted)
     white = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
     colours, alpha = ramp(*size, dtype), np.full(size, white, dtype)
     alpha[size[0] // 3 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = 0
@@ -43,16 +49,31 @@ def test_holes_take_the_colours_beside_them():
     assert np.abs(filled[edge] - colours[edge]).max() < 0.05
 
 
-def test_holes_are_filled_much_as_inpainting_fills_them():
+def scene():
+    """A disc of a chequered picture, the rest hidden: colours (128, 128, 3) and alpha, uint8."""
     rows, columns = np.mgrid[0:128, 0:128]
     colours = ramp(128, 128, np.uint8)
     colours[(rows // 16 + columns // 16) % 2 == 0] = 40
     alpha = np.where((rows - 64) ** 2 + (columns - 64) ** 2 < 40**2, 255, 0).astype(np.uint8)
+    colours[alpha == 0] = 0
+    return colours, alpha
+
+
+def test_holes_are_filled_as_inpainting_fills_them():
+    colours, alpha = scene()
     filled = fill_hidden(Photo(pixels=colours, alpha=alpha)).pixels.astype(int)
-    inpainted = cv2.inpaint(colours, (alpha == 0).astype(np.uint8), 10, cv2.INPAINT_TELEA).astype(int)
+    inpainted = cv2.inpaint(colours, (alpha == 0).astype(np.uint8), 5, cv2.INPAINT_TELEA).astype(int)
     difference = np.abs(filled - inpainted)[alpha == 0]
-    assert difference.mean() < 16
-    assert np.abs(filled.mean(axis=(0, 1)) - inpainted.mean(axis=(0, 1))).max() < 4  # what a look at the whole sees
+    assert difference.mean() < 1
+
+
+def test_larger_holes_are_filled_much_alike(monkeypatch):
+    colours, alpha = scene()
+    filled = fill_hidden(Photo(pixels=colours, alpha=alpha)).pixels.astype(int)
+    monkeypatch.setattr(transparency, "MOST_INPAINTED", 1000)
+    roughly = fill_hidden(Photo(pixels=colours, alpha=alpha)).pixels.astype(int)
+    assert np.abs(roughly - filled)[alpha == 0].mean() < 16
+    assert np.abs(roughly.mean(axis=(0, 1)) - filled.mean(axis=(0, 1))).max() < 4  # what a look at the whole sees
 
 
 def test_a_picture_of_which_all_or_nothing_is_seen_is_itself():

@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,20 @@ def test_a_target_file_in_no_folder_is_refused(folder, tmp_path):
 def test_a_wrong_call_is_refused(folder, source, target, options, message):
     with pytest.raises(InputError, match=message):
         plan(folder / source, folder / target, **options)
+
+
+def test_what_another_run_has_written_since_is_not_made_again(folder, picture, tmp_path):
+    (tmp_path / "out").mkdir()
+    before, since = picture(tmp_path / "out" / "a.png"), time.time()
+    os.utime(before, (since - 5, since - 5))
+    picture(tmp_path / "out" / "b.jpg")
+    options = {"picture_format": None, "is_recursive": False, "may_overwrite": True, "since": since}
+    result = plan_jobs([str(folder)], str(tmp_path / "out"), **options)
+    assert [job.name for job in result.jobs] == ["a.png"]
+    assert [outcome.reason for outcome in result.settled] == [
+        f"{tmp_path / 'out' / 'b.jpg'} has been made by another run meanwhile"
+    ]
+    alone = plan_jobs([str(folder / "b.jpg")], str(tmp_path / "out" / "b.jpg"), **options)
+    assert alone.jobs == () and len(alone.settled) == 1
+    os.utime(tmp_path / "out" / "b.jpg", (since + 999, since + 999))  # the clock of another machine
+    assert len(plan_jobs([str(folder)], str(tmp_path / "out"), **options).jobs) == 2

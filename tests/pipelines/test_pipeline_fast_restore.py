@@ -363,6 +363,7 @@ def test_records_tell_input_weights_options_and_machine(pipeline, picture):
         "device": "cpu",
         "dtype": "float32",
         "threads": torch.get_num_threads(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
     }
     assert pipeline(lq, fidelity=0.5).records[0]["options"]["fidelity"] == 0.5
     with torch.no_grad():
@@ -409,3 +410,13 @@ def test_the_gpu_gives_the_cpus_result_within_a_level(pipeline, picture):
     output = pipeline.to("cuda")(lq, output_type="photo")
     assert np.abs(output.images[0].pixels - expected).max() <= 1
     assert output.records[0]["runtime"]["device"].startswith("cuda")
+
+
+def test_the_output_tells_what_was_changed(pipeline, picture):
+    lq = picture(20, 30, 3)
+    output = pipeline([lq, lq], scale=2)
+    first, second = output.changes
+    assert first.levels.shape == (40, 60) and np.array_equal(first.levels, second.levels)
+    assert first.picture().mode == "RGB" and "changed by more than 2 levels" in first.summary
+    same = pipeline(lq, fidelity=1.0).changes[0]
+    assert not same.levels.any()

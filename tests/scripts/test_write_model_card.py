@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from write_model_card import BEGIN, END, MODEL, RESULTS, ROOT, TEMPLATE, WEIGHTS, faults, keep, render, with_section
+from write_model_card import MODEL, RESULTS, ROOT, TEMPLATE, WEIGHTS, faults, keep, render
 
 from ldrestore.errors import InputError
 from ldrestore.evaluation.contestants import hash_of_model
@@ -22,7 +22,6 @@ def checkout(tmp_path):
     shutil.copy(ROOT / TEMPLATE, tmp_path / TEMPLATE)
     identity = hash_of_model(str(tmp_path / MODEL))
     write_results(model_results(FIGURES, identity=identity), tmp_path / RESULTS)
-    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}old\n{END}\nThe end\n")
     write(tmp_path)
     return tmp_path
 
@@ -61,22 +60,6 @@ def test_measurements_of_other_weights_are_called_so(checkout):
     write(checkout)
     assert "**These measurements are of other weights" in (checkout / MODEL / "README.md").read_text()
     assert len(faults(checkout)) == 1  # all is written, and still to be measured
-
-
-def test_only_the_marked_section_of_the_readme_changes(checkout):
-    readme = (checkout / "README.md").read_text()
-    assert readme.startswith(f"# Title\n\n{BEGIN}") and readme.endswith(f"{END}\nThe end\n")
-    assert "old" not in readme.split()
-    (checkout / "README.md").write_text(readme.replace("The end", "Another end"))
-    assert faults(checkout) == []
-    (checkout / "README.md").write_text(readme.replace("14.50", "41.50"))
-    assert len(faults(checkout)) == 1
-
-
-@pytest.mark.parametrize("text", ["nothing", f"{END}{BEGIN}", BEGIN, f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_readme_without_the_markers_is_refused(text):
-    with pytest.raises(ValueError, match="must hold the lines <!-- measurements: begin --> and"):
-        with_section(text, "new")
 
 
 def test_results_of_another_version_are_refused(checkout):

@@ -13,7 +13,9 @@ def test_nothing_from_outside_is_markup():
         BatchEntry(name=HOSTILE, status=Status.FAILED, reason=HOSTILE),
         BatchEntry(name="b.png", status=Status.DONE, result=Path(HOSTILE)),
     )
-    finished = Finished(result=Path(HOSTILE), record={}, before=None, after=None, advice=(HOSTILE,), seconds=1.0)
+    finished = Finished(
+        result=Path(HOSTILE), record={}, before=None, after=None, changes=None, advice=(HOSTILE,), seconds=1.0
+    )
     for text in (batch_table(BatchState(entries=entries)), finished_message(finished), message(HOSTILE, tone="bad")):
         assert "<img" not in text and "&lt;img" in text
 

@@ -16,7 +16,7 @@ def handlers(make_studio):
 
 
 def restored(handlers, upload, call=None, **changes):
-    """What the page shows after Restore: divider, downloads, record, tabs, status."""
+    """What the page shows after Restore: divider, map of changes, downloads, record, tabs, status."""
     given = {
         "model": "tiny",
         "bars": NO_BARS,
@@ -24,6 +24,7 @@ def restored(handlers, upload, call=None, **changes):
         "mask": None,
         "fidelity": 0,
         "instruction": "",
+        "grain": 0,
         "scale": 1,
         "steps": 20,
     } | changes
@@ -45,11 +46,12 @@ def test_a_picture_that_was_taken_away_clears_the_page(handlers):
 
 
 def test_a_restored_picture_comes_with_its_record_and_both_downloads(handlers, send):
-    compare, download, record_file, record, tabs, status = restored(
+    compare, changes, download, record_file, record, tabs, status = restored(
         handlers, str(send(handlers.studio, "b.png")), fidelity=1.0
     )
     before, after = (read_photo(path).pixels for path in compare)
     assert np.array_equal(before, after)  # a fidelity of 1
+    assert not read_photo(changes).pixels[:20, 208:232].any()  # nothing changed is black
     assert download["value"].endswith("b.png") and record_file["value"].endswith("b.png.json")
     assert record["options"]["fidelity"] == 1.0
     assert tabs["selected"] == "compare" and "b.png is restored" in status
@@ -57,8 +59,8 @@ def test_a_restored_picture_comes_with_its_record_and_both_downloads(handlers, s
 
 def test_another_result_takes_the_place_of_the_last(handlers, send):
     upload = str(send(handlers.studio))
-    first = restored(handlers, upload)[1]["value"]
-    second = restored(handlers, upload)[1]["value"]
+    first = restored(handlers, upload)[2]["value"]
+    second = restored(handlers, upload)[2]["value"]
     handlers.leave(VISITOR)
     for path in (first, second):
         with pytest.raises(OSError, match="no such file"):
@@ -67,7 +69,7 @@ def test_another_result_takes_the_place_of_the_last(handlers, send):
 
 def test_moved_bars_steer(handlers, send):
     upload = str(send(handlers.studio))
-    record = restored(handlers, upload, model="sampler", steps=2, bars={"told": {"rain": 0.4}})[3]
+    record = restored(handlers, upload, model="sampler", steps=2, bars={"told": {"rain": 0.4}})[4]
     assert record["options"]["degradations"]["rain"] == 1.0
 
 
@@ -86,7 +88,7 @@ def test_moved_bars_steer(handlers, send):
 def test_refusals_are_plain_and_no_markup(handlers, send, changes, words):
     *values, status = restored(handlers, str(send(handlers.studio)), **changes)
     assert words in status and 'role="alert"' in status and "<b>" not in status
-    assert values == [gr.skip()] * 5
+    assert values == [gr.skip()] * 6
 
 
 def test_nothing_dropped_and_something_else_than_an_upload(handlers):

@@ -67,9 +67,9 @@ def _transmission(image: np.ndarray, *, share: float, generator: np.random.Gener
 def _air_light(shape: tuple[int, ...], *, share: float, generator: np.random.Generator) -> np.ndarray:
     """Colour of the air, (3,) or, where it is uneven, (H, W, 3) float32; thick haze does not glow beyond white."""
     kind, tint = generator.random(), generator.random()
-    if kind < 0.55:
+    if kind < 0.45:
         level = generator.uniform(0.9, 1.05)
-    elif kind < 0.8:
+    elif kind < 0.65:
         level = generator.uniform(0.5, 0.95)
     else:
         level = 1 + 0.6 * generator.random() * (1 - share)
