@@ -155,57 +155,64 @@ class Page:
                 )
                 fidelity = self._fidelity("ld-fidelity")
                 with gr.Accordion("More", open=False, elem_id="ld-more"):
-                    info = "0 gives none of it back, 1 all that was in your picture"
-                    grain = gr.Slider(0, 1, value=0, step=0.05, label="Film grain and paper", info=info)
                     scale = gr.Slider(1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-scale")
                     steps = gr.Slider(1, 100, value=20, step=1, label="Steps", visible=False, elem_id="ld-steps")
                     mask = self._upload(label="Mask: white stays as it is", elem_id="ld-mask", height=110)
-                go = gr.Button("Restore", variant="primary", size="lg", elem_id="ld-restore")
-                stop = gr.Button("Cancel", variant="stop", size="lg", visible=False, elem_id="ld-cancel")
+                go, stop = self._buttons("Restore", elem_id="ld-restore", stop_id="ld-cancel")
                 status = gr.HTML(elem_id="ld-status", min_height=64, apply_default_css=False)
             with gr.Column(scale=7, min_width=300, elem_classes="ld-seen"):
-                with gr.Tabs(elem_id="ld-views") as views:
-                    with gr.Tab("Picture", id="picture"):
-                        painter = gr.HTML(
-                            NO_PICTURE,
-                            html_template=asset("painter.html"),
-                            js_on_load=asset("painter.js"),
-                            apply_default_css=False,
-                            elem_id="ld-painter",
-                        )
-                    with gr.Tab("Before and after", id="compare"):
-                        compare = gr.ImageSlider(
-                            label="Before, after",
-                            type="filepath",
-                            interactive=False,
-                            show_label=False,
-                            max_height=760,
-                            buttons=["fullscreen"],
-                            elem_id="ld-compare",
-                        )
-                    with gr.Tab("What changed", id="changes"):
-                        changes = gr.Image(
-                            label="What was changed",
-                            type="filepath",
-                            interactive=False,
-                            show_label=False,
-                            buttons=["fullscreen"],
-                            elem_id="ld-changes",
-                        )
-                    with gr.Tab("Record", id="record"):
-                        record = gr.JSON(label="How the result was made", elem_id="ld-record")
-                with gr.Row(elem_classes="ld-downloads"):
-                    download = gr.DownloadButton(
-                        "Download the picture", variant="primary", interactive=False, elem_id="ld-download"
-                    )
-                    download_record = gr.DownloadButton(
-                        "Download its record", interactive=False, elem_id="ld-download-record"
-                    )
+                painter, results = self._views()
         call = gr.State(0)
         self._look_events(upload, model, [bars, painter, instruction, steps, about, status])
-        wishes = [call, upload, model, bars, painter, mask, fidelity, instruction, grain, scale, steps]
-        results = [compare, changes, download, download_record, record, views, status]
-        self._run_events(go, stop, call, self.handlers.restore, wishes, results, status, group=ON_DEVICE)
+        wishes = [call, upload, model, bars, painter, mask, fidelity, instruction, scale, steps]
+        shown = [*results, status]
+        self._run_events(go, stop, call, self.handlers.restore, wishes, shown, status, group=ON_DEVICE)
+
+    @staticmethod
+    def _buttons(label: str, *, elem_id: str, stop_id: str) -> tuple[gr.Button, gr.Button]:
+        """What begins, and what calls off in its place."""
+        go = gr.Button(label, variant="primary", size="lg", elem_id=elem_id)
+        return go, gr.Button("Cancel", variant="stop", size="lg", visible=False, elem_id=stop_id)
+
+    @staticmethod
+    def _views() -> tuple[gr.HTML, list[Any]]:
+        """The picture to paint upon; divider, map of changes, both downloads, record, and the tabs themselves."""
+        with gr.Tabs(elem_id="ld-views") as views:
+            with gr.Tab("Picture", id="picture"):
+                painter = gr.HTML(
+                    NO_PICTURE,
+                    html_template=asset("painter.html"),
+                    js_on_load=asset("painter.js"),
+                    apply_default_css=False,
+                    elem_id="ld-painter",
+                )
+            with gr.Tab("Compare", id="compare"):
+                compare = gr.ImageSlider(
+                    label="Before, after",
+                    type="filepath",
+                    interactive=False,
+                    show_label=False,
+                    max_height=760,
+                    buttons=["fullscreen"],
+                    elem_id="ld-compare",
+                )
+            with gr.Tab("Changes", id="changes"):
+                changes = gr.Image(
+                    label="What was changed",
+                    type="filepath",
+                    interactive=False,
+                    show_label=False,
+                    buttons=["fullscreen"],
+                    elem_id="ld-changes",
+                )
+            with gr.Tab("Record", id="record"):
+                record = gr.JSON(label="How the result was made", elem_id="ld-record")
+        with gr.Row(elem_classes="ld-downloads"):
+            download = gr.DownloadButton(
+                "Download the picture", variant="primary", interactive=False, elem_id="ld-download"
+            )
+            download_record = gr.DownloadButton("Download its record", interactive=False, elem_id="ld-download-record")
+        return painter, [compare, changes, download, download_record, record, views]
 
     def _batch(self) -> None:
         """Many pictures: what is asked at the left, states at the right."""
@@ -217,8 +224,7 @@ class Page:
                 scale = gr.Slider(
                     1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-batch-scale"
                 )
-                go = gr.Button("Restore all", variant="primary", size="lg", elem_id="ld-batch-restore")
-                stop = gr.Button("Cancel", variant="stop", size="lg", visible=False, elem_id="ld-batch-cancel")
+                go, stop = self._buttons("Restore all", elem_id="ld-batch-restore", stop_id="ld-batch-cancel")
                 note = gr.HTML(elem_id="ld-batch-status", min_height=32, apply_default_css=False)
             with gr.Column(scale=7, min_width=300, elem_classes="ld-seen"):
                 table = gr.HTML(

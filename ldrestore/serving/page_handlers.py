@@ -96,7 +96,6 @@ class PageHandlers:
         mask: str | None,
         fidelity: float,
         instruction: str | None,
-        grain: float,
         scale: float,
         steps: float,
         request: gr.Request,
@@ -121,7 +120,6 @@ class PageHandlers:
                 instruction=instruction or "",
                 degradations=_told(bars),
                 protect=self._mask(painted, mask, path, folder),
-                keep_grain=grain,
                 scale=_whole(scale),
                 steps=_whole(steps),
             )

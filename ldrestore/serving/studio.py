@@ -177,7 +177,14 @@ class Studio:
         with self.store.holding(folder), self.devices.worker(is_cancelled) as worker:
             progress(0.0, "reading")
             outcome = self.run(
-                worker, upload, wishes, folder / "result", name=name, progress=progress, is_cancelled=is_cancelled
+                worker,
+                upload,
+                wishes,
+                folder / "result",
+                name=name,
+                has_changes=shows,
+                progress=progress,
+                is_cancelled=is_cancelled,
             )
             if outcome.status is Status.CANCELLED:
                 raise RunCancelledError("cancelled; nothing was kept of it")
@@ -215,6 +222,7 @@ class Studio:
             wishes: What is asked.
             folder: Result and record go there.
             name: Of the result; None for the upload's.
+            has_changes: Whether a map of what was changed is made.
             progress: Is told how far it is.
             is_cancelled: Wishes at each step.
         """

@@ -34,8 +34,6 @@ class Wishes:
     """File of a mask, white where the picture stays."""
     scale: int = 1
     """How many times each side is enlarged."""
-    keep_grain: float = 0.0
-    """How much of film grain and paper is given back, 0 to 1."""
     steps: int | None = None
     """Of models that sample; None for the model's own."""
 
@@ -55,7 +53,6 @@ def request_of(wishes: Wishes, settings: PageSettings, *, device: str) -> Restor
     samples = issubclass(options_class, SamplingOptions)
     given: dict[str, Any] = {
         "fidelity": _number("fidelity", wishes.fidelity, low=0.0, high=1.0),
-        "keep_grain": _number("keep_grain", wishes.keep_grain, low=0.0, high=1.0),
         "scale": int(_number("scale", wishes.scale, low=1, high=MAX_SCALE)),
     }
     instruction = _text("the instruction", wishes.instruction)

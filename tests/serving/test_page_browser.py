@@ -83,7 +83,7 @@ def test_drop_look_restore_compare_download(open_it, photo):
     assert Image.open(io.BytesIO(content)).size == (128, 96) and name.endswith(".png")
     record, name = download(page, "#ld-download-record")
     assert b'"output_sha256"' in record and name.endswith(".png.json")
-    page.get_by_role("tab", name="What changed").click()
+    page.get_by_role("tab", name="Changes").click()
     page.locator("#ld-changes img").wait_for()
     page.get_by_role("tab", name="Record").click()
     page.locator("#ld-record").get_by_text("input_sha256").wait_for()

@@ -24,7 +24,6 @@ def restored(handlers, upload, call=None, **changes):
         "mask": None,
         "fidelity": 0,
         "instruction": "",
-        "grain": 0,
         "scale": 1,
         "steps": 20,
     } | changes
