@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured_rows import WRONG_INPUT
 
 from ldrestore.checkpoints.whole_folder import whole_folder
+from ldrestore.errors import LDRestoreError
 from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.stable_adapters import load_parts
 from ldrestore.training.tasks.estimator import load_predictor
@@ -81,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         average_exports(arguments.first, arguments.second, arguments.out, share=arguments.share)
-    except WRONG_INPUT as error:
+    except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
 
 

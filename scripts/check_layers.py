@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 from syntax_trees import Import, Module, imports_of, read_modules
 
 LAYERS = (
-    ("errors", "structures", "configs"),
+    ("errors", "structures", "configs", "requirements"),
     ("registry", "config", "options", "weights", "records", "images"),
     ("tiling", "metrics"),
     ("assets", "blocks"),

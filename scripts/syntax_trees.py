@@ -10,6 +10,7 @@ PACKAGES = {
     "ldrestore": "ldrestore",
     "ldrestore.configs": "configs",
     "ldrestore.pipelines": "pipelines",
+    "ldrestore.requirements": "requirements",
     "ldrestore.training": "training",
 }
 """Package name to folder of the checkout."""

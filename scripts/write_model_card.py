@@ -70,7 +70,8 @@ def keep(root: Path, results: Path, estimates: Path | None) -> None:
     """Keep the figures of a benchmark in the checkout, without single pictures, and with the estimates of another."""
     kept = condensed(read_results(results))
     if estimates is not None:
-        kept = replace(kept, estimates=read_results(estimates).estimates)
+        seen = read_results(estimates)
+        kept = replace(kept, estimates=seen.estimates, reliability=seen.reliability)
     write_results(kept, root / RESULTS)
 
 

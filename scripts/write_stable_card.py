@@ -1,24 +1,27 @@
-"""Write the card of the embedded model of the stable track from what was measured and what is hand-written.
+"""Write the card of the embedded model of the Stable track from what was measured and what is hand-written.
 
-    python scripts/write_stable_card.py            # write
-    python scripts/write_stable_card.py --check    # exit 1 if the card is not up to date
+    ldrestore bench --study stable-parts --model ldrestore-tiny-stable --data-root DATA --limit 8 --out out
+    python scripts/write_stable_card.py --results out   # keep these figures, and write
+    python scripts/write_stable_card.py                 # write from the figures that are kept
+    python scripts/write_stable_card.py --check         # exit 1 if the card is not up to date
 
-reads `docs/stable/measurements.json`, which `measure_stable.py` writes, and `scripts/stable_card.md.in`; writes
-`ldrestore/assets/ldrestore_tiny_stable/README.md` and `docs/stable/measurements.md`. Where the measurements are of
-other weights, another scheduler, view or number format than the embedded model has, the card says so, and the check
-fails; the steps are those that were measured. A checkout with neither model nor measurements passes it.
+The figures that are kept are `docs/stable/measurements.json`; the hand-written part is `scripts/stable_card.md.in`.
+Writes `ldrestore/assets/ldrestore_tiny_stable/README.md` and `docs/stable/measurements.md`. Where the figures are of
+another model than the embedded one, the card says so, and the check fails. A checkout with neither passes it.
 """
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from measured_rows import WRONG_INPUT, commands_of
-from stable_tables import all_rows, ceiling_of, report_parts, stable_report
-
+from ldrestore.errors import LDRestoreError
+from ldrestore.evaluation.contestants import hash_of_model
+from ldrestore.evaluation.results import Results, read_results, write_results
+from ldrestore.evaluation.studies.full_widths import part_sizes
+from ldrestore.evaluation.studies.stable_parts import ceiling_of, report_parts, report_stable_parts, whole_name
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
@@ -30,8 +33,9 @@ MEASUREMENTS = Path("docs/stable/measurements.json")
 TEMPLATE = Path("scripts/stable_card.md.in")
 MODEL = Path("ldrestore/assets/ldrestore_tiny_stable")
 CARD = MODEL / "README.md"
-STALE = "These measurements are of {} than the model that lies here; they are to be measured again."
+STALE = "These measurements are of another model than the one that lies here; they are to be measured again."
 PREDICTIONS = {"v_prediction": "v", "epsilon": "the noise", "sample": "the picture's latents"}
+STUDY = "ldrestore bench --study stable-parts"
 
 
 def render(root: Path, embedded: dict[str, Any] | None = None) -> dict[Path, str]:
@@ -42,31 +46,32 @@ def render(root: Path, embedded: dict[str, Any] | None = None) -> dict[Path, str
         embedded: What `read_embedded` gives; None to read it.
 
     Raises:
-        ValueError: measurements or model are missing, or the template has a placeholder that nothing fills.
+        InputError: there are no measurements, or they are of another version.
+        ValueError: there is no model, or the template has a placeholder that nothing fills.
     """
-    document, embedded = read_measurements(root), embedded or read_embedded(root)
-    found = differences(document, embedded)
-    warning = f"**{STALE.format(', '.join(found))}**\n\n" if found else ""
-    sections = report_parts(document)
-    tables = "\n\n".join(f"### {name}\n\n{text}" for name, text in sections.items() if text)
-    steps = f"Sampled in {document['settings']['steps']} steps where nothing else is said."
-    origin = f"{warning}{steps} Measured by, paths by names:\n\n{commands_of(all_rows(document))}"
+    results, embedded = read_results(root / MEASUREMENTS), embedded or read_embedded(root)
+    warning = "" if is_of_embedded(results, root) else f"**{STALE}**\n\n"
+    tables = "\n\n".join(f"### {name}\n\n{text}" for name, text in report_parts(results).items() if text)
+    steps = {row.name: row.options for row in results.contestants}[whole_name(results)]["num_inference_steps"]
+    origin = f"{warning}Sampled in {steps} steps where nothing else is said. Measured by `{STUDY}`, see [benchmarks]"
     return {
-        CARD: fill_template(root, document, embedded, measurements=f"{origin}\n\n{tables}"),
-        MEASUREMENTS.with_suffix(".md"): stable_report(document),
+        CARD: fill_template(
+            root, results, embedded, measurements=f"{origin}(../../../docs/benchmarks.md).\n\n{tables}"
+        ),
+        MEASUREMENTS.with_suffix(".md"): report_stable_parts(results),
     }
 
 
-def fill_template(root: Path, document: dict[str, Any], embedded: dict[str, Any], *, measurements: str) -> str:
+def fill_template(root: Path, results: Results, embedded: dict[str, Any], *, measurements: str) -> str:
     """The card.
 
     Raises:
         ValueError: the template has a placeholder that nothing fills.
     """
-    parts = document["model"]["parts"]
+    parts = embedded["parts"]
     files = [path for path in (root / MODEL).rglob("*") if path.is_file() and path.name != CARD.name]
     values = {
-        "ceiling": ceiling_of(document),
+        "ceiling": ceiling_of(results),
         "parts": ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in parts.items()),
         "parameters": f"{sum(parts.values()):,}",
         "megabytes": f"{sum(path.stat().st_size for path in files) / 1e6:.1f}",
@@ -85,20 +90,16 @@ def fill_template(root: Path, document: dict[str, Any], embedded: dict[str, Any]
     return template.substitute(values)
 
 
-def read_measurements(root: Path) -> dict[str, Any]:
-    """The document of measurements of a checkout.
+def keep(root: Path, out: Path) -> None:
+    """Keep the figures of a study in the checkout; predictions are those of its second suite."""
+    results, asked = read_results(out), read_results(out / "predictor")
+    write_results(replace(results, estimates=asked.estimates), root / MEASUREMENTS)
 
-    Raises:
-        ValueError: there is none, or it has another form.
-    """
-    path = root / MEASUREMENTS
-    if not path.is_file():
-        raise ValueError(f"there is no {MEASUREMENTS}; write it with scripts/measure_stable.py")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    rows = all_rows({"rows": {}, **document})
-    if "model" not in document or not rows or any({"environment", "command"} - row.keys() for row in rows):
-        raise ValueError(f"{MEASUREMENTS} is of another form than measure_stable.py writes; measure again")
-    return document
+
+def is_of_embedded(results: Results, root: Path) -> bool:
+    """Whether the files that were measured are those that lie here."""
+    measured = {row.name: row.identity for row in results.contestants}
+    return measured[whole_name(results)] == hash_of_model(str(root / MODEL))
 
 
 def read_embedded(root: Path) -> dict[str, Any]:
@@ -117,8 +118,8 @@ def read_embedded(root: Path) -> dict[str, Any]:
     from_last = config.get("timestep_spacing") == "trailing"
     schedule = "ends in pure noise" if ends_in_noise else "ends in nearly pure noise"
     return {
-        **{key: described[key] for key in ("weights_sha256", "scheduler", "scheduler_sha256", "view")},
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "scheduler": described["scheduler"],
+        "parts": part_sizes(pipeline.components),
         "prediction_type": prediction_type_of(pipeline.scheduler),
         "schedule": f"{schedule}, sampled from {'its last step' if from_last else 'near its last step'} on",
         "steps": StableRestoreOptions.num_inference_steps,
@@ -129,21 +130,6 @@ def read_embedded(root: Path) -> dict[str, Any]:
 def has_model(root: Path) -> bool:
     """Whether a model is embedded."""
     return (root / MODEL / "model_index.json").is_file()
-
-
-def differences(document: dict[str, Any], embedded: dict[str, Any]) -> list[str]:
-    """In what the measured model is another than the embedded one, in words."""
-    model = document["model"]
-    found = [] if model["weights_sha256"] == embedded["weights_sha256"] else ["other weights"]
-    if model["scheduler_sha256"] != embedded["scheduler_sha256"] or model["scheduler"] != embedded["scheduler"]:
-        found.append(f"another scheduler ({model['scheduler']}, its settings included)")
-    if model["prediction_type"] != embedded["prediction_type"]:
-        found.append(f"another prediction ({model['prediction_type']})")
-    if model["view"] != embedded["view"]:
-        found.append(f"another view ({model['view']}, not {embedded['view']})")
-    if model["dtype"] != embedded["dtype"]:
-        found.append(f"another number format ({model['dtype']}, not {embedded['dtype']})")
-    return found
 
 
 def faults(root: Path) -> list[str]:
@@ -160,16 +146,18 @@ def faults(root: Path) -> list[str]:
         for path, text in render(root, embedded).items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
     ]
-    found = differences(read_measurements(root), embedded)
-    return [STALE.format(", ".join(found)), *lines] if found else lines
+    return lines if is_of_embedded(read_results(root / MEASUREMENTS), root) else [STALE, *lines]
 
 
 def main() -> None:
     """Parse the command line; write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is not up to date")
+    parser.add_argument("--results", type=Path, help=f"keep the figures of this folder of `{STUDY}`")
     arguments = parser.parse_args()
     try:
+        if arguments.results is not None:
+            keep(ROOT, arguments.results)
         if arguments.check:
             found = faults(ROOT)
             print("\n".join(found) or "card of the stable model: up to date")
@@ -177,7 +165,7 @@ def main() -> None:
         for path, text in render(ROOT).items():
             (ROOT / path).write_text(text, encoding="utf-8")
             print(path)
-    except WRONG_INPUT as error:
+    except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
 
 

@@ -1,5 +1,6 @@
 """A wheel and an sdist, built and installed as users do it, without a network."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import ldrestore
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-BESIDE = (".ci", "docs", "requirements", "samples", "scripts", "tests", "typings")
+BESIDE = (".ci", "docs", "samples", "scripts", "tests", "typings")
 """Folders of the checkout that no package holds."""
 SINGLE = (
     ".gitignore",
@@ -156,5 +157,7 @@ def test_an_installed_wheel_holds_every_asset_and_the_command(python, tmp_path):
     package = Path(run(python, "-c", "import ldrestore; print(ldrestore.__path__[0])", cwd=tmp_path))
     assert files_below(package / "assets") == files_below(ROOT / "ldrestore" / "assets")
     command = next(path for path in python.parent.iterdir() if path.stem == "ldrestore")
+    looked_at = json.loads(run(command, "doctor", "--json", cwd=tmp_path))
+    assert looked_at["healthy"] and "torch" in {finding["topic"] for finding in looked_at["findings"]}
     listed = run(command, "models", cwd=tmp_path, COLUMNS="200")
     assert all(model.name in listed for model in ldrestore.list_models())

@@ -28,6 +28,8 @@ Examples:
   ldrestore bench --merge a/results.json --merge b/results.json --out both/
   ldrestore bench --list --data-root data/
   ldrestore bench --network restormer --network nafnet_sidd_w32
+  ldrestore bench --study stable-parts --model ldrestore-tiny-stable --data-root data/ --limit 8 --out out/
+  ldrestore bench --study stable-cost --with side=256 --with repeats=3 --out out/
   accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
 """
 """Shown below the help; the first character keeps the lines as they are."""
@@ -97,11 +99,18 @@ class BenchCall:
         list[str] | None,
         typer.Option("--network", metavar="NAME", help="Time a network of random weights, may be given again; or all."),
     ] = None
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="NAME", help="A study in place of a suite; `--list` names all.")
+    ] = None
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="KEY=VALUE", help="An option of the study, may be given again."),
+    ] = None
     tolerance: Annotated[
         list[str] | None,
         typer.Option("--tolerance", metavar="METRIC=X", help="With --compare: how much worse is no regression."),
     ] = None
-    list_sets: Annotated[bool, typer.Option("--list", help="List suites, sets and what was found of them.")] = False
+    list_sets: Annotated[bool, typer.Option("--list", help="List suites, studies, sets and what was found.")] = False
 
     def run(self) -> None:
         """Do what was asked.
@@ -112,6 +121,7 @@ class BenchCall:
         """
         if self.list_sets:
             _print_suites()
+            _print_studies()
             _print_sets(self.data_root)
             raise typer.Exit()
         if self.compare is not None:
@@ -122,10 +132,38 @@ class BenchCall:
         if self.merge:
             _merge(self.merge, self.out)
             raise typer.Exit()
+        if self.study is not None:
+            print(self._studied(self.study))
+            print(f"everything lies in {self.out}")
+            raise typer.Exit()
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
             _print_results(results, self.rescore or self.out)
             raise typer.Exit(1 if results.failures else 0)
+
+    def _studied(self, name: str) -> str:
+        """Run a study; its report.
+
+        Raises:
+            InputError: no folder for the results, or a suite as well.
+        """
+        from ldrestore.evaluation.studies.study import StudyCall, run_study
+        from ldrestore.restorers import device_of
+
+        if self.out is None:
+            raise InputError("results need a folder; give --out DIR")
+        if self.suite is not None or self.pairs is not None:
+            raise InputError("a study chooses its pictures itself; leave out SUITE and --pairs")
+        call = StudyCall(
+            out_dir=self.out,
+            models=tuple(self.model or ()),
+            data_root=self.data_root,
+            device=str(device_of(self.device)),
+            limit=self.limit,
+            is_fresh=self.fresh,
+            say=say,
+        )
+        return run_study(name, self.options or [], call)
 
     def _rescored(self) -> "Results":
         """The second and third steps alone."""
@@ -232,6 +270,14 @@ def _print_suites() -> None:
         for suite in suites
     ]
     print_table(("suite", "what, datasets", "protocol"), rows, title="suites")
+
+
+def _print_studies() -> None:
+    """Studies, and what they take."""
+    from ldrestore.evaluation.studies.catalog import STUDIES
+
+    rows = [(record.name, f"{record.summary}\n{record.takes}") for record in STUDIES]
+    print_table(("study", "what it asks, what it takes"), rows, title="studies: ldrestore bench --study NAME")
 
 
 def _print_sets(data_root: Path | None) -> None:

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_architectures
+from ldrestore.cli.console import say
+
 CONVERT_EXAMPLES = """\b
 Examples:
   ldrestore convert nafnet_sidd_w32 NAFNet-SIDD-width32.pth nafnet-sidd
@@ -16,7 +19,12 @@ Examples:
 
 def convert_command(
     architecture: Annotated[
-        str, typer.Argument(metavar="ARCH", help="Name of the architecture; `ldrestore models` lists them.")
+        str,
+        typer.Argument(
+            metavar="ARCH",
+            help="Name of the architecture; `ldrestore models --architectures` lists them.",
+            autocompletion=complete_architectures,
+        ),
     ],
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="The authors' file: .pth, .pt or .safetensors.")
@@ -37,4 +45,7 @@ def convert_command(
     """
     from ldrestore.conversion import convert
 
-    print(convert(architecture, checkpoint, out_dir, head=head))
+    folder = convert(architecture, checkpoint, out_dir, head=head)
+    print(folder)
+    if (folder / "model_index.json").is_file():
+        say(f"next: ldrestore restore IN OUT --model {folder}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_recipes
 from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
 from ldrestore.cli.shared_options import (
@@ -47,6 +48,7 @@ def degrade_command(  # each parameter is an option
         typer.Option(
             metavar="RECIPE",
             help="What to apply, e.g. `rain+jpeg(quality=30)`, or a mixture by name, e.g. `cdd11/low_haze`.",
+            autocompletion=complete_recipes,
         ),
     ],
     severity: Annotated[

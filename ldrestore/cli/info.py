@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ldrestore.cli.completion import complete_models
 from ldrestore.cli.console import print_json, print_table
 from ldrestore.cli.shared_options import BaseOption, ListJsonOption
 from ldrestore.errors import WeightsError
@@ -21,7 +22,12 @@ Examples:
 
 def info_command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name that `ldrestore models` lists, or the folder of a model.",
+            autocompletion=complete_models,
+        ),
     ],
     base: BaseOption = None,
     as_json: ListJsonOption = False,

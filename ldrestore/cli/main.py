@@ -20,6 +20,7 @@ from ldrestore.cli.call_start import whole_process
 from ldrestore.cli.console import one_line_warnings, say
 from ldrestore.cli.convert import CONVERT_EXAMPLES, convert_command
 from ldrestore.cli.degrade import DEGRADE_EXAMPLES, degrade_command
+from ldrestore.cli.doctor import DOCTOR_EXAMPLES, doctor_command
 from ldrestore.cli.explain import EXPLAIN_EXAMPLES, ExplainCall, explained_options
 from ldrestore.cli.export import EXPORT_EXAMPLES, export_command
 from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
@@ -107,6 +108,7 @@ def make_app() -> typer.Typer:
     app.command("replay", epilog=REPLAY_EXAMPLES)(replay_command)
     app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
+    app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor_command)
     app.command("info", epilog=INFO_EXAMPLES)(info_command)
     app.command("app", epilog=APP_EXAMPLES)(app_command)
     return app

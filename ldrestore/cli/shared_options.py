@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_models
 from ldrestore.jobs.plan import PictureFormat
 
 
@@ -19,7 +20,9 @@ class NumberFormat(StrEnum):
 ModelOption = Annotated[
     str,
     typer.Option(
-        metavar="MODEL", help="A name that `ldrestore models` lists, the folder of a model, or an exported .onnx file."
+        metavar="MODEL",
+        help="A name that `ldrestore models` lists, the folder of a model, or an exported .onnx file.",
+        autocompletion=complete_models,
     ),
 ]
 

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ldrestore.cli.completion import complete_degradations
 from ldrestore.options import DeclaredOption, Flag
 from ldrestore.tracks import options_of_all
 
+_COMPLETIONS = {"degradations": complete_degradations}
 _CLICK_TYPES = {int: int, float: float, str: str, Path: Path}
 
 
@@ -72,6 +74,7 @@ def _annotation(option: DeclaredOption) -> Any:
         min=flag.minimum,
         max=flag.maximum,
         show_default=False if option.shown_default is None else option.shown_default,
+        autocompletion=_COMPLETIONS.get(option.name),
     )
     return Annotated[kind | None, argument]
 

@@ -240,7 +240,7 @@ def _restored(step: RestoreStep, notes: tuple[str, ...]) -> Results:
             ContestantRow(
                 name=contestant.name,
                 kind=contestant.kind,
-                options=dict(contestant.options),
+                options=contestant.settings,
                 identity=contestant_identity(contestant),
                 num_seeds=contestant.num_seeds,
                 licence=licence_of(contestant),

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from ldrestore.assets.catalog import MODELS, embedded_folder
-from ldrestore.errors import DatasetError, InputError
+from ldrestore.errors import DatasetError, InputError, UnknownNameError
 from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.peer_catalog import PEERS
 from ldrestore.images.bit_depth import to_8_bit
@@ -30,6 +30,13 @@ from ldrestore.weights.hashes import hash_of_file
 Kind = Literal["model", "results", "input", "peer"]
 INPUT = "input"
 """Name of the untouched input among the contestants."""
+SOLVERS = {
+    "ddim": "diffusers:DDIMScheduler",
+    "dpmsolver++": "diffusers:DPMSolverMultistepScheduler",
+    "euler": "diffusers:EulerDiscreteScheduler",
+    "unipc": "diffusers:UniPCMultistepScheduler",
+}
+"""What `--model MODEL,solver=..` may put in place of a model's own scheduler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,15 @@ class Contestant:
     """Of a model its name, folder, repository or exported file; of results their folder; of a peer its name."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of a model's call, beside those of the datasets."""
+    solver: str | None = None
+    """Of `SOLVERS`, in place of a sampling model's own scheduler, on the same schedule."""
     num_seeds: int = 1
     """How often a model that draws restores each picture, with seeds 0 and up; others do it once."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What results tell of its calls: the options, and the solver if it has one."""
+        return dict(self.options) | ({} if self.solver is None else {"solver": self.solver})
 
     @property
     def seeds(self) -> tuple[int | None, ...]:
@@ -73,11 +87,12 @@ def model_contestant(text: str, *, num_seeds: int = 1) -> Contestant:
     """A model as `--model` takes it: "MODEL", or "MODEL,option=value,.." with options of its call.
 
     Args:
-        text: The name and options, values read as YAML.
+        text: The name and options, values read as YAML; "solver" is no option of the call, see `SOLVERS`.
         num_seeds: Runs of a model that draws.
 
     Raises:
         InputError: an option has no "=", or the model's track does not take it.
+        UnknownNameError: no such solver.
         WeightsUnavailableError: no such model within reach.
     """
     model, *words = text.split(",")
@@ -87,12 +102,21 @@ def model_contestant(text: str, *, num_seeds: int = 1) -> Contestant:
         if not separator or not key:
             raise InputError(f"expected MODEL or MODEL,option=value,.. got {text!r}")
         options[key] = yaml.safe_load(value)
+    name = model.rstrip("/").rpartition("/")[2] + "".join(f",{key}={value}" for key, value in options.items())
+    solver = options.pop("solver", None)
     options_for(model, options)
     draws = "seed" in {each.name for each in fields(options_class_of(find_track(model)))}
-    name = model.rstrip("/").rpartition("/")[2]
-    suffix = "".join(f",{key}={value}" for key, value in options.items())
+    if solver is not None and not draws:
+        raise InputError(f"{model} does not sample; leave out solver={solver}")
+    if solver is not None and solver not in SOLVERS:
+        raise UnknownNameError("solver", str(solver), SOLVERS)
     return Contestant(
-        name=name + suffix, kind="model", source=model, options=options, num_seeds=num_seeds if draws else 1
+        name=name,
+        kind="model",
+        source=model,
+        options=options,
+        solver=solver,
+        num_seeds=num_seeds if draws else 1,
     )
 
 
@@ -157,6 +181,9 @@ class ModelRestorer:
         self.contestant = contestant
         self.pipeline: Any = load_restorer(contestant.source, device=device)
         self.pipeline.set_progress_bar_config(disable=True)
+        if contestant.solver is not None:
+            scheduler = resolve(SOLVERS[contestant.solver])
+            self.pipeline.scheduler = scheduler.from_config(self.pipeline.scheduler.config)
         self._options: dict[str, Any] = {}
 
     def __call__(self, photo: Photo, case: Case, seed: int | None) -> RestoredPicture:

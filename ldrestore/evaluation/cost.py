@@ -118,9 +118,9 @@ def peak_memory(device: str) -> Iterator[list[float | None]]:
     else:
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5", encoding="ascii")  # the peak starts anew from what is resident
-        before = _resident("VmRSS")
+        before = status_bytes("VmRSS")
     yield growth
-    after = torch.cuda.max_memory_allocated() if is_gpu else _resident("VmHWM")
+    after = torch.cuda.max_memory_allocated() if is_gpu else status_bytes("VmHWM")
     growth.append(None if before is None or after is None else max(0.0, (after - before) / 1e9))
 
 
@@ -170,8 +170,8 @@ def _timed_picture(side: int) -> Photo:
     return to_photo(degraded(square, "gaussian_noise(sigma_255=25)", "cost"))
 
 
-def _resident(name: str) -> float | None:
-    """A line of this process's status in bytes; None where the system has none."""
+def status_bytes(name: str) -> float | None:
+    """A line of this process's status in bytes, "VmRSS" or "VmHWM", proc(5); None where the system has none."""
     try:
         lines = _STATUS.read_text(encoding="ascii").splitlines()
     except OSError:

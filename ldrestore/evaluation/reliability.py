@@ -4,11 +4,10 @@ A reliability diagram (Guo et al. 2017, https://arxiv.org/abs/1706.04599), each 
 statement: this damage is there, with such a probability.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from ldrestore.evaluation.results import Results
+from ldrestore.evaluation.results import ReliabilityRow, Results
 from ldrestore.evaluation.tables import markdown
 
 NUM_BINS = 10
@@ -19,55 +18,43 @@ _SIDE = 300
 _MARGIN = 46
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReliabilityBin:
-    """Statements of about the same probability."""
+def reliability_rows(results: Results) -> Iterator[ReliabilityRow]:
+    """How often what each contestant sees is there, by the probability that it gives.
 
-    low: float
-    high: float
-    count: int
-    """Statements, one a picture, a seed and a name."""
-    probability: float
-    """Mean of what the model gave, in [0, 1]."""
-    share: float
-    """Of them that were right, in [0, 1]."""
-
-
-def reliability_of(results: Results, model: str) -> tuple[ReliabilityBin, ...]:
-    """How often what a model sees is there, by the probability that it gives.
-
-    Of datasets all of whose damage the model has names for; a mixture has several.
+    Of datasets all of whose damage the contestant has names for; a mixture has several.
 
     Args:
-        results: With outputs that carry estimates.
-        model: Name of the contestant.
+        results: With outputs, some of which carry estimates.
 
-    Returns:
-        The bins that are not empty, lowest first; none for a model that estimates nothing.
+    Yields:
+        The bins that are not empty, a contestant's together, lowest first; none of one that estimates nothing.
     """
     tasks = {row.name: _names_of(row.task) for row in results.datasets}
-    statements: list[tuple[float, bool]] = []
-    for row in results.outputs:
-        names = tasks[row.dataset]
-        if row.contestant == model and row.degradations and names <= set(row.degradations):
-            statements += [(probability, name in names) for name, probability in row.degradations.items()]
-    bins = []
-    for index in range(NUM_BINS):
-        inside = [pair for pair in statements if min(int(pair[0] * NUM_BINS), NUM_BINS - 1) == index]
-        if inside:
-            bins.append(
-                ReliabilityBin(
-                    low=index / NUM_BINS,
-                    high=(index + 1) / NUM_BINS,
-                    count=len(inside),
-                    probability=sum(probability for probability, _ in inside) / len(inside),
-                    share=sum(is_there for _, is_there in inside) / len(inside),
-                )
+    for contestant in results.contestants:
+        bins: dict[int, list[tuple[float, bool]]] = {}
+        for row in results.outputs:
+            names = tasks[row.dataset]
+            if row.contestant == contestant.name and row.degradations and names <= set(row.degradations):
+                for name, probability in row.degradations.items():
+                    index = min(int(probability * NUM_BINS), NUM_BINS - 1)
+                    bins.setdefault(index, []).append((probability, name in names))
+        for index, statements in sorted(bins.items()):
+            yield ReliabilityRow(
+                contestant=contestant.name,
+                low=index / NUM_BINS,
+                high=(index + 1) / NUM_BINS,
+                count=len(statements),
+                probability=sum(probability for probability, _ in statements) / len(statements),
+                share=sum(is_there for _, is_there in statements) / len(statements),
             )
-    return tuple(bins)
 
 
-def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+def reliability_of(results: Results, model: str) -> tuple[ReliabilityRow, ...]:
+    """The bins of one contestant, lowest first; see `reliability_rows`."""
+    return tuple(row for row in results.reliability if row.contestant == model)
+
+
+def calibration_error(bins: Sequence[ReliabilityRow]) -> float:
     """Expected calibration error (Guo et al. 2017, Eq. 3): mean distance of share and probability, by count.
 
     Args:
@@ -92,7 +79,7 @@ def table_of_reliability(results: Results, model: str) -> str:
     return f"{table}\n\nExpected calibration error: {calibration_error(bins):.4f}."
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin], *, title: str) -> str:
+def reliability_diagram(bins: Sequence[ReliabilityRow], *, title: str) -> str:
     """The bins as a drawing: share against probability; on the diagonal a model is believed rightly.
 
     Args:

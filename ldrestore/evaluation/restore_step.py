@@ -246,6 +246,7 @@ def _output_place(step: RestoreStep, contestant: Contestant, case: Case, seed: i
     content: dict[str, Any] = {"input": lq_sha256, "identity": contestant_identity(contestant)}
     if contestant.kind == "model":
         content["options"] = call_options(contestant, case, seed)
+        content |= {} if contestant.solver is None else {"solver": contestant.solver}
     if contestant.kind == "peer":
         content["sigma_255"] = case.sigma_255
     if contestant.kind == "results":

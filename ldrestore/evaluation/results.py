@@ -205,6 +205,23 @@ class EstimateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityRow:
+    """What a contestant said with about the same probability; see `ldrestore.evaluation.reliability`."""
+
+    contestant: str
+    low: float
+    """The probabilities from here, in [0, 1],"""
+    high: float
+    """to here."""
+    count: int
+    """Statements, one a picture, a seed and a name."""
+    probability: float
+    """Mean of what was given, in [0, 1]."""
+    share: float
+    """Of them that were right, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostRow:
     """What a contestant costs; None for what could not be measured."""
 
@@ -251,6 +268,7 @@ class Results:
     means: tuple[MeanRow, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
     estimates: tuple[EstimateRow, ...] = ()
+    reliability: tuple[ReliabilityRow, ...] = ()
     costs: tuple[CostRow, ...] = ()
     notes: tuple[str, ...] = ()
     """Sets that are missing, licences, leaks found, pictures that models were trained on."""
@@ -300,7 +318,19 @@ def read_results(path: Path) -> Results:
 
 def write_results(results: Results, path: Path) -> None:
     """Write `results.json`, whole or not at all."""
-    write_text(path, json.dumps(document_of(results), indent=1, allow_nan=False) + "\n")
+    write_text(path, results_as_text(document_of(results)))
+
+
+def results_as_text(document: Mapping[str, Any]) -> str:
+    """A document as JSON text with one row a line, which stays small and shows by its lines what changed."""
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value)
+            parts.append(f" {json.dumps(key)}: [\n  {rows}\n ]")
+        else:
+            parts.append(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def document_of(results: Results) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ldrestore.evaluation.paired_statistics import estimate_mean, holm, verdict_of
+from ldrestore.evaluation.reliability import reliability_rows
 from ldrestore.evaluation.results import ComparisonRow, EstimateRow, MeanRow, MetricRow, OutputRow, Results
 
 Values = Mapping[str, float]
@@ -23,6 +24,7 @@ def summarised(results: Results) -> Results:
         means=tuple(_means(results)),
         comparisons=tuple(_comparisons(results)),
         estimates=tuple(_estimates(results)),
+        reliability=tuple(reliability_rows(results)),
     )
 
 

@@ -59,7 +59,7 @@ def restore_many(
         uploads: The pictures' files.
         wishes: What is asked of all of them; no mask.
         folder: Of the store; everything goes there.
-        is_cancelled: Wishes before each picture, and at each step.
+        is_cancelled: Asked before each picture, and at each step.
 
     Yields:
         The state whenever it changes; the last has the zip.

@@ -62,7 +62,7 @@ class DevicePool:
         """A device of one's own until the end of the block.
 
         Args:
-            is_cancelled: Wishes now and then while waiting.
+            is_cancelled: Asked now and then while waiting.
 
         Raises:
             RunCancelledError: it said yes.

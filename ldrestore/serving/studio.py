@@ -119,7 +119,7 @@ class Studio:
             upload: The picture's file.
             model: Looks at it.
             folder: Of the store; the preview goes there.
-            is_cancelled: Wishes while waiting for a device.
+            is_cancelled: Asked while waiting for a device.
 
         Raises:
             LDRestoreError: the picture cannot be read, or the model cannot be had.
@@ -169,7 +169,7 @@ class Studio:
             name: Of the result; None for the upload's.
             shows: Whether there is somebody to look at it.
             progress: Is told how far it is.
-            is_cancelled: Wishes while waiting, and at each step.
+            is_cancelled: Asked while waiting, and at each step.
 
         Raises:
             LDRestoreError: the picture cannot be read, restored or written, or was called off.
@@ -224,7 +224,7 @@ class Studio:
             name: Of the result; None for the upload's.
             has_changes: Whether a map of what was changed is made.
             progress: Is told how far it is.
-            is_cancelled: Wishes at each step.
+            is_cancelled: Asked at each step.
         """
         start = time.perf_counter()
         job = Job(source=upload, target=folder / result_name(name or upload.name, upload), name=name or upload.name)

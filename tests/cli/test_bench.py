@@ -1,6 +1,16 @@
 import json
+from dataclasses import dataclass
 
 import pytest
+
+from ldrestore.evaluation.studies.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainOptions:
+    """Of a study of this test."""
+
+    side: int = 3
 
 
 @pytest.fixture
@@ -69,7 +79,20 @@ def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
     outcome = call("bench", "--list", "--data-root", tmp_path)
     assert outcome.exit_code == 0
     assert "builtin-ci" in outcome.stdout and "snow100k_l" in outcome.stdout
+    assert "stable-parts" in outcome.stdout and "bench --study NAME" in outcome.stdout
     assert "incomplete: 1" in outcome.stdout and "complete: 4" in outcome.stdout
+
+
+def test_a_study_is_measured_printed_and_lies_in_its_folder(call, tmp_path, monkeypatch):
+    study = Study(
+        options=PlainOptions, measure=lambda options, given: (options, given), report=lambda found: str(found)
+    )
+    monkeypatch.setattr("ldrestore.evaluation.studies.study.resolve", lambda target: study)
+    words = ("--with", "side=7", "--model", "default", "--limit", "2", "--device", "cpu")
+    outcome = call("bench", "--study", "damage", "--out", tmp_path / "out", *words)
+    assert outcome.exit_code == 0
+    assert "PlainOptions(side=7)" in outcome.stdout and "models=('default',)" in outcome.stdout
+    assert "limit=2" in (tmp_path / "out" / "damage.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +103,11 @@ def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
         (("--out", "x"), "give a SUITE or --pairs"),
         (("builtin", "--out", "x", "--peer", "nlm"), "unknown classical peer 'nlm'"),
         (("builtin", "--out", "x", "--results", "them"), "--results needs NAME=DIR"),
+        (("--study", "stable-part", "--out", "x"), "did you mean 'stable-parts'"),
+        (("--study", "damage"), "give --out DIR"),
+        (("builtin", "--study", "damage", "--out", "x"), "leave out SUITE and --pairs"),
+        (("--study", "damage", "--out", "x"), "study damage: missing clean, sets"),
+        (("--study", "ablations", "--out", "x", "--with", "strenth=1"), "did you mean 'strength'"),
         (("--compare", "a", "b"), "no results at a"),
         (("--compare", "a", "b", "--tolerance", "psnr"), "--tolerance needs METRIC=X"),
     ],

@@ -250,6 +250,10 @@ def test_wrong_calls_are_refused_with_what_to_do(tmp_path, tiny_fast):
         evaluate(SUITE, [], tmp_path, options=BenchOptions(metrics=("psnrr",)))
     with pytest.raises(InputError, match="option=value"):
         model_contestant("default,steps")
+    with pytest.raises(InputError, match="default does not sample; leave out solver=euler"):
+        model_contestant("default,solver=euler")
+    with pytest.raises(UnknownNameError, match="did you mean 'dpmsolver"):
+        model_contestant("ldrestore-tiny-stable,solver=dpmsolver")
     with pytest.raises(DatasetError, match="no --data-root is given; it is looked for at"):
         evaluate("aio3", [], tmp_path)
     with pytest.raises(InputError, match="no folder at"):

@@ -58,7 +58,7 @@ def test_faults_bear_the_places_of_the_checkout():
 
 
 def test_packages_beside_the_library_are_laid_out_inside_it(tmp_path):
-    for folder in ("configs", "pipelines", "training"):
+    for folder in ("configs", "pipelines", "requirements", "training"):
         (tmp_path / folder / "__pycache__").mkdir(parents=True)
         (tmp_path / folder / "module.py").write_text("x = 1", encoding="utf-8")
     stale = tmp_path / LAYOUT / "ldrestore" / "training" / "gone.py"
@@ -72,6 +72,8 @@ def test_packages_beside_the_library_are_laid_out_inside_it(tmp_path):
         "ldrestore/configs/module.py",
         "ldrestore/pipelines",
         "ldrestore/pipelines/module.py",
+        "ldrestore/requirements",
+        "ldrestore/requirements/module.py",
         "ldrestore/training",
         "ldrestore/training/module.py",
     ]

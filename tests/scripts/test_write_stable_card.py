@@ -1,12 +1,18 @@
-import json
 import shutil
+from dataclasses import replace
 
 import pytest
-from write_stable_card import CARD, MEASUREMENTS, MODEL, ROOT, TEMPLATE, faults, read_embedded, render
+from write_stable_card import CARD, MEASUREMENTS, MODEL, ROOT, TEMPLATE, faults, keep, read_embedded, render
 
+from ldrestore.errors import InputError
+from ldrestore.evaluation.contestants import hash_of_model
+from ldrestore.evaluation.results import read_results, write_results
 from ldrestore.guides.loading_quietly import without_progress_bar
-from tests.scripts.stable_rows import COMMAND, stable_document
+from tests.model_results import model_results
 from tests.tiny_stable import tiny_stable
+
+AGAIN = "is not up to date; run python scripts/write_stable_card.py"
+FIGURES = {"rain": {"a": (20.0, 25.0), "b": (21.0, 24.0)}}
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +30,19 @@ def checkout(tmp_path, embedded, monkeypatch):
     root, facts = embedded
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr("write_stable_card.read_embedded", lambda root: facts)  # loading takes long
-    document = stable_document()
-    document["model"] |= {key: facts[key] for key in ("weights_sha256", "scheduler", "scheduler_sha256")}
-    document["model"] |= {key: facts[key] for key in ("prediction_type", "view", "dtype")}
     (tmp_path / TEMPLATE).parent.mkdir()
     template = (ROOT / TEMPLATE).read_text().replace("$training", "Long.").replace("$limits", "Many.")
     (tmp_path / TEMPLATE).write_text(template)
-    change(tmp_path, lambda _: document)
+    write_results(measured(tmp_path), tmp_path / MEASUREMENTS)
     write(tmp_path)
     return tmp_path
 
 
-def change(root, edit):
-    """Write other measurements."""
-    path = root / MEASUREMENTS
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(edit(json.loads(path.read_text()) if path.is_file() else None)))
+def measured(root, figures=FIGURES, *, steps=50):
+    """Results of the checkout's model."""
+    results = model_results(figures, model="tiny", identity=hash_of_model(str(root / MODEL)))
+    (first, model) = results.contestants
+    return replace(results, contestants=(first, replace(model, options={"num_inference_steps": steps})))
 
 
 def write(root):
@@ -51,65 +54,59 @@ def test_what_was_just_written_is_up_to_date(checkout):
     assert faults(checkout) == []
     card = (checkout / CARD).read_text()
     assert "the noise, on a schedule that ends in nearly pure noise" in card
-    assert "| sampling | DDIMScheduler, 50 steps" in card and f"Measured by, paths by names:\n\n    {COMMAND}\n" in card
-    assert "rain, haze, jpeg, one at a time" in card and "$" not in card
-    assert (checkout / MEASUREMENTS).with_suffix(".md").read_text().startswith("# Measurements of tiny")
+    assert "| sampling | DDIMScheduler, 50 steps" in card and "rain, haze, jpeg, one at a time" in card
+    assert "Measured by `ldrestore bench --study stable-parts`" in card and "$" not in card
+    assert "| rain | 2 | 20.50 [20.00, 21.00] | 24.50 [24.00, 25.00] |" in card
+    tables = (checkout / MEASUREMENTS).with_suffix(".md").read_text()
+    assert tables.startswith("# What the parts of tiny are worth")
 
 
 def test_other_figures_or_a_changed_card_are_found(checkout):
-    def better(document):
-        document["rows"]["clean"]["clean"]["means"]["restored_psnr"] = [36.0, 36.0, 36.0]
-        return document
-
-    change(checkout, better)
-    again = "is not up to date; run python scripts/write_stable_card.py"
-    assert faults(checkout) == [f"{CARD} {again}", f"{MEASUREMENTS.with_suffix('.md')} {again}"]
+    better = {"rain": {"a": (20.0, 35.0), "b": (21.0, 34.0)}}
+    write_results(measured(checkout, better), checkout / MEASUREMENTS)
+    assert faults(checkout) == [f"{CARD} {AGAIN}", f"{MEASUREMENTS.with_suffix('.md')} {AGAIN}"]
     write(checkout)
     assert faults(checkout) == []
     (checkout / CARD).write_text("better than everything")
-    assert faults(checkout) == [f"{CARD} {again}"]
+    assert faults(checkout) == [f"{CARD} {AGAIN}"]
 
 
-@pytest.mark.parametrize(
-    ("section", "key", "value", "message"),
-    [
-        ("model", "weights_sha256", "0", "are of other weights than"),
-        ("model", "scheduler_sha256", "0", "are of another scheduler"),
-        ("model", "prediction_type", "v_prediction", "are of another prediction (v_prediction)"),
-        ("model", "view", "another", "are of another view (another, not "),
-        ("model", "dtype", "bfloat16", "are of another number format (bfloat16, not float32)"),
-    ],
-)
-def test_measurements_of_another_model_are_called_so(checkout, section, key, value, message):
-    change(checkout, lambda document: {**document, section: {**document[section], key: value}})
-    assert message in faults(checkout)[0]
+@pytest.mark.parametrize("file", ["scheduler/scheduler_config.json", "predictor/diffusion_pytorch_model.safetensors"])
+def test_measurements_of_another_model_are_called_so(checkout, file):
+    path = checkout / MODEL / file
+    path.write_bytes(path.read_bytes() + b" ")
+    assert "are of another model" in faults(checkout)[0]
     write(checkout)
     (fault,) = faults(checkout)
-    assert message in fault and message in (checkout / CARD).read_text()
+    assert fault in (checkout / CARD).read_text()
 
 
 def test_the_steps_are_those_that_were_measured(checkout):
-    def in_twenty_steps(document):
-        del document["rows"]["solvers"]  # has nothing of its own to be held against
-        return {**document, "settings": {**document["settings"], "steps": 20}}
-
-    change(checkout, in_twenty_steps)
+    write_results(measured(checkout, steps=20), checkout / MEASUREMENTS)
     write(checkout)
-    assert faults(checkout) == []
     card = (checkout / CARD).read_text()
     assert "Sampled in 20 steps where nothing else is said." in card and "| sampling | DDIMScheduler, 50 steps" in card
 
 
+def test_figures_of_a_study_are_kept_with_its_predictions(checkout, tmp_path):
+    out = tmp_path / "out"
+    write_results(measured(checkout), out / "results.json")
+    seen = {"rain 0.4": {"a": {"rain": 1.0}}}
+    asked = {"rain 0.4": {"a": (20.0, 20.0)}}
+    write_results(model_results(asked, model="tiny", estimates=seen), out / "predictor" / "results.json")
+    keep(checkout, out)
+    (row,) = read_results(checkout / MEASUREMENTS).estimates
+    assert (row.dataset, dict(row.counts)) == ("rain 0.4", {"rain": 1})
+    write(checkout)
+    assert "| rain | 100 % | 100 % | – |" in (checkout / CARD).read_text()
+
+
 def test_texts_that_are_not_written_and_missing_measurements_are_named(checkout):
-    shutil.copy(ROOT / TEMPLATE, checkout / TEMPLATE)
-    if "$training" in (checkout / TEMPLATE).read_text():
-        with pytest.raises(ValueError, match=r"placeholders that nothing fills: \$training, \$limits"):
-            faults(checkout)
     (checkout / TEMPLATE).write_text("$measurements $nonsense")
     with pytest.raises(ValueError, match=r"nothing fills: \$nonsense"):
         faults(checkout)
     (checkout / MEASUREMENTS).unlink()
-    with pytest.raises(ValueError, match="write it with scripts"):
+    with pytest.raises(InputError, match="no results at"):
         faults(checkout)
 
 

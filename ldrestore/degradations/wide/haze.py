@@ -54,7 +54,7 @@ def _transmission(image: np.ndarray, *, share: float, generator: np.random.Gener
     """exp(-beta d) with beta such that its mean is 1 - share: (H, W) float32."""
     if generator.random() < 0.1:
         return np.full(image.shape[:2], 1 - share, np.float32)
-    nearest = generator.uniform(0.0, 0.8)
+    nearest = 0.8 * generator.random() ** 2  # what is near is often nearly clear
     depth = nearest + (1 - nearest) * depth_along_edges(image, generator=generator) + 1e-3
     samples = depth[:: max(1, depth.shape[0] // 48), :: max(1, depth.shape[1] // 48)]
     beta = float(-np.log(1 - share) / samples.mean())

@@ -5,7 +5,6 @@ import pytest
 import torch
 from run_files import assert_equal_to_the_bit
 from skimage import data
-from stable_exports import assemble
 from stable_runs import (
     NAMES,
     REFINER_SIZES,
@@ -20,6 +19,7 @@ from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.training.networks.frozen_base import load_base
 from ldrestore.training.networks.stable_adapters import load_parts
@@ -104,8 +104,15 @@ def test_old_rows_stay_to_the_bit(root, adapted):
     assert_equal_to_the_bit(new["injection"].state_dict(), old["injection"].state_dict())
 
 
+def assembled(root, *exports):
+    """A quiet pipeline of the base and what runs exported."""
+    pipeline = StableRestorePipeline.from_exports(root / "base", *exports, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def test_old_degradations_are_restored_as_before(root, adapted):
-    before, after = (assemble(root / "base", folder) for folder in (root / "old", adapted))
+    before, after = (assembled(root, folder) for folder in (root / "old", adapted))
     expected, found = (pipeline(LQ, **TOLD).images[0] for pipeline in (before, after))
     assert np.abs(found - expected).max() < 1e-4  # sums over more degradations may be added up in another order
     told_new = after(LQ, **TOLD | {"degradations": "jpeg"}).images[0]
@@ -136,8 +143,7 @@ def test_they_stay_where_the_rest_of_it_is_trained_too(tmp_path, root, adapted):
 
 def test_old_degradations_are_refined_as_before(root, adapted, refined):
     before, after = (
-        assemble(root / "base", folder, drm=drm)
-        for folder, drm in ((root / "old", root / "refiner"), (adapted, refined))
+        assembled(root, folder, drm) for folder, drm in ((root / "old", root / "refiner"), (adapted, refined))
     )
     expected, found = (pipeline(LQ, **TOLD).images[0] for pipeline in (before, after))
     assert np.abs(found - expected).max() < 1e-4
@@ -147,7 +153,7 @@ def test_old_degradations_are_refined_as_before(root, adapted, refined):
 
 def test_a_module_that_did_not_grow_is_refused_with_what_to_do(root, adapted):
     with pytest.raises(WeightsError, match=r"grow the module .* init_from in a run of the refiner.*few_shot\.yaml"):
-        assemble(root / "base", adapted, drm=root / "refiner")
+        assembled(root, adapted, root / "refiner")
 
 
 def test_without_pools_new_degradations_leave_nothing_to_train(root, adapted):

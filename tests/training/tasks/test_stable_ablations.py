@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from measure_table9 import ROWS
 
+from ldrestore.evaluation.studies.ablations import ROWS
 from ldrestore.training.trainers import load_training_config
 
 FOLDER = Path(__file__).parents[3] / "configs/stable"

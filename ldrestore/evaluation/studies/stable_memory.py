@@ -1,9 +1,6 @@
-"""Measure the peak memory of one pipeline with random weights beyond those weights, in a process of its own.
+"""The peak memory of one Stable pipeline beyond its weights, in a process of its own: `python -m .. KIND ..`, as JSON.
 
-    python scripts/measure_stable_memory.py restorer --widths full --side 256
-    python scripts/measure_stable_memory.py img2img --widths full --side 256
-
-prints JSON. "restorer" is our pipeline without the DRM, "refined" the same with it, "img2img" diffusers' on the same
+"restorer" is our pipeline without its refinement, "refined" the same with it, "img2img" that of diffusers on the same
 base without classifier-free guidance, a text of 77 tokens given as embeddings. None cuts the picture into tiles.
 
 On the CPU: largest resident memory during the call, above the resident memory before it, which holds libraries and
@@ -18,21 +15,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from stable_widths import NAMES_OF_WIDTHS, build_img2img, build_restorer
 from torch import nn
 
-KINDS = ("restorer", "refined", "img2img")
+from ldrestore.evaluation.cost import peak_memory, status_bytes
+from ldrestore.evaluation.studies.full_widths import img2img_of, open_stable
+
+MEMORY_KINDS = ("restorer", "refined", "img2img")
 """What can be measured."""
-NUM_STEPS = 2
+MEMORY_STEPS = 2
 """All steps need the same memory."""
 WARM_UP_SIDE = 64
 """Of the small picture, in pixels."""
-DTYPES = ("float32", "bfloat16", "float16")
 NUM_TOKENS = 77
 
 
@@ -40,18 +37,18 @@ def caller_of(kind: str, pipeline: Any) -> Callable[[np.ndarray], Any]:
     """What is measured, as a function of a picture (H, W, 3) uint8.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `MEMORY_KINDS`.
         pipeline: The one it needs.
     """
     if kind != "img2img":
-        options = {"num_inference_steps": NUM_STEPS, "tile": "off", "output_type": "photo"}
+        options = {"num_inference_steps": MEMORY_STEPS, "tile": "off", "output_type": "photo"}
         return partial(pipeline, refine=kind == "refined", **options)
     width = pipeline.unet.config.cross_attention_dim
 
     def redraw(picture: np.ndarray) -> Any:
-        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
         prompt_embeds = torch.zeros(1, NUM_TOKENS, width, dtype=pipeline.unet.dtype)
-        options = {"num_inference_steps": NUM_STEPS, "strength": 1.0, "guidance_scale": 1.0, "output_type": "np"}
+        options = {"num_inference_steps": MEMORY_STEPS, "strength": 1.0, "guidance_scale": 1.0, "output_type": "np"}
         return pipeline(image=image, prompt_embeds=prompt_embeds.to(pipeline._execution_device), **options)
 
     return redraw
@@ -63,14 +60,20 @@ def picture_of(side: int) -> np.ndarray:
 
 
 def growth_on_cpu(call: Callable[[np.ndarray], Any], *, side: int) -> dict[str, float]:
-    """Peak resident memory above the memory before, in 10^9 bytes."""
+    """Peak resident memory above the memory before, and the latter, in 10^9 bytes.
+
+    Raises:
+        OSError: the system does not tell.
+    """
     call(picture_of(WARM_UP_SIDE))
     picture = picture_of(side)
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak so far, proc(5)
-    before = _status("VmRSS")
-    call(picture)
-    return {"beyond_weights": round((_status("VmHWM") - before) / 1e9, 4), "idle": round(before / 1e9, 3)}
+    before = status_bytes("VmRSS")
+    with peak_memory("cpu") as growth:
+        call(picture)
+    if before is None or growth[0] is None:
+        raise OSError("this system does not tell the resident memory of a process; measure on Linux")
+    return {"beyond_weights": round(growth[0], 4), "idle": round(before / 1e9, 3)}
 
 
 def growth_on_gpu(call: Callable[[np.ndarray], Any], pipeline: Any, *, side: int) -> dict[str, float]:
@@ -104,7 +107,7 @@ class WeightsAside:
         self.parts, self.peak, self.reset = parts, peak, reset
         self.beyond = self.most = 0
         for part in parts:
-            part.to = partial(self._move, part.to)
+            part.to = partial(self._move, part.to)  # type: ignore[method-assign]  # each move is to be seen
         reset()
 
     def read(self) -> None:
@@ -126,15 +129,17 @@ class WeightsAside:
         return sum(tensor.nbytes for tensor in tensors if tensor.device.type != "cpu")
 
 
-def measure_in_process(kind: str, *, widths: str, side: int, device: str, dtype: str) -> dict[str, float]:
+def measure_in_process(kind: str, *, model: str | None, side: int, device: str, dtype: str) -> dict[str, float]:
     """One kind in a fresh process, whose memory nothing else has touched.
 
     Raises:
-        CalledProcessError: the process failed.
+        CalledProcessError: the process failed; it has said why.
     """
-    options = ["--widths", widths, "--side", str(side), "--device", device, "--dtype", dtype]
-    command = [sys.executable, __file__, kind, *options]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    words = [kind, "--side", str(side), "--device", device, "--dtype", dtype]
+    words += [] if model is None else ["--model", model]
+    command = [sys.executable, "-m", __name__, *words]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return found
 
 
 def _reset_peak(device: torch.device) -> None:
@@ -143,29 +148,22 @@ def _reset_peak(device: torch.device) -> None:
     torch.cuda.reset_peak_memory_stats(device)
 
 
-def _status(field: str) -> int:
-    """A size in bytes of this process, proc(5)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
-
-
 def main() -> None:
     """Parse the command line, build, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--widths", choices=NAMES_OF_WIDTHS, default="full")
+    parser.add_argument("kind", choices=MEMORY_KINDS)
+    parser.add_argument("--model")
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
     arguments = parser.parse_args()
-    build = build_img2img if arguments.kind == "img2img" else build_restorer
-    pipeline = build(arguments.widths, dtype=getattr(torch, arguments.dtype))
+    pipeline: Any = open_stable(arguments.model, dtype=getattr(torch, arguments.dtype))
+    if arguments.kind == "img2img":
+        pipeline = img2img_of(pipeline)
     call = caller_of(arguments.kind, pipeline)
-    if arguments.device == "cuda":
-        row = growth_on_gpu(call, pipeline, side=arguments.side)
-    else:
-        row = growth_on_cpu(call, side=arguments.side)
-    print(json.dumps(row))
+    is_gpu = torch.device(arguments.device).type == "cuda"
+    row = growth_on_gpu(call, pipeline, side=arguments.side) if is_gpu else growth_on_cpu(call, side=arguments.side)
+    sys.stdout.write(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Sets of exact versions: what this release was tested with, newest and oldest; `make lock` writes them."""

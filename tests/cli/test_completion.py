@@ -1,0 +1,54 @@
+import pytest
+
+from ldrestore.checkpoints.published_catalog import PUBLISHED_MODELS
+
+
+@pytest.fixture
+def offered(call, monkeypatch):
+    """What a bash is offered for the last word of a line."""
+
+    def ask(*words):
+        monkeypatch.setenv("_LDRESTORE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", " ".join(("ldrestore", *words)))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        result = call()
+        monkeypatch.delenv("_LDRESTORE_COMPLETE")
+        return result.stdout.split()
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("resto",), ["restore"]),
+        (("restore", "a.png", "b.png", "--model", "ldrestore-t"), ["ldrestore-tiny-stable"]),
+        (("restore", "a.png", "b.png", "--degradation", "snow,ha"), ["snow,haze"]),
+        (
+            (
+                "restore",
+                "--keep-gr",
+            ),
+            ["--keep-grain"],
+        ),
+        (("degrade", "a.png", "b.png", "--recipe", "rain+jp"), ["rain+jpeg"]),
+        (("info", "default-"), ["default-next"]),
+        (("convert", "moce_ir_"), ["moce_ir_s"]),
+        (("fetch", "instructir_"), ["instructir_head"]),
+        (("fetch", "met"), ["metrics"]),
+    ],
+)
+def test_names_are_completed(offered, words, expected):
+    assert offered(*words) == expected
+
+
+def test_everything_that_can_be_fetched_is_offered(offered):
+    assert set(PUBLISHED_MODELS.names()) < set(offered("fetch", ""))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_is_shown(call, monkeypatch, shell):
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: (shell, f"/bin/{shell}"))
+    result = call("--show-completion")
+    assert result.exit_code == 0, result.output
+    assert "_LDRESTORE_COMPLETE" in result.stdout
