@@ -4,8 +4,6 @@ import shutil
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.requests import ClientDisconnect
-
 from ldrestore.errors import InputError
 from ldrestore.serving.settings import PageSettings
 from ldrestore.serving.temporary_store import TemporaryStore
@@ -87,11 +85,12 @@ class Guard:
         except _TooLargeError:
             await _answer(send, *_too_large(is_upload))
             return
-        came, has_begun = 0, False
+        came, has_begun, has_left = 0, False, False
 
         async def counted() -> Message:
-            nonlocal came
+            nonlocal came, has_left
             message = await receive()
+            has_left = has_left or message["type"] == "http.disconnect"
             came += len(message.get("body", b""))
             if came > room:
                 raise _TooLargeError
@@ -111,10 +110,10 @@ class Guard:
         except _TooLargeError:
             if not has_begun:
                 await _answer(send, *_too_large(is_upload))
-        except ClientDisconnect:
-            return  # nobody is there to answer; half an upload is swept like the others
-        except OSError as error:
-            if has_begun or error.errno not in FULL_ERRORS:
+        except Exception as error:
+            if is_upload and has_left:
+                return  # nobody is there to answer; half an upload is swept like the others
+            if has_begun or not isinstance(error, OSError) or error.errno not in FULL_ERRORS:
                 raise
             await _answer(send, 507, "the disk of the machine that restores is full; try again later")
 

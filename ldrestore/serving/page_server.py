@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from starlette.middleware import Middleware
-
 from ldrestore.errors import ConfigError
 from ldrestore.serving.guard import Guard
 from ldrestore.serving.page import Page, asset, theme
@@ -78,7 +76,7 @@ def _launch(blocks: Any, settings: PageSettings, studio: Studio, **looks: Any) -
         ConfigError: the port is taken.
     """
     known = inspect.signature(blocks.launch).parameters
-    guard = Middleware(Guard, settings=settings, store=studio.store)
+    guard = (Guard, (), {"settings": settings, "store": studio.store})  # as starlette's Middleware unpacks
     try:
         blocks.launch(
             server_name=settings.host,
