@@ -13,6 +13,7 @@ _LAZY = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
     "RestoreOutput": "ldrestore.pipelines.pipeline_output",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
+    "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",
     "list_models": "ldrestore.restorers",
     "load_restorer": "ldrestore.restorers",
     "restore": "ldrestore.restorers",

@@ -126,6 +126,19 @@ DegradationsOption = Annotated[
 """Weights by name or such a text, for all pictures, or a list with one or None for each."""
 
 
+InstructionOption = Annotated[
+    Any,
+    Flag(
+        name="--instruction",
+        metavar="TEXT",
+        instead=("degradations", "say what is wrong with --degradation"),
+        help="What to do with all pictures, in English, such as 'remove the noise'; for models that take "
+        "instructions, see `ldrestore info MODEL`. Without it a neutral one.",
+    ),
+]
+"""A text for all pictures; on tracks that say so, or a list with one or None for each."""
+
+
 StepsOption = Annotated[
     int,
     Flag(
@@ -264,16 +277,7 @@ class RestoreOptions:
 class FastRestoreOptions(RestoreOptions):
     """What models of one pass take."""
 
-    instruction: Annotated[
-        str | None,
-        Flag(
-            name="--instruction",
-            metavar="TEXT",
-            instead=("degradations", "say what is wrong with --degradation"),
-            help="What to do with all pictures, in English, such as 'remove the noise'; for models that take "
-            "instructions, see `ldrestore info MODEL`. Without it a neutral one.",
-        ),
-    ] = None
+    instruction: InstructionOption = None
     embedding: Annotated[
         Any,
         Flag(
@@ -350,6 +354,45 @@ class SamplingOptions(RestoreOptions):
 @dataclass(frozen=True, kw_only=True)
 class StableRestoreOptions(SamplingOptions):
     """What models that sample upon Stable Diffusion 2.1 take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class XLRestoreOptions(SamplingOptions):
+    """What models that sample upon SDXL take."""
+
+    num_inference_steps: StepsOption = 20
+    instruction: InstructionOption = None
+    prompt: Annotated[
+        Any,
+        Flag(
+            name="--prompt",
+            metavar="TEXT",
+            help="What all pictures show, in English, such as 'a house by the sea'; for models upon SDXL. Without it "
+            "none is assumed.",
+        ),
+    ] = None
+    guidance_scale: Annotated[
+        float,
+        Flag(
+            name="--guidance",
+            kind=float,
+            minimum=1.0,
+            metavar="G",
+            shows_default=True,
+            help="How far to go from what is predicted without texts to what is predicted with them; above 1 it takes "
+            "twice the time.",
+        ),
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Check what hangs on no model.
+
+        Raises:
+            InputError: an option is out of range.
+        """
+        super().__post_init__()
+        if not 1 <= self.guidance_scale < math.inf:
+            raise InputError(f"guidance_scale must be a number from 1 on, got {self.guidance_scale}")
 
 
 def declared_options(options_class: type[RestoreOptions]) -> tuple[DeclaredOption, ...]:

@@ -38,12 +38,27 @@ TRACKS.register(
         name="stable",
         pipeline="ldrestore.pipelines.pipeline_stable_restore:StableRestorePipeline",
         options="ldrestore.options:StableRestoreOptions",
-        checks="ldrestore.pipelines.option_checks:checked_stable_options",
-        facts="ldrestore.pipelines.pipeline_facts:facts_of_stable",
+        checks="ldrestore.pipelines.sampled_checks:checked_stable_options",
+        facts="ldrestore.pipelines.sampled_facts:facts_of_stable",
         explainer="ldrestore.explanations.stable_explainer:StableExplainer",
         explained_options=("degradations", "num_inference_steps", "seed"),
         parts="ldrestore.systems.mperceiver_parts:MPERCEIVER_PARTS",
         figures=("differences.png", "estimate.png", "sampling.png", "text_embeddings.png", "visual_prompts.png"),
+    )
+)
+
+
+TRACKS.register(
+    TrackRecord(
+        name="xl",
+        pipeline="ldrestore.pipelines.pipeline_xl_restore:XLRestorePipeline",
+        options="ldrestore.options:XLRestoreOptions",
+        checks="ldrestore.pipelines.sampled_checks:checked_xl_options",
+        facts="ldrestore.pipelines.sampled_facts:facts_of_xl",
+        explainer="ldrestore.explanations.xl_explainer:XLExplainer",
+        explained_options=("degradations", "guidance_scale", "instruction", "num_inference_steps", "prompt", "seed"),
+        parts="ldrestore.systems.unildiff_parts:UNILDIFF_PARTS",
+        figures=("alignment.png", "differences.png", "expert_choice.png", "expert_map.png", "sampling.png"),
     )
 )
 

@@ -9,7 +9,7 @@ from ldrestore.errors import InputError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.photo import Photo
-from ldrestore.options import FastRestoreOptions, StableRestoreOptions
+from ldrestore.options import FastRestoreOptions
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead
@@ -17,7 +17,6 @@ from ldrestore.systems.regression_steering import why_no_instruction
 
 if TYPE_CHECKING:
     from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-    from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 
 
 def checked_fast_options(pipeline: "FastRestorePipeline", options: FastRestoreOptions) -> FastRestoreOptions:
@@ -34,22 +33,6 @@ def checked_fast_options(pipeline: "FastRestorePipeline", options: FastRestoreOp
         pipeline.understand(options.instruction)
     if isinstance(options.embedding, (str, Path)):
         return replace(options, embedding=embedding_of_cache(pipeline, Path(options.embedding)))
-    return options
-
-
-def checked_stable_options(pipeline: "StableRestorePipeline", options: StableRestoreOptions) -> StableRestoreOptions:
-    """Options of the stable track.
-
-    Raises:
-        UnknownNameError: the model does not know a degradation.
-        InputError: the weights do not sum to 1, or there are more steps than it was trained with.
-    """
-    from ldrestore.estimators.given_degradations import given_estimate
-    from ldrestore.systems.mperceiver_sampling import timesteps_of
-
-    if options.degradations is not None and not isinstance(options.degradations, (list, tuple)):
-        given_estimate(options.degradations, pipeline.predictor.names)
-    timesteps_of(options, pipeline.scheduler, device=pipeline.device)
     return options
 
 

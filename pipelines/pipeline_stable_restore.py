@@ -4,57 +4,46 @@ MPerceiver, Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, 
 All-in-One Image Restoration" (https://arxiv.org/abs/2312.02918).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
-from torch import Generator, Tensor, nn
+from torch import Generator
 from transformers import CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
 
+from ldrestore.adapters.attachment import attach
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.adapters.unet_connection import UNetConnection
-from ldrestore.checkpoints.adapters_folder import check_base, is_adapters, read_adapters, read_pointer, write_adapters
-from ldrestore.checkpoints.diffusion_folder import check_saved_parts, load_transformers_parts, make_ready
-from ldrestore.checkpoints.network_identity import runtime_of
-from ldrestore.checkpoints.saved_folder import find_saved_pipeline
-from ldrestore.checkpoints.stable_diffusion import BaseSizes
+from ldrestore.checkpoints.adapters_folder import is_adapters, write_adapters
+from ldrestore.checkpoints.based_parts import load_adapted_parts, load_exported_parts
+from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.estimators.given_degradations import Degradations, read_degradations
 from ldrestore.guides.clip_tower import TowerView
 from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
-from ldrestore.images.protection import finished, read_masks
-from ldrestore.images.working_copy import working_copy
 from ldrestore.options import ColourFix, OutputType, StableRestoreOptions
-from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
-from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.based_pipelines import load_whole, name_after, replace_adapters
+from ldrestore.pipelines.pipeline_output import RestoreOutput
+from ldrestore.pipelines.sampled_records import named_degradations
+from ldrestore.pipelines.sampled_restoration import PictureSteering, StepCallback, drawn_options, restore_pictures
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.denoising import check_scheduler
-from ldrestore.sampling.picture_noise import run_seed_of
-from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
+from ldrestore.structures import Conditioning, DegradationEstimate
 from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_loading import UNNAMED, load_adapted_parts, load_exported_parts, name_tower
+from ldrestore.systems.mperceiver_loading import UNNAMED, load_tower, name_tower
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS, check_parts
-from ldrestore.systems.mperceiver_pictures import lq_of, plan_of_picture, to_pixels
-from ldrestore.systems.mperceiver_sampling import StagePlans, draw, timesteps_of, visible_content
-from ldrestore.tiling.freed_memory import keeping_freed_memory
-from ldrestore.tiling.retries import on_cpu_without_memory
-from ldrestore.weights.folders import read_json
+from ldrestore.systems.sampled_pictures import lq_of
 
-StepCallback = Callable[["StableRestorePipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
-"""Of diffusers: pipeline, number of the step, timestep and {"latents": ...} to the same, changed or not."""
+ATTENDING_PARTS = ("unet", "cm_adapter", "ir_adapter", "drm")
+"""Parts with attention that goes through diffusers' dispatcher."""
 
 
 class StableRestorePipeline(DiffusionPipeline):
@@ -133,7 +122,7 @@ class StableRestorePipeline(DiffusionPipeline):
         check_parts(parts)
         check_scheduler(scheduler)
         self.register_modules(**parts)
-        self._connection = UNetConnection()
+        self._connection = UNetConnection(attach, attached=("injection",), attending=ATTENDING_PARTS)
         self.set_progress_bar_config(disable=None)  # for tqdm: drawn in terminals only
 
     @classmethod
@@ -162,16 +151,14 @@ class StableRestorePipeline(DiffusionPipeline):
         source = pretrained_model_name_or_path
         if is_adapters(source, revision=revision, local_files_only=local_files_only):
             return cls.from_base(None, source, dtype=dtype, revision=revision, local_files_only=local_files_only)
-        folder, name = find_saved_pipeline(source, revision=revision, local_files_only=local_files_only)
-        check_saved_parts(folder, table=MPERCEIVER_PARTS, pipeline_name=cls.__name__)
-        dtype = dtype or torch.float32
-        loaded = load_transformers_parts(folder, table=MPERCEIVER_PARTS, dtype=dtype)
-        base_name = read_json(folder / "unet" / "config.json").get("_name_or_path")
-        with loading_bar_in_terminals_only():
-            pipeline = super().from_pretrained(folder, dtype=dtype, use_safetensors=True, **loaded)
-        make_ready(pipeline.components, name=name)
-        pipeline.register_to_config(_name_or_path=name)
-        pipeline.unet.register_to_config(_name_or_path=base_name or name)
+        pipeline = load_whole(
+            super().from_pretrained,
+            source,
+            table=MPERCEIVER_PARTS,
+            dtype=dtype,
+            revision=revision,
+            local_files_only=local_files_only,
+        )
         name_tower(pipeline.image_encoder, UNNAMED)
         return pipeline
 
@@ -204,19 +191,23 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: something is not there, or cannot be fetched.
             WeightsError: something is damaged, the base is of the wrong kind, or the adapters are another base's.
         """
-        parts = load_adapted_parts(
+        dtype = dtype or torch.float32
+        load = partial(load_tower, image_encoder=image_encoder, dtype=dtype, local_files_only=local_files_only)
+
+        def load_towers(found: str, pointer: Mapping[str, Any]) -> dict[str, Any]:
+            return {"image_encoder": load(found, named=pointer["base"]["image_encoder"] or UNNAMED)}
+
+        parts, _ = load_adapted_parts(
             base,
             adapters,
-            image_encoder=image_encoder,
-            sizes=sizes,
-            dtype=dtype or torch.float32,
+            table=MPERCEIVER_PARTS,
+            layout=stable_diffusion_2(sizes),
+            dtype=dtype,
             revision=revision,
             local_files_only=local_files_only,
+            load_towers=load_towers,
         )
-        pipeline = cls(**parts)
-        name = Path(adapters).resolve().name if Path(adapters).is_dir() else str(adapters)
-        pipeline.register_to_config(_name_or_path=name)
-        return pipeline
+        return name_after(cls(**parts), adapters)
 
     @classmethod
     def from_exports(
@@ -246,16 +237,18 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsError: something is damaged, or parts do not belong together.
             ConfigError: nothing says what the U-Net predicts.
         """
-        parts = load_exported_parts(
+        dtype = dtype or torch.float32
+        parts, _ = load_exported_parts(
             base,
             exports,
-            image_encoder=image_encoder,
+            table=MPERCEIVER_PARTS,
+            layout=stable_diffusion_2(sizes),
             prediction_type=prediction_type,
-            sizes=sizes,
-            dtype=dtype or torch.float32,
+            dtype=dtype,
             local_files_only=local_files_only,
         )
-        return cls(**parts)
+        tower = load_tower(base, image_encoder, dtype=dtype, local_files_only=local_files_only)
+        return cls(**parts, image_encoder=tower)
 
     def save_adapters(self, folder: str | Path, *, base: str | None = None) -> Path:
         """Write our parts and the scheduler, with a pointer to the base and to CLIP's tower, which are not copied.
@@ -286,16 +279,15 @@ class StableRestorePipeline(DiffusionPipeline):
             WeightsUnavailableError: nothing lies there, or it cannot be fetched.
             WeightsError: they are damaged, or another base's.
         """
-        folder, pointer = read_pointer(adapters, revision=revision, local_files_only=local_files_only)
-        check_base(self.components, pointer, table=MPERCEIVER_PARTS)
-        parts = read_adapters(folder, pointer, table=MPERCEIVER_PARTS, dtype=self.unet.dtype)
-        check_parts({**self.components, **parts})
-        self.detach()
-        device = self._execution_device
-        for part in parts.values():
-            if isinstance(part, nn.Module):
-                part.to(device)
-        self.register_modules(**parts)
+        replace_adapters(
+            self,
+            adapters,
+            table=MPERCEIVER_PARTS,
+            connection=self._connection,
+            check=check_parts,
+            revision=revision,
+            local_files_only=local_files_only,
+        )
 
     @property
     def view(self) -> TowerView:
@@ -397,41 +389,18 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             LDRestoreError: as `__call__`.
         """
-        seed = run_seed_of(options.seed, options.generator)
-        options = replace(options, seed=seed, generator=None, refine=options.refine and self.drm is not None)
+        options = drawn_options(options, has_refiner=self.drm is not None)
         photos = to_photos(image, clip=options.clip)
-        masks = read_masks(options.protect, photos)
         given = read_degradations(options.degradations, names=self.predictor.names, num_pictures=len(photos))
-        copies = [working_copy(photo, scale=options.scale) for photo in photos]
-        results, records = [], []
-        with one_call(self):
-            timesteps_of(options, self.scheduler, device=self._execution_device)  # refuses what is out of range
-            model, runtime, looks = describe_pipeline(self), runtime_of(self.unet), self._look_at(copies, given)
-            self._connection.connect(self.components)
-            for photo, large, mask, present, look in zip(photos, copies, masks, given, looks, strict=True):
-                conditioning, estimate = look
-                pixels, plan = self._restore(photo, large, conditioning, options=options)
-                result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
-                results.append(result)
-                records.append(
-                    record_of_picture(
-                        photo,
-                        result,
-                        model=model,
-                        runtime=runtime,
-                        options=options,
-                        given=present,
-                        mask=mask,
-                        plan=plan,
-                        estimate=estimate,
-                    )
-                )
-        return RestoreOutput(
-            images=[as_output_type(photo, options.output_type) for photo in results],
-            photos=results,
-            degradations=[estimate for _, estimate in looks],
-            records=records,
-            inputs=photos,
+        return restore_pictures(
+            self,
+            photos,
+            options=options,
+            connection=self._connection,
+            look_at=partial(self._look_at, given=given),
+            make_system=lambda: MPerceiver(
+                self.components, attachment=self._connection.attachment, refine=options.refine
+            ),
         )
 
     def detach(self) -> None:
@@ -451,8 +420,8 @@ class StableRestorePipeline(DiffusionPipeline):
         self._connection.choose_backend(backend, self.components)
 
     def _look_at(
-        self, copies: Sequence[Photo], given: Sequence[DegradationEstimate | None]
-    ) -> list[tuple[Conditioning, DegradationEstimate]]:
+        self, copies: Sequence[Photo], *, given: Sequence[DegradationEstimate | None]
+    ) -> list[PictureSteering[Conditioning]]:
         """What steers each picture, for all pictures before the first is restored: CLIP's tower has done its part then.
 
         Raises:
@@ -461,40 +430,10 @@ class StableRestorePipeline(DiffusionPipeline):
         system, looks = MPerceiver(self.components, attachment=None), []
         for large, present in zip(copies, given, strict=True):
             lq = lq_of(large.pixels, multiple=1, device=self._execution_device)
-            looks.append(again_in_float32(partial(system.condition, lq, present), system.networks))
+            conditioning, estimate = again_in_float32(partial(system.condition, lq, present), system.networks)
+            named = {"degradations": named_degradations(present)}
+            looks.append(PictureSteering(conditioning=conditioning, estimate=estimate, recorded=named))
         for hook in getattr(self, "_all_hooks", ()):
             if hook.model is self.image_encoder:  # with the degradations given, no later part in the row sends it back
                 hook.offload()
         return looks
-
-    def _restore(
-        self, photo: Photo, large: Photo, conditioning: Conditioning, *, options: StableRestoreOptions
-    ) -> tuple[np.ndarray, TilePlan]:
-        """Restore a working copy, each stage with smaller tiles where it runs out of memory; also the last plan."""
-        lq = lq_of(large.pixels, multiple=downsampling_of(self.vae), device=self._execution_device)
-        system = MPerceiver(self.components, attachment=self._connection.attachment, refine=options.refine)
-        plan = plan_of_picture(photo, large, vae=self.vae, unet=self.unet, drm=system.drm, options=options)
-        plans = StagePlans(plan, height=large.height, width=large.width)
-        callback: StepCallback | None = options.callback_on_step_end
-
-        def on_step_end(index: int, timestep: Tensor, latents: Tensor) -> Tensor:
-            assert callback is not None, "only called where there is one"
-            return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
-
-        def compute() -> Tensor:
-            return draw(
-                lq,
-                conditioning,
-                system=system,
-                scheduler=self.scheduler,
-                options=options,
-                content=visible_content(photo),
-                plans=plans,
-                progress_bar=self.progress_bar,
-                on_step_end=None if callback is None else on_step_end,
-            )
-
-        with keeping_freed_memory():
-            restored = again_in_float32(compute, system.networks)
-            finish = partial(to_pixels, original=large.pixels, fidelity=options.fidelity, colour_fix=options.colour_fix)
-            return on_cpu_without_memory(finish, restored, lq), plans.summary

@@ -25,7 +25,7 @@ from ldrestore.evaluation.studies.stable_parts import ceiling_of, report_parts, 
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.sampling.denoising import prediction_type_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,6 +22,7 @@ from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.systems.mperceiver_parts import MPERCEIVER_PARTS
 from ldrestore.systems.regression import part_classes
+from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -38,11 +39,15 @@ NETWORK_CLASSES = {
 }
 """Saved pipelines name these; a change here breaks every file that a user has saved."""
 PART_CLASSES = {
+    "ldrestore.adapters.daff:DAFF",
     "ldrestore.adapters.injection:InjectionLayers",
     "ldrestore.adapters.ir_adapter:IRAdapter",
+    "ldrestore.adapters.lq_encoder:LQEncoder",
+    "ldrestore.adapters.residual_alignment:ResidualAlignment",
     "ldrestore.estimators.degradation_predictor:DegradationPredictor",
     "ldrestore.prompts.cm_adapter:CMAdapter",
     "ldrestore.prompts.textual_prompts:TextualPromptPool",
+    "ldrestore.refiners.daem:DetailExpertModule",
     "ldrestore.refiners.drm:DetailRefinementModule",
     "ldrestore.regressors.instruction_head:InstructionHead",
 }
@@ -50,6 +55,7 @@ PART_CLASSES = {
 PIPELINE_CLASSES = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
+    "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",
 }
 """The same for pipelines."""
 
@@ -232,7 +238,8 @@ def test_what_is_imported_is_declared(modules):
 
 def test_module_paths_of_saved_classes_stay(modules):
     assert {record.target for record in REGRESSORS} == NETWORK_CLASSES
-    assert {*MPERCEIVER_PARTS.trained.values(), *part_classes()["instruction_head"]} == PART_CLASSES
+    trained = {*MPERCEIVER_PARTS.trained.values(), *UNILDIFF_PARTS.trained.values()}
+    assert trained | {*part_classes()["instruction_head"]} == PART_CLASSES
     for target in NETWORK_CLASSES | PART_CLASSES:
         network_class = resolve(target)
         assert f"{network_class.__module__}:{network_class.__name__}" == target

@@ -312,7 +312,9 @@ def test_options_out_of_range_are_refused_where_they_are_declared(options, messa
 
 
 def test_an_option_of_two_tracks_shows_both_defaults(toy, command):
-    assert options_of_all()["num_inference_steps"].shown_default == "50; 9 for models of the toy track"
+    assert options_of_all()["num_inference_steps"].shown_default == (
+        "50; 20 for models of the xl track; 9 for models of the toy track"
+    )
 
 
 def test_two_declarations_of_one_option_are_refused(toy, monkeypatch):
@@ -362,7 +364,7 @@ def test_the_command_serves_a_third_track(toy, command, photo_file, tmp_path):
     [
         (["--patience", "100"], "--patience takes at most 99 steps, got 100"),
         (["--patience", "0"], "--patience"),
-        (["--strength", "0.3"], "--strength is for models of the stable track, this one is of the toy track"),
+        (["--strength", "0.3"], "--strength is for models of the stable or xl track, this one is of the toy track"),
     ],
 )
 def test_wrong_options_of_a_third_track_are_wrong_calls(toy, command, photo_file, tmp_path, words, message):

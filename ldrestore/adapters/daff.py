@@ -24,7 +24,8 @@ LQSource = Literal["features", "latent"]
 U-Net's own `conv_in` has taken in."""
 
 NUM_GROUPS = 32
-"""Groups of the normalisation of the LQ encoder's features, or the largest number below that divides them."""
+"""Groups of the normalisation of the LQ encoder's features, or the largest number below that divides them in groups of
+more than one."""
 
 NUM_FREQUENCIES = 256
 """Width of the sinusoidal embedding of the timestep."""
@@ -50,6 +51,26 @@ class PreparedLQ(NamedTuple):
     """Keys and values of the prompt; None without text."""
     grid: tuple[int, int]
     """Rows and columns of tokens."""
+
+    def with_text(self, row: int) -> "PreparedLQ":
+        """The same picture with one of the texts that it was prepared with."""
+        words = None if self.words is None else (self.words[0][row : row + 1], self.words[1][row : row + 1])
+        return self._replace(words=words)
+
+    def cut(self, windows: Sequence[tuple[slice, slice]], *, cells: int) -> "PreparedLQ":
+        """What windows of one picture's latents see of it.
+
+        Args:
+            windows: Rows and columns, in latents, of one size; they start at multiples of `cells`.
+            cells: Latents along a token's side.
+
+        Returns:
+            B of them in a batch, one a window.
+        """
+        whole = self.tokens.unflatten(1, self.grid)  # (1, R, C, D)
+        parts = [whole[:, _covered(rows, cells), _covered(columns, cells)] for rows, columns in windows]
+        grid = (parts[0].shape[1], parts[0].shape[2])
+        return PreparedLQ(torch.cat([part.flatten(1, 2) for part in parts]), self.words, grid)
 
 
 class FeatureFusion(nn.Module):
@@ -194,6 +215,13 @@ class FeatureFusion(nn.Module):
         return features[..., : like.shape[-2], : like.shape[-1]].to(like.dtype)
 
 
+def _covered(cells: slice, size: int) -> slice:
+    """Tokens of so many cells a side that a span of cells touches."""
+    if cells.stop is None:
+        return cells
+    return slice(cells.start // size, -(-cells.stop // size))
+
+
 def checked_lq(lq: Tensor, num_channels: int) -> Tensor:
     """What is seen of the damaged picture, (B, num_channels, h, w).
 
@@ -213,7 +241,9 @@ def lq_projection(lq_channels: int, num_channels: int, *, layers: int) -> nn.Mod
         num_channels: Of the U-Net at the place.
         layers: Convolutions, 1 or 2.
     """
-    norm = nn.GroupNorm(math.gcd(NUM_GROUPS, lq_channels), lq_channels, eps=NORM_EPS)
+    groups = math.gcd(NUM_GROUPS, lq_channels)
+    groups = max(1, groups // 2) if groups == lq_channels else groups  # one value alone, of the smallest picture, has
+    norm = nn.GroupNorm(groups, lq_channels, eps=NORM_EPS)  # no variance
     last = nn.Conv2d(lq_channels, num_channels, 3, padding=1)
     if layers == 1:
         return nn.Sequential(norm, nn.SiLU(), last)
@@ -329,9 +359,8 @@ class DAFF(ModelMixin, ConfigMixin):
         """
         prepared = {}
         for place in self.places:
-            halvings = 0 if place == "conv_in" else halvings_at(place, len(self.config["block_out_channels"]))
             reduced = lq
-            for _ in range(halvings):
+            for _ in range(halvings_at(place, len(self.config["block_out_channels"]))):
                 reduced = F.avg_pool2d(reduced, 2, ceil_mode=True, count_include_pad=False)
             prepared[place] = self.fusion_at(place).prepare(reduced, text)
         return prepared
@@ -343,6 +372,11 @@ class DAFF(ModelMixin, ConfigMixin):
     def channels_at(self, place: str) -> int:
         """C of the features that it takes at a place."""
         return channels_at(place, self.config["block_out_channels"])
+
+    def cells_at(self, place: str) -> int:
+        """Latents along the side of a token at a place."""
+        patch_size: int = self.config["patch_size"]
+        return patch_size * 2 ** halvings_at(place, len(self.config["block_out_channels"]))
 
     def fusion_at(self, place: str) -> FeatureFusion:
         """The fusion of a place."""
@@ -371,5 +405,5 @@ def channels_at(place: str, block_out_channels: Sequence[int]) -> int:
 
 
 def halvings_at(place: str, num_levels: int) -> int:
-    """How often a picture's sides are halved behind "down_blocks.K"; the last of the blocks does not halve."""
-    return min(int(place.partition(".")[2]) + 1, num_levels - 1)
+    """How often the latents' sides are halved at a place: not behind "conv_in", nor by the last of the down blocks."""
+    return 0 if place == "conv_in" else min(int(place.partition(".")[2]) + 1, num_levels - 1)

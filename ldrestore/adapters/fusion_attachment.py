@@ -29,6 +29,11 @@ LatentFusion = DAFF | ResidualAlignment
 """What can be attached."""
 
 
+MAX_WHOLE_TOKENS = 16_384
+"""Of a picture whose windows are aligned with all of it: 2048 x 2048 pixels of DAFF's. Attention grows with the square
+of them; in larger pictures each window is aligned by itself."""
+
+
 class FusionSlot:
     """What the hooks read during a forward pass."""
 
@@ -36,6 +41,8 @@ class FusionSlot:
         """Begin empty."""
         self.timestep: Tensor | None = None
         self.prepared: Mapping[str, PreparedLQ] | None = None
+        self.aligned: Tensor | None = None
+        """Windows of a map that was aligned as a whole, which takes the place of what is behind "conv_in"."""
 
 
 class FusionHook:
@@ -57,6 +64,8 @@ class FusionHook:
         Raises:
             InputError: no damaged picture is set.
         """
+        if self.slot.aligned is not None:
+            return self.slot.aligned
         if self.slot.prepared is None or self.slot.timestep is None:
             raise InputError("no damaged picture is set for the attached fusion; call set_prepared first, or detach")
         hidden_states, rest = (output[0], output[1:]) if isinstance(output, tuple) else (output, None)
@@ -85,21 +94,49 @@ class FusionAttachment:
         """
         self.slot.prepared = prepared
 
-    def clear(self) -> None:
-        """Forget the picture, so that it does not fill memory."""
-        self.slot.prepared = self.slot.timestep = None
+    def aligned_whole(self, latents: Tensor, timestep: Tensor, prepared: Mapping[str, PreparedLQ]) -> Tensor | None:
+        """What is behind "conv_in" of a whole picture, aligned, for the U-Net to take in windows.
 
-    def latent_features(self, lq_latents: Tensor) -> Tensor:
-        """What the U-Net's `conv_in` makes of the damaged picture's latents, for `lq="latent"`.
+        So a window's fusion attends to all of the picture, as in the whole.
 
         Args:
-            lq_latents: (B, 4, h, w).
+            latents: (1, 4, h, w), as the scheduler scales them.
+            timestep: In training steps.
+            prepared: What `fusion.prepare` gave, of the picture.
+
+        Returns:
+            (1, C, h, w); None where there are more than `MAX_WHOLE_TOKENS` tokens, or other places.
+        """
+        if tuple(prepared) != ("conv_in",) or prepared["conv_in"].tokens.shape[1] > MAX_WHOLE_TOKENS:
+            return None
+        hidden_states = self.latent_features(latents)
+        at = torch.as_tensor(timestep, device=hidden_states.device)
+        return self.fusion(hidden_states, at, prepared["conv_in"], place="conv_in")
+
+    def set_aligned(self, windows: Tensor) -> None:
+        """Let the next forward pass of the U-Net take windows that are aligned already.
+
+        Args:
+            windows: (B, C, rows, columns), cut from what `aligned_whole` gave.
+        """
+        self.slot.aligned = windows
+
+    def clear(self) -> None:
+        """Forget the picture, so that it does not fill memory."""
+        self.slot.prepared = self.slot.timestep = self.slot.aligned = None
+
+    def latent_features(self, latents: Tensor) -> Tensor:
+        """What the U-Net's `conv_in` makes of latents: of the damaged picture's for `lq="latent"`, or of a whole map.
+
+        Args:
+            latents: (B, 4, h, w).
 
         Returns:
             (B, C, h, w), without what a fusion adds there.
         """
         conv_in = self.unet.conv_in
-        return conv_in.forward(lq_latents.to(self.unet.dtype))  # not called: hooks would see it
+        near = latents.to(conv_in.weight)  # which waits on the CPU where the U-Net is off-loaded
+        return conv_in.forward(near).to(latents.device)  # not called: hooks would see it
 
     def detach(self) -> None:
         """Leave the U-Net as it was found; a second call does nothing."""

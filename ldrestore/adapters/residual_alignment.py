@@ -96,6 +96,10 @@ class ResidualAlignment(ModelMixin, ConfigMixin):
         """C of the features that it takes at its place."""
         return self.config["num_channels"]
 
+    def cells_at(self, place: str) -> int:
+        """Latents along the side of a token at a place."""
+        return 1
+
     def prepare(self, lq: Tensor, text: Tensor | None = None) -> dict[str, PreparedLQ]:
         """What is computed once a picture; see `DAFF.prepare`. The text has no way in here."""
         features = self.lq_projection(checked_lq(lq, self.config["lq_channels"]).to(self.dtype))

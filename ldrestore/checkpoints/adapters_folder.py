@@ -1,11 +1,12 @@
 """Checkpoints of trained parts alone, with a pointer to the base that they were trained upon and do not copy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoTokenizer
 
 from ldrestore import __version__
 from ldrestore.assets.catalog import embedded_folder
@@ -32,14 +33,19 @@ WEIGHT_TOLERANCE = 0.01
 """By which they may differ, in the mean square and relative to themselves; bfloat16 makes 0.002 at most."""
 
 
-def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, table: PartTable, base: str | None) -> Path:
+def write_adapters(
+    folder: str | Path, parts: Mapping[str, Any], *, table: PartTable, base: str | None, tuned: Sequence[str] = ()
+) -> Path:
     """Write the trained parts, the scheduler and the pointer; all of it, or nothing.
+
+    Tokenizers that no pipeline is without are written too, for bases in a single file, which has none.
 
     Args:
         folder: Must not hold anything yet.
         parts: Of the pipeline, by name.
         table: Which there are.
         base: Name of the base; None for what its U-Net says it was loaded from.
+        tuned: Networks of the base that training has changed, which are written like the trained parts.
 
     Returns:
         The folder.
@@ -48,19 +54,20 @@ def write_adapters(folder: str | Path, parts: Mapping[str, Any], *, table: PartT
         InputError: the folder is not empty.
         ExportError: it cannot be written.
     """
-    ours = {name: parts[name] for name in table.trained if parts[name] is not None}
+    ours = {name: parts[name] for name in (*table.trained, *tuned) if parts[name] is not None}
+    tokenizers = [name for name in table.base.tokenizers if name not in table.optional]
     content = {
         "format": ADAPTERS_FORMAT,
         "pipeline": table.pipeline,
         "ldrestore": __version__,
-        "components": {name: table.trained[name].split(":") for name in ours},
+        "components": {name: table.exported[name].split(":") for name in ours},
         "scheduler": ["diffusers", type(parts["scheduler"]).__name__],
         "base": _pointer(parts, base, table=table),
-        "frozen": {name: _identity(parts[name]) for name in table.frozen},
+        "frozen": {name: _identity(parts[name]) for name in table.frozen if name not in ours},
     }
     with whole_folder(folder) as written:
-        for name, part in ours.items():
-            part.save_pretrained(written / name)
+        for name in (*ours, *tokenizers):
+            parts[name].save_pretrained(written / name)
         parts["scheduler"].save_pretrained(written / "scheduler")
         write_json(written / ADAPTERS_FILE, dict(sorted(content.items())))
     return Path(folder)
@@ -110,7 +117,7 @@ def read_pointer(
 
 
 def read_adapters(folder: Path, pointer: Mapping[str, Any], *, table: PartTable, dtype: torch.dtype) -> dict[str, Any]:
-    """The trained parts and the scheduler; None for parts that there are not.
+    """The trained parts and the scheduler; None for parts that there are not; the base's own where they were changed.
 
     Args:
         folder: Of the adapters.
@@ -125,15 +132,15 @@ def read_adapters(folder: Path, pointer: Mapping[str, Any], *, table: PartTable,
     import diffusers
 
     index = pointer["components"]
-    unknown = sorted(set(index) - set(table.trained))
+    unknown = sorted(set(index) - set(table.exported))
     missing = [name for name in table.trained if name not in table.optional and name not in index]
     if unknown or missing:
         problem = f"unknown parts {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}"
         raise WeightsError(f"{folder} has {problem}; fetch the adapters again, or upgrade ldrestore")
     parts: dict[str, Any] = {}
-    for name, target in table.trained.items():
+    for name, target in table.exported.items():
         if index.get(name) in NO_PART:
-            parts[name] = None
+            parts |= {name: None} if name in table.trained else {}
             continue
         if not (folder / name).is_dir():
             raise WeightsError(f"{folder} lacks its {name}; fetch the adapters again")
@@ -144,6 +151,16 @@ def read_adapters(folder: Path, pointer: Mapping[str, Any], *, table: PartTable,
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
         raise WeightsError(f"{folder} lacks its scheduler; fetch the adapters again")
     return {**parts, "scheduler": scheduler_class.from_pretrained(folder / "scheduler")}
+
+
+def read_tokenizers(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Those of some tokenizers that adapters bring, by name.
+
+    Args:
+        folder: Of the adapters.
+        names: Which the base lacks.
+    """
+    return {name: AutoTokenizer.from_pretrained(folder / name) for name in names if (folder / name).is_dir()}
 
 
 def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any], *, table: PartTable) -> None:
@@ -159,7 +176,7 @@ def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any], *, table: P
     """
     base = pointer["base"]
     for name in table.frozen:
-        if not _is_same(parts[name], pointer["frozen"][name]):
+        if name not in pointer["components"] and not _is_same(parts[name], pointer["frozen"][name]):
             known = ", ".join(filter(None, [base["name"], *base["mirrors"]])) or "unknown"
             raise WeightsError(
                 f"these adapters are another base's: their {name} has other weights than the one given; use the base "

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,28 @@ def load_first_base(
         except WeightsUnavailableError as error:
             logger.warning("%s; trying a mirror", error)
     return load(names[-1]), names[-1]
+
+
+def load_base_tokenizers(
+    name_or_path: str | Path, *, layout: BaseLayout, local_files_only: bool = False
+) -> dict[str, Any]:
+    """The tokenizers of a base by name, for another one in a single file, which has none.
+
+    Args:
+        name_or_path: A folder of diffusers, a Hub repository "owner/name", or the short name of `bases.BASES`.
+        layout: The kind of base.
+        local_files_only: Whether only the cache of the Hub is looked into.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there, or it cannot be fetched.
+        WeightsError: it lacks one.
+    """
+    without_networks = replace(layout, networks={}, text_encoders={})
+    folder = _find(str(name_or_path), layout=without_networks, revision=None, local_files_only=local_files_only)
+    missing = [name for name in layout.tokenizers if not (folder / name).is_dir()]
+    if missing:
+        raise WeightsError(f"{folder} lacks {', '.join(missing)}; name a {layout.title} in the layout of diffusers")
+    return {name: AutoTokenizer.from_pretrained(folder / name) for name in layout.tokenizers}
 
 
 def base_files(layout: BaseLayout) -> tuple[str, ...]:

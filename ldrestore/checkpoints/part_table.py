@@ -42,6 +42,13 @@ class PartTable:
     """What is trained upon it, and the one class of each; the modules are those that saved folders name."""
     optional: tuple[str, ...]
     """What may be left out, of all parts."""
+    tuned: tuple[str, ...] = ()
+    """Networks of the base that training may have changed; adapters alone then hold them whole."""
+
+    @property
+    def exported(self) -> dict[str, str]:
+        """What runs export and adapters hold, and the one class of each."""
+        return {**self.trained, **{name: self.base.networks[name] for name in self.tuned}}
 
     @property
     def frozen(self) -> tuple[str, ...]:

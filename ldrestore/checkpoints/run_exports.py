@@ -18,6 +18,8 @@ from ldrestore.weights.folders import find_folder
 def load_exports(folders: Sequence[str | Path], *, table: PartTable, dtype: torch.dtype) -> dict[str, Any]:
     """Our parts from the exports of several runs; None for those that none of them has.
 
+    Of the base's own networks there are those that a run has changed.
+
     Args:
         folders: Each holds parts in folders of their own names, as runs export and pipelines save them. Where two hold
             the same part, the later one counts.
@@ -30,10 +32,10 @@ def load_exports(folders: Sequence[str | Path], *, table: PartTable, dtype: torc
     """
     places: dict[str, Path] = {}
     for folder in map(Path, folders):
-        found = [name for name in table.trained if (folder / name / "config.json").is_file()]
+        found = [name for name in table.exported if (folder / name / "config.json").is_file()]
         if not found:
             raise WeightsUnavailableError(
-                f"{folder} holds none of {', '.join(table.trained)}; give the export of a run"
+                f"{folder} holds none of {', '.join(table.exported)}; give the export of a run"
             )
         places |= dict.fromkeys(found, folder)
     parts: dict[str, Any] = dict.fromkeys(table.trained)
@@ -56,7 +58,7 @@ def load_trained_part(folder: Path, name: str, *, table: PartTable, dtype: torch
         WeightsUnavailableError: there are no safetensors weights.
         WeightsError: config or weights are not the part's.
     """
-    target = table.trained[name]
+    target = table.exported[name]
     check_part(folder, {name: target.split(":")}, name, targets={target})
     return resolve(target).from_pretrained(
         folder / name, local_files_only=True, use_safetensors=True, torch_dtype=dtype

@@ -19,7 +19,7 @@ from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_pictures import lq_of
+from ldrestore.systems.sampled_pictures import lq_of
 
 TEXT = "the text's embeddings"
 """As messages call them."""

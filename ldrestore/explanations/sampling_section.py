@@ -1,20 +1,77 @@
 """A picture on its way through the sampling, for the page: numbers, and the strip."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from ldrestore.explanations.differences import difference_of
+from ldrestore.explanations.differences import ExplainedPictures, difference_of
 from ldrestore.explanations.drawing import draw_strip, drawn
 from ldrestore.explanations.page_parts import image_of, rounded, table_of
+from ldrestore.explanations.picture_part import PicturePart
+from ldrestore.explanations.sampling_strip import CleanEstimate
 from ldrestore.explanations.sections import Section
-from ldrestore.explanations.stable_explanation import StableExplanation
 from ldrestore.images.photo import Photo
 
 STRIP_COLUMNS = 4
 """More pictures make two rows."""
 
 
-def section_of_sampling(explanation: StableExplanation) -> Section:
+class SampledExplanation(Protocol):
+    """What the explanations of all models that sample have."""
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """See `describe_pipeline`."""
+        ...
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Height and width of the picture that was given."""
+        ...
+
+    @property
+    def part(self) -> PicturePart:
+        """The part of it that all else is about."""
+        ...
+
+    @property
+    def pictures(self) -> ExplainedPictures:
+        """That part of input and ground truth, the result, and the same without a refiner."""
+        ...
+
+    @property
+    def num_steps(self) -> int:
+        """Of the sampling."""
+        ...
+
+    @property
+    def estimates(self) -> tuple[CleanEstimate, ...]:
+        """On the way."""
+        ...
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """How the result was made."""
+        ...
+
+
+def lead_of_sampled(explanation: SampledExplanation) -> list[str]:
+    """The first paragraphs of a page: size, steps and seed, and which part was looked at."""
+    (height, width), model, part = explanation.whole_size, explanation.model, explanation.part
+    options = explanation.record["options"]
+    lead = [
+        f"{width} × {height} pixels; {model['scheduler']}, {options['num_inference_steps']} steps, seed "
+        f"{options['seed']}. All numbers are in [explanation.json](explanation.json)."
+    ]
+    if not part.is_whole:
+        lead.append(
+            f"The picture is large: all of this is about the {part.width} × {part.height} pixels at its middle, "
+            "restored by themselves. With the rest around them the result may be another."
+        )
+    return lead
+
+
+def section_of_sampling(explanation: SampledExplanation) -> Section:
     """The strip, and how far each estimate is from the result.
 
     Raises:
@@ -45,7 +102,7 @@ def section_of_sampling(explanation: StableExplanation) -> Section:
     )
 
 
-def strip_of(explanation: StableExplanation) -> dict[str, Photo]:
+def strip_of(explanation: SampledExplanation) -> dict[str, Photo]:
     """The pictures of the strip by their titles: input, estimates, results, and the ground truth where there is one."""
     shown = explanation.pictures
     pictures = {"input": shown.picture}
@@ -68,7 +125,7 @@ def _draw(strip: dict[str, Photo]) -> bytes:
     return draw_strip(pictures, columns=columns, title=title)
 
 
-def _entries_of(explanation: StableExplanation) -> list[dict[str, Any]]:
+def _entries_of(explanation: SampledExplanation) -> list[dict[str, Any]]:
     """Step, timestep and distances of each estimate."""
     entries, shown = [], explanation.pictures
     for one in explanation.estimates:

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from ldrestore.images.photo import Photo
-from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.structures import TilePlan
-from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_pictures import lq_of, to_pixels
+from ldrestore.systems.sampled_pictures import lq_of, to_pixels
+from ldrestore.systems.sampled_system import decode_unrefined
+from ldrestore.systems.unildiff import guided_prediction
 
 NUM_ESTIMATES = 5
 """So many steps are shown at most: the first, the last, and others evenly between."""
@@ -37,6 +38,8 @@ class SamplingWatch:
     """What happens on the way, step by step."""
 
     scheduler: Any
+    guidance_scale: float = 1.0
+    """Of the call: where it is not 1, each step has a pass without texts and one with them."""
     timesteps: list[float] = field(default_factory=list)
     estimates: list[Tensor | None] = field(default_factory=list)
     """(1, 4, h, w), x_0 at each step; None where the picture was taken in tiles, and no pass saw it whole."""
@@ -49,14 +52,17 @@ class SamplingWatch:
         self._passes.append((inputs[0], outputs[0]))
 
     def on_step_end(
-        self, _pipeline: StableRestorePipeline, index: int, timestep: Tensor, tensors: dict[str, Tensor]
+        self, _pipeline: DiffusionPipeline, index: int, timestep: Tensor, tensors: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """A callback of the pipeline, which changes nothing."""
         if index == 0:  # the first try too, where a picture is taken once more in float32 or in smaller tiles
             self.timesteps, self.estimates = [], []
         self.latents = tensors["latents"]
-        is_whole = len(self._passes) == 1 and self._passes[0][0].shape == self.latents.shape
-        clean = clean_latents(*self._passes[0], timestep, scheduler=self.scheduler) if is_whole else None
+        is_whole = len(self._passes) == (1 if self.guidance_scale == 1 else 2)
+        clean = None
+        if is_whole and all(given.shape == self.latents.shape for given, _ in self._passes):
+            output = guided_prediction([output for _, output in self._passes], self.guidance_scale)
+            clean = clean_latents(self._passes[0][0], output, timestep, scheduler=self.scheduler)
         self.timesteps.append(float(timestep))
         self.estimates.append(clean)
         self._passes = []
@@ -64,14 +70,15 @@ class SamplingWatch:
 
 
 @contextmanager
-def watched_sampling(pipeline: StableRestorePipeline) -> Iterator[SamplingWatch]:
+def watched_sampling(pipeline: DiffusionPipeline, *, guidance_scale: float = 1.0) -> Iterator[SamplingWatch]:
     """Watch the U-Net while pictures are restored; hand `watch.on_step_end` to the pipeline's call.
 
     Args:
         pipeline: The model, which is left as it was found.
+        guidance_scale: Of the call.
     """
-    watch = SamplingWatch(pipeline.scheduler)
-    hook = pipeline.unet.register_forward_hook(watch.on_pass)
+    watch = SamplingWatch(pipeline.components["scheduler"], guidance_scale)
+    hook = pipeline.components["unet"].register_forward_hook(watch.on_pass)
     try:
         yield watch
     finally:
@@ -84,7 +91,7 @@ def shown_steps(num_steps: int) -> list[int]:
 
 
 def decode_estimates(
-    pipeline: StableRestorePipeline, watch: SamplingWatch, picture: Photo, *, plan: TilePlan
+    pipeline: DiffusionPipeline, watch: SamplingWatch, picture: Photo, *, plan: TilePlan
 ) -> list[CleanEstimate]:
     """The estimates of the steps that are shown, as pictures; none where the picture was taken in tiles.
 
@@ -105,7 +112,7 @@ def decode_estimates(
 
 @torch.no_grad()
 def decode_plainly(
-    pipeline: StableRestorePipeline, latents: Sequence[Tensor], picture: Photo, *, plan: TilePlan
+    pipeline: DiffusionPipeline, latents: Sequence[Tensor], picture: Photo, *, plan: TilePlan
 ) -> list[Photo]:
     """Latents as the autoencoder alone decodes them, without the refiner.
 
@@ -115,11 +122,11 @@ def decode_plainly(
         picture: The input, of whose size, depth and channels the results are.
         plan: The tiles.
     """
-    system = MPerceiver(pipeline.components, attachment=None, refine=False)
-    lq = lq_of(picture.pixels, multiple=downsampling_of(pipeline.vae), device=pipeline.vae.device)
+    vae = pipeline.components["vae"]
+    lq = lq_of(picture.pixels, multiple=downsampling_of(vae), device=vae.device)
     pictures = []
     for one in latents:
-        decoded = system.decode(one, lq, None, plan=plan)
+        decoded = decode_unrefined(vae, one, lq, plan=plan)
         pixels = to_pixels(decoded, lq, picture.pixels, fidelity=0.0, colour_fix="off")
         pictures.append(picture.replace(pixels=pixels, alpha=picture.alpha))
     return pictures

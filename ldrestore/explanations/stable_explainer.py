@@ -10,7 +10,7 @@ from ldrestore.explanations.explainer import Finding, check_not_given
 from ldrestore.explanations.page_parts import code
 from ldrestore.explanations.prompt_maps import PictureView, check_prompt_maps, view_picture
 from ldrestore.explanations.prompt_section import section_of_prompts
-from ldrestore.explanations.sampling_section import section_of_sampling
+from ldrestore.explanations.sampling_section import lead_of_sampled, section_of_sampling
 from ldrestore.explanations.sections import finding_of
 from ldrestore.explanations.stable_explanation import StableExplanation, StableReport, explain_stable, report_stable
 from ldrestore.images.photo import Photo
@@ -84,21 +84,12 @@ def finding_of_stable(explanation: StableExplanation, *, name: str) -> Finding:
         MissingExtraError: matplotlib is not installed.
     """
     (height, width), model, part = explanation.whole_size, explanation.model, explanation.part
-    options, picture = explanation.record["options"], explanation.pictures.picture
-    lead = [
-        f"{width} × {height} pixels; {model['scheduler']}, {options['num_inference_steps']} steps, seed "
-        f"{options['seed']}. All numbers are in [explanation.json](explanation.json)."
-    ]
-    if not part.is_whole:
-        lead.append(
-            f"The picture is large: all of this is about the {part.width} × {part.height} pixels at its middle, "
-            "restored by themselves. With the rest around them the result may be another."
-        )
+    picture = explanation.pictures.picture
     source = "given with the call" if explanation.is_given else "predicted from the picture"
     what = f"The probabilities P, {source}; they weigh all prompts."
     return finding_of(
         f"What {_title_of(model)} does with {code(name)}",
-        lead,
+        lead_of_sampled(explanation),
         [
             section_of_estimate(explanation.estimate, what, is_given=explanation.is_given),
             section_of_sampling(explanation),

@@ -15,7 +15,7 @@ from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimate
 from ldrestore.images.inputs import ImageInput
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.pipelines.stable_records import describe_pipeline
+from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan
 
 

@@ -126,6 +126,12 @@ class DetailExpertModule(ModelMixin, ConfigMixin):
         )
 
     @property
+    def cells_of_patch(self) -> int:
+        """Latents along a side of the patches of the lowest resolution, of which all others are parts; 1 without."""
+        is_patched: bool = self.config["routing"] == "patch"
+        return int(self.config["patch_size"]) if is_patched else 1
+
+    @property
     def routers(self) -> dict[str, nn.Module]:
         """The router of each resolution, by its name in reports; what one gives is a `Routing`."""
         return {f"level {level}": module.experts.router for level, module in enumerate(self.levels)}

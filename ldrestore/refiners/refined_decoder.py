@@ -1,4 +1,4 @@
-"""diffusers' `AutoencoderKL` with details carried from its encoder to its decoder, MPerceiver, Sec. 3.3 and Fig. 4.
+"""diffusers' `AutoencoderKL` with details carried from an encoder to its decoder: MPerceiver's DRM, UniLDiff's DAEM.
 
 Both halves are walked block by block, as their own `forward` does, since the features are taken and added between the
 residual blocks of a resolution and its resampling. Nothing is attached to the autoencoder: it can be saved, off-loaded,
@@ -7,7 +7,7 @@ sliced and checkpointed as always, and without a module, or with a new one, its 
 Pictures are in [0, 1] here and latents scaled, as everywhere in this library.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -73,14 +73,42 @@ def encode_tiled(vae: AutoencoderKL, lq: Tensor, plan: TilePlan) -> Tensor:
         InputError: an autoencoder of other blocks than Stable Diffusion's, or tiles that it does not divide.
         ShapeError: a size that is no multiple.
     """
-    factor = downsampling_of(vae)
     _check_blocks(vae)
+    return compute_tiled(
+        lambda part: _encode(vae, part).latents, lq, plan, factor=downsampling_of(vae), networks={"vae": vae}
+    )
+
+
+@torch.no_grad()
+def compute_tiled(
+    compute: Callable[[Tensor], Tensor],
+    lq: Tensor,
+    plan: TilePlan,
+    *,
+    factor: int,
+    networks: Mapping[str, nn.Module],
+) -> Tensor:
+    """What an encoder makes of pictures, tile by tile; the tiles of a picture share what is measured in its crops.
+
+    Args:
+        compute: (B, 3, H, W) to (B, C, H / factor, W / factor).
+        lq: (B, 3, H, W), in [0, 1]; H and W are multiples of the factor.
+        plan: Tiles, in pixels; side 0 for the whole at once.
+        factor: Pixels along a side of what is made.
+        networks: By name, what `compute` goes through.
+
+    Returns:
+        (B, C, H / factor, W / factor).
+
+    Raises:
+        InputError: tiles that the factor does not divide.
+        ShapeError: a size that is no multiple.
+    """
     _check_size(lq, factor)
-    size = {"height": lq.shape[-2] // factor, "width": lq.shape[-1] // factor}
-    cut = CutMap.of_plan(plan, **size, factor=factor)
+    cut = CutMap.of_plan(plan, height=lq.shape[-2] // factor, width=lq.shape[-1] // factor, factor=factor)
 
     def encoded(picture: Tensor) -> Tensor:
-        return cut.compute(lambda places: _encode(vae, _parts(picture, places, factor)).latents, {"vae": vae})
+        return cut.compute(lambda places: compute(_parts(picture, places, factor)), networks)
 
     return torch.cat([encoded(picture) for picture in lq.split(1)])
 
@@ -161,31 +189,65 @@ def decode_refined_tiled(
         InputError: as `decode_refined`, or tiles that the autoencoder does not divide.
         ShapeError: latents and picture differ in size.
     """
+    _check_blocks(vae)
+    if drm is not None:
+        _check_module(vae, drm, latents, probabilities=probabilities)
+
+    def decoded(index: int) -> Tensor:
+        one = slice(index, index + 1)
+
+        def look(parts: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+            assert probabilities is not None, "checked above"
+            return _encode(vae, parts).features, probabilities[one].expand(len(parts), -1)
+
+        refinement = None
+        if drm is not None:
+            refinement = _Refinement(drm, look, networks={"drm": drm}, multiple=drm.config["window_size"])
+        return _decode_in_tiles(vae, latents[one], lq[one], plan, refinement=refinement)
+
+    return torch.cat([decoded(index) for index in range(len(latents))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Refinement:
+    """What refines the decoder, and how it looks at parts of a damaged picture."""
+
+    module: DetailRefinementModule | DetailExpertModule
+    look: Callable[[Tensor], tuple[Sequence[Tensor], Tensor]]
+    """(B, 3, H, W) to the features of each resolution, and what the module sees beside them."""
+    networks: Mapping[str, nn.Module]
+    """Beside the autoencoder, all that it goes through."""
+    multiple: int
+    """Tiles start at multiples of so many latents: windows and patches then lie as they do in the whole."""
+
+
+def _decode_in_tiles(
+    vae: AutoencoderKL, latents: Tensor, lq: Tensor, plan: TilePlan, *, refinement: _Refinement | None
+) -> Tensor:
+    """One picture of latents: (1, 4, h, w) to (1, 3, H, W).
+
+    Raises:
+        InputError: tiles that the autoencoder does not divide.
+        ShapeError: latents and picture differ in size.
+    """
     factor = downsampling_of(vae)
     if (latents.shape[-2] * factor, latents.shape[-1] * factor) != lq.shape[-2:]:
         raise ShapeError(
             f"expected a picture of {factor} times the latents' size, got {tuple(lq.shape)} and {tuple(latents.shape)}"
         )
-
-    _check_blocks(vae)
-    if drm is not None:
-        _check_module(vae, drm, latents, probabilities=probabilities)
     size = {"height": latents.shape[-2], "width": latents.shape[-1]}
-    multiple = 1 if drm is None else drm.config["window_size"]  # its windows lie as they do in the whole
-    cut = CutMap.of_plan(plan, **size, factor=factor, multiple=multiple)
-    networks = {"vae": vae} if drm is None else {"vae": vae, "drm": drm}
+    if refinement is None:
+        cut = CutMap.of_plan(plan, **size, factor=factor)
+        return cut.compute(
+            lambda places: _decode(vae, _parts(latents, places), None, (), None), {"vae": vae}, scale=factor
+        )
 
-    def decoded(index: int) -> Tensor:
-        one = slice(index, index + 1)
+    def decode(places: Sequence[Place]) -> Tensor:
+        features, condition = refinement.look(_parts(lq, places, factor))
+        return _decode(vae, _parts(latents, places), refinement.module, features, condition)
 
-        def decode(places: Sequence[Place]) -> Tensor:
-            features = () if drm is None else _encode(vae, _parts(lq[one], places, factor)).features
-            shares = None if probabilities is None else probabilities[one].expand(len(places), -1)
-            return _decode(vae, _parts(latents[one], places), drm, features, shares)
-
-        return cut.compute(decode, networks, scale=factor)
-
-    return torch.cat([decoded(index) for index in range(len(latents))])
+    cut = CutMap.of_plan(plan, **size, factor=factor, multiple=refinement.multiple)
+    return cut.compute(decode, {"vae": vae, **refinement.networks}, scale=factor)
 
 
 def downsampling_of(vae: AutoencoderKL) -> int:
@@ -220,13 +282,49 @@ def decode_with_experts(
         InputError: an autoencoder of other blocks than Stable Diffusion's, or of other widths than the module's.
         ShapeError: features that do not fit the decoder's.
     """
-    _check_blocks(vae)
-    widths = [list(config["block_out_channels"]) for config in (daem.config, vae.config)]
-    if widths[0] != widths[1]:
-        raise InputError(f"the expert module is made for an autoencoder of widths {widths[0]}, got {widths[1]}")
-    if len(features) != len(widths[1]):
-        raise ShapeError(f"expected features at {len(widths[1])} resolutions, got {len(features)}")
+    _check_experts(vae, daem)
+    num_levels = len(vae.config.block_out_channels)
+    if len(features) != num_levels:
+        raise ShapeError(f"expected features at {num_levels} resolutions, got {len(features)}")
     return _decode(vae, latents, daem, features, lq)
+
+
+@torch.no_grad()
+def decode_with_experts_tiled(
+    vae: AutoencoderKL,
+    latents: Tensor,
+    *,
+    daem: DetailExpertModule,
+    lq_encoder: nn.Module,
+    lq: Tensor,
+    plan: TilePlan,
+) -> Tensor:
+    """`decode_with_experts` tile by tile, see `decode_refined_tiled`; routing is decided once a picture.
+
+    Args:
+        vae: The autoencoder.
+        latents: (B, 4, h, w), scaled.
+        daem: The module.
+        lq_encoder: (B, 3, H, W) to what has the `features` of each resolution, the full one first.
+        lq: (B, 3, H, W), in [0, 1], the degraded pictures.
+        plan: Tiles, in pixels; side 0 decodes the whole at once.
+
+    Returns:
+        (B, 3, H, W), as `decode_with_experts` of the whole, apart from what a tile does not see.
+
+    Raises:
+        InputError: as `decode_with_experts`, or tiles that the autoencoder does not divide.
+        ShapeError: latents and picture differ in size.
+    """
+    _check_experts(vae, daem)
+
+    def look(parts: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        return lq_encoder(parts).features, parts
+
+    networks = {"lq_encoder": lq_encoder, "daem": daem}
+    refinement = _Refinement(daem, look, networks=networks, multiple=daem.cells_of_patch)
+    pictures = zip(latents.split(1), lq.split(1), strict=True)
+    return torch.cat([_decode_in_tiles(vae, *picture, plan, refinement=refinement) for picture in pictures])
 
 
 @apply_forward_hook
@@ -330,6 +428,18 @@ def _check_blocks(vae: AutoencoderKL) -> None:
             "expected an AutoencoderKL of DownEncoderBlock2D and UpDecoderBlock2D, as Stable Diffusion's, "
             f"got {', '.join(sorted(kinds))}"
         )
+
+
+def _check_experts(vae: AutoencoderKL, daem: DetailExpertModule) -> None:
+    """Refuse experts of another autoencoder, or one that the walk does not know.
+
+    Raises:
+        InputError: they are.
+    """
+    _check_blocks(vae)
+    widths = [list(config["block_out_channels"]) for config in (daem.config, vae.config)]
+    if widths[0] != widths[1]:
+        raise InputError(f"the expert module is made for an autoencoder of widths {widths[0]}, got {widths[1]}")
 
 
 def _check_module(

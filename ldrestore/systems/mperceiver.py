@@ -2,8 +2,8 @@
 
 Ai et al. 2024, "Multimodal Prompt Perceiver: Empower Adaptiveness, Generalizability and Fidelity for All-in-One Image
 Restoration" (https://arxiv.org/abs/2312.02918). The loop, the pipeline, trainers and whoever explains or measures know
-these verbs only: `condition`, `encode`, `begin`, `predict` and `decode` for a picture in tiles; for batches of whole
-pictures, through which gradients pass, `embed`, `probabilities`, `text`, `encode_features`, `begin`, `predict` and
+these verbs only: `condition`, and those of `SampledSystem` for a picture in tiles; for batches of whole pictures,
+through which gradients pass, `embed`, `probabilities`, `text`, `encode_features`, `begin`, `predict` and
 `decode_features`.
 """
 
@@ -35,15 +35,19 @@ from ldrestore.refiners.refined_decoder import (
     decode_refined_tiled,
     downsampling_of,
     encode_picture,
-    encode_tiled,
-    plan_of,
 )
 from ldrestore.structures import Conditioning, DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import check_finite
-from ldrestore.tiling.cut_maps import CutMap, Place
-
-WHOLE: Place = (slice(None), slice(None))
-"""The window that holds everything."""
+from ldrestore.systems.sampled_pictures import bytes_per_pixel
+from ldrestore.systems.sampled_system import (
+    WHOLE,
+    autoencoder_plan,
+    cells_of,
+    encode_checked,
+    networks_among,
+    predict_in_tiles,
+)
+from ldrestore.tiling.cut_maps import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +91,19 @@ class MPerceiver:
         self._tokens = tokens
 
     @property
+    def begins_from_lq(self) -> bool:
+        """The loop starts from pure noise."""
+        return False
+
+    @property
     def networks(self) -> list[nn.Module]:
         """All parts with weights."""
-        return [part for part in self.parts.values() if isinstance(part, nn.Module)]
+        return networks_among(self.parts)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Peak working memory of a tile of the decoder, in bytes a pixel."""
+        return bytes_per_pixel(self.vae, self.drm)
 
     @property
     def tokens(self) -> SpecialTokens:
@@ -209,27 +223,24 @@ class MPerceiver:
         """
         return decode_refined(self.vae, latents, drm=self.drm, features=features, probabilities=probabilities)
 
-    def encode(self, lq: Tensor, plan: TilePlan) -> Tensor:
-        """Latents of a picture.
+    def begin_picture(self, lq: Tensor, conditioning: Conditioning, *, plan: TilePlan) -> Begun:
+        """Encode a picture, and compute what does not depend on the timestep.
 
         Args:
             lq: (1, 3, H, W), float32 in [0, 1]; H and W are multiples of the autoencoder's factor.
+            conditioning: See `condition`.
             plan: Tiles, in pixels.
-
-        Returns:
-            (1, 4, h, w), float32.
 
         Raises:
             UndefinedNumbersError: the encoder gives infinite or undefined numbers.
         """
-        latents = encode_tiled(self.vae, lq, self.autoencoder_plan(plan))
-        return check_finite(latents, of="the encoder's latents").float()
+        return self.begin(encode_checked(self.vae, lq, plan), conditioning)
 
     def begin(self, lq_latents: Tensor, conditioning: Conditioning) -> Begun:
         """What does not depend on the timestep, computed once; of one picture, or of B pictures alike.
 
         Args:
-            lq_latents: (B, 4, h, w), see `encode` and `encode_features`.
+            lq_latents: (B, 4, h, w), see `begin_picture` and `encode_features`.
             conditioning: See `condition`.
         """
         return Begun(
@@ -258,8 +269,8 @@ class MPerceiver:
             (B, 4, rows, columns), float32: the output of the scheduler's prediction type.
         """
         try:
-            self._set_features(_cells(begun.lq_latents, windows), timestep, begun)
-            cells = _cells(latents, windows).to(self.unet.dtype)
+            self._set_features(cells_of(begun.lq_latents, windows), timestep, begun)
+            cells = cells_of(latents, windows).to(self.unet.dtype)
             words = begun.conditioning.prompt_embeds.expand(len(cells), -1, -1)
             return self.unet(cells, timestep, encoder_hidden_states=words, return_dict=False)[0].float()
         finally:
@@ -267,12 +278,7 @@ class MPerceiver:
                 self.attachment.clear()
 
     def predict_tiled(self, latents: Tensor, timestep: Tensor, plan: TilePlan, *, begun: Begun) -> Tensor:
-        """What the U-Net says of the whole picture, tile by tile; what it says of each fades into one prediction.
-
-        So there is one noise field, one schedule and no seam (MultiDiffusion, Bar-Tal et al. 2023,
-        https://arxiv.org/abs/2302.08113). All tiles are computed with what normalisations and self-attentions find in
-        the whole: where each measured for itself, it came out up to 18 levels brighter or darker than in the whole, 2
-        with the normalisations of the whole, and less than 1 with its self-attentions too.
+        """What the U-Net says of the whole picture, tile by tile; see `predict_in_tiles`.
 
         Args:
             latents: (1, 4, h, w), as the scheduler scales them.
@@ -284,16 +290,13 @@ class MPerceiver:
             (1, 4, h, w), float32.
         """
         parts = {"unet": self.unet, "ir_adapter": self.ir_adapter, "injection": self.parts["injection"]}
-        cut = CutMap.of_plan(
-            plan,
-            height=latents.shape[-2],
-            width=latents.shape[-1],
-            factor=downsampling_of(self.vae),
-            multiple=2 ** (len(self.unet.config["block_out_channels"]) - 1),
-        )
-        return cut.compute(
+        return predict_in_tiles(
             lambda windows: self.predict(latents, timestep, windows, begun=begun),
-            {name: part for name, part in parts.items() if part is not None},
+            latents,
+            plan,
+            unet=self.unet,
+            factor=downsampling_of(self.vae),
+            networks={name: part for name, part in parts.items() if part is not None},
         )
 
     def decode(self, latents: Tensor, lq: Tensor, conditioning: Conditioning | None, *, plan: TilePlan) -> Tensor:
@@ -311,14 +314,9 @@ class MPerceiver:
         Raises:
             UndefinedNumbersError: the decoder gives infinite or undefined numbers.
         """
-        plan, shares = self.autoencoder_plan(plan), None if conditioning is None else conditioning.probabilities
+        plan, shares = autoencoder_plan(self.vae, plan), None if conditioning is None else conditioning.probabilities
         restored = decode_refined_tiled(self.vae, latents, drm=self.drm, lq=lq, probabilities=shares, plan=plan)
         return check_finite(restored, of="the decoder's pixels").float()
-
-    def autoencoder_plan(self, plan: TilePlan) -> TilePlan:
-        """A plan, or the tiles that `vae.enable_tiling()` asks for where those are smaller."""
-        plans = [one for one in (plan, plan_of(self.vae)) if one.tile]
-        return min(plans, key=lambda one: one.tile, default=plan)
 
     def _set_features(self, lq_latents: Tensor, timestep: Tensor, begun: Begun) -> None:
         """What the U-Net sees of the damaged picture at a timestep."""
@@ -326,9 +324,3 @@ class MPerceiver:
             shares = begun.conditioning.probabilities.expand(len(lq_latents), -1)
             lq_latents = lq_latents.to(self.ir_adapter.dtype)
             self.attachment.set_features(self.ir_adapter(lq_latents, timestep, shares, prompts=begun.prompts))
-
-
-def _cells(x: Tensor, windows: Sequence[Place]) -> Tensor:
-    """Parts of a map: (1, C, h, w) to (B, C, rows, columns), one a window."""
-    parts = [x[..., rows, columns] for rows, columns in windows]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -24,6 +24,7 @@ UNILDIFF_PARTS = PartTable(
         "daem": "ldrestore.refiners.daem:DetailExpertModule",
     },
     optional=(*FUSIONS, "daem"),
+    tuned=("unet", "vae"),
 )
 """Its pipeline's parts; the paper's ablations leave out what may be left out."""
 

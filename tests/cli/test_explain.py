@@ -180,7 +180,7 @@ def test_an_earlier_explanation_is_replaced_only_when_asked(call, picture, model
         (("a.png", "--model", "defualt"), 1, "did you mean 'default'"),
         (("a.png", "--device", "tpu9"), 2, "expected a device"),
         (("a.png", "--instruction", "remove the noise"), 2, "takes no instructions"),
-        (("a.png", "--model", "default", "--steps", "3"), 2, "--steps is for models of the stable track"),
+        (("a.png", "--model", "default", "--steps", "3"), 2, "--steps is for models of the stable or xl track"),
         (("a.png", "--embeddings", "c.safetensors"), 2, "this model takes none"),
         (("broken.png",), 1, "broken.png"),
         (("a.png", "--out", "a.png"), 2, "a.png is a file; name a folder"),
@@ -282,6 +282,6 @@ def test_a_wrong_call_of_the_stable_track_writes_nothing(
 def test_options_of_the_sampling_are_refused_where_nothing_is_sampled(call, picture, model_of, tmp_path):
     words = ("--model", model_of("nafnet"), "--out", tmp_path / "why", *CPU)
     result = call("explain", picture(tmp_path / "a.png"), "--steps", 3, "--seed", 1, *words)
-    assert result.exit_code == 2 and "--steps and --seed are for models of the stable track" in result.stderr
+    assert result.exit_code == 2 and "--steps and --seed are for models of the stable or xl track" in result.stderr
     result = call("explain", "--instructions", "--steps", 3)
     assert result.exit_code == 2 and "leave them out with --instructions" in result.stderr

@@ -63,8 +63,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(restore, fold
         (["--colour-fix", "wavelets"], "--colour-fix"),
         (
             ["--instruction", "remove the rain"],
-            "--instruction is for models of the fast track, this one is of the stable track; leave it out, say what is "
-            "wrong with --degradation, or name another --model",
+            "--instruction is for models of the fast or xl track, this one is of the stable track; leave it out, say "
+            "what is wrong with --degradation, or name another --model",
         ),
         (
             ["--embeddings", "guide.safetensors"],
@@ -83,7 +83,7 @@ def test_models_that_do_not_sample_refuse_its_options(call, tiny_model, folder, 
     words = ("--model", tiny_model, "--device", "cpu", "--no-refine", "--steps", "20")
     result = call("restore", folder, tmp_path / "out", *words)
     assert result.exit_code == 2
-    message = "error: --steps and --no-refine are for models of the stable track, this one"
+    message = "error: --steps and --no-refine are for models of the stable or xl track, this one"
     assert result.stderr.startswith(message)
     assert not (tmp_path / "out").exists()
 

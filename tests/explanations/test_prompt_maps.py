@@ -8,7 +8,7 @@ from ldrestore.images.photo import Photo
 from ldrestore.prompts.text_sequences import SpecialTokens, embed_sequences, encode_embeddings
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.systems.mperceiver import MPerceiver
-from ldrestore.systems.mperceiver_pictures import lq_of
+from ldrestore.systems.sampled_pictures import lq_of
 from tests.tiny_stable import NAMES, tiny_stable
 
 

@@ -70,7 +70,7 @@ def test_other_schedulers_are_watched_too():
 
 def test_a_picture_that_was_taken_in_tiles_has_no_estimates(pipeline, monkeypatch):
     # as one of more than a megapixel, or where memory is short
-    monkeypatch.setattr("ldrestore.systems.mperceiver_pictures.prediction_tile", lambda *_sizes, **_needed: 256)
+    monkeypatch.setattr("ldrestore.systems.sampled_pictures.prediction_tile", lambda *_sizes, **_needed: 256)
     large = Photo(pixels=np.zeros((16, 320, 3), np.uint8))
     with watched_sampling(pipeline) as watch:
         pipeline(large, callback_on_step_end=watch.on_step_end, num_inference_steps=1, tile=64)

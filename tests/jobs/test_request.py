@@ -39,7 +39,7 @@ def test_a_worker_of_a_pickled_request_gives_the_same_pixels(request_of, picture
 
 
 def test_another_tracks_option_is_refused_before_anything_is_loaded(request_of):
-    with pytest.raises(InputError, match="--steps is for models of the stable track"):
+    with pytest.raises(InputError, match="--steps is for models of the stable or xl track"):
         request_of(num_inference_steps=3)
     with pytest.raises(InputError, match="quality must lie in"):
         RestoreRequest(quality=0)

@@ -11,7 +11,7 @@ from ldrestore.errors import InputError, UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
 from ldrestore.images.working_copy import working_copy
 from ldrestore.pipelines import pipeline_stable_restore
-from ldrestore.systems import mperceiver_sampling
+from ldrestore.systems import picture_sampling
 from tests.adapters.conftest import tiny_unet
 from tests.tiny_stable import tiny_adapters, tiny_stable
 
@@ -125,9 +125,9 @@ def test_what_does_not_depend_on_the_timestep_is_computed_once(stable, picture):
 def test_tiles_meet_at_each_step_and_share_one_noise_field(stable, picture, monkeypatch):
     lq = picture(16, 96, 3, dtype=np.float32)
     shapes = []
-    draw = mperceiver_sampling.draw_noise
+    draw = picture_sampling.draw_noise
     monkeypatch.setattr(
-        mperceiver_sampling, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
+        picture_sampling, "draw_noise", lambda x, **options: shapes.append(tuple(x.shape)) or draw(x, **options)
     )
     whole = stable(lq, tile="off", output_type="np", **STEPS)
     tiled = stable(lq, tile=64, output_type="np", **STEPS)
@@ -268,6 +268,14 @@ def test_protected_pixels_scale_and_colour_fixes(stable, picture):
         )
 
 
+@pytest.mark.parametrize("colour_fix", ["off", "wavelet", "adain"])
+def test_a_grey_picture_given_as_three_channels_comes_back_without_chroma(stable, picture, colour_fix):
+    grey = picture(16, 16, 1)
+    restored = stable(grey.repeat(3, axis=2), colour_fix=colour_fix, **STEPS).photos[0].pixels
+    assert restored.shape == (16, 16, 3) and (restored == restored[..., :1]).all()
+    assert not np.array_equal(restored[..., :1], grey)
+
+
 def test_hidden_colours_change_nothing_that_is_seen(stable, picture):
     seen = []
     for hidden in (0, 255):
@@ -287,7 +295,7 @@ def test_a_picture_is_enlarged_once(stable, picture, monkeypatch):
         enlarged.append(photo)
         return working_copy(photo, scale=scale)
 
-    monkeypatch.setattr("ldrestore.pipelines.pipeline_stable_restore.working_copy", counted)
+    monkeypatch.setattr("ldrestore.pipelines.sampled_restoration.working_copy", counted)
     stable([picture(8, 8, 3), picture(8, 8, 1)], scale=2, **STEPS)
     assert len(enlarged) == 2
 

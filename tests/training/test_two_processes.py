@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
-from stable_runs import NAMES, adapters_config, refiner_config, save_base, save_pictures
+from stable_runs import NAMES, adapters_config, refiner_config, run_values, save_base, save_pictures, write
 from tiny_refiner import PLAIN
 from tiny_run import run_tiny, tiny_config
 from tiny_systems import SYSTEMS, train_tiny, write_inputs
 
 from ldrestore.errors import ConfigError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
+from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.training.trainers import train_by_config
+from tests.tiny_xl import tiny_xl_base
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -87,3 +89,25 @@ def test_a_refiner_and_its_judge_train_in_two_processes(tmp_path):
         assert left == pytest.approx(right, rel=1e-2, abs=1e-4)
     two, one = final_state(tmp_path / "plain"), final_state(tmp_path / "one")
     torch.testing.assert_close(two["model"], one["model"], rtol=1e-3, atol=2e-3)
+
+
+def test_the_fusion_and_what_the_switch_frees_train_alike_in_two_processes(tmp_path):
+    pictures = save_pictures(tmp_path / "pictures")
+    base = tiny_xl_base()
+    with without_progress_bar():
+        for name, part in base.items():
+            part.save_pretrained(tmp_path / "base" / name)
+    values = run_values(tmp_path, pictures, steps=4) | {
+        "trainer": "fusion",
+        "base": {"path": str(tmp_path / "base")},
+        "fusion": {"dim": 16, "head_dim": 16, "num_single": 1, "num_heads": 2},
+        "switch": {"after_steps": 2},
+        "validation": None,
+    }
+    launch(write(tmp_path / "fusion.yaml", values), tmp_path, script="tiny_fusion.py")
+    ranks = [torch.load(tmp_path / f"two_{rank}.pt") for rank in (0, 1)]
+    assert_equal_to_the_bit(ranks[0], ranks[1])  # gradients are those of both after the switch, too
+    assert int(ranks[0]["num_passes"]) == 4
+    before = base["unet"].state_dict()
+    assert all(not torch.equal(ranks[0][f"unet.{key}"], value) for key, value in before.items())
+    assert [line["trains_all"] for line in metrics(tmp_path / "two") if "loss" in line] == [0, 0, 1, 1]

@@ -28,7 +28,7 @@ from ldrestore.evaluation.studies.study import Rows, Study, StudyCall, StudyRow,
 from ldrestore.evaluation.studies.study_tables import joined
 from ldrestore.evaluation.tables import markdown
 from ldrestore.refiners.refined_decoder import downsampling_of
-from ldrestore.systems.mperceiver_pictures import lq_of
+from ldrestore.systems.sampled_pictures import lq_of
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 
 NUM_STEPS = 50

@@ -9,7 +9,7 @@ import torch
 from ldrestore.errors import OutOfMemoryError
 from ldrestore.images.photo import Photo
 from ldrestore.structures import TilePlan
-from ldrestore.systems.mperceiver_sampling import StagePlans, visible_content
+from ldrestore.systems.picture_sampling import StagePlans, visible_content
 
 PLAN = TilePlan(tile=512, overlap=64, memory_bytes=4 * 10**9)
 

@@ -1,4 +1,4 @@
-"""What a record says of a pipeline of the stable track, and of what was asked."""
+"""What a record says of a pipeline that samples, and of what was asked."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from ldrestore.images.photo import Photo
-from ldrestore.options import StableRestoreOptions, recorded_options
+from ldrestore.options import SamplingOptions, recorded_options
 from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.refiners.refined_decoder import plan_of
 from ldrestore.structures import DegradationEstimate, TilePlan
@@ -21,7 +21,7 @@ MORE_PACKAGES = ("transformers",)
 
 
 def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
-    """Class, name, weights, scheduler, view and the autoencoder's own tiles in pixels, as plain values."""
+    """Class, name, weights, scheduler, any predictor's view and the autoencoder's own tiles, as plain values."""
     parts = pipeline.components
     networks = {name: part for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
     hashes = {name: cached_hash(uncompiled(part)) for name, part in networks.items()}
@@ -35,9 +35,14 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
         "parts_sha256": hashes,
         "scheduler": type(scheduler).__name__,
         "scheduler_sha256": sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest(),
-        "view": parts["predictor"].view,
+        **({"view": parts["predictor"].view} if "predictor" in parts else {}),
         "vae_tile": plan_of(parts["vae"]).tile,
     }
+
+
+def named_degradations(given: DegradationEstimate | None) -> dict[str, float] | None:
+    """What a record says of degradations that a user named, the heaviest first; None where none were."""
+    return None if given is None else {name: share for name, share in given.ranked() if share}
 
 
 def record_of_picture(
@@ -46,8 +51,8 @@ def record_of_picture(
     *,
     model: Mapping[str, Any],
     runtime: Mapping[str, Any],
-    options: StableRestoreOptions,
-    given: DegradationEstimate | None,
+    options: SamplingOptions,
+    recorded: Mapping[str, Any],
     mask: Photo | None,
     plan: TilePlan,
     estimate: DegradationEstimate,
@@ -60,20 +65,19 @@ def record_of_picture(
         model: See `describe_pipeline`.
         runtime: See `network_identity.runtime_of`.
         options: Of the call.
-        given: Degradations that the user named; None for a prediction.
+        recorded: Plain values that stand in place of options, such as the degradations that the user named.
         mask: What was kept of the input.
         plan: The tiles that memory allowed.
-        estimate: What the model went by.
+        estimate: What the model went by; empty where it estimates nothing.
     """
-    named = None if given is None else {name: share for name, share in given.ranked() if share}
     mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
     return make_record(
         model=model,
-        options=recorded_options(options, {"degradations": named, "protect": mask_hash}),
+        options=recorded_options(options, {**recorded, "protect": mask_hash}),
         tile_plan=plan.as_dict(),
         runtime=runtime,
         input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
         output_sha256=hash_of_pixels(result.pixels, result.alpha),
-        degradations={name: round(share, 3) for name, share in estimate.ranked()},
+        degradations={name: round(share, 3) for name, share in estimate.ranked()} or None,
         more_packages=MORE_PACKAGES,
     )

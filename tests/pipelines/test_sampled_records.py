@@ -9,7 +9,7 @@ from diffusers import DPMSolverMultistepScheduler
 
 from ldrestore.images.photo import Photo
 from ldrestore.options import StableRestoreOptions
-from ldrestore.pipelines.stable_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.sampled_records import describe_pipeline, named_degradations, record_of_picture
 from ldrestore.records import hash_of_pixels
 from ldrestore.structures import DegradationEstimate, TilePlan
 from tests.tiny_stable import tiny_stable
@@ -28,7 +28,7 @@ def record(**given):
         "model": {"name": "tiny"},
         "runtime": {"device": "cpu"},
         "options": StableRestoreOptions(),
-        "given": None,
+        "recorded": {"degradations": None},
         "mask": None,
         "plan": TilePlan(tile=512, overlap=64, memory_bytes=None),
         "estimate": ESTIMATE,
@@ -74,7 +74,10 @@ def test_a_record_keeps_what_was_asked_and_what_the_model_went_by():
 
 def test_degradations_that_were_named_are_kept_without_those_of_no_weight():
     given = DegradationEstimate(("rain", "haze", "jpeg"), (0.25, 0.75, 0.0))
-    assert record(given=given)["options"]["degradations"] == {"haze": 0.75, "rain": 0.25}
+    assert record(recorded={"degradations": named_degradations(given)})["options"]["degradations"] == {
+        "haze": 0.75,
+        "rain": 0.25,
+    }
 
 
 def test_a_mask_is_kept_by_its_hash():

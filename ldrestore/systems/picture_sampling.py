@@ -1,8 +1,8 @@
-"""One picture of the stable track, drawn as a call asks for it."""
+"""One picture of a track that samples, drawn as a call asks for it."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,12 +13,16 @@ from ldrestore.options import SamplingOptions
 from ldrestore.records import hash_of_pixels
 from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
 from ldrestore.sampling.picture_noise import draw_noise, generator_of, run_seed_of
-from ldrestore.structures import Conditioning, TilePlan
+from ldrestore.structures import TilePlan
 from ldrestore.systems.finite_numbers import check_finite
-from ldrestore.systems.mperceiver import MPerceiver
+from ldrestore.systems.sampled_system import SampledSystem
 from ldrestore.tiling.orientations import NUM_ORIENTATIONS, UPRIGHT, Orientation, mean_over_orientations
 from ldrestore.tiling.planning import DEFAULT_OVERLAP, PREDICTION_LADDER
 from ldrestore.tiling.retries import with_smaller_tiles
+
+_Conditioning = TypeVar("_Conditioning")
+
+_Result = TypeVar("_Result")
 
 
 def timesteps_of(options: SamplingOptions, scheduler: Any, *, device: torch.device) -> Tensor:
@@ -63,7 +67,7 @@ class StagePlans:
             self.prediction = replace(plan, tile=plan.unet_tile, overlap=DEFAULT_OVERLAP, look=side)
         self._size = {"height": height, "width": width}
 
-    def predict(self, compute: Callable[[TilePlan], Tensor]) -> Tensor:
+    def predict(self, compute: Callable[[TilePlan], _Result]) -> _Result:
         """Run a pass of the U-Net; later ones keep the tiles that memory allowed.
 
         Args:
@@ -72,7 +76,7 @@ class StagePlans:
         result, self.prediction = with_smaller_tiles(compute, self.prediction, **self._size)
         return result
 
-    def autoencode(self, compute: Callable[[TilePlan], Tensor]) -> Tensor:
+    def autoencode(self, compute: Callable[[TilePlan], _Result]) -> _Result:
         """Run the encoder or the decoder; later passes keep the tiles that memory allowed.
 
         Args:
@@ -95,9 +99,9 @@ class StagePlans:
 
 def draw(
     lq: Tensor,
-    conditioning: Conditioning,
+    conditioning: _Conditioning,
     *,
-    system: MPerceiver,
+    system: SampledSystem[_Conditioning, Any],
     scheduler: Any,
     options: SamplingOptions,
     content: str,
@@ -135,8 +139,7 @@ def draw(
             return latents if on_step_end is None else on_step_end(index, timestep, latents)
 
         def restore(turned: Tensor, _orientation: Orientation = UPRIGHT) -> Tensor:
-            lq_latents = plans.autoencode(lambda plan: system.encode(turned, plan))
-            begun = system.begin(lq_latents, conditioning)
+            begun = plans.autoencode(lambda plan: system.begin_picture(turned, conditioning, plan=plan))
 
             def predict(latents: Tensor, timestep: Tensor) -> Tensor:
                 return plans.predict(lambda plan: system.predict_tiled(latents, timestep, plan, begun=begun))
@@ -144,10 +147,11 @@ def draw(
             timesteps = timesteps_of(options, scheduler, device=lq.device)
             start = starting_latents(
                 scheduler,
-                lq_latents=lq_latents,
-                noise=draw_noise(lq_latents, generator=generator),
+                lq_latents=begun.lq_latents,
+                noise=draw_noise(begun.lq_latents, generator=generator),
                 timesteps=timesteps,
                 strength=options.strength,
+                begins_from_lq=system.begins_from_lq,
             )
             latents = denoise(
                 start,

@@ -1,4 +1,4 @@
-"""A picture to tensors and back, and the tiles of the stable track in bounded memory."""
+"""A picture to tensors and back, and the tiles of tracks that sample in bounded memory."""
 
 import math
 from dataclasses import replace
@@ -12,7 +12,8 @@ from ldrestore.images.bit_depth import BAND_ROWS, MAX_VALUES
 from ldrestore.images.color import adain_color_fix, wavelet_color_fix
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.images.photo import Photo
-from ldrestore.options import ColourFix, StableRestoreOptions
+from ldrestore.options import ColourFix, SamplingOptions
+from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.structures import TilePlan
@@ -66,17 +67,19 @@ def to_pixels(
     return output
 
 
-def bytes_per_pixel(vae: AutoencoderKL, drm: DetailRefinementModule | None) -> int:
+def bytes_per_pixel(vae: AutoencoderKL, refiner: DetailRefinementModule | DetailExpertModule | None) -> int:
     """Peak working memory of a tile in bytes a pixel: the decoder's last resolution, where the most is held at once.
 
     Args:
         vae: Its widths say how much.
-        drm: Holds the encoder's features of all resolutions beside it.
+        refiner: Holds the encoder's features of all resolutions beside it.
     """
     widths = vae.config.block_out_channels
     held: float = 3 * widths[min(1, len(widths) - 1)] + 2 * widths[0]  # upsampled, normed and convolved; then narrower
-    if drm is not None:
-        held += sum(width / 4**level for level, width in enumerate(widths)) + 8 * drm.config.hidden_channels[0]
+    if refiner is not None:
+        held += sum(width / 4**level for level, width in enumerate(widths)) + 8 * refiner.config["hidden_channels"][0]
+    if isinstance(refiner, DetailExpertModule):
+        held += 2 * widths[0] + 3  # what is joined for them
     num_bytes: int = round(held * vae.dtype.itemsize)
     return num_bytes
 
@@ -99,17 +102,17 @@ def plan_of_picture(
     *,
     vae: AutoencoderKL,
     unet: UNet2DConditionModel,
-    drm: DetailRefinementModule | None,
-    options: StableRestoreOptions,
+    decoder_bytes: int,
+    options: SamplingOptions,
 ) -> TilePlan:
     """The tiles of one picture, whose input, working copy and output lie in memory all along.
 
     Args:
         photo: The input.
         large: What is restored of it.
-        vae: Its widths tell what a tile needs.
+        vae: Says how many pixels a latent stands for.
         unet: Its widths tell what a tile of its own needs.
-        drm: As the autoencoder; None where the decoder is not refined.
+        decoder_bytes: Peak working memory of a tile of the decoder, in bytes a pixel.
         options: Of the call; the memory budget counts beside the weights.
     """
     maps = whole_map_bytes(large, self_ensemble=options.self_ensemble, has_colour_fix=options.colour_fix != "off")
@@ -119,7 +122,7 @@ def plan_of_picture(
         large.width,
         tile=options.tile,
         memory_gb=options.memory_gb,
-        bytes_per_pixel=bytes_per_pixel(vae, drm),
+        bytes_per_pixel=decoder_bytes,
         resident_bytes=resident,
     )
     if is_one_tile(plan, large.height, large.width):
