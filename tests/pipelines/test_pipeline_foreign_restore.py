@@ -139,7 +139,7 @@ def test_the_command_restores_records_replays_and_tells(doubling, tmp_path):
     assert "spandrel" in result.record["packages"]
     again = replay(tmp_path / "out.png", ReplayRequest(source=source, model=str(doubling)))
     assert again.is_reproduced and again.differences == ()
-    with pytest.raises(InputError, match="--instruction is for models of the fast track"):
+    with pytest.raises(InputError, match="--instruction is for models of the fast"):
         options_for(str(doubling), {"instruction": "remove the rain"})
 
 
