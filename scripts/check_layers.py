@@ -34,7 +34,8 @@ LAYERS = (
     ("explanations",),
     ("evaluation",),
     ("training",),
-    ("serving", "cli"),
+    ("serving",),
+    ("cli",),
     ("__main__",),
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""

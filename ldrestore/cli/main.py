@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from ldrestore import __version__
+from ldrestore.cli.app import APP_EXAMPLES, app_command
 from ldrestore.cli.assemble import ASSEMBLE_EXAMPLES, assemble_command
 from ldrestore.cli.bench import BENCH_EXAMPLES, BenchCall
 from ldrestore.cli.call_start import whole_process
@@ -109,6 +110,7 @@ def make_app() -> typer.Typer:
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
     app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor_command)
     app.command("info", epilog=INFO_EXAMPLES)(info_command)
+    app.command("app", epilog=APP_EXAMPLES)(app_command)
     return app
 
 

@@ -1,9 +1,9 @@
 """The first step: every contestant restores every picture, and each result is stored by what it depends on.
 
 A result lies at outputs/CONTESTANT/DATASET/NAME-KEY.png, where KEY is a hash of the input's pixels, the model and the
-options; beside it, under the same name and .json, how it was made. What lies there already is not made again, so that
-an interrupted run goes on, with any number of processes. A picture that fails has a .json with its reason alone, and is
-tried again by the next run.
+options; beside it, under the same name and .json, how it was made. The untouched input lies among the pictures alone.
+What lies there already is not made again, so that an interrupted run goes on, with any number of processes. A picture
+that fails has a .json with its reason alone, and is tried again by the next run.
 """
 
 import time
@@ -40,8 +40,10 @@ from ldrestore.evaluation.stored_files import (
 )
 from ldrestore.weights.hashes import hash_of_file
 
-OUTPUTS, PICTURES = "outputs", "pictures"
-"""Folders of results, and of the pictures they are of."""
+OUTPUTS, PICTURES, TRUTHS = "outputs", "pictures", "gt"
+"""Folders of results, of the pictures they are of, and below those of ground truths, which datasets may share."""
+MOST_KEPT = 2**29
+"""Bytes of pictures that stay in memory from one contestant to the next, so that they are made once."""
 Say = Callable[[str], None]
 
 
@@ -72,11 +74,12 @@ def restore_all(step: RestoreStep, *, say: Say) -> None:
         step: What to work on.
         say: Is told of each contestant, and of each picture that fails.
     """
+    pictures = _Pictures(step)
     for contestant in step.contestants:
         runs = [(case, seed) for case in step.suite.cases if takes_part(contestant, case) for seed in contestant.seeds]
         ready = _Ready(contestant, step.device)
         for case, seed in step.shard.of(runs):
-            row = _restore_case(step, ready, case, seed)
+            row = _restore_case(step, ready, case, seed, pictures)
             if row.get("failure"):
                 say(f"failed: {contestant.name}, {case.dataset}/{case.name}: {row['failure']}")
 
@@ -121,15 +124,38 @@ class _Ready:
         return self._restorer
 
 
-def _restore_case(step: RestoreStep, ready: _Ready, case: Case, seed: int | None) -> dict[str, Any]:
+class _Pictures:
+    """The pictures of cases with their rows, stored; kept for the next contestant as far as memory is given to them."""
+
+    def __init__(self, step: RestoreStep) -> None:
+        self.step = step
+        self._kept: dict[tuple[str, str], tuple[CasePictures, dict[str, Any]]] = {}
+        self._bytes = 0
+
+    def of(self, case: Case) -> tuple[CasePictures, dict[str, Any]]:
+        """Those of a case; whatever a decoder or a degradation raises is let through."""
+        key = (case.dataset, case.name)
+        if key in self._kept:
+            return self._kept[key]
+        pictures = case.pictures()
+        made = pictures, _store_pictures(self.step, case, pictures)
+        size = sum(photo.pixels.nbytes for photo in (pictures.lq, pictures.gt) if photo is not None)
+        if self._bytes + size <= MOST_KEPT:
+            self._bytes += size
+            self._kept[key] = made
+        return made
+
+
+def _restore_case(step: RestoreStep, ready: _Ready, case: Case, seed: int | None, kept: _Pictures) -> dict[str, Any]:
     """One picture by one contestant: its document, made now or before."""
     try:
-        pictures = case.pictures()
-        row = _store_pictures(step, case, pictures)
+        pictures, row = kept.of(case)
     except Exception as error:  # whatever a decoder or a degradation raises: the picture is named, the rest goes on
         reason = _reason(error)
         write_document(_picture_place(step, case), {"failure": reason})
         return {"failure": reason}
+    if ready.contestant.kind == "input":
+        return row
     place = _output_place(step, ready.contestant, case, seed, row["lq_sha256"])
     known = read_json_or_none(place.with_suffix(".json"))
     if not step.is_fresh and known is not None and "sha256" in known and place.is_file():
@@ -178,7 +204,8 @@ def _store_pictures(step: RestoreStep, case: Case, pictures: CasePictures) -> di
         )
         below = _below(file, step.data_root) if is_as_file and is_whole else None
         if below is None:
-            place = step.out_dir / PICTURES / folder_name(case.dataset) / picture_name(f"{case.name}.{part}", digest)
+            folder = step.out_dir / PICTURES / (TRUTHS if part == "gt" else folder_name(case.dataset))
+            place = folder / picture_name(f"{case.name}.{part}", digest)
             store_photo(photo, place)
             below = place.relative_to(step.out_dir).as_posix()
         kept[part] = below
@@ -219,6 +246,10 @@ def _output_row(
     if picture is None or "lq_sha256" not in picture:
         reason = "was not reached" if picture is None else str(picture.get("failure"))
         return row(failure=reason)
+    if contestant.kind == "input":
+        environment = environment_of(step.device)
+        environments[key_of(environment)] = environment
+        return row(path=picture["lq"], sha256=picture["lq_sha256"], environment=key_of(environment))
     place = _output_place(step, contestant, case, seed, picture["lq_sha256"])
     document = read_json_or_none(place.with_suffix(".json")) or {"failure": "was not reached"}
     if "sha256" not in document:

@@ -37,6 +37,8 @@ from ldrestore.weights.hashes import hash_of_file
 
 SCORES = "scores"
 """Folder of scores."""
+TRUTHS_KEPT = 8
+"""Ground truths in memory at a time: contestants follow each other on one picture, datasets on one scene."""
 _PACKAGES = {
     "psnr": ("numpy",),
     "ssim": ("numpy",),
@@ -89,8 +91,9 @@ def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) 
     rows = [_metric_row(name, step, opened) for name in dict.fromkeys(step.metrics)]
     pictures = {(row.dataset, row.name): row for row in results.pictures}
     made = [row for row in results.outputs if row.path is not None]
+    truths = _Truths(step)
     for output in step.shard.of(made):
-        _score_output(step, output, pictures[output.dataset, output.picture], rows, opened)
+        _score_output(step, output, pictures[output.dataset, output.picture], rows, opened, truths)
     step.shard.wait()
     outputs = tuple(_scored_row(step, output, rows) for output in results.outputs)
     scored = replace(results, outputs=outputs, metrics=tuple(rows), protocol=as_plain(step.protocol))
@@ -138,8 +141,42 @@ def _score_place(step: ScoreStep, output: OutputRow) -> Path:
     return folder / picture_name(output.picture, str(output.sha256), ".json")
 
 
+class _Truths:
+    """Ground truths, read and checked once for results that follow each other."""
+
+    def __init__(self, step: ScoreStep) -> None:
+        self.step = step
+        self._kept: dict[str, Photo] = {}
+
+    def of(self, picture: PictureRow) -> Photo | None:
+        """That of a picture; None where there is none.
+
+        Raises:
+            ImageFileError: it cannot be read.
+            ShapeError: it has been changed.
+        """
+        if picture.gt is None:
+            return None
+        key = f"{picture.gt} {picture.gt_sha256}"
+        if key not in self._kept:
+            gt = read_photo(located(picture.gt, out_dir=self.step.out_dir, data_root=self.step.data_root))
+            if hash_of_photo(gt) != picture.gt_sha256:
+                raise ShapeError(
+                    f"{picture.gt} is not the ground truth that the results are of; run the benchmark again"
+                )
+            while len(self._kept) >= TRUTHS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = gt
+        return self._kept[key]
+
+
 def _score_output(
-    step: ScoreStep, output: OutputRow, picture: PictureRow, metrics: Sequence[MetricRow], opened: OpenedMetrics
+    step: ScoreStep,
+    output: OutputRow,
+    picture: PictureRow,
+    metrics: Sequence[MetricRow],
+    opened: OpenedMetrics,
+    truths: _Truths,
 ) -> None:
     """Compute what is not known of one result, and keep it."""
     place = _score_place(step, output)
@@ -149,7 +186,7 @@ def _score_output(
     missing = [metric.name for metric in wanted if known.get(metric.name, {}).get("key") != keys[metric.name]]
     if not missing:
         return
-    for name, value in _measured(step, output, picture, missing, opened).items():
+    for name, value in _measured(step, output, picture, missing, opened, truths).items():
         known[name] = {"key": keys[name], **value}
     write_document(place, known)
 
@@ -160,11 +197,16 @@ def _is_applicable(metric: MetricRow, picture: PictureRow) -> bool:
 
 
 def _measured(
-    step: ScoreStep, output: OutputRow, picture: PictureRow, names: Sequence[str], opened: OpenedMetrics
+    step: ScoreStep,
+    output: OutputRow,
+    picture: PictureRow,
+    names: Sequence[str],
+    opened: OpenedMetrics,
+    truths: _Truths,
 ) -> dict[str, dict[str, Any]]:
     """Values of one result, or why there is none."""
     try:
-        result, gt = _read_pair(step, output, picture)
+        result, gt = _read_pair(step, output, picture, truths)
         pictures = bring_together(result, gt, step.protocol)
     except (ImageFileError, ShapeError) as error:
         return {name: {"failure": str(error)} for name in names}
@@ -179,7 +221,7 @@ def _measured(
     return values
 
 
-def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow) -> tuple[Photo, Photo]:
+def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow, truths: _Truths) -> tuple[Photo, Photo]:
     """A stored result and its ground truth; the result twice where there is none.
 
     Raises:
@@ -188,11 +230,9 @@ def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow) -> tuple
     result = read_photo(located(str(output.path), out_dir=step.out_dir, data_root=step.data_root))
     if output.sha256 is not None and hash_of_photo(result) != output.sha256:
         raise ShapeError(f"{output.path} is not the picture that was stored; restore it again with --fresh")
-    if picture.gt is None:
+    gt = truths.of(picture)
+    if gt is None:
         return result, result
-    gt = read_photo(located(picture.gt, out_dir=step.out_dir, data_root=step.data_root))
-    if hash_of_photo(gt) != picture.gt_sha256:
-        raise ShapeError(f"{picture.gt} is not the ground truth that the results are of; run the benchmark again")
     return result, _as_deep(gt) if step.protocol.rounding == "none" and result.pixels.dtype == np.uint16 else gt
 
 
@@ -243,7 +283,7 @@ def _loader(step: ScoreStep, output: OutputRow, picture: PictureRow, side: str) 
     """Reads one side of a pair as the protocol compares it, rounded to 8 bits."""
 
     def load() -> np.ndarray:
-        pictures = bring_together(*_read_pair(step, output, picture), step.protocol)
+        pictures = bring_together(*_read_pair(step, output, picture, _Truths(step)), step.protocol)
         rounded: np.ndarray = np.rint(getattr(pictures, side))
         return rounded.astype(np.uint8)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tifffile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -18,7 +17,7 @@ from ldrestore.images.files import head_of
 from ldrestore.images.formats import READ_FORMATS, format_of
 from ldrestore.images.orientation import TURNED
 from ldrestore.images.photo_making import decoder_errors
-from ldrestore.images.tiff import states_alpha
+from ldrestore.images.tiff import opened, states_alpha
 
 # Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
 _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
@@ -93,7 +92,7 @@ def _heif_header(path: Path) -> PictureHeader:
 
 def _tiff_header(path: Path) -> PictureHeader:
     """Of the first page."""
-    with tifffile.TiffFile(path) as file:
+    with opened(path) as file:
         page: Any = file.pages[0]
         tag = page.tags.get(ORIENTATION_TAG)
         orientation = 1 if tag is None else tag.value

@@ -22,6 +22,9 @@ from ldrestore.images.metadata import Metadata, turned_blocks, upright_metadata
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 
+NOT_FINITE_ADVICE = "replace what is infinite or not a number, with another program or numpy.nan_to_num"
+"""What helps where clipping does not."""
+
 
 @contextmanager
 def decoder_errors(path: str | Path) -> Iterator[None]:
@@ -127,12 +130,13 @@ def _checked_floats(values: np.ndarray, name: object, *, clip: bool) -> np.ndarr
         PixelRangeError: a value outside [0, 1] that is not to be clipped, or not finite.
     """
     low, high = float(values.min()), float(values.max())
-    is_inside = low >= 0 and high <= 1  # false for NaN too
-    if not is_inside and not (clip and np.isfinite([low, high]).all()):
+    is_inside, is_finite = low >= 0 and high <= 1, bool(np.isfinite([low, high]).all())  # NaN is neither
+    if not is_inside and not (clip and is_finite):
+        advice = "rescale them, or clip them: --clip of restore, degrade, explain and guide, clip=True in Python"
         raise PixelRangeError(
             str(name),
             f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]",
-            "rescale them, or clip them: --clip of restore, degrade, explain and guide, clip=True in Python",
+            advice if is_finite else NOT_FINITE_ADVICE,
         )
     return (values if is_inside else values.clip(0, 1)).astype(np.float32, copy=False)
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 from PIL import Image
@@ -33,6 +34,7 @@ GEO_TAGS = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844
 _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
 _WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
 _INKS_TAG, _CMYK = 332, 1
+_FAX_COMPRESSIONS = (2, 3, 4, 32771)
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
 _STACK = "the description of a stack of pictures"
@@ -52,8 +54,7 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         CorruptImageError: the header contradicts itself.
         ImageTooLargeError: more pixels than allowed.
     """
-    logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
-    with tifffile.TiffFile(path) as file:
+    with opened(path) as file:
         page: Any = file.pages[0]
         _check_page(page, path, check_size)
         metadata, losses, damages = _metadata_of(file, page, path)
@@ -78,6 +79,12 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         losses=(*losses, *lost),
         **fields,
     )
+
+
+def opened(path: Path) -> tifffile.TiffFile:
+    """A TIFF whose pages can be looked at; close it."""
+    logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
+    return tifffile.TiffFile(path)
 
 
 def _colours_and_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray, np.ndarray | None, bool, tuple[str, ...]]:
@@ -165,9 +172,24 @@ def _read_with_pillow(
                 path, f"TIFF pages of {kind} are not supported ({error})", "convert it to grey or RGB first"
             ) from error
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
+        if int(page.compression) in _FAX_COMPRESSIONS:
+            _check_fax(pixels, path)
         orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
         metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)
+
+
+def _check_fax(pixels: np.ndarray, path: Path) -> None:
+    """Refuse a damaged fax: rows that its codes do not tell are whatever lay in Pillow's memory, and empty in OpenCV's.
+
+    Raises:
+        CorruptImageError: the two differ.
+    """
+    again = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if again is None or again.ndim == 3:  # more than it reads, or in colours
+        return
+    if again.shape != pixels.shape[:2] or not np.array_equal(again, pixels[..., 0]):
+        raise CorruptImageError(path, "part of the pixels is damaged or missing", "get an intact copy of the file")
 
 
 def _without_profile(metadata: Metadata) -> Metadata:

@@ -6,6 +6,7 @@ import pytest
 
 from ldrestore.errors import DatasetError, InputError, UnknownNameError
 from ldrestore.evaluation import BenchOptions, evaluate, read_results, rescore
+from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
@@ -77,6 +78,28 @@ def test_the_untouched_input_of_clean_pictures_is_infinite_and_counts_as_the_cap
     average = next(row for row in results.means if (row.contestant, row.dataset) == ("input", "both"))
     noise = next(row for row in results.means if (row.contestant, row.dataset) == ("input", "noise"))
     assert average.mean == pytest.approx((noise.mean + 60) / 2)
+
+
+def test_the_untouched_input_is_stored_once_and_ground_truths_are_shared(results, tmp_path):
+    out = tmp_path / "out"
+    for row in results.outputs:
+        if row.contestant == "input":
+            picture = results.picture(row.dataset, row.picture)
+            assert (row.path, row.sha256) == (picture.lq, picture.lq_sha256)
+    assert not (out / "outputs" / "input").exists()
+    truths = {row.gt for row in results.pictures}
+    assert len(truths) == 2 and len(results.pictures) == 4
+    assert {path.relative_to(out).as_posix() for path in (out / "pictures" / "gt").iterdir()} == truths
+
+
+@pytest.mark.parametrize("most", [2**29, 0])
+def test_pictures_are_made_once_for_all_contestants_as_far_as_memory_allows(tiny_fast, tmp_path, monkeypatch, most):
+    monkeypatch.setattr("ldrestore.evaluation.restore_step.MOST_KEPT", most)
+    made, pictures = [], Case.pictures
+    monkeypatch.setattr(Case, "pictures", lambda case: made.append(case.name) or pictures(case))
+    results = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
+    assert not results.failures
+    assert len(made) == (4 if most else 10)
 
 
 def test_results_come_back_from_their_file(results, tmp_path):

@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ldrestore.errors import CorruptImageError, ImageNotFoundError, UnsupportedFormatError
@@ -78,3 +82,11 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path):
             read_size(tmp_path / name)
     with pytest.raises(ImageNotFoundError, match=r"d\.png"):
         read_size(tmp_path / "d.png")
+
+
+def test_notes_on_damaged_tags_do_not_reach_the_terminal(tmp_path):
+    tags = [(42113, 2, 0, "-9999", True)]  # a missing value that no byte can have
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8), photometric="minisblack", extratags=tags)
+    code = "import sys; from ldrestore.images.headers import read_size; print(read_size(sys.argv[1]))"
+    printed = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tif"], capture_output=True, text=True)
+    assert (printed.stdout, printed.stderr) == ("(5, 4)\n", "")

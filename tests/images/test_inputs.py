@@ -62,8 +62,10 @@ def test_floats_outside_the_range_are_clipped_where_asked(kind):
     with pytest.raises(InputError, match="or pass clip=True"):
         to_photos([image])
     assert np.array_equal(to_photos([image], clip=True)[0].pixels.ravel(), np.array([0, 0.25, 1], np.float32))
-    with pytest.raises(InputError, match=r"got .nan, nan"):
+    with pytest.raises(InputError, match=r"got .nan, nan.; replace what is infinite or not a number"):
         to_photo(np.full((2, 2), np.nan), clip=True)
+    with pytest.raises(InputError, match=r"got .0, 1\.00000012.; rescale them, or pass clip=True"):
+        to_photo(np.array([[0, 1 + 2**-23]], np.float32))
 
 
 def test_a_pil_image_is_turned_upright(pixels):

@@ -10,6 +10,7 @@ from ldrestore.images import tiff_writing
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
+from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.xmp import upright_xmp
 
 
@@ -88,7 +89,8 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
     values = np.full((4, 4, 3), 0.5, np.float32)
     values[1, 2, 0] = value
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
-    with pytest.raises(PixelRangeError, match=r"a\.tif: float pixels must lie in \[0, 1\], got .*; rescale them"):
+    advice = "rescale them, or clip them: --clip" if np.isfinite(value) else "replace what is infinite or not a number"
+    with pytest.raises(PixelRangeError, match=rf"a\.tif: float pixels must lie in \[0, 1\], got .*; {advice}"):
         read_photo(tmp_path / "a.tif")
 
 
@@ -271,3 +273,22 @@ def test_iptc_is_found_as_numbers_too(tmp_path, pixels):
         options = {"metadata": None, "extratags": [(*tag, True)], "byteorder": "<"}
         tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb", **options)
         assert read_photo(tmp_path / f"{name}.tif").blocks.iptc == b"abcdefgh"
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, monkeypatch, compression, orientation):
+    picture = Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8) * np.uint8(255)).convert("1")
+    path = tmp_path / "a.tif"
+    picture.save(path, compression=compression, tiffinfo={274: orientation})
+    expected = np.asarray(picture.convert("L"))
+    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], upright(expected, orientation))
+
+    def with_rows_of_other_memory(image, name):
+        pixels, alpha = pixels_of(image, name)
+        pixels[-3:] = 255 - pixels[-3:]
+        return pixels, alpha
+
+    monkeypatch.setattr("ldrestore.images.tiff.pixels_of", with_rows_of_other_memory)
+    with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
+        read_photo(path)

@@ -268,6 +268,14 @@ def test_protected_pixels_scale_and_colour_fixes(stable, picture):
         )
 
 
+@pytest.mark.parametrize("colour_fix", ["off", "wavelet", "adain"])
+def test_a_grey_picture_given_as_three_channels_comes_back_without_chroma(stable, picture, colour_fix):
+    grey = picture(16, 16, 1)
+    restored = stable(grey.repeat(3, axis=2), colour_fix=colour_fix, **STEPS).photos[0].pixels
+    assert restored.shape == (16, 16, 3) and (restored == restored[..., :1]).all()
+    assert not np.array_equal(restored[..., :1], grey)
+
+
 def test_hidden_colours_change_nothing_that_is_seen(stable, picture):
     seen = []
     for hidden in (0, 255):
