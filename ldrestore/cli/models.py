@@ -1,5 +1,6 @@
 """`ldrestore models`: what there is to restore with."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -60,7 +61,7 @@ def _facts(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def _print_lines(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_lines(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Columns as wide as they need, the last cut at the line's end."""
     widths = [max(len(row[index]) for row in (titles, *rows)) for index in range(len(titles) - 1)]
     for row in (titles, *rows):

@@ -56,7 +56,8 @@ class Changes:
         place = np.interp(np.log2(self.levels + 1), np.log2(steps + 1), np.arange(len(SCALE)))
         channels = np.array([colour for _, colour in SCALE], np.float32).T
         coloured = [np.interp(place, np.arange(len(SCALE)), channel) for channel in channels]
-        return np.rint(np.stack(coloured, axis=2)).astype(np.uint8)
+        colours: np.ndarray = np.rint(np.stack(coloured, axis=2)).astype(np.uint8)
+        return colours
 
     def picture(self) -> Image.Image:
         """The map with its scale and the three numbers below it."""

@@ -128,7 +128,8 @@ def _without_detail(residual: np.ndarray, detail: np.ndarray, deviation: np.ndar
     """What is left of the residual once the result's own detail has explained what it can: sharpening, contrast."""
     power, common = (_box(values, EXPLAINED_WINDOW) for values in (np.square(detail), residual * detail))
     share = np.clip((power / (np.square(deviation) + _TINY) - KEPT) / (EXPLAINING - KEPT), 0, 1)
-    return residual - share * common / np.maximum(power, _TINY) * detail
+    left: np.ndarray = residual - share * common / np.maximum(power, _TINY) * detail
+    return left
 
 
 def _deviations(counts: np.ndarray) -> np.ndarray:
@@ -174,7 +175,8 @@ def _shares(pixels: np.ndarray) -> np.ndarray:
 
 def _fine(values: np.ndarray) -> np.ndarray:
     """The high frequencies of (h, W, C)."""
-    return values - _blurred(values)
+    fine: np.ndarray = values - _blurred(values)
+    return fine
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:
