@@ -30,11 +30,12 @@ LAYERS = (
     ("conversion", "pipelines"),
     ("tracks",),
     ("restorers",),
-    ("jobs",),
+    ("jobs", "hub"),
     ("explanations",),
     ("evaluation",),
     ("training",),
-    ("serving", "cli"),
+    ("serving",),
+    ("cli",),
     ("__main__",),
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""

@@ -54,6 +54,7 @@ PART_CLASSES = {
 """The same for what is trained upon a base, and for heads."""
 PIPELINE_CLASSES = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
+    "ForeignRestorePipeline": "ldrestore.pipelines.pipeline_foreign_restore",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
     "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",
 }
@@ -75,6 +76,9 @@ def modules():
 
 DISTRIBUTIONS = {"open_clip": "open_clip_torch", "sklearn": "scikit-learn"}
 """Packages named otherwise than what is installed for them, for where they are not."""
+
+OF_AN_EXTRA = {"ldrestore.serving.page", "ldrestore.serving.page_handlers", "ldrestore.serving.page_server"}
+"""Modules that are loaded only where their extra is installed: gradio reads the types of its handlers at run time."""
 
 
 def python_folders():
@@ -198,6 +202,18 @@ def test_no_folder_is_named_like_one_of_the_diffusers_pipelines():
     assert {package.rpartition(".")[2] for package in python_folders()} & theirs == set()
 
 
+def test_modules_of_an_extra_are_reached_by_deferred_imports_alone(modules):
+    reached = [
+        edge
+        for module in modules
+        if module.name not in OF_AN_EXTRA
+        for edge in imports_of(module)
+        if not edge.is_deferred
+        and any(edge.target == name or edge.target.startswith(f"{name}.") for name in OF_AN_EXTRA)
+    ]
+    assert reached == []
+
+
 def test_what_is_imported_is_declared(modules):
     def canonical(name):
         return re.sub(r"[-_.]+", "-", name).lower()
@@ -213,7 +229,7 @@ def test_what_is_imported_is_declared(modules):
         package = edge.target.partition(".")[0]
         if package == "ldrestore" or package in sys.stdlib_module_names:
             continue
-        allowed = core | extras if edge.is_deferred else core
+        allowed = core | extras if edge.is_deferred or edge.source in OF_AN_EXTRA else core
         if not allowed & {
             canonical(name) for name in distributions.get(package, [DISTRIBUTIONS.get(package, package)])
         }:

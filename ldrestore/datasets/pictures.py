@@ -28,7 +28,8 @@ from ldrestore.images.headers import read_size
 def list_pictures(folders: Iterable[Path]) -> list[Path]:
     """All picture files below the folders, sorted by their path within each folder.
 
-    Hidden files and folders, whose names begin with a dot, are left out, as are links to folders.
+    Hidden files and folders, whose names begin with a dot, are left out, as are links to folders, pipes and devices. A
+    link that leads nowhere is a picture that cannot be read, which `check_pictures` names.
 
     Raises:
         ConfigError: a folder is missing, or holds no picture.
@@ -114,7 +115,7 @@ def _pictures_below(folder: Path) -> list[Path]:
     for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         candidates = (Path(place) / name for name in names if not name.startswith(".") and is_image_path(name))
-        paths.extend(path for path in candidates if path.is_file())
+        paths.extend(path for path in candidates if path.is_file() or not os.path.exists(path))
     return paths
 
 

@@ -1,4 +1,6 @@
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +50,30 @@ def test_the_first_file_that_is_no_picture_is_named_and_the_others_counted(folde
     (folder / "c.png").write_bytes(b"")
     (folder / "d.png").write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"c\.png: the file is empty.*take it out of the folder \(1 more"):
+        check_pictures(list_pictures([folder]))
+
+
+def test_a_picture_that_may_not_be_read_is_named(folder, monkeypatch):
+    open_file = Path.open
+
+    def opened(path, *arguments, **options):
+        if path.name == "b.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    message = r"b\.png: cannot be opened \(Permission denied\); check .* permissions, or take it out of the folder$"
+    with pytest.raises(DatasetError, match=message):
+        check_pictures(list_pictures([folder]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("goal", ["nowhere.png", "link.png"])
+def test_a_link_that_leads_nowhere_is_named(folder, goal):
+    (folder / "link.png").symlink_to(goal)
+    os.mkfifo(folder / "pipe.png")
+    assert [path.name for path in list_pictures([folder])] == ["a.png", "link.png", "b.png"]
+    with pytest.raises(DatasetError, match=r"link\.png: .*, or take it out of the folder$"):
         check_pictures(list_pictures([folder]))
 
 

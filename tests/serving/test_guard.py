@@ -1,0 +1,111 @@
+import asyncio
+
+import pytest
+
+from ldrestore.serving.guard import MAX_WORDS_BYTES, Guard
+
+
+@pytest.fixture
+def ask(make_studio):
+    """`ask(path, chunks, app=..)` gives status and text; without an app everything is answered with 200."""
+    studio = make_studio(max_disk_bytes=1000)
+
+    async def hearing(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"referrer-policy", b"origin")]})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    def call(path, chunks=(b"",), *, app=hearing, headers=()):
+        sent, waiting = [], list(chunks)
+
+        async def receive():
+            body = waiting.pop(0)
+            return {"type": "http.request", "body": body, "more_body": bool(waiting)}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "path": path, "headers": list(headers)}
+        asyncio.run(Guard(app, settings=studio.settings, store=studio.store)(scope, receive, send))
+        call.headers = dict(sent[0]["headers"])
+        return sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode()
+
+    call.studio = studio
+    return call
+
+
+@pytest.mark.parametrize("way", ["/gradio_api/file=", "/gradio_api/file/", "/file="])
+def test_only_files_of_the_store_are_fetched(ask, way, tmp_path):
+    inside = ask.studio.store.new_folder() / "a.png"
+    inside.write_bytes(b"x")
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    inside.with_name("link").symlink_to(secret)
+    assert ask(f"{way}{inside}") == (200, "fine")
+    tricks = (secret, inside.with_name("link"), f"{inside.parent}/../../secret", "http://10.0.0.1/x", "/etc/passwd", "")
+    for path in tricks:
+        assert ask(f"{way}{path}")[0] == 403
+
+
+def test_what_reaches_out_or_spies_is_closed(ask):
+    for path in (
+        "/gradio_api/proxy=http://x",
+        "/monitoring",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/run-history/records",
+    ):
+        assert ask(path) == (404, "there is nothing here")
+
+
+def test_every_answer_forbids_the_browser_to_fetch_from_elsewhere(ask):
+    for path in ("/", "/monitoring"):
+        ask(path)
+        assert b"default-src 'self'" in ask.headers[b"content-security-policy"]
+        assert ask.headers[b"referrer-policy"] == b"no-referrer"
+
+
+def test_uploads_end_where_the_disk_does(ask):
+    assert ask("/gradio_api/upload", [b"x" * 500]) == (200, "fine")
+    announced = ask("/gradio_api/upload", headers=[(b"Content-Length", b"1001")])
+    counted = ask("/gradio_api/upload/", [b"x" * 600, b"x" * 600])
+    (ask.studio.store.new_folder() / "a").write_bytes(b"x" * 1000)
+    full = ask("/gradio_api/upload", [b"x"])
+    assert [status for status, _ in (announced, counted, full)] == [507] * 3
+    assert "no room for the upload" in full[1]
+
+
+def test_words_are_short(ask):
+    status, text = ask("/gradio_api/queue/join", [b"x" * MAX_WORDS_BYTES, b"x"])
+    assert (status, text) == (413, "the request is too large; pictures go through the upload")
+
+
+def test_a_full_disk_is_told_and_another_error_is_not_hidden(ask):
+    def failing(number):
+        async def app(scope, receive, send):
+            raise OSError(number, "no")
+
+        return app
+
+    assert ask("/gradio_api/upload", app=failing(28))[0] == 507
+    with pytest.raises(OSError, match="no"):
+        ask("/", app=failing(5))
+
+
+def test_who_hangs_up_in_the_middle_leaves_no_traceback(make_studio):
+    class HungUpError(Exception):
+        """As a framework has one."""
+
+    async def reading(scope, receive, send):
+        if (await receive())["type"] == "http.disconnect":
+            raise HungUpError
+
+    async def hang_up():
+        return {"type": "http.disconnect"}
+
+    async def unused(message):
+        raise AssertionError("nobody is there")
+
+    studio = make_studio()
+    scope = {"type": "http", "path": "/gradio_api/upload", "headers": []}
+    asyncio.run(Guard(reading, settings=studio.settings, store=studio.store)(scope, hang_up, unused))

@@ -1,0 +1,25 @@
+from ldrestore.serving.temporary_store import TemporaryStore
+from ldrestore.serving.visitors import Visitors
+
+
+def test_cancel_ends_what_was_begun_and_not_what_comes_after(tmp_path):
+    visitors = Visitors(TemporaryStore(tmp_path))
+    first, second, other = visitors.begin("a"), visitors.begin("a"), visitors.begin("b")
+    visitors.cancel("a")
+    third = visitors.begin("a")
+    states = [visitors.is_cancelled("a", call) for call in (first, second, third)]
+    assert states == [True, True, False]
+    assert not visitors.is_cancelled("b", other)
+
+
+def test_who_leaves_takes_work_and_folders_along(tmp_path):
+    store = TemporaryStore(tmp_path)
+    visitors = Visitors(store)
+    call = visitors.begin("a")
+    before = visitors.new_folder("a", "restore")
+    now, look, other = (visitors.new_folder(*words) for words in (("a", "restore"), ("a", "look"), ("b", "look")))
+    assert [folder.exists() for folder in (before, now, look)] == [False, True, True]
+    visitors.end("a")
+    visitors.end("a")
+    assert visitors.is_cancelled("a", call)
+    assert [path for path in store.root.iterdir() if path.is_dir()] == [other]
