@@ -6,6 +6,7 @@ Ray gives to another; and after the driver died, the same call again finishes wh
 """
 
 import importlib.util
+import logging
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -123,7 +124,7 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: RayPool) -> 
     import ray.data
 
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="warning")
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     size, has_gpus = pool.size(ray.cluster_resources(), num_jobs=len(jobs))
     places = [job if job.source.is_absolute() and job.target.is_absolute() else _absolute(job) for job in jobs]
