@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
+    "ForeignRestorePipeline": "ldrestore.pipelines.pipeline_foreign_restore",
     "RestoreOutput": "ldrestore.pipelines.pipeline_output",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
     "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",

@@ -26,6 +26,7 @@ LDRestoreError
 │   └── MissingEmbeddingError        it holds no embedding of the picture
 ├── RecordError                      the record of a result is missing or damaged
 ├── StatisticsError                  a tile took another way through a network than the picture it is part of
+├── UploadError                      the Hub does not take a model
 ├── ExportError                      a network cannot be exported, or the export cannot be written
 ├── OutOfMemoryError (MemoryError)   even the smallest tile does not fit the memory
 └── MissingExtraError (ImportError)  an optional package is needed; names the extra to install
@@ -202,6 +203,10 @@ class RecordError(LDRestoreError):
 
 class StatisticsError(LDRestoreError):
     """A tile took another way through a network than the whole picture, so that the two share no statistics."""
+
+
+class UploadError(LDRestoreError):
+    """The Hub does not take a model; the message says why, and what to do."""
 
 
 class ExportError(LDRestoreError):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 LOAD_OPTIONS = ("base", "device", "dtype", "engine")
 """Options of `restore` that choose how a model is loaded; the others go to the pipeline's call."""
+FOREIGN_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt"})
+"""Of single files of weights; the pickles among them are refused with what to do."""
 MAX_LOADED = 2
 """Models that `restore` keeps in memory."""
 
@@ -233,6 +235,8 @@ def _locate(
 
     if _is_exported(name_or_path) and base is None:
         return _Found(location=name_or_path, track=track_with_engine("onnx"))
+    if _is_foreign_file(name_or_path) and base is None:
+        return _Found(location=name_or_path, track=TRACKS.get("foreign"))
     location = embedded_folder(name_or_path) or name_or_path
     if base is not None:
         _check_adapters(location)
@@ -291,6 +295,11 @@ def _stamp(location: str | Path) -> tuple[Any, ...]:
 def _is_exported(name_or_path: str | Path) -> bool:
     """Whether a model's name is that of an .onnx file, there or not."""
     return Path(name_or_path).suffix.lower() == ".onnx" and not Path(name_or_path).is_dir()
+
+
+def _is_foreign_file(name_or_path: str | Path) -> bool:
+    """Whether a model is one file of weights, which spandrel may recognise."""
+    return Path(name_or_path).suffix.lower() in FOREIGN_SUFFIXES and Path(name_or_path).is_file()
 
 
 def _check_engine(track: TrackRecord, engine: str) -> None:

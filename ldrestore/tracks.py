@@ -62,6 +62,15 @@ TRACKS.register(
     )
 )
 
+TRACKS.register(
+    TrackRecord(
+        name="foreign",
+        pipeline="ldrestore.pipelines.pipeline_foreign_restore:ForeignRestorePipeline",
+        options="ldrestore.options:RestoreOptions",
+        facts="ldrestore.pipelines.foreign_facts:facts_of_foreign",
+    )
+)
+
 
 def pipeline_name(track: TrackRecord) -> str:
     """Name of a track's pipeline class, which is not imported for it."""

@@ -30,7 +30,7 @@ LAYERS = (
     ("conversion", "pipelines"),
     ("tracks",),
     ("restorers",),
-    ("jobs",),
+    ("jobs", "hub"),
     ("explanations",),
     ("evaluation",),
     ("training",),

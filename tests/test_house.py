@@ -54,6 +54,7 @@ PART_CLASSES = {
 """The same for what is trained upon a base, and for heads."""
 PIPELINE_CLASSES = {
     "FastRestorePipeline": "ldrestore.pipelines.pipeline_fast_restore",
+    "ForeignRestorePipeline": "ldrestore.pipelines.pipeline_foreign_restore",
     "StableRestorePipeline": "ldrestore.pipelines.pipeline_stable_restore",
     "XLRestorePipeline": "ldrestore.pipelines.pipeline_xl_restore",
 }

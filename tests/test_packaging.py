@@ -17,12 +17,14 @@ import ldrestore
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-BESIDE = (".ci", "docs", "samples", "scripts", "tests", "typings")
+BESIDE = (".ci", "docs", "integrations", "samples", "scripts", "tests", "typings")
 """Folders of the checkout that no package holds."""
 SINGLE = (
+    ".dockerignore",
     ".gitignore",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "Dockerfile",
     "LICENSE",
     "MANIFEST.in",
     "Makefile",

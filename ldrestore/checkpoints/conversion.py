@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 from torch import Tensor
 
 from ldrestore.checkpoints.faithdiff_conversion import FaithDiffSizes, faithdiff_parts
+from ldrestore.checkpoints.foreign_conversion import FOREIGN, convert_foreign
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
 from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
@@ -49,7 +50,8 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         name: Registry name of the regressor; "instructir_head" for the text head that InstructIR is published with; or
             "clip_tower" for the vision transformer of an OpenCLIP with plain GELU, such as LAION's ViT-H/14 (OpenAI's
             own weights, of quick GELU, are published in the layout of transformers and need no conversion); or
-            "faithdiff" for FaithDiff upon SDXL, of which U-Net, LQ encoder and residual alignment are made.
+            "faithdiff" for FaithDiff upon SDXL, of which U-Net, LQ encoder and residual alignment are made; or
+            "spandrel" for any network that the package of that name recognises.
         checkpoint_path: The published file, pickle or safetensors.
         out_dir: Folder to write; must not exist, or be empty.
         head: The file of the instruction head that is published beside the checkpoint, so that the model follows
@@ -71,6 +73,7 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         INSTRUCTION_HEAD: _convert_instruction_head,
         CLIP_TOWER: _convert_clip_tower,
         FAITHDIFF: convert_faithdiff,
+        FOREIGN: convert_foreign,
     }
     if head is not None and (name in converters or not REGRESSORS.get(name).takes_embedding):
         raise InputError(f"{name} takes no instruction head; leave the head out")

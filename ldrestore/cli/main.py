@@ -27,6 +27,7 @@ from ldrestore.cli.fetch import FETCH_EXAMPLES, fetch_command
 from ldrestore.cli.guide import GUIDE_EXAMPLES, guide_command
 from ldrestore.cli.info import INFO_EXAMPLES, info_command
 from ldrestore.cli.models import MODELS_EXAMPLES, models_command
+from ldrestore.cli.push import PUSH_EXAMPLES, push_command
 from ldrestore.cli.replay import REPLAY_EXAMPLES, replay_command
 from ldrestore.cli.restore import RESTORE_EXAMPLES, RestoreCall
 from ldrestore.cli.score import SCORE_EXAMPLES, score_command
@@ -106,6 +107,7 @@ def make_app() -> typer.Typer:
     app.command("score", epilog=SCORE_EXAMPLES)(score_command)
     app.command("bench", epilog=BENCH_EXAMPLES)(BenchCall)
     app.command("replay", epilog=REPLAY_EXAMPLES)(replay_command)
+    app.command("push", epilog=PUSH_EXAMPLES)(push_command)
     app.command("fetch", epilog=FETCH_EXAMPLES)(fetch_command)
     app.command("models", epilog=MODELS_EXAMPLES)(models_command)
     app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor_command)

@@ -19,7 +19,12 @@ from ldrestore.tiling.planning import tile_cores, tile_spans
 
 
 def restore_tiled(
-    pixels: np.ndarray, restore_tile: Callable[[Tensor, Window], Tensor], plan: TilePlan, *, multiple: int = 1
+    pixels: np.ndarray,
+    restore_tile: Callable[[Tensor, Window], Tensor],
+    plan: TilePlan,
+    *,
+    multiple: int = 1,
+    scale: int = 1,
 ) -> np.ndarray:
     """Restore a picture tile by tile.
 
@@ -27,18 +32,20 @@ def restore_tiled(
 
     Args:
         pixels: (H, W, C), uint8, uint16 or float32 in [0, 1].
-        restore_tile: Takes (1, C, h, w) float32 in [0, 1], and where it lies, to the restored tile of the same shape.
+        restore_tile: Takes (1, C, h, w) float32 in [0, 1], and where it lies, to the restored (1, C, h * scale,
+            w * scale).
         plan: Side and overlap of the tiles.
         multiple: Tiles start at multiples of this.
+        scale: Pixels of the result along a pixel's side.
 
     Returns:
-        (H, W, C) of the same type, clipped; integers rounded to nearest.
+        (H * scale, W * scale, C) of the same type, clipped; integers rounded to nearest.
 
     Raises:
         ShapeError: a restored tile has another shape.
     """
     height, width = pixels.shape[:2]
-    output = np.empty_like(pixels)
+    output = np.empty((height * scale, width * scale, *pixels.shape[2:]), pixels.dtype)
 
     def compute(rows: slice, columns: slice) -> Tensor:
         window = Window(
@@ -54,8 +61,8 @@ def restore_tiled(
         return restore_tile(lq, window).float().cpu()
 
     rows, columns = (tile_spans(size, plan, multiple=multiple) for size in (height, width))
-    for finished, band in _bands(compute, rows, columns, scale=1):
-        _store(band[0].permute(1, 2, 0).numpy(), output[finished])
+    for finished, band in _bands(compute, rows, columns, scale=scale):
+        _store(band[0].permute(1, 2, 0).numpy(), output[finished.start * scale : finished.stop * scale])
     return output
 
 

@@ -29,15 +29,19 @@ def mean_over_orientations(restore: Callable[[Tensor, Orientation], Tensor], lq:
     """Geometric self-ensemble, Lim et al. 2017, section 3.4 (https://arxiv.org/abs/1707.02921), in float32.
 
     Args:
-        restore: (1, C, h, w), turned, and how it was turned, to the same shape.
+        restore: (1, C, h, w), turned, and how it was turned, to the same shape, or to one as much larger each time.
         lq: (1, C, h, w), float32.
 
     Returns:
         The mean over the eight flips and quarter turns, each turned back.
     """
-    total = torch.zeros_like(lq)
+    total: Tensor | None = None
     for orientation in ORIENTATIONS:
-        total += _turned_back(restore(_turned(lq, orientation), orientation), orientation)  # no copy outlives its turn
+        restored = _turned_back(restore(_turned(lq, orientation), orientation), orientation)
+        total = torch.zeros(restored.shape, dtype=lq.dtype, device=lq.device) if total is None else total
+        total += restored
+        del restored  # no copy outlives its turn
+    assert total is not None
     return total.div_(NUM_ORIENTATIONS)
 
 

@@ -79,6 +79,38 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             NaN or infinite.
     """
     path = Path(path)
+    weights = unwrapped(_read_content(path), path)
+    check_finite_weights(weights, source=str(path))
+    return weights
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint file under the very keys that they have there, for those who know layouts by them.
+
+    Args:
+        path: See `read_checkpoint`.
+
+    Returns:
+        Key to tensor, on the CPU.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: the file is damaged or cut off, holds more than weights, or no weights at all.
+    """
+    path = Path(path)
+    tensors = _state_dict_in(_read_content(path))
+    if tensors is None:
+        raise WeightsError(f"{path} holds no weights; expected a state dict, alone or under {', '.join(WRAPPERS)}")
+    return {str(key): value.detach() for key, value in tensors.items()}
+
+
+def _read_content(path: Path) -> object:
+    """What a checkpoint file holds, told by its content.
+
+    Raises:
+        WeightsUnavailableError: nothing lies there.
+        WeightsError: it is damaged or cut off, or holds more than weights.
+    """
     if not path.is_file():
         raise WeightsUnavailableError(f"no checkpoint at {path}; check the path")
     try:
@@ -87,12 +119,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsUnavailableError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
     is_named_so = path.suffix.lower() == ".safetensors" and not head.startswith(PICKLE_STARTS)
-    if is_safetensors(head) or is_named_so:
-        weights = unwrapped(_read_safetensors(path), path)
-    else:
-        weights = unwrapped(_read_pickle(path, head), path)
-    check_finite_weights(weights, source=str(path))
-    return weights
+    return _read_safetensors(path) if is_safetensors(head) or is_named_so else _read_pickle(path, head)
 
 
 def check_recorded_hash(path: Path) -> None:

@@ -146,10 +146,12 @@ class XLRestorer(nn.Module):
     """Fusion, LQ encoder and U-Net as one network, so that one optimizer, one average and one checkpoint hold them.
 
     The fusion is trained from the start. The two others are trained after the switch, which comes after so many passes
-    in training; passes are counted, and the count is part of checkpoints.
+    in training, or when the validated loss stays where it is; what is counted for that is part of checkpoints.
     """
 
     num_passes: Tensor
+    lowest_loss: Tensor
+    num_not_lower: Tensor
 
     def __init__(
         self,
@@ -159,6 +161,7 @@ class XLRestorer(nn.Module):
         lq_encoder: LQEncoder,
         fusion: LatentFusion | None,
         trains_all_after: int | None,
+        plateau: int | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -168,13 +171,17 @@ class XLRestorer(nn.Module):
             lq_encoder: A copy of the autoencoder's encoder at first.
             fusion: DAFF or RSA; None leaves the damaged picture to where sampling starts.
             trains_all_after: Passes in training before the switch; None for never.
+            plateau: Validations in a row without a lower loss that bring the switch before; None for none.
         """
         super().__init__()
         self.base, self.unet, self.lq_encoder, self.fusion = base, unet, lq_encoder, fusion
-        self.trains_all_after = trains_all_after
+        self.trains_all_after, self.plateau = trains_all_after, plateau
         later = (*unet.parameters(), *lq_encoder.parameters())
         self.trained_later = [weight for weight in later if weight.requires_grad]
         self.register_buffer("num_passes", torch.zeros((), dtype=torch.int64))
+        if plateau is not None:
+            self.register_buffer("lowest_loss", torch.tensor(torch.inf))
+            self.register_buffer("num_not_lower", torch.zeros((), dtype=torch.int64))
         self._attachment: FusionAttachment | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "XLRestorer":
@@ -186,14 +193,47 @@ class XLRestorer(nn.Module):
             lq_encoder=deepcopy(self.lq_encoder),
             fusion=deepcopy(self.fusion),
             trains_all_after=self.trains_all_after,
+            plateau=self.plateau,
         )
-        copied.num_passes.copy_(self.num_passes)
+        for kept, buffer in zip(copied.buffers(), self.buffers(), strict=True):
+            kept.copy_(buffer)
         return copied.train(self.training)
 
     @property
     def trains_all(self) -> bool:
         """Whether U-Net and LQ encoder are trained by now."""
-        return self.trains_all_after is not None and int(self.num_passes) >= self.trains_all_after
+        has_passed = self.trains_all_after is not None and int(self.num_passes) >= self.trains_all_after
+        return has_passed or (self.plateau is not None and int(self.num_not_lower) >= self.plateau)
+
+    def set_counts(self, *, passes: int, not_lower: int) -> None:
+        """Set what decides on the switch.
+
+        Args:
+            passes: In training.
+            not_lower: Validations in a row without a lower loss; not looked at without a plateau.
+        """
+        self.num_passes.fill_(passes)
+        if self.plateau is not None:
+            self.num_not_lower.fill_(not_lower)
+
+    def look_for_plateau(self, loss: float) -> None:
+        """Count a validation before the switch; enough of them without a lower loss bring it.
+
+        Args:
+            loss: Of the validation, the same in all processes.
+        """
+        if self.plateau is None or self.trains_all:
+            return
+        rounded = self.lowest_loss.new_tensor(loss)  # the lowest is kept in float32, too
+        if rounded < self.lowest_loss:
+            self.lowest_loss.copy_(rounded)
+            self.num_not_lower.zero_()
+            return
+        self.num_not_lower += 1
+        if self.trains_all:
+            logger.info(
+                "pass %d: the loss was not lower in %d validations; stage 1a ends", int(self.num_passes), self.plateau
+            )
 
     def forward(self, noised: Tensor, timesteps: Tensor, lq: Tensor, conditioning: XLConditioning) -> Tensor:
         """What the U-Net predicts with the damaged pictures in it, Eq. 1 to 5.

@@ -107,7 +107,9 @@ class FusionTask:
             return network(noised, timesteps, lq=lq, conditioning=read(size=(lq.shape[-2], lq.shape[-1])))
 
         losses = validate_denoising(latents_of, predict, self._pairs, scheduler=self.base.scheduler)
-        return losses | self._validate_samples(network, device=device)
+        self.network.look_for_plateau(losses["loss"])
+        counted = {} if self.network.plateau is None else {"not_lower": float(self.network.num_not_lower)}
+        return losses | counted | self._validate_samples(network, device=device)
 
     def _validate_samples(self, network: nn.Module, *, device: torch.device) -> dict[str, float]:
         """PSNR of what is restored without a prompt, and the autoencoder decodes, see `validate_pairs`."""
@@ -195,9 +197,9 @@ def prepare_fusion(config: FusionTrainingConfig) -> Prepared:
     """The network that a run trains, and what is frozen beside it."""
     network = create_restorer(config)
     task = FusionTask(config, network=network)
-    network.num_passes.fill_(network.trains_all_after or 0)  # after the switch, when most is trained
+    network.set_counts(passes=network.trains_all_after or 0, not_lower=network.plateau or 0)  # when most is trained
     log_memory_estimate(config, task=task, network=network, frozen=network.base.modules())
-    network.num_passes.zero_()
+    network.set_counts(passes=0, not_lower=0)
     return Prepared(network=network, task=task, skips_weights=True)
 
 
@@ -230,8 +232,9 @@ def create_restorer(config: FusionTrainingConfig) -> XLRestorer:
         lq_encoder=lq_encoder,
         fusion=fusion,
         trains_all_after=None if after is None else after * accumulation,
+        plateau=config.switch.plateau,
     )
-    if after is None:
+    if after is None and config.switch.plateau is None:
         for weight in network.trained_later:
             weight.requires_grad_(False)
     return network

@@ -54,6 +54,9 @@ class SwitchConfig:
 
     after_steps: int | None = None
     """Optimizer steps of the fusion alone, stage 1a; 0 trains all from the start, null the fusion to the end."""
+    plateau: int | None = None
+    """Validations in a row whose loss is not below the lowest so far, after which stage 1a ends before `after_steps`;
+    null leaves it to that alone."""
     unet: UnetTraining = "full"
     """What of the U-Net is trained then; "lora" needs the least memory."""
     lora_rank: int = 16
@@ -66,6 +69,8 @@ class SwitchConfig:
                 "switch: expected after_steps of at least 0 or null, and lora_rank of at least 1, got "
                 f"{self.after_steps} and {self.lora_rank}"
             )
+        if self.plateau is not None and self.plateau < 1:
+            raise ConfigError(f"switch.plateau must be at least 1 or null, got {self.plateau}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,8 @@ class FusionTrainingConfig:
         if self.sampling_steps is not None and self.sampling_steps < 1:
             raise ConfigError(f"sampling_steps must be at least 1, got {self.sampling_steps}; null samples nothing")
         after = self.switch.after_steps
+        if self.switch.plateau is not None and self.validation is None:
+            raise ConfigError("switch.plateau waits for validations; give the section validation, or after_steps alone")
         if self.fusion.kind == "none" and (after != 0 or self.switch.unet == "frozen"):
             raise ConfigError(
                 "without a fusion the U-Net alone learns: give switch.after_steps: 0 and switch.unet full or lora, got "

@@ -157,6 +157,40 @@ def test_a_run_stopped_before_its_switch_goes_on_to_the_bit(tmp_path, config_of)
     assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
 
 
+def test_a_loss_that_is_not_lower_for_long_enough_brings_the_switch(network_of):
+    network, task = network_of(switch={"after_steps": None, "plateau": 2})
+    optimizer = adamw(network)
+    for loss in (1.0, 0.5, 0.6, 0.4, 0.4):
+        network.look_for_plateau(loss)
+    assert not network.trains_all and copy.deepcopy(network).num_not_lower == 1
+    assert moved_parts(network, task, optimizer, num=2).keys() == {"fusion"}
+    network.look_for_plateau(0.41)
+    assert network.trains_all and moved_parts(network, task, optimizer, num=2).keys() == {
+        "fusion",
+        "unet",
+        "lq_encoder",
+    }
+    network.look_for_plateau(0.1)  # too late to turn back
+    assert network.trains_all
+    with pytest.raises(ConfigError, match=r"switch\.plateau waits for validations"):
+        network_of(switch={"plateau": 2}, validation=None)
+
+
+def test_a_plateau_is_recorded_and_goes_on_to_the_bit(tmp_path, config_of, monkeypatch):
+    monkeypatch.setattr("ldrestore.training.tasks.fusion.validate_denoising", lambda *_, **__: {"loss": 1.0})
+    path = config_of(switch={"plateau": 1}, sampling_steps=None)
+    every = ["run.validate_every=1", "run.checkpoint_every=1"]
+    assert train_by_config(path, overrides=[*every, f"run.output_dir={tmp_path / 'straight'}"], resume=None)
+    assert [line["trains_all"] for line in metrics(tmp_path / "straight") if "trains_all" in line] == [0, 0, 1]
+    counted = [
+        line["validation/not_lower"] for line in metrics(tmp_path / "straight") if "validation/not_lower" in line
+    ]
+    assert counted == [0, 1, 1]
+    first = list_checkpoints(tmp_path / "straight")[0]
+    assert train_by_config(path, overrides=[*every, f"run.output_dir={tmp_path / 'resumed'}"], resume=str(first))
+    assert_equal_to_the_bit(final_state(tmp_path / "resumed"), final_state(tmp_path / "straight"))
+
+
 def test_at_the_start_the_base_predicts_as_alone_and_a_copy_reaches_into_nothing(network_of):
     network, _ = network_of()
     network.eval()
