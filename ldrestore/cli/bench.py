@@ -342,7 +342,7 @@ def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int
 
 def _print_results(results: "Results", folder: Path | None) -> None:
     """The means of each metric, by what protocol, and where everything lies."""
-    from ldrestore.evaluation.tables import mean_cells, protocol_line
+    from ldrestore.evaluation.tables import failure_lines, mean_cells, protocol_line
 
     print(protocol_line(results))
     for metric in results.metrics:
@@ -351,6 +351,6 @@ def _print_results(results: "Results", folder: Path | None) -> None:
             names = tuple(row[0] for row in rows)
             turned = [(name, *cells) for name, *cells in zip(columns[1:], *(row[1:] for row in rows), strict=True)]
             print_table((columns[0], *names), turned)
-    for line in sorted({f"{row.contestant}, {row.dataset}: {row.failure}" for row in results.failures}):
+    for line in failure_lines(results):
         say(f"failed: {line}")
     print(f"results lie in {folder}")

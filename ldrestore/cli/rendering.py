@@ -1,12 +1,17 @@
 """A run as a person sees it: a bar or nothing on the way, failures and advice as they come, the summary."""
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
 from ldrestore.cli.console import PlainProgress, print_json, print_table, progress_bar, say
 from ldrestore.errors import printable
-from ldrestore.jobs.outcome import Outcome, Status
+from ldrestore.jobs.outcome import Job, Outcome, Status
 from ldrestore.jobs.plan import Plan
 from ldrestore.jobs.report import RunReport, report_of
 from ldrestore.jobs.runner import Work, run_jobs
 
+Run = Callable[[Sequence[Job]], Iterator[Outcome]]
+"""Does jobs, and tells what became of each as soon as it is known."""
 MOST_NAMED = 3
 """So many degradations of an estimate are named."""
 LEAST_NAMED = 0.1
@@ -14,26 +19,37 @@ LEAST_NAMED = 0.1
 
 
 def show_run(
-    plan: Plan, work: Work, *, command: str, label: str, is_quiet: bool, is_verbose: bool = False
+    plan: Plan,
+    work: Work | None,
+    *,
+    command: str,
+    label: str,
+    is_quiet: bool,
+    is_verbose: bool = False,
+    run: Run | None = None,
 ) -> RunReport:
     """Do all jobs of a plan, with a bar in a terminal or lines in a log, and name each failure when it happens.
 
     Args:
         plan: What to do.
-        work: Does one job.
+        work: Does one job, in this process; None where `run` does them.
         command: Name of the command, for the report.
         label: What the bar says, e.g. "restoring".
         is_quiet: Whether only failures are named.
         is_verbose: Whether what the model saw is told of each picture.
+        run: Does all jobs elsewhere.
     """
     is_alone = len(plan.jobs) == 1
     _show_settled(plan)
     outcomes = []
+    if run is None:
+        assert work is not None, "one of the two does the jobs"
+        run = partial(run_jobs, work=work)
     is_shown = not is_quiet and not is_alone
     lines = PlainProgress(label, len(plan.jobs), is_shown=is_shown)
     with progress_bar(is_shown=is_shown) as bar:
         task = bar.add_task(label, total=len(plan.jobs))
-        for outcome in run_jobs(plan.jobs, work):
+        for outcome in run(plan.jobs):
             outcomes.append(outcome)
             show_outcome(outcome, is_quiet=is_quiet, tells_estimate=is_alone or is_verbose)
             bar.advance(task)

@@ -34,6 +34,8 @@ from ldrestore.jobs.plan import Plan
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
+    from ldrestore.cli.rendering import Run
+    from ldrestore.jobs.request import RestoreRequest
     from ldrestore.jobs.restoring import RestoreWorker
 
 RESTORE_EXAMPLES = """\b
@@ -53,13 +55,30 @@ Examples:
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
+RAY = "ray"
+"""The engine that is many machines."""
+
 EngineOption = Annotated[
     str,
     typer.Option(
         metavar="ENGINE",
-        help=f"What computes, one of {', '.join(list_engines())}: `local` computes with torch, `onnx` with onnxruntime "
-        "on the CPU, exporting a model at its first use.",
+        help=f"What computes, one of {', '.join((*list_engines(), RAY))}: `local` computes with torch, `onnx` with "
+        "onnxruntime on the CPU, exporting a model at its first use; `ray` hands the pictures to workers on the "
+        "machines of a Ray cluster.",
     ),
+]
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="With `--engine ray`: so many workers; without it one a GPU, or a processor.",
+    ),
+]
+
+ThreadsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="With `--engine ray`: threads of each worker, which pixels hang on.")
 ]
 
 RecordOption = Annotated[
@@ -104,6 +123,8 @@ class RestoreCall:
     device: DeviceOption = "auto"
     dtype: DtypeOption = NumberFormat.FLOAT32
     engine: EngineOption = "local"
+    workers: WorkersOption = None
+    threads: ThreadsOption = 1
     picture_format: FormatOption = None
     quality: QualityOption = 95
     max_pixels: MaxPixelsOption = None
@@ -138,13 +159,15 @@ class RestoreCall:
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:
+            request = self._request(given)
             report = show_run(
                 plan,
-                self._worker(plan, given),
+                None if self.engine == RAY else self._worker(plan, request, is_quiet=self.quiet),
                 command="restore",
                 label="restoring",
                 is_quiet=self.quiet,
                 is_verbose=self.verbose,
+                run=self._elsewhere(request) if self.engine == RAY else None,
             )
         if sheet is not None:
             write_contact_sheet(report, sheet)
@@ -165,12 +188,11 @@ class RestoreCall:
             check_sheet_place(path)
         return path
 
-    def _worker(self, plan: Plan, given: dict[str, object]) -> "RestoreWorker":
-        """The loaded model, its own bar over steps or tiles shown for a single picture."""
+    def _request(self, given: dict[str, object]) -> "RestoreRequest":
+        """What is asked of all pictures."""
         from ldrestore.jobs.request import RestoreRequest, options_for
-        from ldrestore.jobs.restoring import RestoreWorker
 
-        request = RestoreRequest(
+        return RestoreRequest(
             model=self.model,
             base=self.base,
             device=self.device,
@@ -184,4 +206,18 @@ class RestoreCall:
             has_thumbnails=self.report,
             may_overwrite=self.overwrite,
         )
-        return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not self.quiet)
+
+    @staticmethod
+    def _worker(plan: Plan, request: "RestoreRequest", *, is_quiet: bool) -> "RestoreWorker":
+        """The loaded model, its own bar over steps or tiles shown for a single picture."""
+        from ldrestore.jobs.restoring import RestoreWorker
+
+        return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not is_quiet)
+
+    def _elsewhere(self, request: "RestoreRequest") -> "Run":
+        """The pool of workers of a cluster."""
+        from ldrestore.serving.ray_batch import RayPool, check_ray, run_on_ray
+
+        check_ray()
+        pool = RayPool(workers=self.workers, threads=self.threads)
+        return lambda jobs: run_on_ray(jobs, request, pool)

@@ -19,6 +19,8 @@ from ldrestore.images.inputs import to_photo
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.protocols import Protocol, find_protocol
 
+LEFT_OUT_NAMED = 10
+"""So many pictures that are left out of a set are named."""
 NOISE_SEED = 0
 """Of the noise that papers draw."""
 _DEEP = 257
@@ -201,7 +203,9 @@ def _words_on(config: SuiteDataset, found: FoundSet) -> Iterable[str]:
     """What a reader of the figures must know of a set."""
     record = found.record
     if found.problems:
-        yield f"{config.name}: {len(found.problems)} pictures are left out, the first: {found.problems[0]}"
+        more = len(found.problems) - LEFT_OUT_NAMED
+        named = "; ".join([*found.problems[:LEFT_OUT_NAMED], *([f"and {more} more"] if more > 0 else [])])
+        yield f"{config.name}: {len(found.problems)} pictures are left out: {named}"
     if record.num_pictures is not None and len(found.files) != record.num_pictures:
         yield f"{config.name}: {len(found.files)} of the {record.num_pictures} pictures of {record.title} are there"
     for leak in record.leaks:

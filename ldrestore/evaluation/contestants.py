@@ -182,9 +182,13 @@ class ModelRestorer:
         self.pipeline: Any = load_restorer(contestant.source, device=device)
         self.pipeline.set_progress_bar_config(disable=True)
         if contestant.solver is not None:
-            scheduler = resolve(SOLVERS[contestant.solver])
-            self.pipeline.scheduler = scheduler.from_config(self.pipeline.scheduler.config)
+            self._take_solver(contestant.solver)
         self._options: dict[str, Any] = {}
+
+    def _take_solver(self, name: str) -> None:
+        """Sample by one of `SOLVERS`, on the schedule of the model's own scheduler."""
+        scheduler = resolve(SOLVERS[name])
+        self.pipeline.scheduler = scheduler.from_config(self.pipeline.scheduler.config)
 
     def __call__(self, photo: Photo, case: Case, seed: int | None) -> RestoredPicture:
         """Restore one picture.

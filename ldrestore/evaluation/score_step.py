@@ -207,7 +207,8 @@ def _measured(
     """Values of one result, or why there is none."""
     try:
         result, gt = _read_pair(step, output, picture, truths)
-        pictures = bring_together(result, gt, step.protocol)
+        name = f"{output.contestant}, {output.dataset}/{output.picture}"
+        pictures = bring_together(result, gt, step.protocol, name=name)
     except (ImageFileError, ShapeError) as error:
         return {name: {"failure": str(error)} for name in names}
     values: dict[str, dict[str, Any]] = {}

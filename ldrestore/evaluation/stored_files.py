@@ -57,15 +57,13 @@ def store_photo(photo: Photo, path: Path) -> None:
     pixels, alpha = (_as_integers(values) for values in (photo.pixels, photo.alpha))
     assert pixels is not None
     values = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
-    _write_bytes(
-        path,
-        imagecodecs.png_encode(
-            np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values),
-            level=1,
-            strategy=imagecodecs.PNG.STRATEGY.RLE,
-            filter=imagecodecs.PNG.FILTER.SUB,
-        ),
+    encoded = imagecodecs.png_encode(
+        np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values),
+        level=1,
+        strategy=imagecodecs.PNG.STRATEGY.RLE,
+        filter=imagecodecs.PNG.FILTER.SUB,
     )
+    _write_bytes(path, bytes(encoded))
 
 
 def _as_integers(values: np.ndarray | None) -> np.ndarray | None:

@@ -39,7 +39,7 @@ def markdown_report(results: Results) -> str:
         *(_printed_part(find_published(name)) for name in results.published),
         _cost_part(results.costs),
         _list_part("Unavailable", [f"{row.name}: {row.unavailable}" for row in results.metrics if row.unavailable]),
-        _list_part("Failed", _failure_lines(results)),
+        _list_part("Failed", failure_lines(results)),
         _list_part("To be known", list(results.notes)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -192,7 +192,7 @@ def _list_part(title: str, lines: Sequence[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
-def _failure_lines(results: Results) -> list[str]:
+def failure_lines(results: Results) -> list[str]:
     """What failed, each reason once a contestant and dataset."""
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for row in results.failures:

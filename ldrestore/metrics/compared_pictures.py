@@ -38,13 +38,14 @@ class ComparedPictures:
         return result, gt
 
 
-def bring_together(result: Photo, gt: Photo, protocol: Protocol) -> ComparedPictures:
+def bring_together(result: Photo, gt: Photo, protocol: Protocol, *, name: str | None = None) -> ComparedPictures:
     """Both pictures as a protocol compares them. Transparency is left out, with a warning.
 
     Args:
         result: What is judged.
         gt: What it should be.
         protocol: How.
+        name: Of the picture, for warnings.
 
     Raises:
         ShapeError: the sizes differ, one is grey and the other has colours, or the protocol leaves nothing.
@@ -59,12 +60,13 @@ def bring_together(result: Photo, gt: Photo, protocol: Protocol) -> ComparedPict
         raise ShapeError(
             f"the result is {names[result.num_channels]} and the ground truth {names[gt.num_channels]}; save both alike"
         )
+    where = "" if name is None else f"{name}: "
     if result.alpha is not None or gt.alpha is not None:
-        warnings.warn("transparency is not compared, colours alone are", stacklevel=2)
+        warnings.warn(f"{where}transparency is not compared, colours alone are", stacklevel=2)
     if {result.pixels.dtype.name, gt.pixels.dtype.name} == {"uint8", "uint16"}:
         depths = f"the result is {result.pixels.dtype} and the ground truth {gt.pixels.dtype}"
         how = "both are rounded to 8 bits" if protocol.rounding == "uint8" else "both are scaled to one white"
-        warnings.warn(f"{depths}; {how}", stacklevel=2)
+        warnings.warn(f"{where}{depths}; {how}", stacklevel=2)
     return ComparedPictures(_values(result, protocol), _values(gt, protocol), protocol)
 
 

@@ -201,7 +201,7 @@ def _scored(result: Path, gt: Path, protocol: Protocol, opened: OpenedMetrics) -
     """Values of one pair of files, and what went wrong."""
     values: dict[str, float] = {}
     try:
-        pictures = bring_together(read_photo(result), read_photo(gt), protocol)
+        pictures = bring_together(read_photo(result), read_photo(gt), protocol, name=result.name)
     except (ImageFileError, ShapeError) as error:
         return values, [str(error)]
     problems = []

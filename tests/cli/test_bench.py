@@ -73,6 +73,19 @@ def test_a_broken_picture_gives_exit_code_1_and_its_name(run, tmp_path):
     assert "b.png" in outcome.stderr
 
 
+def test_pictures_that_do_not_go_together_are_named_in_the_end(call, tmp_path, picture):
+    for name, mode in (("a", "L"), ("b", "RGB")):
+        picture(tmp_path / "lq" / f"{name}.png", mode=mode)
+        picture(tmp_path / "gt" / f"{name}.png", seed=1)
+    picture(tmp_path / "lq" / "x.png")
+    picture(tmp_path / "gt" / "y.png")
+    outcome = call("bench", "--pairs", tmp_path / "lq", tmp_path / "gt", "--out", tmp_path / "out")
+    assert outcome.exit_code == 1
+    assert "failed: input, pairs: a: the result is grey and the ground truth RGB; save both alike" in outcome.stderr
+    assert "2 pictures are left out: x: has no ground truth of its stem in" in outcome.stderr
+    assert "; y: has no result of its stem in" in outcome.stderr
+
+
 def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
     picture(tmp_path / "LOL/eval15/low/1.png")
     picture(tmp_path / "LOL/eval15/high/1.png")

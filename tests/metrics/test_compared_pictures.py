@@ -36,7 +36,7 @@ def test_sixteen_bits_against_eight_are_said_and_brought_to_one_scale():
 
 
 def test_transparency_is_left_out_with_a_warning():
-    with pytest.warns(UserWarning, match="transparency is not compared"):
+    with pytest.warns(UserWarning, match="^transparency is not compared"):
         bring_together(photo(alpha=np.zeros((20, 24), np.uint8)), photo(), UINT8)
 
 

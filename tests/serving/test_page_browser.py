@@ -121,9 +121,11 @@ def test_what_is_painted_stays(open_it, photo, tmp_path):
     before, after = read_photo(photo).pixels, read_photo(tmp_path / "back.png").pixels
     assert np.array_equal(before[:30], after[:30])
     assert not np.array_equal(before[60:], after[60:])
-    page.get_by_role("button", name="Undo").click()
-    page.get_by_role("button", name="Clear").click()
-    assert page.get_by_role("button", name="Clear").is_disabled()
+    page.get_by_role("tab", name="Picture", exact=True).click()
+    painter = page.locator("#ld-painter")
+    painter.get_by_role("button", name="Undo").click()
+    painter.get_by_role("button", name="Clear").click()
+    assert painter.get_by_role("button", name="Clear").is_disabled()
 
 
 def test_cancel_ends_a_long_picture_and_the_next_one_works(open_it, picture, photo, tmp_path):

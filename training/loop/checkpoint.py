@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -31,6 +32,7 @@ from ldrestore.training.config import RunConfig, TrainingConfig
 from ldrestore.training.loop.checkpoint_files import HASHES_FILE, check_files, damage_of, read_progress, write_hashes
 from ldrestore.training.loop.ema import Ema
 from ldrestore.training.loop.journal import LossWindow
+from ldrestore.training.loop.run_folder import writing, writing_together
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ FREE_TO_CHANGE = frozenset(
     )
 )
 """Keys of the config that change no result, and may differ when a run resumes."""
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+"""Where processes wait for each other while they save their weights; one that fails then ends its launcher's others."""
 DEFAULTS = {"trainer": "regressor"}
 """Keys that older checkpoints lack, and what holds for these."""
 
@@ -78,30 +82,35 @@ def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        ExportError: the run's folder cannot be written, in the first process that failed.
+        OtherProcessError: in all other processes.
     """
     parent = config.run.output_dir / CHECKPOINT_FOLDER
     final = parent / f"step_{state.step:08d}"
     partial = parent / f"partial_{state.step:08d}"
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with writing_together(config.run.output_dir):
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+    is_sharded = accelerator.distributed_type in SHARDED
+    with (writing if is_sharded else writing_together)(config.run.output_dir):
+        accelerator.save_state(str(partial))
+        torch.save(_process_state(state.window), partial / f"process_{accelerator.process_index}.pt")
+        if accelerator.is_main_process:
+            if state.ema is not None:
+                save_file(_contiguous(state.ema.network.state_dict()), partial / "ema.safetensors")
+            progress = {"step": state.step, "num_processes": accelerator.num_processes, "config": as_plain(config)}
+            (partial / "progress.json").write_text(json.dumps(progress, indent=2) + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    torch.save(_process_state(state.window), partial / f"process_{accelerator.process_index}.pt")
-    if accelerator.is_main_process:
-        if state.ema is not None:
-            save_file(_contiguous(state.ema.network.state_dict()), partial / "ema.safetensors")
-        progress = {"step": state.step, "num_processes": accelerator.num_processes, "config": as_plain(config)}
-        (partial / "progress.json").write_text(json.dumps(progress, indent=2) + "\n", encoding="utf-8")
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        write_hashes(partial)
-    if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        for old in list_checkpoints(config.run.output_dir)[: -config.run.keep_checkpoints]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+    with writing_together(config.run.output_dir):
+        if accelerator.is_main_process:
+            write_hashes(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            for old in list_checkpoints(config.run.output_dir)[: -config.run.keep_checkpoints]:
+                shutil.rmtree(old)
     return final
 
 

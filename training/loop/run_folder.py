@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ldrestore.errors import ExportError, LDRestoreError
+from ldrestore.training.loop.agreement import agreed
 
 _TORCH_WRITER = "PytorchStreamWriter"
 """What torch's plain errors of writing name."""
@@ -32,6 +33,23 @@ def writing(folder: Path) -> Iterator[None]:
         if _TORCH_WRITER not in str(error):
             raise
         raise _failure(folder, "torch could not write a file to its end") from error
+
+
+@contextmanager
+def writing_together(folder: Path) -> Iterator[None]:
+    """Context in which all processes write a run's folder; where one cannot, none waits for it, and all leave.
+
+    Inside, no process may wait for another.
+
+    Args:
+        folder: `run.output_dir`.
+
+    Raises:
+        ExportError: it cannot be written, in the first process that failed.
+        OtherProcessError: in all other processes.
+    """
+    with agreed(), writing(folder):
+        yield
 
 
 def _failure(folder: Path, reason: object) -> ExportError:

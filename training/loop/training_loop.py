@@ -28,7 +28,7 @@ from ldrestore.training.loop.ema import Ema
 from ldrestore.training.loop.frozen_rows import parameter_groups
 from ldrestore.training.loop.journal import Journal, Stopwatch
 from ldrestore.training.loop.provenance import write_provenance
-from ldrestore.training.loop.run_folder import writing
+from ldrestore.training.loop.run_folder import writing_together
 from ldrestore.training.loop.schedule import learning_rate_at
 from ldrestore.training.loop.stopping import StopRequest
 
@@ -134,7 +134,7 @@ def train(
     if checkpoint is not None:
         load_checkpoint(checkpoint, state, config=config, accelerator=accelerator)
         logger.info("resumed from %s", checkpoint)
-    with agreed(), writing(config.run.output_dir):
+    with writing_together(config.run.output_dir):
         if accelerator.is_main_process:
             write_provenance(config, config.run.output_dir)
         journal = Journal(config.run.output_dir, accelerator)
@@ -291,9 +291,8 @@ def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
     if step % settings.checkpoint_every == 0 or run.is_finished or run.is_stopping:
         with agreed():
             run.state.window.mean(run.accelerator, step=step)  # raises rather than save weights that diverged
-        with writing(settings.output_dir):
-            export_weights(run)
-            folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
+        export_weights(run)
+        folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
         logger.info("step %d: wrote %s", step, folder)
 
 
@@ -310,7 +309,7 @@ def log_metrics(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
         **{name: None if norm is None else float(norm) for name, norm in norms.items()},
         "samples_per_second": rate,
     }
-    with writing(run.config.run.output_dir):
+    with writing_together(run.config.run.output_dir):
         run.journal.write(step, values)
     logger.info("step %d/%d: loss %.5f, %.1f samples/s", step, run.num_steps, means["loss"], rate)
 
@@ -332,7 +331,7 @@ def validate(run: TrainingRun) -> None:
         metrics = run.task.validate(network)
     run.state.model.train()
     if metrics:
-        with writing(run.config.run.output_dir):
+        with writing_together(run.config.run.output_dir):
             run.journal.write(run.state.step, {f"validation/{name}": value for name, value in metrics.items()})
         logger.info("step %d: %s", run.state.step, ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
 
@@ -341,15 +340,15 @@ def export_weights(run: TrainingRun) -> None:
     """Write the averaged weights, or without them those in training, for users into `export` of the run's folder."""
     ema, accelerator = run.state.ema, run.accelerator
     weights = accelerator.get_state_dict(run.state.model) if ema is None else ema.network.state_dict()
-    if accelerator.is_main_process:
-        folder = run.config.run.output_dir / "export"
-        partial = folder.with_name("export.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        run.task.export({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    accelerator.wait_for_everyone()
+    with writing_together(run.config.run.output_dir):
+        if accelerator.is_main_process:
+            folder = run.config.run.output_dir / "export"
+            partial = folder.with_name("export.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            run.task.export({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, partial)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
 
 
 def _uses_deepspeed(accelerator: Accelerator) -> bool:

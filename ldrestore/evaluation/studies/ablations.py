@@ -129,9 +129,11 @@ def contestant_of(name: str, folder: str, options: AblationOptions) -> Contestan
     """The model of a row, with what it starts from.
 
     Raises:
-        InputError: the folder's model has other parts than the row.
+        InputError: there is no model, or it has other parts than the row.
     """
     row = ROWS[name]
+    if not (Path(folder) / "model_index.json").is_file():
+        raise InputError(f"no model at {folder}; put it together with ldrestore assemble")
     parts, has_prompts, is_refined = parts_of_model(Path(folder))
     if (parts, has_prompts, is_refined) != (row.parts, row.has_prompts, row.is_refined):
         raise InputError(

@@ -65,9 +65,10 @@ def open_stable(model: str | None, *, dtype: torch.dtype) -> StableRestorePipeli
             nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
         pipeline = StableRestorePipeline(**parts)
     else:
-        pipeline = load_restorer(model, device="cpu", dtype=str(dtype).removeprefix("torch."))
-        if not isinstance(pipeline, StableRestorePipeline):
-            raise InputError(f"{model} is a {type(pipeline).__name__}; name a model of the Stable track")
+        loaded = load_restorer(model, device="cpu", dtype=str(dtype).removeprefix("torch."))
+        if not isinstance(loaded, StableRestorePipeline):
+            raise InputError(f"{model} is a {type(loaded).__name__}; name a model of the Stable track")
+        pipeline = loaded
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -107,7 +107,7 @@ class WeightsAside:
         self.parts, self.peak, self.reset = parts, peak, reset
         self.beyond = self.most = 0
         for part in parts:
-            part.to = partial(self._move, part.to)  # type: ignore[method-assign]  # each move is to be seen
+            part.__dict__["to"] = partial(self._move, part.to)  # each move is to be seen
         reset()
 
     def read(self) -> None:

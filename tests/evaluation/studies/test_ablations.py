@@ -92,5 +92,7 @@ def test_a_model_of_another_row_is_refused(models, tmp_path):
 
 
 def test_a_folder_that_is_no_row_is_refused(call):
+    with pytest.raises(InputError, match="no model at nowhere/bare; put it together with ldrestore assemble"):
+        measure_ablations(OPTIONS, call("nowhere/bare"))
     with pytest.raises(InputError, match="mine is no row of Table 9; name the folders bare, text,"):
         measure_ablations(OPTIONS, call("somewhere/mine"))

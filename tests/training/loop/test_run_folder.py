@@ -6,9 +6,9 @@ import torch
 from safetensors import SafetensorError
 from tiny_run import run_tiny, tiny_config
 
-from ldrestore.errors import ConfigError, ExportError
-from ldrestore.training.loop import training_loop
-from ldrestore.training.loop.run_folder import writing
+from ldrestore.errors import ConfigError, ExportError, OtherProcessError
+from ldrestore.training.loop import agreement, checkpoint
+from ldrestore.training.loop.run_folder import writing, writing_together
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,29 @@ def test_a_folder_that_cannot_be_made_ends_a_run_before_its_first_step(tmp_path)
         run_tiny(tiny_config(tmp_path / "file"))
 
 
-def test_a_disk_that_fills_up_ends_a_run_in_one_line(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["write_hashes", "save_file"])
+def test_a_disk_that_fills_up_ends_a_run_in_one_line(tmp_path, monkeypatch, place):
     def fail(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(training_loop, "save_checkpoint", fail)
+    monkeypatch.setattr(checkpoint, place, fail)
     with pytest.raises(ExportError, match=r"cannot be written \(No space left on device\)"):
         run_tiny(tiny_config(tmp_path))
+    assert checkpoint.list_checkpoints(tmp_path) == []
+
+
+def test_no_process_waits_for_one_that_cannot_write(tmp_path, monkeypatch):
+    class Processes:
+        num_processes, process_index, device = 2, 1, torch.device("cpu")
+
+    monkeypatch.setattr(agreement, "PartialState", Processes)
+    monkeypatch.setattr(agreement, "gather", lambda flag: torch.tensor([1, int(flag)]))
+    with pytest.raises(OtherProcessError, match="process 0 of the run failed"), writing_together(tmp_path):
+        pass
+    monkeypatch.setattr(Processes, "process_index", 0)
+    monkeypatch.setattr(agreement, "gather", lambda flag: torch.tensor([int(flag), 0]))
+    with pytest.raises(ExportError, match="No space left"), writing_together(tmp_path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_file_that_torch_cannot_write_to_its_end_names_its_writer():
