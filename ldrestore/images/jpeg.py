@@ -36,7 +36,8 @@ def decode_jpeg(path: Path, check_size: SizeCheck) -> Decoded:
         ImageTooLargeError: more pixels than allowed, or than libjpeg decodes along a side.
     """
     # Pillow's class is called itself: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
-    with JpegImageFile(path) as image:
+    image = JpegImageFile(path)
+    with image:  # whose own class `with` would hide from the type checker
         check_size(*image.size)
         _check_sides(path, *image.size)
         pixels, alpha = pixels_of(image, path)

@@ -74,7 +74,8 @@ def _half_size(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _can_be_inpainted(is_visible: np.ndarray) -> bool:
     """Whether the holes of a picture (H, W) are few enough."""
-    return is_visible.size <= MOST_BESIDE_HOLES and is_visible.size - np.count_nonzero(is_visible) <= MOST_INPAINTED
+    num_hidden = is_visible.size - int(np.count_nonzero(is_visible))
+    return is_visible.size <= MOST_BESIDE_HOLES and num_hidden <= MOST_INPAINTED
 
 
 def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.ndarray:
