@@ -80,7 +80,7 @@ def test_info_tells_where_an_exported_file_comes_from(call, exported, tiny_model
     assert facts["weights_sha256"].keys() == {exported[0].name}
 
 
-@pytest.mark.parametrize("words", [["--engine", "ray"], ["--engine", "onnx", "--dtype", "float16"]])
+@pytest.mark.parametrize("words", [["--engine", "nothing"], ["--engine", "onnx", "--dtype", "float16"]])
 def test_an_engine_that_there_is_not_is_a_wrong_call(call, tiny_model, folder, tmp_path, words):
     result = call("restore", folder, tmp_path / "out", "--model", tiny_model, *words)
     assert result.exit_code == 2

@@ -10,13 +10,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVi
 from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.checkpoints.stable_diffusion import SCHEDULE, BaseSizes
-from ldrestore.errors import InputError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
-from ldrestore.restorers import load_restorer
 
 VIT_H = {
     "hidden_size": 1280,
@@ -56,8 +54,7 @@ def open_stable(model: str | None, *, dtype: torch.dtype) -> StableRestorePipeli
     """A quiet pipeline on the CPU: a saved one, or that of full widths for None.
 
     Raises:
-        InputError: the model is of another track.
-        LDRestoreError: it cannot be had.
+        LDRestoreError: it cannot be had, or is of another track.
     """
     if model is None:
         parts = full_parts()
@@ -65,10 +62,7 @@ def open_stable(model: str | None, *, dtype: torch.dtype) -> StableRestorePipeli
             nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
         pipeline = StableRestorePipeline(**parts)
     else:
-        loaded = load_restorer(model, device="cpu", dtype=str(dtype).removeprefix("torch."))
-        if not isinstance(loaded, StableRestorePipeline):
-            raise InputError(f"{model} is a {type(loaded).__name__}; name a model of the Stable track")
-        pipeline = loaded
+        pipeline = StableRestorePipeline.from_pretrained(model, dtype=dtype)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
