@@ -18,7 +18,7 @@ PAGES = {
     "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
     "ldrestore/assets/default/README.md": "cards/default.md",
-    "ldrestore/assets/default_next/README.md": "cards/default_next.md",
+    "ldrestore/assets/default_fast/README.md": "cards/default_fast.md",
     "ldrestore/assets/ldrestore_tiny_stable/README.md": "cards/ldrestore_tiny_stable.md",
 }
 """File of the repository to page of the site."""

@@ -3,7 +3,7 @@
     python scripts/embed_model.py runs/blind_small_cpu/export
     ldrestore bench card --model default --peer all --data-root DATA --cost --out out
     python scripts/make_pictures.py strips
-    python scripts/write_model_card.py --results out
+    python scripts/write_model_card.py --model default --results out
 
 The weights are rounded to float16, which halves the file; `FastRestorePipeline` computes in float32 unless told
 otherwise. The card in the folder stays as it is until it is written anew.

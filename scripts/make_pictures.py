@@ -8,7 +8,7 @@
     python scripts/make_pictures.py failures KODAK24_FOLDER  # docs/images/failures.jpg: the worst of each degradation
 
 The clean pictures of the first four are those that ship with scikit-image; samples/README.md states their origin. The
-last takes the worst pictures from docs/default_model/results.json, the figures of `ldrestore bench card`.
+last takes the worst pictures from docs/default_fast/results.json, the figures of `ldrestore bench card`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from ldrestore.metrics.psnr import MEAN_CAP, psnr
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES, IMAGES = ROOT / "samples", ROOT / "docs" / "images"
-RESULTS = ROOT / "docs" / "default_model" / "results.json"
+RESULTS = ROOT / "docs" / "default_fast" / "results.json"
 
 CELL = (300, 225)
 """Width and height of a picture on the sheets of real ones, in pixels."""
@@ -48,6 +48,9 @@ RECIPES = {
     "chelsea_snow_jpeg": ("chelsea", "snow(severity=0.4)+jpeg(quality=40)"),
 }
 """Name of a sample to (scikit-image picture, recipe)."""
+
+TOLD = {"chelsea_dark": {"low_light": 1.0}}
+"""What the strips' model is told; a picture does not show whether it is meant to be dark."""
 
 
 def clean_picture(name: str, *, longer_side: int = 448) -> Image.Image:
@@ -72,7 +75,7 @@ def make_strips() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, (source, _) in RECIPES.items():
         damaged = Image.open(SAMPLES / f"{name}.png")
-        restored = restore(damaged).images[0]
+        restored = restore(damaged, degradations=TOLD.get(name)).images[0]
         cells = [("before", damaged), ("after", restored), ("original", clean_picture(source))]
         labelled(cells, columns=3).save(IMAGES / f"{name}.jpg", quality=90)
 
@@ -142,7 +145,7 @@ def make_failures(folder: Path, *, model: str) -> None:
         folder: The clean pictures of the suite `card`.
         model: Name or folder of the restorer.
     """
-    worst = worst_pictures(read_results(RESULTS), "default")
+    worst = worst_pictures(read_results(RESULTS), model)
     paths = {path.stem: path for path in list_pictures([folder])}
     pipeline = quiet_restorer(model)
     cells = []

@@ -15,20 +15,20 @@ MODELS.register(
         location="assets/default",
         tasks=FIRST_SET,
         licence="Apache-2.0",
-        parameters=3_723_558,
-        summary="small blind restorer for all listed degradations and mixtures; says what it sees; made for the CPU",
+        parameters=6_675_683,
+        summary="for real damage; can be told",
     )
 )
 
 MODELS.register(
     ModelRecord(
-        name="default-next",
+        name="default-fast",
         track="fast",
-        location="assets/default_next",
+        location="assets/default_fast",
         tasks=FIRST_SET,
         licence="Apache-2.0",
-        parameters=6_675_683,
-        summary="the coming default, in training: better on real haze, rain, darkness and noise; can be told",
+        parameters=3_723_558,
+        summary="smaller; for damage of `degrade`",
     )
 )
 
@@ -40,7 +40,7 @@ MODELS.register(
         tasks=MPERCEIVER_SET,
         licence="Apache-2.0",
         parameters=7_646_811,
-        summary="MPerceiver upon a small diffusion prior of its own; 20 to 50 steps; says what it sees, or is told",
+        summary="small MPerceiver, sampled; for research",
     )
 )
 

@@ -32,7 +32,7 @@ def offered(call, monkeypatch):
             ["--keep-grain"],
         ),
         (("degrade", "a.png", "b.png", "--recipe", "rain+jp"), ["rain+jpeg"]),
-        (("info", "default-"), ["default-next"]),
+        (("info", "default-"), ["default-fast"]),
         (("convert", "moce_ir_"), ["moce_ir_s"]),
         (("fetch", "instructir_"), ["instructir_head"]),
         (("fetch", "met"), ["metrics"]),

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_links_between_pages_stay_and_links_to_pages_that_lie_elsewhere_are_turned():
     text = "[a](../benchmarks.md#steps) [card](../../ldrestore/assets/default/README.md)"
     assert turned(text, "stable/runs.md") == "[a](../benchmarks.md#steps) [card](../cards/default.md)"
-    card = "[tables](../../../docs/default_model/measurements.md)"
-    assert turned(card, "cards/default.md") == "[tables](../default_model/measurements.md)"
+    card = "[tables](../../../docs/default_fast/measurements.md)"
+    assert turned(card, "cards/default.md") == "[tables](../default_fast/measurements.md)"
 
 
 def test_links_out_of_the_site_are_words_and_pictures_and_addresses_stay():

@@ -45,13 +45,15 @@ def test_the_window_is_no_larger_than_the_picture(scene):
 
 
 def test_sheets_of_real_pictures_and_of_failures(folder, tmp_path, pipeline, monkeypatch):
-    write_results(model_results({"jpeg": {"a": (20.0, 25.0), "b": (20.0, 21.0)}}), tmp_path / "results.json")
+    write_results(
+        model_results({"jpeg": {"a": (20.0, 25.0), "b": (20.0, 21.0)}}, model="default-fast"), tmp_path / "results.json"
+    )
     monkeypatch.setattr("make_pictures.IMAGES", tmp_path / "images")
     monkeypatch.setattr("make_pictures.RESULTS", tmp_path / "results.json")
     monkeypatch.setattr("make_pictures.CELLS_A_SHEET", 4)
     monkeypatch.setattr("make_pictures.quiet_restorer", lambda model: pipeline)
-    make_real(folder, model="default")
-    make_failures(folder, model="default")
+    make_real(folder, model="default-fast")
+    make_failures(folder, model="default-fast")
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
         "failures.jpg",
         "real_1.jpg",

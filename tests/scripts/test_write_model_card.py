@@ -2,13 +2,15 @@ import json
 import shutil
 
 import pytest
-from write_model_card import MODEL, RESULTS, ROOT, TEMPLATE, WEIGHTS, faults, keep, render
+from write_model_card import CARDS, ROOT, faults, keep, render
 
 from ldrestore.errors import InputError
 from ldrestore.evaluation.contestants import hash_of_model
 from ldrestore.evaluation.results import read_results, write_results
 from tests.model_results import model_results
 
+CARD = CARDS[0]
+MODEL, WEIGHTS, TEMPLATE, RESULTS = CARD.folder, CARD.weights, CARD.template, CARD.results
 FIGURES = {"haze": {"a": (14.0, 20.0), "b": (15.0, 19.0)}, "cdd11/low": {"a": (10.0, 25.0)}}
 
 
@@ -27,12 +29,12 @@ def checkout(tmp_path):
 
 
 def write(root):
-    for path, text in render(root).items():
+    for path, text in render(CARD, root).items():
         (root / path).write_text(text, encoding="utf-8")
 
 
 def test_what_was_just_written_is_up_to_date(checkout):
-    assert faults(checkout) == []
+    assert faults(CARD, checkout) == []
 
 
 def test_the_card_holds_facts_tables_and_what_is_hand_written(checkout):
@@ -49,24 +51,26 @@ def test_a_folder_that_is_embedded_anew_gets_its_card_back(checkout):
     (checkout / WEIGHTS).parent.mkdir(parents=True)
     (checkout / WEIGHTS).write_bytes(b"weights")
     (checkout / WEIGHTS.parent / "config.json").write_text('{"_class_name": "Net"}')
-    assert faults(checkout) == [f"{MODEL / 'README.md'} is not up to date; run python scripts/write_model_card.py"]
+    assert faults(CARD, checkout) == [
+        f"{MODEL / 'README.md'} is not up to date; run python scripts/write_model_card.py"
+    ]
     write(checkout)
     assert (checkout / MODEL / "README.md").read_text() == card
 
 
 def test_measurements_of_other_weights_are_called_so(checkout):
     (checkout / WEIGHTS).write_bytes(b"other weights")
-    assert "are of other weights" in faults(checkout)[0]
+    assert "are of other weights" in faults(CARD, checkout)[0]
     write(checkout)
     assert "**These measurements are of other weights" in (checkout / MODEL / "README.md").read_text()
-    assert len(faults(checkout)) == 1  # all is written, and still to be measured
+    assert len(faults(CARD, checkout)) == 1  # all is written, and still to be measured
 
 
 def test_results_of_another_version_are_refused(checkout):
     document = json.loads((checkout / RESULTS).read_text())
     (checkout / RESULTS).write_text(json.dumps({**document, "version": 0}))
     with pytest.raises(InputError, match="results of version 0"):
-        render(checkout)
+        render(CARD, checkout)
 
 
 def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_suite(checkout, tmp_path):
@@ -74,7 +78,7 @@ def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_
     write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}), tmp_path / "card" / "results.json")
     other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, estimates=seen)
     write_results(other, tmp_path / "estimate" / "results.json")
-    keep(checkout, tmp_path / "card", tmp_path / "estimate")
+    keep(CARD, checkout, tmp_path / "card", tmp_path / "estimate")
     kept = read_results(checkout / RESULTS)
     assert [row.name for row in kept.datasets] == ["jpeg"]
     assert not kept.outputs and not kept.pictures and kept.means
@@ -83,5 +87,6 @@ def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_
     assert "| rain | 2 | 50 % | snow 50 % |" in (checkout / MODEL / "README.md").read_text()
 
 
-def test_the_card_and_tables_of_this_checkout_are_up_to_date():
-    assert faults(ROOT) == []
+@pytest.mark.parametrize("card", CARDS, ids=[card.name for card in CARDS])
+def test_the_card_and_tables_of_this_checkout_are_up_to_date(card):
+    assert faults(card, ROOT) == []
