@@ -23,7 +23,7 @@ def checkout(tmp_path):
     (tmp_path / TEMPLATE).parent.mkdir()
     shutil.copy(ROOT / TEMPLATE, tmp_path / TEMPLATE)
     identity = hash_of_model(str(tmp_path / MODEL))
-    write_results(model_results(FIGURES, identity=identity), tmp_path / RESULTS)
+    write_results(model_results(FIGURES, model=CARD.name, identity=identity), tmp_path / RESULTS)
     write(tmp_path)
     return tmp_path
 
@@ -75,8 +75,8 @@ def test_results_of_another_version_are_refused(checkout):
 
 def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_suite(checkout, tmp_path):
     seen = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
-    write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}), tmp_path / "card" / "results.json")
-    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, estimates=seen)
+    write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}, model=CARD.name), tmp_path / "card" / "results.json")
+    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, model=CARD.name, estimates=seen)
     write_results(other, tmp_path / "estimate" / "results.json")
     keep(CARD, checkout, tmp_path / "card", tmp_path / "estimate")
     kept = read_results(checkout / RESULTS)
