@@ -55,7 +55,7 @@ class PreparedLQ(NamedTuple):
     def with_text(self, row: int) -> "PreparedLQ":
         """The same picture with one of the texts that it was prepared with."""
         words = None if self.words is None else (self.words[0][row : row + 1], self.words[1][row : row + 1])
-        return self._replace(words=words)
+        return PreparedLQ(self.tokens, words, self.grid)
 
     def cut(self, windows: Sequence[tuple[slice, slice]], *, cells: int) -> "PreparedLQ":
         """What windows of one picture's latents see of it.

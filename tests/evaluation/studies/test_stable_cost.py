@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from ldrestore.errors import ConfigError, InputError
+from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.evaluation.studies import stable_cost
 from ldrestore.evaluation.studies.stable_cost import (
     StableCostOptions,
@@ -91,7 +91,7 @@ def test_the_report_tells_ratios_and_every_line_has_the_columns_of_its_head(aske
 
 
 def test_a_model_of_another_track_and_wrong_numbers_are_refused(call):
-    with pytest.raises(InputError, match="default is a FastRestorePipeline; name a model of the Stable track"):
+    with pytest.raises(WeightsError, match="holds a FastRestorePipeline, expected a StableRestorePipeline"):
         measure_stable_cost(StableCostOptions(has_memory=False), call("default"))
     with pytest.raises(InputError, match="at most one --model, got 2"):
         measure_stable_cost(StableCostOptions(), call("a", "b"))
