@@ -2,7 +2,7 @@
 
     python scripts/write_app_picture.py docs/images/app.jpg
 
-starts the page, restores samples/coffee_rainy.png with `default-next`, and saves what the browser shows.
+starts the page, restores samples/coffee_rainy.png with `default`, and saves what the browser shows.
 """
 
 import io
@@ -28,7 +28,7 @@ def write_app_picture(path: Path, *, chromium: str) -> None:
         path: A JPEG file.
         chromium: The browser.
     """
-    settings = PageSettings(port=0, devices=("cpu",), first_model="default-next")
+    settings = PageSettings(port=0, devices=("cpu",), first_model="default")
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(settings, parent=Path(folder)) as address,

@@ -18,7 +18,7 @@ from ldrestore.errors import InputError
 APP_EXAMPLES = """\b
 Examples:
   ldrestore app
-  ldrestore app --model default-next --port 8080
+  ldrestore app --model default-fast --port 8080
   ldrestore app --models my_models/ --device cuda:0,cuda:1
   LDRESTORE_APP_PASSWORD=... ldrestore app --host 0.0.0.0 --user studio
 """

@@ -270,7 +270,7 @@ def bars_of(sighting: Sighting) -> dict[str, Any]:
     elif sighting.tellable:
         note = "What the model sees. Move a bar to say it better: that steers the model."
     else:
-        note = "What the model sees. This one decides by itself; default-next can be told."
+        note = "What the model sees. This one decides by itself; default can be told."
     return {"rows": rows, "note": note, "told": {}}
 
 

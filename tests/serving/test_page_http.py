@@ -111,7 +111,7 @@ def test_the_gradio_client_does_it_too(address, picture, tmp_path):
     assert np.array_equal(read_photo(result).pixels, read_photo(source).pixels)
     assert record["model"]["pipeline"] == "FastRestorePipeline"
     assert set(estimate) == {"rain", "haze", "jpeg"}
-    assert {"default", "default-next", "tiny"} <= {one["name"] for one in models}
+    assert {"default", "default-fast", "tiny"} <= {one["name"] for one in models}
 
 
 def test_twenty_at_once_are_all_answered_and_none_is_swapped(upload, call, picture, tmp_path, http):

@@ -56,7 +56,7 @@ def test_wrong_wishes_are_refused_in_plain_words(request_for, wishes, words):
 
 def test_only_offered_models_are_found(models_folder):
     models = offered_models(models_folder)
-    assert {"default", "default-next", "ldrestore-tiny-stable", "tiny", "sampler"} <= models.keys()
+    assert {"default", "default-fast", "ldrestore-tiny-stable", "tiny", "sampler"} <= models.keys()
     for name in ("../tiny", str(models_folder / "tiny"), "", None, ["tiny"], "x" * 9999):
         with pytest.raises(UnknownNameError) as refusal:
             find_offered(models, name)
