@@ -265,6 +265,8 @@ def run(folder, num_files):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # damaged metadata are left out with a warning
             contract.restore(data, name, keeps_format=keeps_format)
+        if contract.counts.total() % 500 == 0:
+            print(fates_by_format(contract.counts).splitlines()[-1], flush=True)
 
     put_through()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
