@@ -135,7 +135,7 @@ def test_grey_and_deep_pictures_are_explained(pipeline, photo):
     colour = Photo(pixels=np.repeat(grey.pixels, 3, axis=2))
     assert explain(model, grey).usage == usage_of(model, colour)
     deep = Photo(pixels=colour.pixels.astype(np.uint16) * 257)
-    assert usage_of(model, deep)["task"] == pytest.approx(usage_of(model, colour)["task"], abs=1e-6)
+    assert usage_of(model, deep)["task"] == pytest.approx(usage_of(model, colour)["task"], abs=1e-4)
     assert difference_of(grey, deep).psnr > 90
 
 
