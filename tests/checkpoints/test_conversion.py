@@ -172,3 +172,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(published, tmp_path):
     with pytest.raises(ExportError, match=r"file/out cannot be written \(.*\); make room, or name a folder") as caught:
         convert("nafnet", published, tmp_path / "file" / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_a_conversion_that_ends_in_the_middle_leaves_nothing(published, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ldrestore.checkpoints.conversion.write_json", fail)
+    with pytest.raises(ExportError, match="cannot be written"):
+        convert("nafnet", published, tmp_path / "made" / "out")
+    assert list((tmp_path / "made").iterdir()) == []

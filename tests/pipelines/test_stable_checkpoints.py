@@ -13,7 +13,7 @@ import ldrestore
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
-from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ConfigError, ExportError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
@@ -255,6 +255,16 @@ def test_adapters_alone_make_the_same_pipeline_upon_their_base(stable, adapters,
         stable.save_adapters(adapters)
     half = StableRestorePipeline.from_base(base, adapters, image_encoder=tmp_path / "tower", dtype=torch.bfloat16)
     assert half.drm.dtype == half.unet.dtype == torch.bfloat16
+
+
+def test_adapters_are_written_whole_or_not_at_all(stable, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(stable.drm), "save_pretrained", fail)
+    with pytest.raises(ExportError, match="cannot be written"):
+        stable.save_adapters(tmp_path / "adapters")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_adapters_say_where_their_base_is(adapters):
