@@ -79,10 +79,10 @@ def test_a_foreign_or_incomplete_checkpoint_is_refused_and_nothing_written(publi
 
 def _cut(weights, signature):
     """What is left of a checkpoint: the keys by which it is told, half of it, scalars, vectors."""
-    told = {key: weights[key] for key in signature}
-    yield told
-    yield dict(list(weights.items())[: len(weights) // 2]) | told
-    yield weights | {key: value.new_zeros(()) for key, value in told.items()}
+    kept = {key: weights[key] for key in signature}
+    yield kept
+    yield dict(list(weights.items())[: len(weights) // 2]) | kept
+    yield weights | {key: value.new_zeros(()) for key, value in kept.items()}
     yield {key: value.flatten() for key, value in weights.items()}
 
 

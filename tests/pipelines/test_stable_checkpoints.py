@@ -136,14 +136,14 @@ def test_adapters_find_their_base_and_its_tower_on_the_hub(stable, hub, tmp_path
     save_published(hub, tower=tower)
     for name in ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm"):
         getattr(stable, name).save_pretrained(tmp_path / "exports" / name)
-    asked = {"image_encoder": tower} if tower == "somebody/tower" else {}
-    made = StableRestorePipeline.from_exports("somebody/base", tmp_path / "exports", **asked)
+    requests = {"image_encoder": tower} if tower == "somebody/tower" else {}
+    made = StableRestorePipeline.from_exports("somebody/base", tmp_path / "exports", **requests)
     first = made.save_adapters(tmp_path / "first")
     assert tower_named_by(first) == tower
-    hub.asked.clear()
+    hub.requests.clear()
     loaded = StableRestorePipeline.from_base(None, first, local_files_only=True)
     np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
-    assert all(is_offline for _, is_offline in hub.asked)
+    assert all(is_offline for _, is_offline in hub.requests)
     again = loaded.save_adapters(tmp_path / "again")
     assert tower_named_by(again) == tower
 
@@ -163,7 +163,7 @@ def test_a_base_that_brings_its_tower_is_asked_for_it_offline(stable, hub, tmp_p
     save_published(hub, tower=None)
     adapters = stable.save_adapters(tmp_path / "adapters")
     StableRestorePipeline.from_base("somebody/base", adapters, local_files_only=True)
-    assert len(hub.asked) > 1 and set(hub.asked) == {("somebody/base", True)}
+    assert len(hub.requests) > 1 and set(hub.requests) == {("somebody/base", True)}
 
 
 def test_a_tower_on_this_disk_keeps_the_name_that_adapters_have_for_it(stable, hub, tmp_path):

@@ -155,15 +155,15 @@ def test_the_autoencoder_is_widened_where_it_says_so():
     for part in system.networks:
         torch.nn.Module.to(part, torch.float16)
     before = {name: value.clone() for name, value in system.vae.state_dict().items()}
-    seen = []
-    system.vae.encoder.conv_in.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    types = []
+    system.vae.encoder.conv_in.register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
     assert system.is_widened  # force_upcast is diffusers' default
     bytes_widened = system.bytes_per_pixel
     torch.testing.assert_close(begun_of(system, lq).lq_latents, expected, rtol=1e-2, atol=1e-2)
     system.vae.register_to_config(force_upcast=False)
     assert not system.is_widened and system.bytes_per_pixel * 2 == bytes_widened
     begun_of(system, lq)
-    assert seen == [torch.float32, torch.float16]
+    assert types == [torch.float32, torch.float16]
     after = system.vae.state_dict()
     assert all(after[name].dtype == torch.float16 and torch.equal(after[name], before[name]) for name in before)
 
