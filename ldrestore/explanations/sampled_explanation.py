@@ -1,8 +1,8 @@
 """What any model that samples does with one picture: the picture is restored, and watched on its way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from diffusers import DiffusionPipeline
 
@@ -10,9 +10,14 @@ from ldrestore.explanations.differences import Difference, ExplainedPictures
 from ldrestore.explanations.picture_part import PicturePart, cut, middle_part, read_pair
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
 from ldrestore.images.inputs import ImageInput
+from ldrestore.images.photo import Photo
 from ldrestore.options import SamplingOptions
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.structures import DegradationEstimate, TilePlan
+
+OptionsT = TypeVar("OptionsT", bound=SamplingOptions)
+"""Of one track."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,8 +47,9 @@ class SampledExplanation:
 def explain_sampled(
     pipeline: DiffusionPipeline,
     image: ImageInput,
-    options: SamplingOptions,
     *,
+    restore: Callable[[Photo, OptionsT], RestoreOutput],
+    options: OptionsT,
     gt: ImageInput | None,
     has_refiner: bool,
     guidance_scale: float = 1.0,
@@ -53,6 +59,7 @@ def explain_sampled(
     Args:
         pipeline: Of a track that samples.
         image: One picture, see `ImageInput`.
+        restore: Of the pipeline, with options in one object.
         options: Of the call, all but tiles, kind of output and callback.
         gt: What it should look like, of the same size.
         has_refiner: Whether the decoder is refined, so that it is shown without it, too.
@@ -71,7 +78,7 @@ def explain_sampled(
     picture, truth = cut(whole, part), None if truth is None else cut(truth, part)
     with watched_sampling(pipeline, guidance_scale=guidance_scale) as watch:
         watched = replace(options, tile="off", output_type="photo", callback_on_step_end=watch.on_step_end)
-        output = pipeline.restore(picture, watched)
+        output = restore(picture, watched)
     record = output.records[0]
     plan = TilePlan(**record["tile_plan"])
     plain = [watch.latents] if has_refiner and watch.latents is not None else []

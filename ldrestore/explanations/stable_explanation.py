@@ -58,7 +58,9 @@ def explain_stable(
     """
     check_prompt_maps()
     return StableExplanation(
-        sampled=explain_sampled(pipeline, image, options, gt=gt, has_refiner=pipeline.drm is not None),
+        sampled=explain_sampled(
+            pipeline, image, restore=pipeline.restore, options=options, gt=gt, has_refiner=pipeline.drm is not None
+        ),
         is_given=options.degradations is not None,
         prompts=map_prompts(pipeline),
     )

@@ -64,7 +64,8 @@ def explain_xl(
         sampled = explain_sampled(
             pipeline,
             image,
-            options,
+            restore=pipeline.restore,
+            options=options,
             gt=gt,
             has_refiner=pipeline.daem is not None,
             guidance_scale=options.guidance_scale,
