@@ -97,8 +97,8 @@ def keep(card: Card, root: Path, results: Path, estimates: Path | None) -> None:
     """Keep the figures of a benchmark in the checkout, without single pictures, and with the estimates of another."""
     kept = condensed(read_results(results))
     if estimates is not None:
-        seen = read_results(estimates)
-        kept = replace(kept, estimates=seen.estimates, reliability=seen.reliability)
+        estimated = read_results(estimates)
+        kept = replace(kept, estimates=estimated.estimates, reliability=estimated.reliability)
     write_results(kept, root / card.results)
 
 

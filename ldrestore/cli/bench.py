@@ -41,7 +41,7 @@ class BenchCall:
 
     Writes results.json, results.csv, table.md and report.html, a page to look at, and keeps all pictures. What is
     there is not made again: an interrupted run goes on, with any number of processes. Exit code 1: some pictures
-    failed, or --compare found a regression.
+    failed or had no partner, or --compare found a regression.
     """
 
     suite: Annotated[
@@ -139,7 +139,7 @@ class BenchCall:
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
             _print_results(results, self.rescore or self.out)
-            raise typer.Exit(1 if results.failures else 0)
+            raise typer.Exit(0 if results.is_whole else 1)
 
     def _studied(self, name: str) -> str:
         """Run a study; its report.

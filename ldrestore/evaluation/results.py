@@ -41,6 +41,8 @@ class DatasetRow:
     """Whose layout of files was found."""
     num_pictures: int
     """Measured."""
+    num_left_out: int = 0
+    """Found without a partner, or twice; the notes of the results name them."""
     num_published: int | None
     """Of the whole split, where it is known."""
     terms: str
@@ -285,6 +287,11 @@ class Results:
     def failures(self) -> tuple[OutputRow, ...]:
         """Outputs that are missing, or lack scores."""
         return tuple(row for row in self.outputs if row.failure is not None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no output failed and no picture was left out."""
+        return not self.failures and not any(row.num_left_out for row in self.datasets)
 
 
 def read_results(path: Path) -> Results:

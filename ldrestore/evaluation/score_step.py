@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ldrestore.config import as_plain
-from ldrestore.errors import ImageFileError, InputError, ShapeError
+from ldrestore.errors import ImageFileError, InputError, ScoreError, ShapeError
 from ldrestore.evaluation.environments import version_of_packages
 from ldrestore.evaluation.results import MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
 from ldrestore.evaluation.shards import Shard
@@ -29,6 +29,7 @@ from ldrestore.images.files import read_photo
 from ldrestore.images.photo import Photo
 from ldrestore.metrics.catalog import find_metric
 from ldrestore.metrics.compared_pictures import bring_together
+from ldrestore.metrics.measures import value_of
 from ldrestore.metrics.metric_weights import path_of_weights
 from ldrestore.metrics.protocols import Protocol
 from ldrestore.metrics.scoring import OpenedMetrics, open_metrics
@@ -214,9 +215,9 @@ def _measured(
     values: dict[str, dict[str, Any]] = {}
     for name in names:
         try:
-            value = opened.pairs[name](pictures)
-        except ShapeError as error:
-            values[name] = {"failure": f"{name}: {error}"}
+            value = value_of(name, opened.pairs[name], pictures)
+        except ScoreError as error:
+            values[name] = {"failure": str(error)}
             continue
         values[name] = {"value": value if np.isfinite(value) else str(value)}
     return values

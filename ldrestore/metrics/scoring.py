@@ -12,6 +12,7 @@ from ldrestore.errors import (
     ImageFileError,
     InputError,
     MissingExtraError,
+    ScoreError,
     ShapeError,
     UnknownNameError,
     WeightsUnavailableError,
@@ -20,7 +21,7 @@ from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.metrics.catalog import MetricRecord, find_metric
 from ldrestore.metrics.compared_pictures import bring_together
-from ldrestore.metrics.measures import Measure, MetricOptions
+from ldrestore.metrics.measures import Measure, MetricOptions, value_of
 from ldrestore.metrics.protocols import UINT8, Protocol, find_protocol
 from ldrestore.metrics.set_distances import Loader, SetMeasure
 from ldrestore.registry import resolve
@@ -143,7 +144,8 @@ def score(
     Raises:
         UnknownNameError: a metric or protocol that nobody knows.
         InputError: a metric of whole sets, such as FID.
-        ShapeError: the pictures differ in size, or are too small for a metric.
+        ShapeError: the pictures differ in size.
+        ScoreError: they are too small for a metric, or it gives no number.
         ImageFileError: a file cannot be read.
     """
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -153,7 +155,7 @@ def score(
             raise InputError(f"{name} compares whole folders, not two pictures; use: ldrestore score RESULTS GT")
     opened = open_metrics(names, weights=weights, device=device)
     pictures = bring_together(to_photo(result), to_photo(gt), protocol)
-    values = {name: measure(pictures) for name, measure in opened.pairs.items()}
+    values = {name: value_of(name, measure, pictures) for name, measure in opened.pairs.items()}
     return Scores(values, protocol=protocol.name, unavailable=opened.unavailable)
 
 
@@ -207,9 +209,9 @@ def _scored(result: Path, gt: Path, protocol: Protocol, opened: OpenedMetrics) -
     problems = []
     for name, measure in opened.pairs.items():
         try:
-            values[name] = measure(pictures)
-        except ShapeError as error:
-            problems.append(f"{name}: {error}")
+            values[name] = value_of(name, measure, pictures)
+        except ScoreError as error:
+            problems.append(str(error))
     return values, problems
 
 

@@ -86,6 +86,21 @@ def test_pictures_that_do_not_go_together_are_named_in_the_end(call, tmp_path, p
     assert "; y: has no result of its stem in" in outcome.stderr
 
 
+def test_names_without_a_partner_give_exit_code_1_and_the_others_are_done(run, tmp_path, picture):
+    picture(tmp_path / "lq" / "x.png")
+    outcome = run("out")
+    assert outcome.exit_code == 1
+    assert "1 pictures are left out: x: has no ground truth of its stem in" in outcome.stderr
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["num_left_out"] for row in document["datasets"]] == [1]
+    assert all(row["scores"] for row in document["outputs"])
+
+
+def test_a_peer_that_is_for_none_of_the_pictures_is_named(call, pairs, tmp_path):
+    outcome = call("bench", "--pairs", *pairs, "--peer", "clahe", "--out", tmp_path / "out")
+    assert outcome.exit_code == 0 and "clahe: none of the datasets is of what it is for" in outcome.stderr
+
+
 def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
     picture(tmp_path / "LOL/eval15/low/1.png")
     picture(tmp_path / "LOL/eval15/high/1.png")
@@ -116,6 +131,13 @@ def test_a_study_is_measured_printed_and_lies_in_its_folder(call, tmp_path, monk
         (("--out", "x"), "give a SUITE or --pairs"),
         (("builtin", "--out", "x", "--peer", "nlm"), "unknown classical peer 'nlm'"),
         (("builtin", "--out", "x", "--results", "them"), "--results needs NAME=DIR"),
+        (("builtin", "--out", "x", "--model", "defualt"), "did you mean 'default'"),
+        (("builtin", "--out", "x", "--metric", "psrn"), "did you mean 'psnr'"),
+        (("builtin", "--out", "x", "--protocol", "osedif"), "did you mean 'osediff'"),
+        (("--rescore", "x"), "no results at x"),
+        (("--merge", "x"), "give --out DIR"),
+        (("--merge", "x", "--out", "y"), "no results at x"),
+        (("--network", "restomer"), "did you mean 'restormer'"),
         (("--study", "stable-part", "--out", "x"), "did you mean 'stable-parts'"),
         (("--study", "damage"), "give --out DIR"),
         (("builtin", "--study", "damage", "--out", "x"), "leave out SUITE and --pairs"),
