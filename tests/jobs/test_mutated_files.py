@@ -236,8 +236,8 @@ def fates_by_format(counts):
         for (counted, fate), count in counts.items():
             if kind in (counted, None):
                 fates[fate] += count
-        told = ", ".join(f"{count} {fate}" for fate, count in fates.most_common())
-        lines.append(f"{kind or 'all'}: {fates.total()} files, {told}")
+        counted_fates = ", ".join(f"{count} {fate}" for fate, count in fates.most_common())
+        lines.append(f"{kind or 'all'}: {fates.total()} files, {counted_fates}")
     return "\n".join(lines)
 
 
