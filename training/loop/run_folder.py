@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from ldrestore.errors import ExportError, LDRestoreError
 from ldrestore.training.loop.agreement import agreed
 
-_TORCH_WRITERS = ("PytorchStreamWriter", "inline_container")
-"""What torch's plain errors of writing name; the second where the disk fills up while an archive is closed."""
+_TORCH_WRITERS = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What torch's plain errors of writing name; the latter two where the disk fills up while an archive is closed."""
 
 
 @contextmanager
