@@ -1,4 +1,4 @@
-"""Several submissions of one suite as one: contestants that were measured apart, side by side."""
+"""Several results as one: contestants of one suite that were measured apart, or datasets of two suites."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,6 +44,33 @@ def merged(submissions: Sequence[Results]) -> Results:
             notes=tuple(dict.fromkeys((*whole.notes, *other.notes))),
         )
     return summarised(whole)
+
+
+def with_datasets_of(results: Results, more: Results) -> Results:
+    """The results with the figures of another suite's datasets behind their own, for one table of both.
+
+    Single pictures, outputs and averages of the other stay out.
+
+    Args:
+        results: Of one suite.
+        more: Of another, by the same protocol, of other datasets.
+
+    Raises:
+        InputError: the protocols differ, or a dataset is in both.
+    """
+    if dict(results.protocol) != dict(more.protocol):
+        raise InputError(f"the suites {results.suite} and {more.suite} have different protocols; measure one anew")
+    twice = sorted(_names(results.datasets) & _names(more.datasets))
+    if twice:
+        raise InputError(f"{', '.join(twice)} is in both suites, {results.suite} and {more.suite}")
+    names = {row.name for row in more.datasets}
+    return replace(
+        results,
+        datasets=(*results.datasets, *more.datasets),
+        means=(*results.means, *(row for row in more.means if row.dataset in names)),
+        comparisons=(*results.comparisons, *more.comparisons),
+        notes=tuple(dict.fromkeys((*results.notes, *more.notes))),
+    )
 
 
 def _is_new(row: ContestantRow, known: dict[str, ContestantRow]) -> bool:

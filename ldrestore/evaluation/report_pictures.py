@@ -60,7 +60,7 @@ def gather_pictures(
         if key in addresses:
             continue
         try:
-            suffix, media, content = _shown(path)
+            suffix, media, content = _shown(path, is_own=path.is_relative_to(out_dir))
         except (ImageFileError, OSError):
             continue
         size = path.stat().st_size if content is None else len(content)
@@ -110,13 +110,13 @@ def _sources(results: Results, out_dir: Path, data_root: Path | None) -> Iterato
                     yield shown_key(sha256), located(path, out_dir=out_dir, data_root=data_root)
 
 
-def _shown(path: Path) -> tuple[str, str, bytes | None]:
+def _shown(path: Path, *, is_own: bool) -> tuple[str, str, bytes | None]:
     """Suffix, media type and content of a picture as a browser shows its encoded values; None for the file itself.
 
     Raises:
         ImageFileError, OSError: it cannot be read.
     """
-    media = _media_as_it_is(path)
+    media = _MEDIA["PNG"] if is_own and _is_plain_png(path) else _media_as_it_is(path)
     if media is not None:
         return (*media, None)
     stream = io.BytesIO()
@@ -132,6 +132,16 @@ def _media_as_it_is(path: Path) -> tuple[str, str] | None:
             return None
         media = _MEDIA.get(str(picture.format))
     return None if media == _MEDIA["PNG"] and _is_deep(path) else media
+
+
+def _is_plain_png(path: Path) -> bool:
+    """Whether a PNG that the harness stored, without profile or orientation, has 8 bits and grey, RGB or RGBA values.
+
+    Told by its header alone (RFC 2083, 4.1.1): Pillow decodes a whole PNG to look for its orientation.
+    """
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x08" and head[25:] in (b"\x00", b"\x02", b"\x06")
 
 
 def _is_deep(path: Path) -> bool:
