@@ -129,8 +129,8 @@ def keep(card: Card, root: Path, results: Path, *, told: Path | None = None, est
     if told is not None:
         kept = with_datasets_of(kept, read_results(told))
     if estimates is not None:
-        seen = read_results(estimates)
-        kept = replace(kept, estimates=seen.estimates, reliability=seen.reliability)
+        estimated = read_results(estimates)
+        kept = replace(kept, estimates=estimated.estimates, reliability=estimated.reliability)
     write_results(kept, root / card.results)
 
 

@@ -86,7 +86,7 @@ def test_an_interrupt_is_one_line_and_leaves_nothing_half_written(picture, tmp_p
 def test_the_tables_of_the_documentation_have_all_options(name, page):
     text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `--")]
-    told = set(re.findall(r"--[a-z-]+", " ".join(cells)))
+    flags = set(re.findall(r"--[a-z-]+", " ".join(cells)))
     command = get_command(make_app()).commands[name]
     options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
-    assert options - {"--help"} <= told
+    assert options - {"--help"} <= flags

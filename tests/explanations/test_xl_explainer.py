@@ -40,13 +40,13 @@ def test_a_page_tells_of_texts_steps_attention_and_experts(pipeline, photo):
 def test_maps_lie_over_the_picture_and_watching_changes_nothing(pipeline, photo):
     before = pipeline.restore(photo(), OPTIONS).records[0]["output_sha256"]
     found = explain_xl(pipeline, photo(), OPTIONS)
-    assert found.record["output_sha256"] == before
+    assert found.sampled.record["output_sha256"] == before
     assert {one.share.shape for one in found.alignments} == {(3, 3)}  # 20 x 24 pixels, tokens of 8 x 8
     assert all(one.middle.sum() == pytest.approx(1, abs=1e-4) for one in found.alignments)
     assert all(0 < one.at_place <= 1 + 1e-4 for one in found.alignments)  # a sum of single-precision shares
     assert [one.first.shape for one in found.experts.values()] == [(5, 6), (3, 3), (2, 2)]
     guided = explain_xl(pipeline, photo(), XLRestoreOptions(num_inference_steps=2, guidance_scale=3.0))
-    assert len(guided.estimates) == 2
+    assert len(guided.sampled.estimates) == 2
 
 
 def test_attention_that_is_told_is_that_of_the_definition():

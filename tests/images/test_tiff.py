@@ -245,8 +245,8 @@ def test_alpha_is_found_behind_another_sample(tmp_path, rng):
 def test_the_description_of_a_stack_does_not_outlive_it(tmp_path, rng, layout, recwarn):
     tifffile.imwrite(tmp_path / "a.tif", values_of(np.uint8, (3, 8, 9), rng), **layout)
     photo = read_photo(tmp_path / "a.tif")
-    told = [str(warning.message).removeprefix(f"{tmp_path}/a.tif: ") for warning in recwarn]
-    assert told == [
+    warned = [str(warning.message).removeprefix(f"{tmp_path}/a.tif: ") for warning in recwarn]
+    assert warned == [
         "has 3 frames; only the first is used",
         "the description of a stack of pictures: left out of the result",
     ]

@@ -137,10 +137,10 @@ def test_wrong_calls_are_explained(folders, tmp_path, results, gt, message):
 def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypatch):
     import types
 
-    seen = {}
+    arguments = {}
 
     def calculate(**options):
-        seen.update(options)
+        arguments.update(options)
         return {"frechet_inception_distance": float(len(options["input1"]))}
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
@@ -151,9 +151,9 @@ def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypa
     with pytest.warns(UserWarning, match="FID of 2 pictures: fewer than 500"):
         board = score_paths(*folders, protocol=UINT8, opened=opened)
     assert board.means["fid"] == 2.0
-    assert seen["fid"] and not seen["kid"]
-    assert seen["input1"][0].shape == (3, 64, 80)
-    assert np.array_equal(seen["input1"][1], seen["input2"][1])
+    assert arguments["fid"] and not arguments["kid"]
+    assert arguments["input1"][0].shape == (3, 64, 80)
+    assert np.array_equal(arguments["input1"][1], arguments["input2"][1])
 
 
 def test_whatever_another_package_raises_or_no_number_fails_alone(folders, monkeypatch):

@@ -74,9 +74,9 @@ def test_results_of_another_version_are_refused(checkout):
 
 
 def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_suite(checkout, tmp_path):
-    seen = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
+    shares_of = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
     write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}, model=CARD.name), tmp_path / "card" / "results.json")
-    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, model=CARD.name, estimates=seen)
+    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, model=CARD.name, estimates=shares_of)
     write_results(other, tmp_path / "estimate" / "results.json")
     keep(CARD, checkout, tmp_path / "card", estimates=tmp_path / "estimate")
     kept = read_results(checkout / RESULTS)

@@ -19,7 +19,7 @@ from ldrestore.tiling.orientations import ORIENTATIONS, UPRIGHT
 from ldrestore.tiling.picture_views import REDUCED_SIDE, whole_window
 from ldrestore.tiling.planning import fixed_plan
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
-from tests.regressors.test_contract import tiny, told
+from tests.regressors.test_contract import steering_of, tiny
 from tests.regressors.test_onnx_regressor import lifting_file
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def half_dark(height, width, dtype=np.float32):
 @pytest.mark.parametrize("name", list(list_regressors()))
 def test_a_pass_with_what_the_whole_shows_is_that_of_the_whole(name):
     system = RegressionSystem(tiny(name))
-    steering = {"device": CPU, "embedding": told(name, system.network).get("embedding")}
+    steering = {"device": CPU, "embedding": steering_of(name, system.network).get("embedding")}
     steering["embedding"] = steering["embedding"] if system.record.takes_embedding else None
     pixels = half_dark(64, 128)
     lq = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
