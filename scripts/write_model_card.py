@@ -109,25 +109,27 @@ def is_of_embedded(results: Results, card: Card, root: Path) -> bool:
     return _identity(results, card) == hash_of_model(str(root / card.folder))
 
 
-def keep(card: Card, root: Path, results: Path, *, told: Path | None = None, estimates: Path | None = None) -> None:
+def keep(
+    card: Card, root: Path, results: Path, *, told_results: Path | None = None, estimates: Path | None = None
+) -> None:
     """Keep the figures of a benchmark in the checkout, without single pictures.
 
     Args:
         card: Whose.
         root: The checkout.
         results: A folder of `ldrestore bench card` or `card-short`.
-        told: One of `ldrestore bench told`, whose datasets follow those.
+        told_results: One of `ldrestore bench told`, whose datasets follow those.
         estimates: One of `ldrestore bench estimate`, whose estimates take the place of those.
 
     Raises:
         InputError: they are of different weights.
     """
     kept = condensed(read_results(results))
-    for folder in (told, estimates):
+    for folder in (told_results, estimates):
         if folder is not None and _identity(read_results(folder), card) != _identity(kept, card):
             raise InputError(f"{folder} and {results} are of different weights of {card.name}; measure one anew")
-    if told is not None:
-        kept = with_datasets_of(kept, read_results(told))
+    if told_results is not None:
+        kept = with_datasets_of(kept, read_results(told_results))
     if estimates is not None:
         estimated = read_results(estimates)
         kept = replace(kept, estimates=estimated.estimates, reliability=estimated.reliability)
@@ -164,7 +166,7 @@ def main() -> None:
         parser.error("--results needs --model")
     try:
         if arguments.results is not None:
-            keep(cards[0], ROOT, arguments.results, told=arguments.told, estimates=arguments.estimates)
+            keep(cards[0], ROOT, arguments.results, told_results=arguments.told, estimates=arguments.estimates)
         cards = [card for card in cards if (ROOT / card.results).is_file()]
         found = [line for card in cards for line in faults(card, ROOT)]
         texts = {path: text for card in cards for path, text in render(card, ROOT).items()}

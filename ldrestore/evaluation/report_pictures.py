@@ -4,18 +4,16 @@ import base64
 import contextlib
 import io
 import itertools
-import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
-from ldrestore.errors import ImageFileError, ImageWriteError, InputError
+from ldrestore.errors import ImageFileError, InputError
 from ldrestore.evaluation.results import OutputRow, PictureRow, Results, located
-from ldrestore.evaluation.stored_files import KEY_LENGTH
+from ldrestore.evaluation.stored_files import KEY_LENGTH, link_or_copy, write_bytes
 from ldrestore.images.files import read_photo
 
 MAX_EMBEDDED = 24_000_000
@@ -158,22 +156,10 @@ def _put_beside(path: Path, content: bytes | None, place: Path) -> None:
     """
     if place.is_file():
         return
-    temporary = place.with_name(f".{place.name}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        if content is not None:
-            temporary.write_bytes(content)
-        else:
-            try:
-                os.link(path, temporary)
-            except OSError:
-                shutil.copyfile(path, temporary)
-        temporary.replace(place)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise ImageWriteError(place, f"it cannot be written ({error.strerror})", "check folder and disk") from error
+    if content is None:
+        link_or_copy(path, place)
+    else:
+        write_bytes(place, content)
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:

@@ -100,7 +100,7 @@ def test_missing_and_broken_pictures_are_left_out(results, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(results, tmp_path):
     (tmp_path / BESIDE_FOLDER).write_text("in the way")
-    with pytest.raises(ImageWriteError, match=f"{BESIDE_FOLDER}.*check folder and disk"):
+    with pytest.raises(ImageWriteError, match=f"{BESIDE_FOLDER}.*that no file has the folder's name"):
         gather_pictures(results, tmp_path, max_embedded=0)
 
 

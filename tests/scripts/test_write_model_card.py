@@ -89,21 +89,21 @@ def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_
 
 def test_what_a_model_does_when_it_is_told_stands_below_and_the_diagram_beside(checkout, tmp_path):
     identity = hash_of_model(str(checkout / MODEL))
-    seen = {"rain": {"a": {"rain": 0.9, "snow": 0.1}}}
-    untold = model_results({"rain": {"a": (1.0, 2.0)}}, model=CARD.name, identity=identity, estimates=seen)
-    told = model_results({"haze, told": {"a": (10.0, 21.0)}}, model=CARD.name, identity=identity)
-    write_results(untold, tmp_path / "card" / "results.json")
-    write_results(told, tmp_path / "told" / "results.json")
-    keep(CARD, checkout, tmp_path / "card", told=tmp_path / "told")
+    estimates = {"rain": {"a": {"rain": 0.9, "snow": 0.1}}}
+    blind = model_results({"rain": {"a": (1.0, 2.0)}}, model=CARD.name, identity=identity, estimates=estimates)
+    steered = model_results({"haze told": {"a": (10.0, 21.0)}}, model=CARD.name, identity=identity)
+    write_results(blind, tmp_path / "card" / "results.json")
+    write_results(steered, tmp_path / "told" / "results.json")
+    keep(CARD, checkout, tmp_path / "card", told_results=tmp_path / "told")
     write(checkout)
     card = (checkout / MODEL / "README.md").read_text()
-    assert card.index("| rain | 1.00") < card.index("| haze, told | 10.00")
+    assert card.index("| rain | 1.00") < card.index("| haze told | 10.00")
     assert f"![share against probability]({CARD.diagram.name})" in (checkout / CARD.tables).read_text()
     assert (checkout / CARD.diagram).read_text().startswith("<svg")
     assert faults(CARD, checkout) == []
     write_results(model_results({"b": {"a": (1.0, 2.0)}}, model=CARD.name), tmp_path / "told" / "results.json")
     with pytest.raises(InputError, match="are of different weights"):
-        keep(CARD, checkout, tmp_path / "card", told=tmp_path / "told")
+        keep(CARD, checkout, tmp_path / "card", told_results=tmp_path / "told")
 
 
 def test_every_template_has_the_placeholders_that_are_filled():
