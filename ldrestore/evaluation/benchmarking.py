@@ -70,7 +70,7 @@ class BenchOptions:
     has_costs: bool = False
     """Whether time and memory are measured."""
     is_fresh: bool = False
-    """Whether results are made again that are there."""
+    """Whether results and scores are made again that are there."""
 
 
 def evaluate(
@@ -141,6 +141,9 @@ def rescore(
     say: Callable[[str], None] = lambda message: None,
 ) -> Results:
     """Score the stored results of a benchmark again, without running a model; with other metrics or another protocol.
+
+    Scores that are kept of the same pictures by the same metric are taken, unless the options ask for fresh ones: then
+    every picture is read, and held against its hash, so that somebody else's results are checked.
 
     Args:
         out_dir: The folder of a benchmark.
@@ -302,6 +305,7 @@ def _score_step(out_dir: Path, config: SuiteConfig, options: BenchOptions, shard
         weights=options.weights,
         device=options.device,
         shard=shard,
+        is_fresh=options.is_fresh,
     )
 
 

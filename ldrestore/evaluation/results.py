@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ldrestore.config import as_plain, build
@@ -355,8 +355,11 @@ def located(path: str, *, out_dir: Path, data_root: Path | None) -> Path:
         data_root: The folder that sets lie in.
 
     Raises:
-        InputError: the picture lies below a data root, and none is given.
+        InputError: the picture lies below a data root, and none is given; or the path leads out of its folder.
     """
+    parts = PurePosixPath(path.removeprefix(DATA_PREFIX))
+    if parts.is_absolute() or ".." in parts.parts:
+        raise InputError(f"{path} leads out of the folder of the results; they are not by ldrestore bench")
     if not path.startswith(DATA_PREFIX):
         return out_dir / path
     if data_root is None:

@@ -27,7 +27,6 @@ from ldrestore.evaluation.stored_files import (
 )
 from ldrestore.images.files import read_photo
 from ldrestore.images.photo import Photo
-from ldrestore.metrics.catalog import find_metric
 from ldrestore.metrics.compared_pictures import bring_together
 from ldrestore.metrics.measures import value_of
 from ldrestore.metrics.metric_weights import path_of_weights
@@ -72,6 +71,8 @@ class ScoreStep:
     """Where networks compute."""
     shard: Shard
     """This process."""
+    is_fresh: bool = False
+    """Whether scores are computed again that are there, from the pictures."""
 
 
 def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) -> Results:
@@ -103,7 +104,7 @@ def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) 
 
 def _metric_row(name: str, step: ScoreStep, opened: OpenedMetrics) -> MetricRow:
     """What is known of a metric."""
-    record = find_metric(name)
+    record = opened.records[name]
     return MetricRow(
         name=name,
         compares=record.compares,
@@ -181,7 +182,7 @@ def _score_output(
 ) -> None:
     """Compute what is not known of one result, and keep it."""
     place = _score_place(step, output)
-    known = read_json_or_none(place) or {}
+    known = {} if step.is_fresh else read_json_or_none(place) or {}
     keys = {metric.name: _score_key(step, output, picture, metric) for metric in metrics if metric.name in opened.pairs}
     wanted = [metric for metric in metrics if metric.name in keys and _is_applicable(metric, picture)]
     missing = [metric.name for metric in wanted if known.get(metric.name, {}).get("key") != keys[metric.name]]

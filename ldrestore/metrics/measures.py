@@ -26,6 +26,22 @@ _SCALE = 255.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolboxMeasure:
+    """A metric of another package, with what only that package knows of it."""
+
+    function: Measure
+    """What computes it."""
+    lower_is_better: bool
+    """Which way is better."""
+    needs_gt: bool = True
+    """Whether it looks at the ground truth."""
+
+    def __call__(self, pictures: ComparedPictures) -> float:
+        """One picture's value."""
+        return self.function(pictures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricOptions:
     """What opening a metric may need."""
 

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.metrics.catalog import MetricRecord, find_metric
 from ldrestore.metrics.compared_pictures import bring_together
-from ldrestore.metrics.measures import Measure, MetricOptions, value_of
+from ldrestore.metrics.measures import Measure, MetricOptions, ToolboxMeasure, value_of
 from ldrestore.metrics.protocols import UINT8, Protocol, find_protocol
 from ldrestore.metrics.set_distances import Loader, SetMeasure
 from ldrestore.registry import resolve
@@ -87,6 +87,8 @@ class OpenedMetrics:
     """Of all pictures at once."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Metric to the reason."""
+    records: Mapping[str, MetricRecord] = field(default_factory=dict)
+    """All of them by name; of other toolboxes with which way is better, as far as they could be opened."""
 
 
 def open_metrics(
@@ -102,20 +104,21 @@ def open_metrics(
     Raises:
         UnknownNameError: a metric or a toolbox that nobody knows, or weights of a metric that is not named.
     """
-    records = [find_metric(name) for name in dict.fromkeys(names)]
+    found = {name: find_metric(name) for name in dict.fromkeys(names)}
     for name in weights or {}:
         if name not in names:
             raise UnknownNameError("metric of --weights", name, names)
     opened: dict[str, dict[str, Any]] = {"pairs": {}, "sets": {}}
     unavailable = {}
-    for record in records:
+    for record in tuple(found.values()):
         try:
             measure = _opened(record, weights or {}, device)
         except (MissingExtraError, WeightsUnavailableError) as error:
             unavailable[record.name] = str(error)
             continue
         opened["sets" if record.compares == "sets" else "pairs"][record.name] = measure
-    return OpenedMetrics(**opened, unavailable=unavailable)
+        found[record.name] = _described(record, measure)
+    return OpenedMetrics(**opened, unavailable=unavailable, records=found)
 
 
 def score(
@@ -192,6 +195,14 @@ def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMe
 def _opened(record: MetricRecord, weights: Mapping[str, Path], device: str) -> Any:
     """What a record's target gives."""
     return resolve(record.target)(MetricOptions(name=record.name, weights=weights, device=device))
+
+
+def _described(record: MetricRecord, measure: Measure | SetMeasure) -> MetricRecord:
+    """The record of an opened metric, with what its toolbox says of it."""
+    if not isinstance(measure, ToolboxMeasure):
+        return record
+    compares: Literal["pairs", "results"] = "pairs" if measure.needs_gt else "results"
+    return replace(record, lower_is_better=measure.lower_is_better, compares=compares)
 
 
 def _of_pairs(names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from PIL import Image
 
 from ldrestore.evaluation.studies.study import Study
 
@@ -49,6 +50,30 @@ def test_stored_results_are_scored_again_by_other_metrics(run, call, tmp_path):
     assert call("bench", "--rescore", tmp_path / "out", "--metric", "ssim").exit_code == 0
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["outputs"]
     assert all(row["scores"].keys() == {"ssim"} for row in rows)
+
+
+def test_somebody_elses_results_are_merged_with_their_pictures_and_checked(run, call, pairs, tmp_path):
+    run("mine")
+    call("bench", "--pairs", *pairs, "--results", f"THEM={pairs[1]}", "--out", tmp_path / "theirs")
+    files = [word for name in ("mine", "theirs") for word in ("--merge", tmp_path / name / "results.json")]
+    assert call("bench", *files, "--out", tmp_path / "both").exit_code == 0
+    assert call("bench", "--rescore", tmp_path / "both").exit_code == 0
+    stored = next((tmp_path / "both" / "outputs" / "THEM").rglob("*.png"))
+    Image.new("RGB", (64, 64)).save(tmp_path / "other.png")
+    (tmp_path / "other.png").replace(stored)
+    outcome = call("bench", "--rescore", tmp_path / "both", "--fresh")
+    assert outcome.exit_code == 1 and "is not the picture that was stored" in outcome.stderr
+
+
+def test_paths_that_lead_out_of_the_folder_are_refused(run, call, tmp_path):
+    run("out")
+    path = tmp_path / "out" / "results.json"
+    document = json.loads(path.read_text())
+    document["outputs"][0]["path"] = "../../secret.png"
+    path.write_text(json.dumps(document))
+    for words in (("--rescore", tmp_path / "out", "--fresh"), ("--merge", path, "--out", tmp_path / "both")):
+        outcome = call("bench", *words)
+        assert outcome.exit_code == 2 and "leads out of the folder" in outcome.stderr
 
 
 def test_equal_runs_have_no_regression_and_worse_ones_exit_1(run, call, tmp_path):

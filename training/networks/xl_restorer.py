@@ -21,7 +21,7 @@ from ldrestore.prompts.xl_text import XLText
 from ldrestore.systems.unildiff import UniLDiff, XLConditioning, reader_of, xl_conditioning
 from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS, name_of_fusion
 from ldrestore.training.networks.frozen_base import PredictionType
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import rebuilt, weights_of_part
 
 logger = logging.getLogger(__name__)
 
@@ -308,8 +308,7 @@ def save_xl_parts(network: XLRestorer, weights: Mapping[str, Tensor], folder: Pa
         folder: Exists.
     """
     for name, part in network.parts().items():
-        prefix = f"{name}." if name in ("unet", "lq_encoder") else "fusion."
-        own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        own = weights_of_part(weights, name if name in ("unet", "lq_encoder") else "fusion")
         if name == "unet":
             if not network.trains_all or not any(weight.requires_grad for weight in part.parameters()):
                 continue

@@ -24,7 +24,7 @@ from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
 from ldrestore.training.losses.refined_validation import RefinedValidation
 from ldrestore.training.losses.validation import ValidationPair
 from ldrestore.training.networks.expert_decoder import ExpertDecoder
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.short_sampling import validation_noise
 from ldrestore.training.networks.xl_restorer import XLRestorer, load_xl_base
 from ldrestore.training.tasks.decoded_latents import latents_to_decode
@@ -134,10 +134,7 @@ class DetailExpertsTask:
         parts = {"daem": self.network.daem, "vae": self.network.vae if self.config.trains_decoder else None}
         for name, part in parts.items():
             if part is not None:
-                own = {
-                    key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")
-                }
-                rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)
+                save_part(part, weights, folder, name=name)
 
 
 def prepare_detail_experts(config: DetailExpertsTrainingConfig) -> Prepared:

@@ -27,7 +27,7 @@ from ldrestore.training.losses.refiner_losses import PerceptualLoss, discriminat
 from ldrestore.training.losses.validation import ValidationPair
 from ldrestore.training.networks.frozen_base import FrozenBase, load_base
 from ldrestore.training.networks.judged_decoder import JudgedDecoder
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.short_sampling import sample_latents, validation_noise
 from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.networks.steering import LqFeatures, as_picture, check_predictor, lq_features_of
@@ -170,8 +170,7 @@ class RefinerTask:
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the module's folder; the discriminator stays in the checkpoints."""
-        own = {key.removeprefix("drm."): value for key, value in weights.items() if key.startswith("drm.")}
-        rebuilt(self.network.drm, own, source="the refinement module in training").save_pretrained(folder / "drm")
+        save_part(self.network.drm, weights, folder, name="drm")
 
 
 def prepare_refiner(config: RefinerTrainingConfig) -> Prepared:

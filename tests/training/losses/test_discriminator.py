@@ -22,7 +22,7 @@ def test_pictures_of_a_batch_are_judged_apart():
     torch.manual_seed(0)
     discriminator, batch = PatchDiscriminator(4).eval(), torch.rand(3, 3, 32, 40)
     singles = torch.cat([discriminator(image) for image in batch.split(1)])
-    torch.testing.assert_close(discriminator(batch), singles, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(discriminator(batch), singles, rtol=1e-4, atol=1e-5)
 
 
 def test_layers_keep_differences_bounded():
