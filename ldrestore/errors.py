@@ -5,6 +5,7 @@ LDRestoreError
 ├── InputError (ValueError)          an argument is wrong
 │   ├── ShapeError                   a tensor or array has the wrong shape
 │   ├── ConfigError                  a configuration has an unknown key or a value out of range
+│   ├── ScoreError                   a metric refuses a picture, or gives no number for it
 │   └── UnknownNameError             a name that no registry knows; the message offers the closest ones
 ├── ImageFileError (OSError)         a picture cannot be read or written; names file, reason and remedy
 │   ├── ImageNotFoundError           nothing lies at the path
@@ -21,6 +22,7 @@ LDRestoreError
 ├── WeightsError                     a checkpoint does not fit, or is damaged
 │   ├── UndefinedNumbersError        a model gives infinite or undefined numbers
 │   └── WeightsUnavailableError      a checkpoint cannot be found or downloaded
+│       └── UnknownModelError (InputError) a name that is neither a model's nor a folder's
 ├── EmbeddingCacheError              a cache of embeddings is missing, damaged, or cannot be written
 │   ├── OtherGuideError (InputError) its embeddings are another guide's, or have another shape
 │   └── MissingEmbeddingError        it holds no embedding of the picture
@@ -85,6 +87,10 @@ class ShapeError(InputError):
 
 class ConfigError(InputError):
     """A configuration has an unknown key, a missing one, or a value out of range."""
+
+
+class ScoreError(InputError):
+    """A metric refuses a picture, or gives no number for it."""
 
 
 class UnknownNameError(InputError):
@@ -183,6 +189,10 @@ class UndefinedNumbersError(WeightsError):
 
 class WeightsUnavailableError(WeightsError):
     """A checkpoint cannot be found locally nor downloaded."""
+
+
+class UnknownModelError(WeightsUnavailableError, InputError):
+    """A name that no embedded model, no folder and no repository within reach has; a call with it is wrong."""
 
 
 class EmbeddingCacheError(LDRestoreError):

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ def hash_of_pixels(pixels: np.ndarray, alpha: np.ndarray | None) -> str:
             digest.update(f"{values.dtype.name} {values.shape}\n".encode())
             digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _version_of(package: str) -> str:
+    """The version of an installed package, looked up once a process: finding it reads files."""
+    return version(package)
 
 
 def make_record(
@@ -62,7 +69,7 @@ def make_record(
     """
     return {
         "ldrestore": __version__,
-        "packages": {name: version(name) for name in (*RECORDED_PACKAGES, *more_packages)},
+        "packages": {name: _version_of(name) for name in (*RECORDED_PACKAGES, *more_packages)},
         "model": dict(model),
         "options": dict(options),
         "tile_plan": dict(tile_plan),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldrestore.assets.catalog import MODELS, embedded_folder
-from ldrestore.errors import InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import InputError, UnknownModelError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.options import make_options
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.tracks import (
@@ -251,9 +251,7 @@ def _locate(
     except WeightsUnavailableError as error:
         if "/" in str(name_or_path):
             raise
-        raise WeightsUnavailableError(
-            f"{UnknownNameError('model', str(name_or_path), MODELS.names())}; {error}"
-        ) from error
+        raise UnknownModelError(f"{UnknownNameError('model', str(name_or_path), MODELS.names())}; {error}") from error
     class_name = read_json(folder / "model_index.json").get("_class_name")
     return _Found(location=location, track=track_of_class(class_name, source=folder), is_cached=is_cached)
 

@@ -3,23 +3,21 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ldrestore.errors import InputError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.guides.sentence_encoder import SentenceEncoder
 from ldrestore.images.photo import Photo
 from ldrestore.options import FastRestoreOptions
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import embedding_shape_of
 from ldrestore.regressors.instruction_encoder import load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead
 from ldrestore.systems.regression_steering import why_no_instruction
 
-if TYPE_CHECKING:
-    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 
-
-def checked_fast_options(pipeline: "FastRestorePipeline", options: FastRestoreOptions) -> FastRestoreOptions:
+def checked_fast_options(pipeline: FastRestorePipeline, options: FastRestoreOptions) -> FastRestoreOptions:
     """Options of the fast track; the path of a cache of embeddings becomes a function of a photo.
 
     Raises:
@@ -36,7 +34,7 @@ def checked_fast_options(pipeline: "FastRestorePipeline", options: FastRestoreOp
     return options
 
 
-def instruction_reader_of(pipeline: "FastRestorePipeline") -> tuple[SentenceEncoder, InstructionHead]:
+def instruction_reader_of(pipeline: FastRestorePipeline) -> tuple[SentenceEncoder, InstructionHead]:
     """What reads the instructions of a model.
 
     Raises:
@@ -49,7 +47,7 @@ def instruction_reader_of(pipeline: "FastRestorePipeline") -> tuple[SentenceEnco
     return load_encoder_of(pipeline.instruction_head), pipeline.instruction_head
 
 
-def embedding_of_cache(pipeline: "FastRestorePipeline", path: Path) -> Callable[[Photo], Any]:
+def embedding_of_cache(pipeline: FastRestorePipeline, path: Path) -> Callable[[Photo], Any]:
     """What a cache holds of a photo.
 
     Raises:

@@ -1,16 +1,15 @@
 """What a loaded pipeline of the fast track tells of itself; plain values for `ldrestore info`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-    from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.factory import record_of
+from ldrestore.regressors.instruction_head import InstructionHead
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
 
-def facts_of_fast(pipeline: "FastRestorePipeline") -> dict[str, Any]:
+def facts_of_fast(pipeline: FastRestorePipeline) -> dict[str, Any]:
     """One network, and what it understands."""
-    from ldrestore.regressors.factory import record_of
-
     network = pipeline.regressor
     architecture = record_of(network)
     return {
@@ -25,7 +24,7 @@ def facts_of_fast(pipeline: "FastRestorePipeline") -> dict[str, Any]:
     }
 
 
-def _instructions(head: "InstructionHead | None") -> dict[str, Any] | None:
+def _instructions(head: InstructionHead | None) -> dict[str, Any] | None:
     """What a model's instructions may ask for, who reads them, and what stands for none; None where it takes none."""
     if head is None:
         return None
@@ -38,8 +37,6 @@ def _instructions(head: "InstructionHead | None") -> dict[str, Any] | None:
 
 def _exported(network: Any) -> dict[str, Any] | None:
     """Where an exported network comes from, as its file tells; None for others."""
-    from ldrestore.regressors.onnx_regressor import OnnxRegressor
-
     if not isinstance(network, OnnxRegressor):
         return None
     facts = network.facts

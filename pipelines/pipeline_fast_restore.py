@@ -16,11 +16,11 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
-from ldrestore.options import FastRestoreOptions, OutputType, recorded_options
+from ldrestore.options import FastRestoreOptions, OutputType
 from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
+from ldrestore.pipelines.picture_records import output_of, record_of_picture
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.pipelines.progress import loading_bar_in_terminals_only
-from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_encoder import Instruction, InstructionEncoder, check_text, load_encoder_of
 from ldrestore.regressors.instruction_head import InstructionHead, check_pair
@@ -226,13 +226,9 @@ class FastRestorePipeline(DiffusionPipeline):
                 self._restore_photo(photo, mask, steering, model=model, options=options, strengths=strengths)
                 for photo, mask, steering in zip(photos, masks, steerings, strict=True)
             ]
-        restored, estimates, records = (list(column) for column in zip(*found, strict=True))
         takes_hints = record_of(self.regressor).takes_hints
-        advice = [advice_on(estimate, strengths or {}) if takes_hints else () for estimate in estimates]
-        images = [as_output_type(photo, options.output_type) for photo in restored]
-        return RestoreOutput(
-            images=images, photos=restored, degradations=estimates, records=records, advice=advice, inputs=photos
-        )
+        advice = [advice_on(estimate, strengths or {}) if takes_hints else () for _, estimate, _ in found]
+        return output_of(photos, found, options=options, advice=advice)
 
     def _restore_photo(
         self,
@@ -258,16 +254,16 @@ class FastRestorePipeline(DiffusionPipeline):
                 progress_bar=self.progress_bar,
             )
         result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
-        mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-        resolved = {**steering.recorded, "degradations": strengths, "protect": mask_hash}
-        record = make_record(
+        record = record_of_picture(
+            photo,
+            result,
             model=model,
-            options=recorded_options(options, resolved),
-            tile_plan=plan.as_dict(),
             runtime=runtime_of(self.regressor),
-            input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
-            output_sha256=hash_of_pixels(result.pixels, result.alpha),
-            degradations={name: round(share, 3) for name, share in estimate.ranked()} or None,
+            options=options,
+            recorded={**steering.recorded, "degradations": strengths},
+            mask=mask,
+            plan=plan,
+            estimate=estimate,
             understood=steering.understood,
         )
         return result, estimate, record

@@ -16,9 +16,9 @@ from ldrestore.images.inputs import ImageInput, to_photos
 from ldrestore.images.photo import Photo
 from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
-from ldrestore.options import OutputType, RestoreOptions, recorded_options
-from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
-from ldrestore.records import hash_of_pixels, make_record
+from ldrestore.options import OutputType, RestoreOptions
+from ldrestore.pipelines.picture_records import output_of, record_of_picture
+from ldrestore.pipelines.pipeline_output import RestoreOutput
 from ldrestore.regressors.foreign_network import ForeignNetwork, load_foreign
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.foreign_pictures import restore_foreign
@@ -162,28 +162,22 @@ class ForeignRestorePipeline:
         masks = read_masks(options.protect, photos)
         with self._lock:
             found = [self._restore_photo(photo, mask, options) for photo, mask in zip(photos, masks, strict=True)]
-        results = [result for result, _ in found]
-        return RestoreOutput(
-            images=[as_output_type(photo, options.output_type) for photo in results],
-            photos=results,
-            degradations=[DegradationEstimate() for _ in results],
-            records=[record for _, record in found],
-            advice=[self._advice(options)] * len(results),
-            inputs=photos,
-        )
+        return output_of(photos, found, options=options, advice=[self._advice(options)] * len(found))
 
-    def _restore_photo(self, photo: Photo, mask: Photo | None, options: RestoreOptions) -> tuple[Photo, dict[str, Any]]:
-        """One picture restored, and its record."""
+    def _restore_photo(
+        self, photo: Photo, mask: Photo | None, options: RestoreOptions
+    ) -> tuple[Photo, DegradationEstimate, dict[str, Any]]:
+        """One picture restored, an estimate of nothing, and its record."""
         large = working_copy(photo, scale=options.scale)
         pixels, plan = restore_foreign(
             photo, large, network=self.network, options=options, progress_bar=self.progress_bar
         )
         result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
-        mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-        record = make_record(
+        estimate = DegradationEstimate()
+        record = record_of_picture(
+            photo,
+            result,
             model=self._describe(),
-            options=recorded_options(options, {"protect": mask_hash}),
-            tile_plan=plan.as_dict(),
             runtime={
                 "engine": "local",
                 "device": self.device.type,
@@ -191,11 +185,14 @@ class ForeignRestorePipeline:
                 "processor": processor_of(self.device),
                 "threads": torch.get_num_threads(),
             },
-            input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
-            output_sha256=hash_of_pixels(result.pixels, result.alpha),
+            options=options,
+            recorded={},
+            mask=mask,
+            plan=plan,
+            estimate=estimate,
             more_packages=("spandrel",),
         )
-        return result, record
+        return result, estimate, record
 
     def _describe(self) -> dict[str, Any]:
         """Pipeline, architecture and weights, for the records."""

@@ -1,18 +1,14 @@
-"""What a record says of a pipeline that samples, and of what was asked."""
+"""What a record says of a pipeline that samples, and of degradations that a user named."""
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from diffusers import DiffusionPipeline
 from torch import nn
 
-from ldrestore.images.photo import Photo
-from ldrestore.options import SamplingOptions, recorded_options
-from ldrestore.records import hash_of_pixels, make_record
 from ldrestore.refiners.refined_decoder import plan_of
-from ldrestore.structures import DegradationEstimate, TilePlan
+from ldrestore.structures import DegradationEstimate
 from ldrestore.weights.compiled import uncompiled
 from ldrestore.weights.hashes import cached_hash
 
@@ -43,41 +39,3 @@ def describe_pipeline(pipeline: DiffusionPipeline) -> dict[str, Any]:
 def named_degradations(given: DegradationEstimate | None) -> dict[str, float] | None:
     """What a record says of degradations that a user named, the heaviest first; None where none were."""
     return None if given is None else {name: share for name, share in given.ranked() if share}
-
-
-def record_of_picture(
-    photo: Photo,
-    result: Photo,
-    *,
-    model: Mapping[str, Any],
-    runtime: Mapping[str, Any],
-    options: SamplingOptions,
-    recorded: Mapping[str, Any],
-    mask: Photo | None,
-    plan: TilePlan,
-    estimate: DegradationEstimate,
-) -> dict[str, Any]:
-    """How one picture was made, see `ldrestore.records.make_record`.
-
-    Args:
-        photo: The input.
-        result: What was made of it.
-        model: See `describe_pipeline`.
-        runtime: See `network_identity.runtime_of`.
-        options: Of the call.
-        recorded: Plain values that stand in place of options, such as the degradations that the user named.
-        mask: What was kept of the input.
-        plan: The tiles that memory allowed.
-        estimate: What the model went by; empty where it estimates nothing.
-    """
-    mask_hash = None if mask is None else hash_of_pixels(mask.pixels, None)
-    return make_record(
-        model=model,
-        options=recorded_options(options, {**recorded, "protect": mask_hash}),
-        tile_plan=plan.as_dict(),
-        runtime=runtime,
-        input_sha256=hash_of_pixels(photo.pixels, photo.alpha),
-        output_sha256=hash_of_pixels(result.pixels, result.alpha),
-        degradations={name: round(share, 3) for name, share in estimate.ranked()} or None,
-        more_packages=MORE_PACKAGES,
-    )

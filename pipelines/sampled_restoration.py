@@ -16,8 +16,9 @@ from ldrestore.images.protection import finished, read_masks
 from ldrestore.images.working_copy import working_copy
 from ldrestore.options import SamplingOptions
 from ldrestore.pipelines.one_call import one_call
-from ldrestore.pipelines.pipeline_output import RestoreOutput, as_output_type
-from ldrestore.pipelines.sampled_records import describe_pipeline, record_of_picture
+from ldrestore.pipelines.picture_records import output_of, record_of_picture
+from ldrestore.pipelines.pipeline_output import RestoreOutput
+from ldrestore.pipelines.sampled_records import MORE_PACKAGES, describe_pipeline
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import DegradationEstimate, TilePlan
@@ -86,7 +87,7 @@ def restore_pictures(
     masks = read_masks(options.protect, photos)
     copies = [working_copy(photo, scale=options.scale) for photo in photos]
     parts = pipeline.components
-    results, records = [], []
+    results = []
     with one_call(pipeline):
         timesteps_of(options, parts["scheduler"], device=pipeline._execution_device)  # refuses what is out of range
         model, runtime, looks = describe_pipeline(pipeline), runtime_of(parts["unet"]), look_at(copies)
@@ -95,27 +96,20 @@ def restore_pictures(
         for photo, large, mask, look in zip(photos, copies, masks, looks, strict=True):
             pixels, plan = _restore(pipeline, photo, large, look.conditioning, system=system, options=options)
             result = finished(pixels, large=large, photo=photo, mask=mask, keep_grain=options.keep_grain)
-            results.append(result)
-            records.append(
-                record_of_picture(
-                    photo,
-                    result,
-                    model=model,
-                    runtime=runtime,
-                    options=options,
-                    recorded=look.recorded,
-                    mask=mask,
-                    plan=plan,
-                    estimate=look.estimate,
-                )
+            record = record_of_picture(
+                photo,
+                result,
+                model=model,
+                runtime=runtime,
+                options=options,
+                recorded=look.recorded,
+                mask=mask,
+                plan=plan,
+                estimate=look.estimate,
+                more_packages=MORE_PACKAGES,
             )
-    return RestoreOutput(
-        images=[as_output_type(photo, options.output_type) for photo in results],
-        photos=results,
-        degradations=[look.estimate for look in looks],
-        records=records,
-        inputs=list(photos),
-    )
+            results.append((result, look.estimate, record))
+    return output_of(photos, results, options=options)
 
 
 def _restore(

@@ -40,7 +40,7 @@ LAYERS = (
 )
 """The units of the library (modules and folders right below `ldrestore`), lowest layer first."""
 
-MOST_DEFERRED = 42
+MOST_DEFERRED = 25
 """How many imports of the library by itself may be deferred; to be lowered when one goes."""
 
 WAITING = frozenset({"cli", "__main__"})

@@ -10,8 +10,9 @@ called by their kind in KINDS; what still has to be renamed in KNOWN_TWICE, whic
 import ast
 import sys
 from collections import defaultdict
+from pathlib import Path
 
-from syntax_trees import Module, read_modules
+from syntax_trees import ROOT, Module, parse_module, read_modules
 
 INTERFACES = {
     "SIZE_MULTIPLE": "what each network's height and width are padded to",
@@ -35,7 +36,10 @@ KNOWN_TWICE: set[str] = set()
 """Names that still mean two things; none may be added."""
 
 PARTICIPLES = {"asked", "said", "seen", "told"}
-"""Words that hide what a variable is."""
+"""Words that hide what a variable, an attribute or a function is."""
+
+OTHER_FOLDERS = ("integrations", "scripts", "tests")
+"""Beside the library, where variables are nouns, too."""
 
 
 def names_twice(modules: list[Module]) -> dict[str, list[str]]:
@@ -61,18 +65,32 @@ def modules_twice(modules: list[Module]) -> dict[str, list[str]]:
 
 
 def participles_of(module: Module) -> list[str]:
-    """Assignments and parameters of a module that bear a participle as their name, as faults."""
-    stored = [
-        (node.lineno, node.id)
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-    parameters = [(node.lineno, node.arg) for node in ast.walk(module.tree) if isinstance(node, ast.arg)]
+    """Variables, parameters, attributes and functions of a module that bear a participle as their name, as faults."""
+    found = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.append((node.lineno, "variable", node.id))
+        elif isinstance(node, ast.arg):
+            found.append((node.lineno, "variable", node.arg))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.append((node.lineno, "attribute", node.attr))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append((node.lineno, "function", node.name))
     return [
-        f"{module.name}:{line}: a variable is called {name}; name what it is"
-        for line, name in sorted(stored + parameters)
-        if name in PARTICIPLES
+        f"{module.name}:{line}: {'an' if kind[0] == 'a' else 'a'} {kind} is called {name}; name what it is"
+        for line, kind, name in sorted(found)
+        if name.lstrip("_") in PARTICIPLES
     ]
+
+
+def read_others(root: Path = ROOT) -> list[Module]:
+    """Every Python file beside the library, by its path.
+
+    Args:
+        root: The checkout.
+    """
+    paths = sorted(path for folder in OTHER_FOLDERS for path in (root / folder).rglob("*.py"))
+    return [parse_module(str(path.relative_to(root)), path.read_text(encoding="utf-8")) for path in paths]
 
 
 def check_names(modules: list[Module], *, known_twice: set[str] = KNOWN_TWICE) -> list[str]:
@@ -107,5 +125,6 @@ def _room(name: str) -> str:
 
 if __name__ == "__main__":
     faults = check_names(read_modules())
+    faults += [fault for module in read_others() for fault in participles_of(module)]
     print("\n".join(faults) or "names: no fault")
     sys.exit(bool(faults))

@@ -95,9 +95,9 @@ def make_stable(*, model: str = "ldrestore-tiny-stable", steps: int = 50, cell: 
         plain, refined = (
             pipeline(damaged, num_inference_steps=steps, refine=is_refined) for is_refined in (False, True)
         )
-        seen, probability = refined.degradations[0].ranked()[0]
+        surest, probability = refined.degradations[0].ranked()[0]
         pictures = (damaged, plain.images[0], refined.images[0], clean_picture(source))
-        labels = (f"before, seen: {seen} {probability:.0%}", "sampled", "sampled and refined", "original")
+        labels = (f"before, seen: {surest} {probability:.0%}", "sampled", "sampled and refined", "original")
         for label, picture in zip(labels, pictures, strict=True):
             cells.append((label, fitted(picture, width=cell[0], height=cell[1])))
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -130,8 +130,8 @@ def make_real(folder: Path, *, model: str) -> None:
     for path in list_pictures([folder]):
         output = pipeline(path)
         estimate = output.degradations[0]
-        seen = f", seen: {estimate.ranked()[0][0]}" if estimate else ""
-        for label, picture in ((path.stem, to_photos(path)[0].to_pil()), (f"after{seen}", output.images[0])):
+        surest = f", seen: {estimate.ranked()[0][0]}" if estimate else ""
+        for label, picture in ((path.stem, to_photos(path)[0].to_pil()), (f"after{surest}", output.images[0])):
             cells.append((label, fitted(picture, width=CELL[0], height=CELL[1])))
     IMAGES.mkdir(parents=True, exist_ok=True)
     for index, start in enumerate(range(0, len(cells), CELLS_A_SHEET)):

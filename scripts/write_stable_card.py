@@ -92,8 +92,8 @@ def fill_template(root: Path, results: Results, embedded: dict[str, Any], *, mea
 
 def keep(root: Path, out: Path) -> None:
     """Keep the figures of a study in the checkout; predictions are those of its second suite."""
-    results, asked = read_results(out), read_results(out / "predictor")
-    write_results(replace(results, estimates=asked.estimates), root / MEASUREMENTS)
+    results, predictor_results = read_results(out), read_results(out / "predictor")
+    write_results(replace(results, estimates=predictor_results.estimates), root / MEASUREMENTS)
 
 
 def is_of_embedded(results: Results, root: Path) -> bool:

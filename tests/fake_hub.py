@@ -8,7 +8,7 @@ class FakeHub:
 
     def __init__(self, root):
         self.root = root
-        self.asked = []
+        self.requests = []
         """Name of a repository, and whether the cache alone was to be looked into."""
 
     def folder(self, name):
@@ -16,7 +16,7 @@ class FakeHub:
         return self.root / f"models--{name.replace('/', '--')}" / "snapshots" / ("0" * 40)
 
     def __call__(self, name, *, local_files_only=False, **options):
-        self.asked.append((name, local_files_only))
+        self.requests.append((name, local_files_only))
         if not self.folder(name).is_dir():
             raise FileNotFoundError(f"{name} is not on the Hub")
         return str(self.folder(name))

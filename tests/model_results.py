@@ -30,9 +30,9 @@ def model_results(figures, *, model="default", identity="x", estimates=None, **f
         for picture, values in rows.items():
             pictures.append(_picture(dataset, picture))
             for name, value in zip(("input", model), values, strict=True):
-                seen = (estimates or {}).get(dataset, {}).get(picture) if name == model else None
+                estimate = (estimates or {}).get(dataset, {}).get(picture) if name == model else None
                 names = {"contestant": name, "dataset": dataset, "picture": picture}
-                outputs.append(OutputRow(**names, scores={"psnr": value}, degradations=seen))
+                outputs.append(OutputRow(**names, scores={"psnr": value}, degradations=estimate))
     results = Results(
         suite="card",
         summary="A suite.",

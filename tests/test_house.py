@@ -1,5 +1,6 @@
 """What holds for the library as a whole: layout, layers, limits, packaging, public names, import time."""
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
@@ -246,6 +247,19 @@ def test_module_paths_of_saved_classes_stay(modules):
         assert f"{network_class.__module__}:{network_class.__name__}" == target
     for name, module in PIPELINE_CLASSES.items():
         assert getattr(ldrestore, name).__module__ == module
+
+
+def test_every_error_that_users_meet_lies_in_one_module(modules):
+    endings = ("Error", "Exception", "Warning")
+    homes = {
+        f"{module.name}:{node.name}"
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        if any(ast.unparse(base).endswith(endings) for base in node.bases)
+    }
+    assert {home.partition(":")[0] for home in homes} == {"ldrestore.errors"}
+    assert "ldrestore.errors:UndefinedNumbersError" in homes
 
 
 def test_every_public_name_resolves():

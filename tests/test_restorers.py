@@ -66,8 +66,8 @@ def test_restore_takes_an_instruction(picture, tmp_path, monkeypatch):
     options = {"instruction": "remove the rain", "output_type": "photo"}
     output = restore(picture, model=tmp_path / "instructed", device="cpu", **options)
     assert np.array_equal(output.images[0].pixels, pipeline(picture, **options).images[0].pixels)
-    asked = {key: value for key, value in output.records[0]["options"].items() if not key.endswith("_sha256")}
-    replayed = restore(picture, model=tmp_path / "instructed", device="cpu", **asked)
+    requests = {key: value for key, value in output.records[0]["options"].items() if not key.endswith("_sha256")}
+    replayed = restore(picture, model=tmp_path / "instructed", device="cpu", **requests)
     assert replayed.records == output.records
 
 
@@ -175,7 +175,7 @@ def test_a_repository_in_the_cache_is_used_without_asking_the_hub(hub, picture):
     first, again = (restore(picture, model="someone/model", device="cpu") for _ in range(2))
     assert first.records == again.records
     assert first.records[0]["model"]["name"] == "someone/model"
-    assert {is_local for _, is_local in hub.asked} == {True}
+    assert {is_local for _, is_local in hub.requests} == {True}
 
 
 def test_a_repository_that_is_not_whole_in_the_cache_is_asked_for(hub, picture):
@@ -184,7 +184,7 @@ def test_a_repository_that_is_not_whole_in_the_cache_is_asked_for(hub, picture):
     weights.unlink()
     with pytest.raises(WeightsError):
         restore(picture, model="someone/half", device="cpu")
-    assert ("someone/half", False) in hub.asked
+    assert ("someone/half", False) in hub.requests
 
 
 def test_a_base_for_a_whole_model_is_refused(folder, hub, picture):

@@ -28,6 +28,7 @@ from ldrestore.options import (
 )
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
 from ldrestore.restorers import list_models, load_restorer, restore
+from ldrestore.structures import DegradationEstimate
 from ldrestore.tracks import (
     TRACKS,
     options_class_of,
@@ -59,7 +60,7 @@ class ToySystem:
         self.pull = pull
 
     def condition(self, values):
-        return {"flatness": float(1 - values.std())}
+        return DegradationEstimate(("flatness",), (float(1 - values.std()),))
 
     def predict(self, values, steps):
         mean = 0.0
@@ -109,7 +110,7 @@ class ToyRestorePipeline:
             pixels = np.rint(self.system.predict(values, options.patience) * 255).astype(np.uint8)
             photos.append(photo.replace(pixels=pixels, alpha=photo.alpha))
             kept = recorded_options(options, {"protect": None})
-            records.append({"ldrestore": "toy", "options": kept, "degradations": estimates[-1]})
+            records.append({"ldrestore": "toy", "options": kept, "degradations": dict(estimates[-1])})
         return RestoreOutput(
             images=[as_output_type(photo, options.output_type) for photo in photos],
             photos=photos,
@@ -334,7 +335,7 @@ def test_restore_serves_a_third_track(toy, photo_file):
     expected = ToyRestorePipeline(0.25, "x").restore(photo_file, ToyRestoreOptions(patience=3))
     assert np.array_equal(output.images[0].pixels, expected.photos[0].pixels)
     assert output.records == expected.records
-    assert output.degradations[0]["flatness"] > 0.5
+    assert output.degradations[0].ranked()[0][0] == "flatness" and output.degradations[0]["flatness"] > 0.5
     with pytest.raises(UnknownNameError, match=r"unknown option of ToyRestorePipeline 'pacience'; did you mean"):
         restore(photo_file, model=toy, pacience=3)
     with pytest.raises(InputError, match="only models of the fast track go through onnx"):

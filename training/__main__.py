@@ -60,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LDRestoreError as error:
         logger.error("%s", error)
         return 1
+    except OSError as error:  # a path that the system refuses: too long a name, a folder that may not be entered
+        if error.filename is None:
+            raise
+        logger.debug("%s", error, exc_info=True)
+        logger.error("%s: %s; check the path and its permissions", error.filename, error.strerror)
+        return 1
     except KeyboardInterrupt:
         logger.error("interrupted; go on with --resume auto")
         return 130

@@ -1,5 +1,6 @@
 """Published checkpoints to folders that `from_pretrained` loads: pipelines, instruction heads, CLIP towers."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ def _check_new(out_dir: Path) -> None:
     Raises:
         InputError: it does, or it is a file.
     """
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+    if os.path.exists(out_dir) and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise InputError(f"{out_dir} exists and is not an empty folder; name a new one")
 
 

@@ -1,9 +1,11 @@
 """Which parts a pipeline upon a diffusion model has: what saves, checks and loads takes such a table as an argument."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ldrestore.errors import WeightsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +62,43 @@ class PartTable:
         """What no pipeline is without."""
         known = (*self.frozen, "scheduler", *self.trained)
         return tuple(name for name in known if name not in self.optional)
+
+
+def check_present(parts: Mapping[str, Any], needed: Sequence[str], *, table: PartTable) -> None:
+    """Refuse parts that do not make a pipeline: one is missing, or the U-Net is of another kind of base.
+
+    Args:
+        parts: By name, as the pipeline's constructor calls them.
+        needed: What there must be.
+        table: Of the pipeline.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    missing = [name for name in needed if parts.get(name) is None]
+    if missing:
+        raise WeightsError(f"a {table.pipeline} needs {', '.join(missing)}; give all of {', '.join(needed)}")
+    table.base.check_unet(parts["unet"].config)
+
+
+def check_sizes(pairs: Sequence[tuple[str, Any, str, Any]]) -> None:
+    """Refuse parts whose sizes differ where they meet.
+
+    Args:
+        pairs: Name of a part and its size, name of the other and what that needs.
+
+    Raises:
+        WeightsError: two do not fit.
+    """
+    for name, size, other, needed in pairs:
+        if size != needed:
+            raise WeightsError(
+                f"{name} and {other} do not fit: {size} and {needed}; the adapters are another base's, or the parts "
+                "are of different models"
+            )
+
+
+def text_width(unet: Any) -> int:
+    """Width of the tokens that a U-Net attends to."""
+    width: int | Sequence[int] = unet.config.cross_attention_dim
+    return width if isinstance(width, int) else width[0]

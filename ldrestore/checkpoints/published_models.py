@@ -1,5 +1,6 @@
 """What the authors of systems and bases publish, fetched, checked, and made a model."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def fetch_published(
             raise InputError(f"{name} is a base, which stays in the cache of the Hub; leave --out and --archives out")
         return _fetch_base(record)
     folder = Path(name if out_dir is None else out_dir)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already; name another folder with --out")
     checkpoint = _checkpoint_of(record, archives, say=say)
     head = None if record.head is None else _file_of(record, record.head, archives, say=say)

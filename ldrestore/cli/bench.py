@@ -41,7 +41,7 @@ class BenchCall:
 
     Writes results.json, results.csv, table.md and report.html, a page to look at, and keeps all pictures. What is
     there is not made again: an interrupted run goes on, with any number of processes. Exit code 1: some pictures
-    failed, or --compare found a regression.
+    failed or had no partner, or --compare found a regression.
     """
 
     suite: Annotated[
@@ -82,7 +82,9 @@ class BenchCall:
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of models that draw; mean and spread.")] = 1
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="The most pictures of each dataset.")] = None
     cost: Annotated[bool, typer.Option("--cost", help="Measure time, memory, parameters and multiplications.")] = False
-    fresh: Annotated[bool, typer.Option("--fresh", help="Make results again that are there.")] = False
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make results again that are there; with --rescore: scores.")
+    ] = False
     no_input: Annotated[bool, typer.Option("--no-input", help="Leave the untouched input out.")] = False
     rescore: Annotated[
         Path | None, typer.Option("--rescore", metavar="DIR", help="Score stored results again, without a model.")
@@ -139,7 +141,7 @@ class BenchCall:
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
             _print_results(results, self.rescore or self.out)
-            raise typer.Exit(1 if results.failures else 0)
+            raise typer.Exit(0 if results.is_whole else 1)
 
     def _studied(self, name: str) -> str:
         """Run a study; its report.
@@ -316,12 +318,14 @@ def _merge(files: list[Path], out: Path | None) -> None:
         InputError: there is no folder for them, or they do not go together.
     """
     from ldrestore.evaluation.benchmarking import write_report
-    from ldrestore.evaluation.merging import merged
+    from ldrestore.evaluation.merging import gather_files, merged
     from ldrestore.evaluation.results import read_results
 
     if out is None:
         raise InputError("results need a folder; give --out DIR")
-    _print_results(write_report(merged([read_results(path) for path in files]), out), out)
+    results = merged([read_results(path) for path in files])
+    gather_files(results, [path if path.is_dir() else path.parent for path in files], out)
+    _print_results(write_report(results, out), out)
 
 
 def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int:

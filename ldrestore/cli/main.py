@@ -58,6 +58,11 @@ class _Commands(TyperGroup):
                 raise
             say(f"error: {error}")
             raise typer.Exit(2 if isinstance(error, InputError) else 1) from error
+        except OSError as error:  # a path that the system refuses: too long a name, a folder that may not be entered
+            if ctx.params["debug"] or error.filename is None:
+                raise
+            say(f"error: {error.filename}: {error.strerror}; check the path and its permissions")
+            raise typer.Exit(1) from error
 
 
 def _print_version(is_asked: bool) -> None:

@@ -61,7 +61,7 @@ def score_command(
         list[str] | None,
         typer.Option("--weights", metavar="NAME=FILE", help="Weights of a metric, may be given again."),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="D", help="Where networks compute, such as cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="D", help="Where networks compute: auto, cpu, cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
     list_all: Annotated[
         bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List metrics and protocols.")
@@ -74,9 +74,10 @@ def score_command(
     """
     from ldrestore.metrics.protocols import find_protocol
     from ldrestore.metrics.scoring import open_metrics, score_paths
+    from ldrestore.restorers import device_of
 
     found = find_protocol(protocol)
-    opened = open_metrics(metric or found.metrics, weights=named_files(weights or []), device=device)
+    opened = open_metrics(metric or found.metrics, weights=named_files(weights or []), device=str(device_of(device)))
     board = score_paths(results, gt, protocol=found, opened=opened)
     if as_json:
         print_json(board.document())
@@ -119,6 +120,10 @@ def _print_scores(board: "Scoreboard") -> None:
     protocol = board.protocol
     print(f"protocol {protocol.name}: {protocol.summary}")
     print_table(("picture", *names), rows)
+    for name in names:
+        count = sum(name in values for values in board.pictures.values())
+        if 0 < count < len(board.pictures):
+            print(f"the mean of {name} is of the {count} pictures that have it")
     if any(math.isinf(values.get("psnr", 0.0)) for values in board.pictures.values()):
         print(f"the mean of psnr counts a picture at most {protocol.psnr_cap:g} dB")
 

@@ -109,8 +109,3 @@ def file_pairs(config: PairedDataConfig, *, crop: int | None = None, limit: int 
         lq, gt = (np.rint(item[key].numpy().transpose(1, 2, 0) * 255).astype(np.uint8) for key in ("lq", "gt"))
         side = max(gt.shape) if crop is None else crop
         yield Pair(item["name"], centre_of(lq, side), centre_of(gt, side))
-
-
-def real_pairs(folder: Path, *, limit: int | None = None) -> Iterator[Pair]:
-    """The pairs of a folder's `lq` and `gt`, of equal stems; see `file_pairs`."""
-    return file_pairs(PairedDataConfig(lq_folder=folder / "lq", gt_folder=folder / "gt"), limit=limit)

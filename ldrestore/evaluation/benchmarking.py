@@ -9,7 +9,14 @@ from ldrestore.config import as_plain
 from ldrestore.errors import InputError
 from ldrestore.evaluation.benchmark_files import own_pairs
 from ldrestore.evaluation.cases import SuiteCases, cases_of_suite
-from ldrestore.evaluation.contestants import INPUT, Contestant, contestant_identity, licence_of, model_contestant
+from ldrestore.evaluation.contestants import (
+    INPUT,
+    Contestant,
+    contestant_identity,
+    licence_of,
+    model_contestant,
+    takes_part,
+)
 from ldrestore.evaluation.cost import measure_costs
 from ldrestore.evaluation.leaks import find_leaks
 from ldrestore.evaluation.reliability import reliability_diagram, reliability_of
@@ -63,7 +70,7 @@ class BenchOptions:
     has_costs: bool = False
     """Whether time and memory are measured."""
     is_fresh: bool = False
-    """Whether results are made again that are there."""
+    """Whether results and scores are made again that are there."""
 
 
 def evaluate(
@@ -134,6 +141,9 @@ def rescore(
     say: Callable[[str], None] = lambda message: None,
 ) -> Results:
     """Score the stored results of a benchmark again, without running a model; with other metrics or another protocol.
+
+    Scores that are kept of the same pictures by the same metric are taken, unless the options ask for fresh ones: then
+    every picture is read, and held against its hash, so that somebody else's results are checked.
 
     Args:
         out_dir: The folder of a benchmark.
@@ -216,6 +226,8 @@ def _notes(cases: SuiteCases, contestants: Sequence[Contestant], options: BenchO
         licence = licence_of(contestant)
         if licence is not None and "non-commercial" in licence:
             notes.append(f"{contestant.name}: licence of {licence}")
+        if not any(takes_part(contestant, case) for case in cases.cases):
+            notes.append(f"{contestant.name}: none of the datasets is of what it is for; it restores nothing")
     if options.train_root is not None:
         truths = {(case.dataset, case.name): case.files.gt or case.files.lq for case in cases.cases}
         files = [(f"{dataset}/{name}", path) for (dataset, name), path in truths.items() if path is not None]
@@ -274,6 +286,7 @@ def _dataset_rows(step: RestoreStep) -> list[DatasetRow]:
                 making=making,
                 layout=found.layout_source,
                 num_pictures=len(cases),
+                num_left_out=len(found.problems),
                 num_published=found.record.num_pictures,
                 terms=found.record.terms,
                 notes=found.record.leaks,
@@ -292,6 +305,7 @@ def _score_step(out_dir: Path, config: SuiteConfig, options: BenchOptions, shard
         weights=options.weights,
         device=options.device,
         shard=shard,
+        is_fresh=options.is_fresh,
     )
 
 

@@ -151,7 +151,7 @@ def cases_of_suite(
     for config, found in _found_sets(suite, data_root, pairs, notes):
         sets[config.name] = found
         notes += _words_on(config, found)
-        files = found.files[: _least(config.limit, limit)]
+        files = found.files[:: config.every][: _least(config.limit, limit)]
         for picture in files:
             skip = drawn
             if config.noise_sigma_255 is not None:

@@ -1,12 +1,14 @@
-"""Several submissions of one suite as one: contestants that were measured apart, side by side."""
+"""Several results as one: contestants of one suite that were measured apart, or datasets of two suites."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ldrestore.errors import InputError
 from ldrestore.evaluation.comparison import check_comparable
 from ldrestore.evaluation.contestants import INPUT
-from ldrestore.evaluation.results import ContestantRow, Results
+from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, Results, located
+from ldrestore.evaluation.stored_files import link_or_copy
 from ldrestore.evaluation.summaries import summarised
 
 
@@ -14,7 +16,7 @@ def merged(submissions: Sequence[Results]) -> Results:
     """One results object of several files.
 
     Pictures are told by their hashes: one name must be one picture in all of them. Paths of results stay as they are in
-    each file, so that pictures are to be found in the folder of the file that they come from.
+    each file; `gather_files` brings what they name into one folder.
 
     Args:
         submissions: Whole results, with pictures and outputs, at least one.
@@ -44,6 +46,56 @@ def merged(submissions: Sequence[Results]) -> Results:
             notes=tuple(dict.fromkeys((*whole.notes, *other.notes))),
         )
     return summarised(whole)
+
+
+def gather_files(results: Results, folders: Sequence[Path], out_dir: Path) -> None:
+    """Put the pictures of merged results into one folder, so that they can be shown and scored again there.
+
+    Their names hold hashes of what they are made of, so that equal names are equal files. What no folder holds stays
+    away, and so do pictures below a data root.
+
+    Args:
+        results: Merged.
+        folders: Of the files that they come from.
+        out_dir: Of the merged results.
+
+    Raises:
+        ImageWriteError: the folder cannot be written.
+    """
+    named = [path for row in results.pictures for path in (row.lq, row.gt)] + [row.path for row in results.outputs]
+    for name in dict.fromkeys(path for path in named if path is not None and not path.startswith(DATA_PREFIX)):
+        place = located(name, out_dir=out_dir, data_root=None)
+        sources = (located(name, out_dir=folder, data_root=None) for folder in folders)
+        source = next((path for path in sources if path.is_file()), None)
+        if source is not None and not place.is_file():
+            link_or_copy(source, place)
+
+
+def with_datasets_of(results: Results, more: Results) -> Results:
+    """The results with the figures of another suite's datasets behind their own, for one table of both.
+
+    Single pictures, outputs and averages of the other stay out.
+
+    Args:
+        results: Of one suite.
+        more: Of another, by the same protocol, of other datasets.
+
+    Raises:
+        InputError: the protocols differ, or a dataset is in both.
+    """
+    if dict(results.protocol) != dict(more.protocol):
+        raise InputError(f"the suites {results.suite} and {more.suite} have different protocols; measure one anew")
+    twice = sorted(_names(results.datasets) & _names(more.datasets))
+    if twice:
+        raise InputError(f"{', '.join(twice)} is in both suites, {results.suite} and {more.suite}")
+    names = {row.name for row in more.datasets}
+    return replace(
+        results,
+        datasets=(*results.datasets, *more.datasets),
+        means=(*results.means, *(row for row in more.means if row.dataset in names)),
+        comparisons=(*results.comparisons, *more.comparisons),
+        notes=tuple(dict.fromkeys((*results.notes, *more.notes))),
+    )
 
 
 def _is_new(row: ContestantRow, known: dict[str, ContestantRow]) -> bool:

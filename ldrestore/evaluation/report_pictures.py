@@ -4,18 +4,16 @@ import base64
 import contextlib
 import io
 import itertools
-import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
-from ldrestore.errors import ImageFileError, ImageWriteError, InputError
+from ldrestore.errors import ImageFileError, InputError
 from ldrestore.evaluation.results import OutputRow, PictureRow, Results, located
-from ldrestore.evaluation.stored_files import KEY_LENGTH
+from ldrestore.evaluation.stored_files import KEY_LENGTH, link_or_copy, write_bytes
 from ldrestore.images.files import read_photo
 
 MAX_EMBEDDED = 24_000_000
@@ -60,7 +58,7 @@ def gather_pictures(
         if key in addresses:
             continue
         try:
-            suffix, media, content = _shown(path)
+            suffix, media, content = _shown(path, is_own=path.is_relative_to(out_dir))
         except (ImageFileError, OSError):
             continue
         size = path.stat().st_size if content is None else len(content)
@@ -110,13 +108,13 @@ def _sources(results: Results, out_dir: Path, data_root: Path | None) -> Iterato
                     yield shown_key(sha256), located(path, out_dir=out_dir, data_root=data_root)
 
 
-def _shown(path: Path) -> tuple[str, str, bytes | None]:
+def _shown(path: Path, *, is_own: bool) -> tuple[str, str, bytes | None]:
     """Suffix, media type and content of a picture as a browser shows its encoded values; None for the file itself.
 
     Raises:
         ImageFileError, OSError: it cannot be read.
     """
-    media = _media_as_it_is(path)
+    media = _MEDIA["PNG"] if is_own and _is_plain_png(path) else _media_as_it_is(path)
     if media is not None:
         return (*media, None)
     stream = io.BytesIO()
@@ -134,6 +132,16 @@ def _media_as_it_is(path: Path) -> tuple[str, str] | None:
     return None if media == _MEDIA["PNG"] and _is_deep(path) else media
 
 
+def _is_plain_png(path: Path) -> bool:
+    """Whether a PNG that the harness stored, without profile or orientation, has 8 bits and grey, RGB or RGBA values.
+
+    Told by its header alone (RFC 2083, 4.1.1): Pillow decodes a whole PNG to look for its orientation.
+    """
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x08" and head[25:] in (b"\x00", b"\x02", b"\x06")
+
+
 def _is_deep(path: Path) -> bool:
     """Whether a PNG has 16 bits a value, of which a page shows 8 (RFC 2083, 4.1.1)."""
     with path.open("rb") as file:
@@ -148,22 +156,10 @@ def _put_beside(path: Path, content: bytes | None, place: Path) -> None:
     """
     if place.is_file():
         return
-    temporary = place.with_name(f".{place.name}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        if content is not None:
-            temporary.write_bytes(content)
-        else:
-            try:
-                os.link(path, temporary)
-            except OSError:
-                shutil.copyfile(path, temporary)
-        temporary.replace(place)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise ImageWriteError(place, f"it cannot be written ({error.strerror})", "check folder and disk") from error
+    if content is None:
+        link_or_copy(path, place)
+    else:
+        write_bytes(place, content)
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:

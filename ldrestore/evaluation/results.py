@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ldrestore.config import as_plain, build
@@ -41,6 +41,8 @@ class DatasetRow:
     """Whose layout of files was found."""
     num_pictures: int
     """Measured."""
+    num_left_out: int = 0
+    """Found without a partner, or twice; the notes of the results name them."""
     num_published: int | None
     """Of the whole split, where it is known."""
     terms: str
@@ -286,6 +288,11 @@ class Results:
         """Outputs that are missing, or lack scores."""
         return tuple(row for row in self.outputs if row.failure is not None)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no output failed and no picture was left out."""
+        return not self.failures and not any(row.num_left_out for row in self.datasets)
+
 
 def read_results(path: Path) -> Results:
     """Results from `results.json`, or from the folder that holds it.
@@ -348,8 +355,11 @@ def located(path: str, *, out_dir: Path, data_root: Path | None) -> Path:
         data_root: The folder that sets lie in.
 
     Raises:
-        InputError: the picture lies below a data root, and none is given.
+        InputError: the picture lies below a data root, and none is given; or the path leads out of its folder.
     """
+    parts = PurePosixPath(path.removeprefix(DATA_PREFIX))
+    if parts.is_absolute() or ".." in parts.parts:
+        raise InputError(f"{path} leads out of the folder of the results; they are not by ldrestore bench")
     if not path.startswith(DATA_PREFIX):
         return out_dir / path
     if data_root is None:

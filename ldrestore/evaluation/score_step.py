@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ldrestore.config import as_plain
-from ldrestore.errors import ImageFileError, InputError, ShapeError
+from ldrestore.errors import ImageFileError, InputError, ScoreError, ShapeError
 from ldrestore.evaluation.environments import version_of_packages
 from ldrestore.evaluation.results import MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
 from ldrestore.evaluation.shards import Shard
@@ -27,8 +27,8 @@ from ldrestore.evaluation.stored_files import (
 )
 from ldrestore.images.files import read_photo
 from ldrestore.images.photo import Photo
-from ldrestore.metrics.catalog import find_metric
 from ldrestore.metrics.compared_pictures import bring_together
+from ldrestore.metrics.measures import value_of
 from ldrestore.metrics.metric_weights import path_of_weights
 from ldrestore.metrics.protocols import Protocol
 from ldrestore.metrics.scoring import OpenedMetrics, open_metrics
@@ -71,6 +71,8 @@ class ScoreStep:
     """Where networks compute."""
     shard: Shard
     """This process."""
+    is_fresh: bool = False
+    """Whether scores are computed again that are there, from the pictures."""
 
 
 def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) -> Results:
@@ -102,7 +104,7 @@ def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) 
 
 def _metric_row(name: str, step: ScoreStep, opened: OpenedMetrics) -> MetricRow:
     """What is known of a metric."""
-    record = find_metric(name)
+    record = opened.records[name]
     return MetricRow(
         name=name,
         compares=record.compares,
@@ -180,7 +182,7 @@ def _score_output(
 ) -> None:
     """Compute what is not known of one result, and keep it."""
     place = _score_place(step, output)
-    known = read_json_or_none(place) or {}
+    known = {} if step.is_fresh else read_json_or_none(place) or {}
     keys = {metric.name: _score_key(step, output, picture, metric) for metric in metrics if metric.name in opened.pairs}
     wanted = [metric for metric in metrics if metric.name in keys and _is_applicable(metric, picture)]
     missing = [metric.name for metric in wanted if known.get(metric.name, {}).get("key") != keys[metric.name]]
@@ -214,9 +216,9 @@ def _measured(
     values: dict[str, dict[str, Any]] = {}
     for name in names:
         try:
-            value = opened.pairs[name](pictures)
-        except ShapeError as error:
-            values[name] = {"failure": f"{name}: {error}"}
+            value = value_of(name, opened.pairs[name], pictures)
+        except ScoreError as error:
+            values[name] = {"failure": str(error)}
             continue
         values[name] = {"value": value if np.isfinite(value) else str(value)}
     return values

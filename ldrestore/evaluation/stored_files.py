@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import json
+import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ def store_photo(photo: Photo, path: Path) -> None:
         strategy=imagecodecs.PNG.STRATEGY.RLE,
         filter=imagecodecs.PNG.FILTER.SUB,
     )
-    _write_bytes(path, bytes(encoded))
+    write_bytes(path, bytes(encoded))
 
 
 def _as_integers(values: np.ndarray | None) -> np.ndarray | None:
@@ -97,10 +99,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ImageWriteError: the folder or file cannot be written.
     """
-    _write_bytes(path, text.encode())
+    write_bytes(path, text.encode())
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all.
 
     Raises:
@@ -110,6 +112,26 @@ def _write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ImageWriteError(path, f"it cannot be written ({error.strerror})", "check folder and disk") from error
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Put a file at another place too: as a link where the disk has links, whole or not at all.
+
+    Raises:
+        ImageWriteError: the folder or file cannot be written.
+    """
+    _make_folder(path.parent, path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -32,8 +32,10 @@ class SuiteDataset:
     suite, over all its noisy sets in their order, pictures sorted by name, clipped and truncated to 8 bits."""
     crop: int | None = None
     """Side in pixels of the square at the centre that is taken; None for whole pictures."""
+    every: int = 1
+    """Takes the first picture and each `every`-th after it, sorted by name; 1 for all."""
     limit: int | None = None
-    """The most pictures taken, from the first name on; None for all."""
+    """The most pictures taken of those, from the first name on; None for all."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the models' calls on this set, such as an instruction; a model that does not take one fails here."""
 
@@ -51,8 +53,9 @@ class SuiteDataset:
             raise ConfigError(f"{self.name}: severity must lie in [0, 1], got {self.severity}")
         if self.crop is not None and self.crop < 8:
             raise ConfigError(f"{self.name}: crop must be at least 8 pixels, got {self.crop}")
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"{self.name}: limit must be at least 1, got {self.limit}")
+        for name, value in (("every", self.every), ("limit", self.limit)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{self.name}: {name} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

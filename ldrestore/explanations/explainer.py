@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ldrestore.images.photo import Photo
-    from ldrestore.options import RestoreOptions
+from ldrestore.errors import InputError
+from ldrestore.images.photo import Photo
+from ldrestore.options import RestoreOptions, declared_options, given_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Explainer(Protocol):
     that draws or lays out is not installed.
     """
 
-    def explain(self, photo: "Photo", *, gt: "Photo | None", name: str) -> Finding:
+    def explain(self, photo: Photo, *, gt: Photo | None, name: str) -> Finding:
         """One picture, restored and looked at on the way.
 
         Args:
@@ -46,7 +46,7 @@ class Explainer(Protocol):
         """
         ...
 
-    def look_at(self, photo: "Photo", *, name: str) -> None:
+    def look_at(self, photo: Photo, *, name: str) -> None:
         """Keep what the model sees in one of many pictures, which is not restored."""
         ...
 
@@ -55,7 +55,7 @@ class Explainer(Protocol):
         ...
 
 
-def check_not_given(options: "RestoreOptions", names: Sequence[str]) -> None:
+def check_not_given(options: RestoreOptions, names: Sequence[str]) -> None:
     """Refuse options of the restoration where nothing is restored.
 
     Args:
@@ -65,9 +65,6 @@ def check_not_given(options: "RestoreOptions", names: Sequence[str]) -> None:
     Raises:
         InputError: one is given.
     """
-    from ldrestore.errors import InputError
-    from ldrestore.options import declared_options, given_options
-
     flags = {option.name: option.flag for option in declared_options(type(options))}
     given = [flags[name] for name in given_options(options) if name in names]
     named = [flag.name for flag in given if flag is not None]

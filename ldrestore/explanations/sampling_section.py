@@ -1,61 +1,67 @@
 """A picture on its way through the sampling, for the page: numbers, and the strip."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from ldrestore.explanations.differences import ExplainedPictures, difference_of
+from ldrestore.explanations.differences import difference_of, section_of_differences
 from ldrestore.explanations.drawing import draw_strip, drawn
-from ldrestore.explanations.page_parts import image_of, rounded, table_of
-from ldrestore.explanations.picture_part import PicturePart
-from ldrestore.explanations.sampling_strip import CleanEstimate
-from ldrestore.explanations.sections import Section
+from ldrestore.explanations.explainer import Finding
+from ldrestore.explanations.page_parts import code, image_of, rounded, table_of
+from ldrestore.explanations.sampled_explanation import SampledExplanation
+from ldrestore.explanations.sections import Section, finding_of
 from ldrestore.images.photo import Photo
+from ldrestore.records import hash_of_pixels
 
 STRIP_COLUMNS = 4
 """More pictures make two rows."""
 
 
-class SampledExplanation(Protocol):
-    """What the explanations of all models that sample have."""
+def finding_of_sampled(
+    explanation: SampledExplanation,
+    sections: Sequence[Section],
+    *,
+    name: str,
+    kind: str,
+    lead: Sequence[str] = (),
+    document: Mapping[str, Any] | None = None,
+) -> Finding:
+    """What there is to write of one picture of a model that samples; the differences come last.
 
-    @property
-    def model(self) -> Mapping[str, Any]:
-        """See `describe_pipeline`."""
-        ...
+    Args:
+        explanation: See `explain_sampled`.
+        sections: What the track has to say, in order.
+        name: What to call the picture.
+        kind: What is explained, for the document.
+        lead: Further paragraphs below the title.
+        document: Further values of the document.
 
-    @property
-    def whole_size(self) -> tuple[int, int]:
-        """Height and width of the picture that was given."""
-        ...
-
-    @property
-    def part(self) -> PicturePart:
-        """The part of it that all else is about."""
-        ...
-
-    @property
-    def pictures(self) -> ExplainedPictures:
-        """That part of input and ground truth, the result, and the same without a refiner."""
-        ...
-
-    @property
-    def num_steps(self) -> int:
-        """Of the sampling."""
-        ...
-
-    @property
-    def estimates(self) -> tuple[CleanEstimate, ...]:
-        """On the way."""
-        ...
-
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """How the result was made."""
-        ...
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    (height, width), picture = explanation.whole_size, explanation.pictures.picture
+    return finding_of(
+        f"What {title_of(explanation.model)} does with {code(name)}",
+        [*_lead_of(explanation), *lead],
+        [*sections, section_of_differences(explanation.pictures, explanation.differences)],
+        kind=kind,
+        document={
+            "model": dict(explanation.model),
+            "picture": {"name": name, "height": height, "width": width},
+            "seen": {**asdict(explanation.part), "sha256": hash_of_pixels(picture.pixels, picture.alpha)},
+            "record": dict(explanation.record),
+            **(document or {}),
+        },
+    )
 
 
-def lead_of_sampled(explanation: SampledExplanation) -> list[str]:
+def title_of(model: Mapping[str, Any]) -> str:
+    """Name of a model, as `describe_pipeline` has it; of one without a name, its pipeline's."""
+    return code(model["name"]) if model["name"] else str(model["pipeline"])
+
+
+def _lead_of(explanation: SampledExplanation) -> list[str]:
     """The first paragraphs of a page: size, steps and seed, and which part was looked at."""
     (height, width), model, part = explanation.whole_size, explanation.model, explanation.part
     options = explanation.record["options"]

@@ -1,22 +1,15 @@
 """Explains the models of the stable track."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
-from ldrestore.explanations.differences import section_of_differences
 from ldrestore.explanations.estimate_section import section_of_estimate, section_of_estimates
 from ldrestore.explanations.explainer import Finding, check_not_given
-from ldrestore.explanations.page_parts import code
 from ldrestore.explanations.prompt_maps import PictureView, check_prompt_maps, view_picture
 from ldrestore.explanations.prompt_section import section_of_prompts
-from ldrestore.explanations.sampling_section import lead_of_sampled, section_of_sampling
+from ldrestore.explanations.sampling_section import finding_of_sampled, section_of_sampling, title_of
 from ldrestore.explanations.sections import finding_of
 from ldrestore.explanations.stable_explanation import StableExplanation, StableReport, explain_stable, report_stable
 from ldrestore.images.photo import Photo
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
-from ldrestore.records import hash_of_pixels
 
 OF_SAMPLING = ("degradations", "num_inference_steps", "seed")
 """Options that say nothing where nothing is sampled."""
@@ -46,15 +39,7 @@ class StableExplainer:
             InputError: an option out of range, or an unknown degradation.
             ShapeError: the ground truth has another size.
         """
-        found = explain_stable(
-            self.pipeline,
-            photo,
-            gt=gt,
-            degradations=self.options.degradations,
-            num_inference_steps=self.options.num_inference_steps,
-            seed=self.options.seed,
-        )
-        return finding_of_stable(found, name=name)
+        return finding_of_stable(explain_stable(self.pipeline, photo, self.options, gt=gt), name=name)
 
     def check_folder(self) -> None:
         """Refuse options of the sampling: nothing is sampled.
@@ -83,27 +68,18 @@ def finding_of_stable(explanation: StableExplanation, *, name: str) -> Finding:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    (height, width), model, part = explanation.whole_size, explanation.model, explanation.part
-    picture = explanation.pictures.picture
     source = "given with the call" if explanation.is_given else "predicted from the picture"
     what = f"The probabilities P, {source}; they weigh all prompts."
-    return finding_of(
-        f"What {_title_of(model)} does with {code(name)}",
-        lead_of_sampled(explanation),
+    return finding_of_sampled(
+        explanation.sampled,
         [
-            section_of_estimate(explanation.estimate, what, is_given=explanation.is_given),
-            section_of_sampling(explanation),
+            section_of_estimate(explanation.sampled.estimate, what, is_given=explanation.is_given),
+            section_of_sampling(explanation.sampled),
             section_of_prompts(explanation.prompts),
-            section_of_differences(explanation.pictures, explanation.differences),
         ],
+        name=name,
         kind="stable picture",
-        document={
-            "model": dict(model),
-            "picture": {"name": name, "height": height, "width": width},
-            "seen": {**asdict(part), "sha256": hash_of_pixels(picture.pixels, picture.alpha)},
-            "is_given": explanation.is_given,
-            "record": dict(explanation.record),
-        },
+        document={"is_given": explanation.is_given},
     )
 
 
@@ -117,7 +93,7 @@ def finding_of_stable_report(report: StableReport) -> Finding:
         MissingExtraError: matplotlib is not installed.
     """
     return finding_of(
-        f"What {_title_of(report.model)} sees in {len(report.pictures)} pictures",
+        f"What {title_of(report.model)} sees in {len(report.pictures)} pictures",
         ["Nothing was restored. All numbers are in [explanation.json](explanation.json)."],
         [
             section_of_estimates(report.names, report.probabilities, report.pictures),
@@ -126,8 +102,3 @@ def finding_of_stable_report(report: StableReport) -> Finding:
         kind="stable folder",
         document={"model": dict(report.model)},
     )
-
-
-def _title_of(model: Mapping[str, Any]) -> str:
-    """Name of the model, where it has one."""
-    return code(model["name"]) if model["name"] else str(model["pipeline"])

@@ -1,20 +1,15 @@
 """Explains the models of the XL track."""
 
-from dataclasses import asdict
-
 from ldrestore.errors import InputError
-from ldrestore.explanations.differences import section_of_differences
 from ldrestore.explanations.drawing import check_drawing
 from ldrestore.explanations.explainer import Finding
 from ldrestore.explanations.page_parts import code
-from ldrestore.explanations.sampling_section import lead_of_sampled, section_of_sampling
-from ldrestore.explanations.sections import finding_of
+from ldrestore.explanations.sampling_section import finding_of_sampled, section_of_sampling
 from ldrestore.explanations.xl_explanation import XLExplanation, explain_xl
 from ldrestore.explanations.xl_sections import section_of_alignment, section_of_experts
 from ldrestore.images.photo import Photo
 from ldrestore.options import XLRestoreOptions
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
-from ldrestore.records import hash_of_pixels
 
 ONE_PICTURE = "models upon SDXL tell of one picture, which they restore, and estimate nothing of many; name one picture"
 
@@ -79,25 +74,17 @@ def finding_of_xl(explanation: XLExplanation, *, name: str) -> Finding:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    (height, width), model, picture = explanation.whole_size, explanation.model, explanation.pictures.picture
-    options = explanation.record["options"]
+    options = explanation.sampled.record["options"]
     texts = [f"{key}: {code(str(options[key]))}" for key in ("instruction", "degradations", "prompt") if options[key]]
     words = f"It was told of {'; '.join(texts)}." if texts else "It was told nothing in words."
-    title = code(model["name"]) if model["name"] else str(model["pipeline"])
-    return finding_of(
-        f"What {title} does with {code(name)}",
-        [*lead_of_sampled(explanation), f"{words} The scale of guidance is {options['guidance_scale']:g}."],
+    return finding_of_sampled(
+        explanation.sampled,
         [
-            section_of_sampling(explanation),
+            section_of_sampling(explanation.sampled),
             section_of_alignment(explanation),
             section_of_experts(explanation),
-            section_of_differences(explanation.pictures, explanation.differences),
         ],
+        name=name,
         kind="xl picture",
-        document={
-            "model": dict(model),
-            "picture": {"name": name, "height": height, "width": width},
-            "seen": {**asdict(explanation.part), "sha256": hash_of_pixels(picture.pixels, picture.alpha)},
-            "record": dict(explanation.record),
-        },
+        lead=[f"{words} The scale of guidance is {options['guidance_scale']:g}."],
     )

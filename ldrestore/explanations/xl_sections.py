@@ -27,7 +27,7 @@ def section_of_alignment(explanation: XLExplanation) -> Section:
     rows = [(f"{one.timestep:g}", f"{one.share.mean():.2f}", f"{one.at_place:.2f}") for one in found]
     maps = {f"t = {one.timestep:g}: share of\nthe damaged picture": one.share for one in found}
     maps |= {f"t = {one.timestep:g}: where the\nmiddle looks": one.middle / one.middle.max() for one in found}
-    picture = {"input": drawn(explanation.pictures.picture.pixels, is_picture=True)}
+    picture = {"input": drawn(explanation.sampled.pictures.picture.pixels, is_picture=True)}
     figure = draw_panels(picture, maps, columns=len(found) + 1, label="attention", least_top=1e-6)
     return Section(
         document={"alignment": numbers},
@@ -71,7 +71,7 @@ def section_of_experts(explanation: XLExplanation) -> Section:
     figures = {"expert_choice.png": draw_table(rows, title=title, unit="expert", is_framed=True)}
     maps = {name: one.first for name, one in found.items() if one.first is not None}
     if maps:
-        picture = {"input": drawn(explanation.pictures.picture.pixels, is_picture=True)}
+        picture = {"input": drawn(explanation.sampled.pictures.picture.pixels, is_picture=True)}
         figures["expert_map.png"] = draw_panels(picture, maps, columns=3, label="expert", least_top=3)
         paragraphs.append(image_of("expert_map.png", "the expert of each patch, at each level"))
     return Section(

@@ -31,7 +31,7 @@ DEFAULT_GUIDE = "Qwen/Qwen2.5-VL-3B-Instruct"
 DEFAULT_QUESTION = "What kinds of degradation are in this image?"
 """Asked of each picture; the paper gives an example of its questions, not all of them."""
 
-GUIDE_FILES = (*MODEL_FILES, "*.jinja", "*.txt")
+GUIDE_FILES = (*MODEL_FILES, "*.jinja")
 """What is fetched: weights and configuration, chat template and vocabulary; never code."""
 
 MAX_PIXELS = 1024 * 1024

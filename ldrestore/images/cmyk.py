@@ -31,6 +31,26 @@ def cmyk_to_srgb(profile: bytes | None, name: object) -> Callable[[Image.Image],
     return lambda band: transform.apply(band)
 
 
+def shallow_cmyk_to_srgb(inks: np.ndarray, profile: bytes | None, name: object) -> np.ndarray:
+    """8-bit CMYK to 8-bit sRGB.
+
+    Args:
+        inks: (H, W, 4) uint8; 255 is full ink.
+        profile: ICC profile of the inks.
+        name: What messages call the picture.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    convert = cmyk_to_srgb(profile, name)
+    colours = np.empty((*inks.shape[:2], 3), np.uint8)
+    num_rows = max(1, _BAND_PIXELS // inks.shape[1])
+    for top in range(0, len(inks), num_rows):
+        band = inks[top : top + num_rows]
+        colours[top : top + num_rows] = convert(Image.frombytes("CMYK", band.shape[1::-1], band.tobytes()))
+    return colours
+
+
 def deep_cmyk_to_srgb(inks: np.ndarray, profile: bytes | None, name: object) -> np.ndarray:
     """16-bit CMYK to 16-bit sRGB, computed in float32.
 

@@ -96,7 +96,8 @@ def _tiff_header(path: Path) -> PictureHeader:
         page: Any = file.pages[0]
         tag = page.tags.get(ORIENTATION_TAG)
         orientation = 1 if tag is None else tag.value
-        return _upright(page.imagewidth, page.imagelength, orientation=orientation, has_alpha=states_alpha(page))
+        width, height = int(page.imagewidth), int(page.imagelength)  # a damaged tag may hold many numbers, or none
+        return _upright(width, height, orientation=orientation, has_alpha=states_alpha(page))
 
 
 def _orientation_of(image: ImageFile) -> object:

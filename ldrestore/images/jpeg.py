@@ -10,7 +10,7 @@ from ldrestore.errors import ImageTooLargeError
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
 from ldrestore.images.formats import MAX_SIDES
-from ldrestore.images.metadata import FileBlocks, Metadata
+from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata
 from ldrestore.images.photoshop import IPTC_RESOURCE
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, Unit, resolution_of
@@ -21,7 +21,7 @@ _PROMISING_SEGMENTS = {
     b"http://ns.adobe.com/xmp/extension/\0": EXTENSION,
     b"urn:iso:std:iso:ts:21496:-1\0": GAIN_MAP,
     b"MPF\0": "previews and other pictures behind the first one",
-    b"JP\0\1": "content credentials (C2PA), which hold for the picture as it was",
+    b"JP\0\1": CREDENTIALS,
 }
 """What the segments of data that are not carried begin with."""
 _SAMSUNG_TAIL, _SAMSUNG_VIDEO = b"SEFT", b"MotionPhoto_Data"

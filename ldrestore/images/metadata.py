@@ -11,6 +11,8 @@ from ldrestore.images.xmp import upright_xmp, without_promises, xmp_orientation
 
 Chunk = tuple[bytes, bytes]
 """Kind and data of a chunk of PNG."""
+CREDENTIALS = "content credentials (C2PA), which hold for the picture as it was"
+"""What is told of a signed history of the pixels, wherever a format keeps it."""
 TiffTag = tuple[int, int, int, Any]
 """Code, type, number of values, and the values of a tag of TIFF."""
 

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from ldrestore.errors import CorruptImageError
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution, upright_exif
-from ldrestore.images.metadata import Chunk, FileBlocks, Metadata
+from ldrestore.images.metadata import CREDENTIALS, Chunk, FileBlocks, Metadata
 from ldrestore.images.photoshop import iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, resolution_of
@@ -30,6 +30,8 @@ _MAX_METADATA_BYTES = 2**26  # a compressed profile or packet may announce anyth
 _CUT = "the file is damaged or cut off at byte {}"
 _TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 _PIXEL_KINDS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_LENGTHS_OF_KEYS = {GREY: 2, RGB: 6}
+_CREDENTIALS = b"caBX"
 _RAW_PROFILES = {
     b"Raw profile type exif": "exif",
     b"Raw profile type APP1": "exif",
@@ -66,12 +68,12 @@ def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
         data = head + file.read()
     is_deep = header.depth == 16
     chunks, damages = _chunks_of(data, path, needs_end=is_deep)
-    transparent = next((value for kind, value in chunks if kind == b"tRNS"), None)
+    transparent = _transparent_colour(chunks, header, damages)
     is_palette = header.colour_type == PALETTE
     kept = (*_PIXEL_KINDS, b"tRNS") if is_palette else _PIXEL_KINDS
     still = PNG_SIGNATURE + b"".join(framed(kind, value) for kind, value in chunks if kind in kept)
     pixels, alpha = (_deep_pixels if is_deep else _shallow_pixels)(still, header, path)
-    if transparent is not None and header.colour_type in (GREY, RGB):
+    if transparent is not None:
         alpha = _alpha_of_key(pixels, transparent, header)
     animation = next((value for kind, value in chunks if kind == b"acTL"), None)
     metadata, unread = _metadata_of(chunks)
@@ -81,6 +83,7 @@ def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
         metadata=metadata,
         bit_depth=header.depth,
         num_frames=1 if animation is None else int.from_bytes(animation[:4], "big"),
+        losses=(CREDENTIALS,) if any(kind == _CREDENTIALS for kind, _ in chunks) else (),
         damages=(*damages, *unread),
     )
 
@@ -114,6 +117,19 @@ def _shallow_pixels(still: bytes, header: _Header, path: Path) -> tuple[np.ndarr
     """Pixels and alpha of 1 to 8 bits; fewer than 8 are spread over the range."""
     with PngImageFile(io.BytesIO(still)) as image:
         return pixels_of(image, path)
+
+
+def _transparent_colour(chunks: list[Chunk], header: _Header, damages: list[str]) -> bytes | None:
+    """What says which grey or colour is transparent; None for none, and with a note where it cannot be understood."""
+    kinds = [kind for kind, _ in chunks]
+    if header.colour_type not in _LENGTHS_OF_KEYS or b"tRNS" not in kinds:
+        return None
+    place = kinds.index(b"tRNS")
+    value = chunks[place][1]
+    if len(value) == _LENGTHS_OF_KEYS[header.colour_type] and b"IDAT" not in kinds[:place]:
+        return value
+    damages.append("a chunk b'tRNS' of the wrong length, or behind the pixels")
+    return None
 
 
 def _alpha_of_key(pixels: np.ndarray, transparent: bytes, header: _Header) -> np.ndarray:

@@ -13,10 +13,10 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ldrestore.errors import CorruptImageError, UnsupportedFormatError
-from ldrestore.images.cmyk import deep_cmyk_to_srgb
+from ldrestore.images.cmyk import deep_cmyk_to_srgb, shallow_cmyk_to_srgb
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import ORIENTATION_TAG, RESOLUTION_UNITS, UNIT_TAG, X_RESOLUTION_TAG, Y_RESOLUTION_TAG
-from ldrestore.images.metadata import FileBlocks, Metadata, TiffTag
+from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata, TiffTag
 from ldrestore.images.orientation import valid_orientation
 from ldrestore.images.photoshop import iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
@@ -25,12 +25,17 @@ from ldrestore.images.resolution import Resolution, resolution_of
 DESCRIPTION_TAG = 0x010E
 TEXT_TAGS = (DESCRIPTION_TAG, 0x010D, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
 """ImageDescription, DocumentName, Make, Model, PageName, Software, DateTime, Artist, HostComputer, Copyright."""
+NUMBER_TAGS = (0x4746, 0x4749)
+"""Rating, and RatingPercent, as Windows writes them."""
+BYTE_TAGS = (0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F)
+"""XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject: UTF-16 of Windows."""
 CAMERA_TAGS = (0x8769, 0x8825)
 """Where the EXIF and GPS directories lie."""
 XMP_TAG, IPTC_TAG, RESOURCES_TAG, PROFILE_TAG = 700, 33723, 34377, 34675
 GEO_TAGS = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844)
 """Of GeoTIFF 1.1: scale, tie points, transformation and keys; metadata and missing value of GDAL; RPC coefficients."""
 
+_CREDENTIALS_TAG = 0xCD41
 _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
 _WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
 _INKS_TAG, _CMYK = 332, 1
@@ -46,8 +51,8 @@ _MANY = re.compile(r"(?:images|channels|slices|frames)=(?:[2-9]|\d{2})")
 def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
     """The first page of a TIFF or BigTIFF.
 
-    A fourth sample is alpha where the file says so. EXIF holds texts, camera's and GPS data; makers' notes are left
-    out. CMYK becomes sRGB, of 16 bits in 16 bits, and loses its profile.
+    A sample behind the colours is alpha where the file says so. EXIF holds texts, camera's and GPS data; makers' notes
+    are left out. CMYK becomes sRGB, of 16 bits in 16 bits, and loses its profile.
 
     Raises:
         UnsupportedFormatError: other types or colour spaces.
@@ -66,7 +71,8 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
     values = values if values.ndim == 3 else values[..., None]  # (H, W, samples)
     colours, alpha, is_multiplied, lost = _colours_and_alpha(values, page)
     if page.photometric == _SEPARATED:
-        colours = deep_cmyk_to_srgb(colours, metadata.icc_profile, path)
+        convert = deep_cmyk_to_srgb if colours.dtype == np.uint16 else shallow_cmyk_to_srgb
+        colours = convert(colours, metadata.icc_profile, path)
         metadata = _without_profile(metadata)
     elif page.photometric == _WHITE_IS_ZERO:
         colours = (1.0 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max) - colours
@@ -117,9 +123,10 @@ def _alpha_index(kinds: list[int]) -> int | None:
 
 
 def _is_left_to_pillow(page: Any) -> bool:
-    """Whether a page is of a palette, YCbCr or 8-bit CMYK, or of less than 8 bits."""
-    is_deep_cmyk = page.photometric == _SEPARATED and page.bitspersample == 16
-    return (page.photometric > _RGB and not is_deep_cmyk) or page.bitspersample < 8
+    """Whether a page is of a palette, YCbCr or 8-bit CMYK without further samples, or of less than 8 bits."""
+    is_unknown_to_pillow = page.bitspersample == 16 or (page.bitspersample == 8 and page.samplesperpixel > 4)
+    is_own_cmyk = page.photometric == _SEPARATED and is_unknown_to_pillow
+    return (page.photometric > _RGB and not is_own_cmyk) or page.bitspersample < 8
 
 
 def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
@@ -146,7 +153,9 @@ def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
         )
     needed, most = {_RGB: (3, 4), _SEPARATED: (4, 5)}.get(int(page.photometric), (1, 4))
     inks = page.tags.get(_INKS_TAG)
-    is_other_ink = page.photometric == _SEPARATED and inks is not None and inks.value != _CMYK
+    is_other_ink = page.photometric == _SEPARATED and (
+        page.dtype.kind != "u" or (inks is not None and inks.value != _CMYK)
+    )
     if page.axes not in ("YX", "YXS", "SYX") or not needed <= samples <= most or is_other_ink:
         raise UnsupportedFormatError(
             path, f"TIFF pages of axes {page.axes} and {samples} samples are not supported", "make it grey or RGB first"
@@ -213,17 +222,17 @@ def _number(value: Any) -> int | None:
 
 def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str, ...], tuple[str, ...]]:
     """All blocks of the first page, what of them is left out, and what is wrong with damaged ones."""
-    losses: tuple[str, ...] = ()
+    losses: tuple[str, ...] = (CREDENTIALS,) if _CREDENTIALS_TAG in page.tags else ()
     damages: list[str] = []
     exif: bytes | None = None
     blocks: dict[int, bytes | None] = {}
     try:
         blocks, kept = _read_blocks(path)
         if _SHAPE.match(str(kept.get(DESCRIPTION_TAG))) and not _SHAPE.match(page.description):
-            kept[DESCRIPTION_TAG] = page.description  # tifffile adds a second one
+            kept[DESCRIPTION_TAG] = as_stored(page.description.encode().decode("latin-1"))  # tifffile adds a second one
         if DESCRIPTION_TAG in kept and (is_promise := _describes_a_stack(file, page)) is not None:
             del kept[DESCRIPTION_TAG]
-            losses = (_STACK,) if is_promise else ()
+            losses += (_STACK,) if is_promise else ()
         is_orientation_all = set(kept) <= {ORIENTATION_TAG}  # a tag that most TIFFs have; no EXIF block is made of it
         exif = None if is_orientation_all else kept.tobytes()
     except Exception as error:  # Pillow's parser raises whatever the damage leads to; the pixels may still be good
@@ -247,6 +256,21 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
     return metadata, losses, tuple(damages)
 
 
+class _StoredText(str):
+    """Text that Pillow has read as Latin-1, and writes as the bytes that it was, which may be UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The bytes; Pillow would ask for ASCII, and put question marks."""
+        return super().encode("latin-1", "replace")
+
+
+def as_stored(value: Any) -> Any:
+    """A value of a directory that Pillow has read, so that it writes the same again."""
+    return _StoredText(value) if isinstance(value, str) else value
+
+
 def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
     """Profile and XMP by tag, and texts and the camera's data as one EXIF block."""
     with path.open("rb") as file:
@@ -256,8 +280,11 @@ def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
         exif, kept = Image.Exif(), Image.Exif()
         exif.bigtiff, exif.endian = is_big, "<" if head[:2] == b"II" else ">"
         exif.load_from_fp(file, directory.next)
-        kept.update({tag: exif[tag] for tag in (*TEXT_TAGS, ORIENTATION_TAG) if tag in exif})
-        kept.update({tag: camera for tag in CAMERA_TAGS if (camera := exif.get_ifd(tag))})
+        tags = (*TEXT_TAGS, *NUMBER_TAGS, *BYTE_TAGS, ORIENTATION_TAG)
+        kept.update({tag: as_stored(exif[tag]) for tag in tags if tag in exif})
+        for tag in CAMERA_TAGS:
+            if camera := exif.get_ifd(tag):
+                kept[tag] = {key: as_stored(value) for key, value in camera.items()}
         return {tag: _bytes_of(exif.get(tag)) for tag in (PROFILE_TAG, XMP_TAG)}, kept
 
 

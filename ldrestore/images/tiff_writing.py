@@ -13,12 +13,21 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from ldrestore.errors import MetadataLossWarning
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.resolution import Unit
-from ldrestore.images.tiff import CAMERA_TAGS, IPTC_TAG, PROFILE_TAG, TEXT_TAGS, XMP_TAG
+from ldrestore.images.tiff import (
+    BYTE_TAGS,
+    CAMERA_TAGS,
+    IPTC_TAG,
+    NUMBER_TAGS,
+    PROFILE_TAG,
+    TEXT_TAGS,
+    XMP_TAG,
+    as_stored,
+)
 
 LARGEST_CLASSIC = 2**32 - 2**25
 """Bytes of pixels above which a BigTIFF is written, with room for metadata; a TIFF ends at 4 GB."""
 
-_BYTE, _ASCII, _LONG, _UNDEFINED = 1, 2, 4, 7  # types of a directory's values
+_BYTE, _ASCII, _SHORT, _LONG, _UNDEFINED = 1, 2, 3, 4, 7  # types of a directory's values
 _UNITS: dict[Unit, tuple[Unit, int]] = {
     "none": ("none", 1),
     "inch": ("inch", 2),
@@ -40,10 +49,7 @@ def write_tiff(values: np.ndarray, file: BinaryIO, *, has_alpha: bool, metadata:
     tags = _extra_tags(metadata)
     exif = Image.Exif()
     exif.load(metadata.exif or b"")
-    for tag in TEXT_TAGS:
-        if isinstance(exif.get(tag), str):
-            text = exif[tag].encode("utf-8", "replace") + b"\0"
-            tags.append((tag, _ASCII, len(text), text, True))
+    tags += _tags_of_exif(exif)
     camera = {tag: directory for tag in CAMERA_TAGS if (directory := exif.get_ifd(tag))}
     is_big = values.nbytes > LARGEST_CLASSIC  # compressed it may be smaller, which is known too late
     if is_big and camera:
@@ -83,6 +89,19 @@ def _extra_tags(metadata: Metadata) -> list[tuple[Any, ...]]:
     return tags + [(*tag, True) for tag in metadata.blocks.geo_tags]
 
 
+def _tags_of_exif(exif: Image.Exif) -> list[tuple[Any, ...]]:
+    """Texts, ratings and what Windows adds, as tifffile takes them."""
+    tags: list[tuple[Any, ...]] = []
+    for tag in TEXT_TAGS:
+        if isinstance(exif.get(tag), str):
+            text = as_stored(exif[tag]).encode() + b"\0"
+            tags.append((tag, _ASCII, len(text), text, True))
+    numbers = [(tag, exif.get(tag)) for tag in NUMBER_TAGS]
+    tags += [(tag, _SHORT, 1, value, True) for tag, value in numbers if isinstance(value, int) and 0 <= value < 2**16]
+    tags += [(tag, _BYTE, len(exif[tag]), exif[tag], True) for tag in BYTE_TAGS if isinstance(exif.get(tag), bytes)]
+    return tags
+
+
 def _resolution_options(blocks: FileBlocks) -> dict[str, Any]:
     """Tifffile's arguments; nothing where no resolution is known, for which it writes 1 without a unit."""
     if blocks.resolution is None:
@@ -110,7 +129,7 @@ def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
     head = file.read(8)
     directory = ImageFileDirectory_v2(head, group=tag)
     for key, value in values.items():
-        directory[key] = value
+        directory[key] = as_stored(value)
         if isinstance(value, bytes) and TiffTags.lookup(key, tag).type is None:  # Pillow would say bytes
             directory.tagtype[key] = _UNDEFINED
     end = file.seek(0, 2)

@@ -1,12 +1,14 @@
 """WebP."""
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL.WebPImagePlugin import WebPImageFile
 
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
-from ldrestore.images.metadata import FileBlocks, Metadata
+from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata
 from ldrestore.images.pillow_pixels import pixels_of
 
 
@@ -27,4 +29,15 @@ def decode_webp(path: Path, check_size: SizeCheck) -> Decoded:
         xmp=info.get("xmp"),
         blocks=FileBlocks(resolution=exif_resolution(exif)),
     )
-    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, num_frames=num_frames)
+    losses = (CREDENTIALS,) if b"C2PA" in _chunk_names(path) else ()
+    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, num_frames=num_frames, losses=losses)
+
+
+def _chunk_names(path: Path) -> Iterator[bytes]:
+    """What the parts of the file are called, without reading them."""
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            yield name
+            file.seek(size + size % 2, 1)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 from ldrestore.errors import ImageFileError, ImageWriteError, LDRestoreError, RunCancelledError, printable
@@ -36,27 +36,32 @@ def run_jobs(
     Yields:
         Done, skipped and failed ones, and one that was called off in the middle.
     """
-    busy: list[Job] = []
+    busy = yield from _run_round(jobs, work, on_start=on_start, is_cancelled=is_cancelled)
+    while busy:
+        waiting = busy
+        busy = yield from _run_round(waiting, work, on_start=on_start, is_cancelled=is_cancelled)
+        if len(busy) == len(waiting):
+            time.sleep(WAIT_SECONDS)
+
+
+def _run_round(
+    jobs: Iterable[Job],
+    work: Work,
+    *,
+    on_start: Callable[[Job], None] | None,
+    is_cancelled: Callable[[], bool] | None,
+) -> Generator[Outcome, None, list[Job]]:
+    """Do jobs one after another, and return those that another run works on; none once the run is called off."""
+    busy = []
     for job in jobs:
         if is_cancelled is not None and is_cancelled():
-            return
+            return []
         outcome = _run_job(job, work, on_start)
         if outcome is None:
             busy.append(job)
         else:
             yield outcome
-    while busy:
-        waiting, busy = busy, []
-        for job in waiting:
-            if is_cancelled is not None and is_cancelled():
-                return
-            outcome = _run_job(job, work, on_start)
-            if outcome is None:
-                busy.append(job)
-            else:
-                yield outcome
-        if len(busy) == len(waiting):
-            time.sleep(WAIT_SECONDS)
+    return busy
 
 
 def make_parent(target: Path) -> None:

@@ -108,7 +108,7 @@ METRICS = {
 def find_metric(name: str) -> MetricRecord:
     """The record of a metric.
 
-    Of another toolbox's metric the name alone is known before it is opened: which way is better, too, is asked then.
+    Of another toolbox's metric the name alone is known before it is opened; which way is better says `open_metrics`.
 
     Raises:
         UnknownNameError: no such metric, or no such toolbox.

@@ -15,7 +15,7 @@ import torch
 
 from ldrestore.errors import MissingExtraError, UnknownNameError, WeightsUnavailableError
 from ldrestore.metrics.compared_pictures import ComparedPictures
-from ldrestore.metrics.measures import Measure, MetricOptions, as_tensor
+from ldrestore.metrics.measures import MetricOptions, ToolboxMeasure, as_tensor
 from ldrestore.weights.published_files import read_checkpoint
 
 LICENCE_NOTE = "pyiqa is licensed for non-commercial use alone (PolyForm Noncommercial 1.0.0), and so are its scores"
@@ -24,7 +24,7 @@ _FAILURES = (OSError, ImportError, LookupError, RuntimeError, ValueError, TypeEr
 """What pyiqa raises where a download, a file or another package is missing."""
 
 
-def open_iqa(options: MetricOptions) -> Measure:
+def open_iqa(options: MetricOptions) -> ToolboxMeasure:
     """A metric of pyiqa; of RGB, with the ground truth where the metric takes one.
 
     Raises:
@@ -41,7 +41,7 @@ def open_iqa(options: MetricOptions) -> Measure:
         both = (pictures.result, pictures.gt) if needs_gt else (pictures.result,)
         return float(network(*(as_tensor(picture, options.device) for picture in both)))
 
-    return measure
+    return ToolboxMeasure(function=measure, lower_is_better=bool(network.lower_better), needs_gt=needs_gt)
 
 
 def _network(options: MetricOptions) -> Any:

@@ -1,5 +1,6 @@
 """What opens the metrics that are computed here: each takes options and gives a function of compared pictures."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ldrestore.errors import ScoreError, ShapeError
 from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.dists import Dists
 from ldrestore.metrics.lpips import Lpips
@@ -21,6 +23,22 @@ Measure = Callable[[ComparedPictures], float]
 """One picture's value."""
 
 _SCALE = 255.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolboxMeasure:
+    """A metric of another package, with what only that package knows of it."""
+
+    function: Measure
+    """What computes it."""
+    lower_is_better: bool
+    """Which way is better."""
+    needs_gt: bool = True
+    """Whether it looks at the ground truth."""
+
+    def __call__(self, pictures: ComparedPictures) -> float:
+        """One picture's value."""
+        return self.function(pictures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +104,30 @@ def open_niqe(options: MetricOptions) -> Measure:
     parameters = read_metric_weights("niqe", options.weights)
     pristine = Pristine(mean=parameters["mean"].numpy(), covariance=parameters["covariance"].numpy())
     return lambda pictures: niqe(pictures.result, pristine)
+
+
+def value_of(name: str, measure: Measure, pictures: ComparedPictures) -> float:
+    """One picture's value of one metric.
+
+    Other packages refuse pictures, such as small ones, by errors of any kind: here they are of one.
+
+    Args:
+        name: Of the metric.
+        measure: What computes it.
+        pictures: What it looks at.
+
+    Raises:
+        ScoreError: the metric refuses the pictures, or gives no number.
+    """
+    height, width = pictures.result.shape[:2]
+    try:
+        value = measure(pictures)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        refusal = "" if isinstance(error, ShapeError) else f"pictures of {width}x{height} are refused: "
+        raise ScoreError(f"{name}: {refusal}{error}") from error
+    if math.isnan(value):
+        raise ScoreError(f"{name}: is not a number for pictures of {width}x{height}; leave the picture out of its mean")
+    return value
 
 
 def as_tensor(picture: np.ndarray, device: str = "cpu") -> Tensor:

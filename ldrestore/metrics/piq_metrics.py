@@ -6,7 +6,7 @@ import torch
 
 from ldrestore.errors import MissingExtraError, UnknownNameError
 from ldrestore.metrics.compared_pictures import ComparedPictures
-from ldrestore.metrics.measures import Measure, MetricOptions, as_tensor
+from ldrestore.metrics.measures import MetricOptions, ToolboxMeasure, as_tensor
 
 PIQ_FUNCTIONS = {
     "iw_ssim": "information_weighted_ssim",
@@ -24,9 +24,11 @@ PIQ_FUNCTIONS = {
     "psnr": "psnr",
 }
 """Our name, and piq's function; RGB of the whole picture in [0, 1], piq's other settings."""
+_DISTANCES = frozenset({"gmsd", "ms_gmsd", "mdsi"})
+"""Those of which less is better."""
 
 
-def open_piq(options: MetricOptions) -> Measure:
+def open_piq(options: MetricOptions) -> ToolboxMeasure:
     """A metric of piq.
 
     Raises:
@@ -48,4 +50,4 @@ def open_piq(options: MetricOptions) -> Measure:
         x, y = (as_tensor(picture, options.device) for picture in (pictures.result, pictures.gt))
         return float(function(x, y, data_range=1.0))
 
-    return measure
+    return ToolboxMeasure(function=measure, lower_is_better=name in _DISTANCES)

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ldrestore.errors import (
     ImageFileError,
     InputError,
     MissingExtraError,
+    ScoreError,
     ShapeError,
     UnknownNameError,
     WeightsUnavailableError,
@@ -20,7 +21,7 @@ from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.inputs import ImageInput, to_photo
 from ldrestore.metrics.catalog import MetricRecord, find_metric
 from ldrestore.metrics.compared_pictures import bring_together
-from ldrestore.metrics.measures import Measure, MetricOptions
+from ldrestore.metrics.measures import Measure, MetricOptions, ToolboxMeasure, value_of
 from ldrestore.metrics.protocols import UINT8, Protocol, find_protocol
 from ldrestore.metrics.set_distances import Loader, SetMeasure
 from ldrestore.registry import resolve
@@ -86,6 +87,8 @@ class OpenedMetrics:
     """Of all pictures at once."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Metric to the reason."""
+    records: Mapping[str, MetricRecord] = field(default_factory=dict)
+    """All of them by name; of other toolboxes with which way is better, as far as they could be opened."""
 
 
 def open_metrics(
@@ -101,20 +104,21 @@ def open_metrics(
     Raises:
         UnknownNameError: a metric or a toolbox that nobody knows, or weights of a metric that is not named.
     """
-    records = [find_metric(name) for name in dict.fromkeys(names)]
+    found = {name: find_metric(name) for name in dict.fromkeys(names)}
     for name in weights or {}:
         if name not in names:
             raise UnknownNameError("metric of --weights", name, names)
     opened: dict[str, dict[str, Any]] = {"pairs": {}, "sets": {}}
     unavailable = {}
-    for record in records:
+    for record in tuple(found.values()):
         try:
             measure = _opened(record, weights or {}, device)
         except (MissingExtraError, WeightsUnavailableError) as error:
             unavailable[record.name] = str(error)
             continue
         opened["sets" if record.compares == "sets" else "pairs"][record.name] = measure
-    return OpenedMetrics(**opened, unavailable=unavailable)
+        found[record.name] = _described(record, measure)
+    return OpenedMetrics(**opened, unavailable=unavailable, records=found)
 
 
 def score(
@@ -143,7 +147,8 @@ def score(
     Raises:
         UnknownNameError: a metric or protocol that nobody knows.
         InputError: a metric of whole sets, such as FID.
-        ShapeError: the pictures differ in size, or are too small for a metric.
+        ShapeError: the pictures differ in size.
+        ScoreError: they are too small for a metric, or it gives no number.
         ImageFileError: a file cannot be read.
     """
     protocol = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -153,7 +158,7 @@ def score(
             raise InputError(f"{name} compares whole folders, not two pictures; use: ldrestore score RESULTS GT")
     opened = open_metrics(names, weights=weights, device=device)
     pictures = bring_together(to_photo(result), to_photo(gt), protocol)
-    values = {name: measure(pictures) for name, measure in opened.pairs.items()}
+    values = {name: value_of(name, measure, pictures) for name, measure in opened.pairs.items()}
     return Scores(values, protocol=protocol.name, unavailable=opened.unavailable)
 
 
@@ -192,6 +197,14 @@ def _opened(record: MetricRecord, weights: Mapping[str, Path], device: str) -> A
     return resolve(record.target)(MetricOptions(name=record.name, weights=weights, device=device))
 
 
+def _described(record: MetricRecord, measure: Measure | SetMeasure) -> MetricRecord:
+    """The record of an opened metric, with what its toolbox says of it."""
+    if not isinstance(measure, ToolboxMeasure):
+        return record
+    compares: Literal["pairs", "results"] = "pairs" if measure.needs_gt else "results"
+    return replace(record, lower_is_better=measure.lower_is_better, compares=compares)
+
+
 def _of_pairs(names: Sequence[str]) -> list[str]:
     """Those that one pair of pictures has."""
     return [name for name in names if find_metric(name).compares != "sets"]
@@ -207,9 +220,9 @@ def _scored(result: Path, gt: Path, protocol: Protocol, opened: OpenedMetrics) -
     problems = []
     for name, measure in opened.pairs.items():
         try:
-            values[name] = measure(pictures)
-        except ShapeError as error:
-            problems.append(f"{name}: {error}")
+            values[name] = value_of(name, measure, pictures)
+        except ScoreError as error:
+            problems.append(str(error))
     return values, problems
 
 

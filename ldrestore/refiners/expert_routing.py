@@ -33,15 +33,6 @@ class Reach(NamedTuple):
         return self.kernel_size // 2 * self.dilation
 
 
-class Choice(NamedTuple):
-    """Which experts take a picture or patch."""
-
-    experts: Tensor
-    """(M, k), int64."""
-    weights: Tensor
-    """(M, k), softmax values, not renormalised: so the router learns from the restored picture, too."""
-
-
 class ExpertRouter(nn.Module):
     """Scores experts for each picture, or each patch, by its mean features."""
 

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
+from ldrestore.blocks.encoder_stages import encoder_stages
 from ldrestore.errors import InputError, ShapeError
 from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.drm import DetailRefinementModule
@@ -330,17 +331,12 @@ def decode_with_experts_tiled(
 @apply_forward_hook
 def _encode(vae: AutoencoderKL, lq: Tensor) -> EncodedPicture:
     """`AutoencoderKL.encode`, which keeps the states before each downsampling; off-loading brings the weights in."""
-    encoder, features = vae.encoder, []
-    hidden_states = encoder.conv_in(lq.to(vae.dtype) * 2 - 1)
-    for block in encoder.down_blocks:
-        for resnet in block.resnets:
-            hidden_states = resnet(hidden_states, temb=None)
-        features.append(hidden_states)
-        hidden_states = _resample(block.downsamplers, hidden_states)
-    hidden_states = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(hidden_states))))
-    moments = hidden_states if vae.quant_conv is None else vae.quant_conv(hidden_states)
+    encoder = vae.encoder
+    features, last = encoder_stages(encoder, lq.to(vae.dtype) * 2 - 1)
+    moments = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(last)))
+    moments = moments if vae.quant_conv is None else vae.quant_conv(moments)
     mode = moments.chunk(2, dim=1)[0]
-    return EncodedPicture(mode * vae.config.scaling_factor, tuple(features))
+    return EncodedPicture(mode * vae.config.scaling_factor, features)
 
 
 @apply_forward_hook

@@ -118,7 +118,7 @@ class PageHandlers:
                 model=find_offered(self.studio.models, model),
                 fidelity=fidelity,
                 instruction=instruction or "",
-                degradations=_told(bars),
+                degradations=_moved_bars(bars),
                 protect=self._mask(painted, mask, path, folder),
                 scale=_whole(scale),
                 steps=_whole(steps),
@@ -274,7 +274,7 @@ def bars_of(sighting: Sighting) -> dict[str, Any]:
     return {"rows": rows, "note": note, "told": {}}
 
 
-def _told(bars: Any) -> dict[str, float] | None:
+def _moved_bars(bars: Any) -> dict[str, float] | None:
     """The bars that were moved.
 
     Raises:

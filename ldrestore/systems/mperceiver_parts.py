@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diffusers import UNet2DConditionModel
-
-from ldrestore.checkpoints.part_table import PartTable
+from ldrestore.checkpoints.part_table import PartTable, check_present, check_sizes, text_width
 from ldrestore.checkpoints.stable_diffusion import stable_diffusion_2
 from ldrestore.errors import WeightsError
 
@@ -41,11 +39,7 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     Raises:
         WeightsError: one is missing, the base is of another kind, or widths, scales or degradations do not fit.
     """
-    table = MPERCEIVER_PARTS
-    missing = [name for name in table.needed if parts.get(name) is None]
-    if missing:
-        raise WeightsError(f"a {table.pipeline} needs {', '.join(missing)}; give all of {', '.join(table.needed)}")
-    table.base.check_unet(parts["unet"].config)
+    check_present(parts, MPERCEIVER_PARTS.needed, table=MPERCEIVER_PARTS)
     if (parts.get("ir_adapter") is None) != (parts.get("injection") is None):
         raise WeightsError("ir_adapter and injection work together only; give both, or leave out both")
     if parts.get("textual_prompts") is not None and parts.get("cm_adapter") is None:
@@ -80,7 +74,7 @@ def _check_widths(parts: Mapping[str, Any]) -> None:
     unet, vae = parts["unet"], parts["vae"]
     text_dim, image_dim = parts["text_encoder"].config.hidden_size, parts["image_encoder"].config.projection_dim
     pairs = [
-        ("text_encoder", text_dim, "unet", _text_width(unet)),
+        ("text_encoder", text_dim, "unet", text_width(unet)),
         ("vae", vae.config.latent_channels, "unet", unet.config.in_channels),
         ("predictor", parts["predictor"].config["embedding_dim"], "image_encoder", image_dim),
     ]
@@ -100,18 +94,7 @@ def _check_widths(parts: Mapping[str, Any]) -> None:
         ]
     if parts.get("drm") is not None:
         pairs.append(("drm", list(parts["drm"].config["block_out_channels"]), "vae", _widths(vae)))
-    for name, size, other, needed in pairs:
-        if size != needed:
-            raise WeightsError(
-                f"{name} and {other} do not fit: {size} and {needed}; the adapters are another base's, or the parts "
-                "are of different models"
-            )
-
-
-def _text_width(unet: UNet2DConditionModel) -> int:
-    """Width of the tokens that the U-Net attends to."""
-    width = unet.config.cross_attention_dim
-    return width if isinstance(width, int) else width[0]
+    check_sizes(pairs)
 
 
 def _widths(network: Any) -> list[int]:

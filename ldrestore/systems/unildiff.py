@@ -1,10 +1,12 @@
 """UniLDiff, put together once: what steers a picture on SDXL, what the U-Net predicts with it, and its way to pixels.
 
-"Unified Latent Diffusion for Image Restoration" (UniLDiff), Sec. 3. Whoever restores calls the verbs of `UniLDiff`;
-training calls the functions that these are made of. A picture
-has two texts: a caption, of what it shows, which SDXL's own attentions read; and a task prompt, of what is to be done,
-which DAFF reads together with the caption. Both may be empty, which is the prompt-free setting; the paper's own numbers
-of that setting may still have been made with captions.
+"Unified Latent Diffusion for Image Restoration" (UniLDiff), Sec. 3. The loop, the pipeline, trainers and whoever
+explains or measures know the verbs of `UniLDiff` only: `condition`, and those of `SampledSystem` for a picture in
+tiles; for batches of whole pictures, through which gradients pass, `predict_batch` and `decode_features`.
+
+A picture has two texts: a caption, of what it shows, which SDXL's own attentions read; and a task prompt, of what is to
+be done, which DAFF reads together with the caption. Both may be empty, which is the prompt-free setting; the paper's
+own numbers of that setting may still have been made with captions.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +25,13 @@ from ldrestore.adapters.lq_encoder import EncodedLQ, LQEncoder
 from ldrestore.errors import ShapeError
 from ldrestore.prompts.xl_text import XLText, encode_xl_text, time_ids
 from ldrestore.refiners.daem import DetailExpertModule
-from ldrestore.refiners.refined_decoder import compute_tiled, decode_with_experts_tiled, downsampling_of
+from ldrestore.refiners.refined_decoder import (
+    compute_tiled,
+    decode_refined,
+    decode_with_experts,
+    decode_with_experts_tiled,
+    downsampling_of,
+)
 from ldrestore.structures import TilePlan
 from ldrestore.systems.finite_numbers import check_finite, in_float32
 from ldrestore.systems.sampled_pictures import bytes_per_pixel
@@ -427,6 +435,43 @@ class UniLDiff:
         finally:
             if attachment is not None and not torch.is_grad_enabled():  # checkpointed blocks run again backwards
                 attachment.clear()
+
+    def predict_batch(self, latents: Tensor, timesteps: Tensor, lq: Tensor, conditioning: XLConditioning) -> Tensor:
+        """What the U-Net predicts of whole pictures with the damaged ones in it, Eq. 1 to 5; gradients pass.
+
+        What is prepared for the fusion stays set for a backward pass that computes again.
+
+        Args:
+            latents: (B, 4, h, w), z_t.
+            timesteps: (B,).
+            lq: (B, 3, H, W), in [0, 1].
+            conditioning: Of the B pictures, their sizes too.
+
+        Returns:
+            (B, 4, h, w), float32: the output of the scheduler's prediction type.
+        """
+        attachment, prepared = self.attachment, None
+        if attachment is not None:
+            lq_features = lq_for_fusion(self.lq_encoder(lq), attachment)
+            text = for_batch(conditioning.fusion_embeds, passes=conditioning.num_passes, batch=len(latents))
+            prepared = attachment.fusion.prepare(lq_features, text)
+        return predict_fused(self.unet, latents, timesteps, conditioning, attachment=attachment, prepared=prepared)
+
+    def decode_features(self, latents: Tensor, features: Sequence[Tensor] = (), lq: Tensor | None = None) -> Tensor:
+        """Whole pictures of latents, through the decoder with its experts where there are any; gradients pass.
+
+        Args:
+            latents: (B, 4, h, w).
+            features: Of the LQ encoder, of the damaged pictures, the full resolution first; not needed without experts.
+            lq: (B, 3, H, W), in [0, 1], these pictures; not needed without experts.
+
+        Returns:
+            (B, 3, H, W), in the autoencoder's type, about [0, 1], not clipped.
+        """
+        if self.daem is None:
+            return decode_refined(self.vae, latents, drm=None)
+        assert lq is not None, "experts see the damaged picture"
+        return decode_with_experts(self.vae, latents, daem=self.daem, features=features, lq=lq)
 
     @contextmanager
     def _widened(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldrestore.adapters.fusion_attachment import LatentFusion
-from ldrestore.checkpoints.part_table import PartTable
+from ldrestore.checkpoints.part_table import PartTable, check_present, check_sizes, text_width
 from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.errors import WeightsError
 
@@ -48,12 +48,8 @@ def check_xl_parts(parts: Mapping[str, Any]) -> None:
     Raises:
         WeightsError: one is missing, the base is of another kind, or widths do not fit.
     """
-    table = UNILDIFF_PARTS
-    needed = (*table.needed, *table.base.tokenizers)
-    missing = [name for name in needed if parts.get(name) is None]
-    if missing:
-        raise WeightsError(f"a {table.pipeline} needs {', '.join(missing)}; give all of {', '.join(needed)}")
-    table.base.check_unet(parts["unet"].config)
+    needed = (*UNILDIFF_PARTS.needed, *UNILDIFF_PARTS.base.tokenizers)
+    check_present(parts, needed, table=UNILDIFF_PARTS)
     if all(parts.get(name) is not None for name in FUSIONS):
         raise WeightsError(f"{' and '.join(FUSIONS)} take one place in the U-Net; give one of them")
     _check_widths(parts)
@@ -69,8 +65,13 @@ def _check_widths(parts: Mapping[str, Any]) -> None:
     text = sum(parts[name].config.hidden_size for name in ("text_encoder", "text_encoder_2"))
     sizes = list(vae.config.block_out_channels)
     pairs = [
-        ("both text encoders", text, "unet", _text_width(unet)),
-        ("text_encoder_2 and six sizes", _told_width(parts), "unet", unet.config.projection_class_embeddings_input_dim),
+        ("both text encoders", text, "unet", text_width(unet)),
+        (
+            "text_encoder_2 and six sizes",
+            _added_width(parts),
+            "unet",
+            unet.config.projection_class_embeddings_input_dim,
+        ),
         ("vae", vae.config.latent_channels, "unet", unet.config.in_channels),
         ("lq_encoder", list(encoder.config["block_out_channels"]), "vae", sizes),
     ]
@@ -84,20 +85,9 @@ def _check_widths(parts: Mapping[str, Any]) -> None:
             pairs.append((name, fusion.config["text_dim"], "both text encoders", text))
     if parts.get("daem") is not None:
         pairs.append(("daem", list(parts["daem"].config["block_out_channels"]), "vae", sizes))
-    for name, size, other, needed in pairs:
-        if size != needed:
-            raise WeightsError(
-                f"{name} and {other} do not fit: {size} and {needed}; the adapters are another base's, or the parts "
-                "are of different models"
-            )
+    check_sizes(pairs)
 
 
-def _text_width(unet: Any) -> int:
-    """Width of the tokens that the U-Net attends to."""
-    width = unet.config.cross_attention_dim
-    return width if isinstance(width, int) else width[0]
-
-
-def _told_width(parts: Mapping[str, Any]) -> int:
+def _added_width(parts: Mapping[str, Any]) -> int:
     """Width of what joins the timestep's embedding: the pooled text, and the sizes."""
     return parts["text_encoder_2"].config.projection_dim + 6 * parts["unet"].config.addition_time_embed_dim

@@ -3,6 +3,7 @@
 Pickles are read here and nowhere else, with `weights_only=True` and a short list of harmless types.
 """
 
+import os
 import pickle
 import warnings
 import zipfile
@@ -111,7 +112,7 @@ def _read_content(path: Path) -> object:
         WeightsUnavailableError: nothing lies there.
         WeightsError: it is damaged or cut off, or holds more than weights.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsUnavailableError(f"no checkpoint at {path}; check the path")
     try:
         with path.open("rb") as file:
@@ -193,7 +194,8 @@ def check_finite_weights(weights: Mapping[str, Tensor], *, source: str) -> None:
     broken = []
     for key, tensor in weights.items():
         num_bytes = tensor.numel() * tensor.element_size()
-        if tensor.layout != torch.strided or tensor.is_quantized or num_bytes > tensor.untyped_storage().nbytes():
+        is_plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not is_plain or num_bytes > tensor.untyped_storage().nbytes():
             raise WeightsError(f"{source}: {key} is no plain tensor; download it again, or ask for plain weights")
         # In float32, since a double may be finite and too large for the network.
         if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():

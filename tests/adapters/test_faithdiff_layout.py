@@ -73,10 +73,12 @@ def test_the_alignment_is_theirs_step_by_step():
     sample, lq = torch.randn(1, 8, 3, 4), torch.randn(1, 16, 3, 4)
     own = {k.removeprefix("condition_embedding."): v for k, v in weights.items() if k.startswith("condition_")}
     with torch.no_grad():
-        seen = torch.nn.functional.group_norm(lq, 8, own["norm_in.weight"], own["norm_in.bias"], eps=1e-6)
-        seen = torch.nn.functional.silu(torch.conv2d(seen, own["conv_in.weight"], own["conv_in.bias"], padding=1))
-        seen = torch.conv2d(seen, own["conv_out.weight"], own["conv_out.bias"], padding=1)
-        tokens = torch.cat([sample, seen], dim=1).flatten(2).transpose(1, 2)
+        features = torch.nn.functional.group_norm(lq, 8, own["norm_in.weight"], own["norm_in.bias"], eps=1e-6)
+        features = torch.nn.functional.silu(
+            torch.conv2d(features, own["conv_in.weight"], own["conv_in.bias"], padding=1)
+        )
+        features = torch.conv2d(features, own["conv_out.weight"], own["conv_out.bias"], padding=1)
+        tokens = torch.cat([sample, features], dim=1).flatten(2).transpose(1, 2)
         added = fusion.blocks(tokens) @ weights["spatial_ch_projs.weight"].T + weights["spatial_ch_projs.bias"]
         expected = sample + added.transpose(1, 2).unflatten(2, (3, 4))
         result = fusion(sample, torch.tensor(1), fusion.prepare(lq)["conv_in"], place="conv_in")

@@ -87,7 +87,7 @@ def test_gradients_pass_and_checkpointing_changes_nothing():
         unet(**given).sample.square().mean().backward()
         gradients.append([features.grad, *(value.grad for value in fusion.parameters())])
     for plain, checkpointed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, checkpointed)
+        torch.testing.assert_close(plain, checkpointed, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -42,7 +42,9 @@ def test_its_last_features_are_those_before_the_quantisation(vae):
     assert encoded.last.shape == (2, encoder.last_channels, *encoded.latents.shape[-2:])
     parts = encoder.encoder
     moments = encoder.quant_conv(parts.conv_out(parts.conv_act(parts.conv_norm_out(encoded.last))))
-    torch.testing.assert_close(moments.chunk(2, dim=1)[0] * vae.config.scaling_factor, encoded.latents)
+    torch.testing.assert_close(
+        moments.chunk(2, dim=1)[0] * vae.config.scaling_factor, encoded.latents, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_training_it_leaves_the_autoencoder_as_it_is(vae):
@@ -66,7 +68,7 @@ def test_checkpointing_changes_no_gradient(vae):
         (encoded.latents.square().mean() + sum(one.square().mean() for one in encoded.features)).backward()
         gradients.append([value.grad for value in encoder.parameters()])
     for plain, checkpointed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, checkpointed)
+        torch.testing.assert_close(plain, checkpointed, rtol=1e-4, atol=1e-5)
 
 
 def test_it_saves_and_loads(vae, tmp_path):

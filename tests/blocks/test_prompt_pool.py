@@ -27,13 +27,13 @@ def test_the_nearest_prompts_are_combined_as_the_formula_says():
     prompts, weights = pool(queries)
     for row, query in enumerate(queries.tolist()):
         prompt, weight = literal_prompt(pool, query)
-        torch.testing.assert_close(prompts[row], torch.tensor(prompt))
-        torch.testing.assert_close(weights[row], torch.tensor(weight))
+        torch.testing.assert_close(prompts[row], torch.tensor(prompt), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(weights[row], torch.tensor(weight), rtol=1e-4, atol=1e-5)
 
 
 def test_the_length_of_a_query_does_not_matter():
     pool, query = PromptPool(num_prompts=4, dim=6, top_k=3), torch.randn(1, 6)
-    torch.testing.assert_close(pool(query)[0], pool(7 * query)[0])
+    torch.testing.assert_close(pool(query)[0], pool(7 * query)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_reach_the_chosen_prompts_alone():
@@ -50,7 +50,7 @@ def test_the_temperature_stays_within_its_bounds(logit, bound):
     pool = PromptPool(num_prompts=4, dim=6, top_k=2)
     assert pool.temperature().item() == pytest.approx(0.5, abs=0.01)
     pool.temperature_logit.data.fill_(logit)
-    assert pool.temperature().item() == pytest.approx(bound)
+    assert pool.temperature().item() == pytest.approx(bound, rel=1e-4)
 
 
 @pytest.mark.gpu
@@ -86,4 +86,5 @@ def test_an_injection_is_the_formula_at_each_place():
             place = hidden_states[0, :, row, column]
             inner = injection.gate_features.weight[:, :, 0, 0] @ place + injection.gate_features.bias
             gate = torch.sigmoid(inner + injection.gate_prompt.weight @ prompt[0])
-            torch.testing.assert_close(result[0, :, row, column], place + gate * (scale * place + shift))
+            expected = place + gate * (scale * place + shift)
+            torch.testing.assert_close(result[0, :, row, column], expected, rtol=1e-4, atol=1e-5)

@@ -43,7 +43,7 @@ def test_it_is_the_equation(bias, memory_format):
         attention_map(channel_cosines(query, key, num_heads=len(temperature)), temperature), value, project_out
     )
     slow = slow_attention(query, key, value, temperature, project_out)
-    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_channel_gives_no_undefined_value():
@@ -57,31 +57,33 @@ def test_each_picture_of_a_batch_attends_to_itself_alone():
     torch.manual_seed(0)
     attention, batch = TransposedAttention(8, num_heads=2, bias=True), torch.randn(3, 8, 6, 5)
     singles = torch.cat([attention(picture) for picture in batch.split(1)])
-    torch.testing.assert_close(attention(batch), singles, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(attention(batch), singles, rtol=1e-4, atol=1e-5)
 
 
 def test_cross_attention_takes_keys_and_values_from_the_map_that_is_asked():
     torch.manual_seed(0)
-    attention, asking, asked = (
+    attention, hidden_states, context = (
         TransposedCrossAttention(6, num_heads=2),
         torch.randn(2, 6, 5, 4),
         torch.randn(2, 6, 5, 4),
     )
-    query = attention.q_dwconv(attention.q(asking))
-    key, value = attention.kv_dwconv(attention.kv(asked)).chunk(2, dim=1)
+    query = attention.q_dwconv(attention.q(hidden_states))
+    key, value = attention.kv_dwconv(attention.kv(context)).chunk(2, dim=1)
     slow = slow_attention(query, key, value, attention.temperature, attention.project_out)
-    torch.testing.assert_close(attention(asking, asked), slow, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(attention(hidden_states, context), slow, rtol=1e-4, atol=1e-5)
 
 
 def test_cross_attention_asks_with_the_direction_of_the_features_alone():
     torch.manual_seed(0)
-    attention, asking, asked = (
+    attention, hidden_states, context = (
         TransposedCrossAttention(4, num_heads=1),
         torch.randn(1, 4, 5, 4),
         torch.randn(1, 4, 5, 4),
     )
-    torch.testing.assert_close(attention(0.3 * asking, asked), attention(asking, asked))
-    assert not torch.allclose(attention(asking, 0.3 * asked), attention(asking, asked))
+    torch.testing.assert_close(
+        attention(0.3 * hidden_states, context), attention(hidden_states, context), rtol=1e-4, atol=1e-5
+    )
+    assert not torch.allclose(attention(hidden_states, 0.3 * context), attention(hidden_states, context))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

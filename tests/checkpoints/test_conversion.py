@@ -79,10 +79,10 @@ def test_a_foreign_or_incomplete_checkpoint_is_refused_and_nothing_written(publi
 
 def _cut(weights, signature):
     """What is left of a checkpoint: the keys by which it is told, half of it, scalars, vectors."""
-    told = {key: weights[key] for key in signature}
-    yield told
-    yield dict(list(weights.items())[: len(weights) // 2]) | told
-    yield weights | {key: value.new_zeros(()) for key, value in told.items()}
+    kept = {key: weights[key] for key in signature}
+    yield kept
+    yield dict(list(weights.items())[: len(weights) // 2]) | kept
+    yield weights | {key: value.new_zeros(()) for key, value in kept.items()}
     yield {key: value.flatten() for key, value in weights.items()}
 
 
@@ -172,3 +172,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(published, tmp_path):
     with pytest.raises(ExportError, match=r"file/out cannot be written \(.*\); make room, or name a folder") as caught:
         convert("nafnet", published, tmp_path / "file" / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_a_conversion_that_ends_in_the_middle_leaves_nothing(published, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ldrestore.checkpoints.conversion.write_json", fail)
+    with pytest.raises(ExportError, match="cannot be written"):
+        convert("nafnet", published, tmp_path / "made" / "out")
+    assert list((tmp_path / "made").iterdir()) == []

@@ -137,10 +137,10 @@ def test_an_embedding_is_a_second_input_and_none_is_zeros(steered, steered_file)
     exported, lq = OnnxRegressor(steered_file), torch.rand(1, 3, 32, 16)
     embedding = torch.randn(1, *steered.embedding_shape)
     with torch.no_grad():
-        told, untold = steered(lq, embedding=embedding), steered(lq)
-    torch.testing.assert_close(exported(lq, embedding), told, rtol=0, atol=1e-5)
-    torch.testing.assert_close(exported(lq), untold, rtol=0, atol=1e-5)
-    assert (told - untold).abs().max() > 1e-4
+        steered_result, plain = steered(lq, embedding=embedding), steered(lq)
+    torch.testing.assert_close(exported(lq, embedding), steered_result, rtol=0, atol=1e-5)
+    torch.testing.assert_close(exported(lq), plain, rtol=0, atol=1e-5)
+    assert (steered_result - plain).abs().max() > 1e-4
     assert exported.embedding_shape == steered.embedding_shape
     with pytest.raises(ShapeError, match="expected embedding of shape"):
         exported(lq, embedding[:, :2])

@@ -37,16 +37,16 @@ def publish(monkeypatch):
 @pytest.fixture
 def hub(monkeypatch, checkpoint):
     """A Hub that holds the tiny checkpoint in "good/nafnet"; what was asked of it."""
-    asked = []
+    requests = []
 
     def download(repository, name):
-        asked.append((repository, name))
+        requests.append((repository, name))
         if repository != "good/nafnet":
             raise OSError(f"no connection to {repository}\nand more")
         return str(checkpoint)
 
     monkeypatch.setattr("ldrestore.checkpoints.published_models.hf_hub_download", download)
-    return asked
+    return requests
 
 
 TINY = PublishedFile(name="tiny.pth")
@@ -54,11 +54,11 @@ TINY = PublishedFile(name="tiny.pth")
 
 def test_a_file_of_the_hub_becomes_a_model_from_the_first_mirror_that_has_it(publish, hub, tmp_path):
     publish(files=(TINY,), repositories=("gone/nafnet", "good/nafnet"))
-    told = []
-    folder = fetch_published("nafnet", tmp_path / "out", say=told.append)
+    lines = []
+    folder = fetch_published("nafnet", tmp_path / "out", say=lines.append)
     assert (folder / "model_index.json").is_file()
     assert hub == [("gone/nafnet", "tiny.pth"), ("good/nafnet", "tiny.pth")]
-    assert "licence of the weights: MIT" in told[0] and "SHA-256" in told[1] and "publish none" in told[1]
+    assert "licence of the weights: MIT" in lines[0] and "SHA-256" in lines[1] and "publish none" in lines[1]
 
 
 def test_a_failed_download_is_one_message_with_the_way_out(publish, hub, tmp_path):

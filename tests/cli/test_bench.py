@@ -2,6 +2,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from PIL import Image
 
 from ldrestore.evaluation.studies.study import Study
 
@@ -51,6 +52,30 @@ def test_stored_results_are_scored_again_by_other_metrics(run, call, tmp_path):
     assert all(row["scores"].keys() == {"ssim"} for row in rows)
 
 
+def test_somebody_elses_results_are_merged_with_their_pictures_and_checked(run, call, pairs, tmp_path):
+    run("mine")
+    call("bench", "--pairs", *pairs, "--results", f"THEM={pairs[1]}", "--out", tmp_path / "theirs")
+    files = [word for name in ("mine", "theirs") for word in ("--merge", tmp_path / name / "results.json")]
+    assert call("bench", *files, "--out", tmp_path / "both").exit_code == 0
+    assert call("bench", "--rescore", tmp_path / "both").exit_code == 0
+    stored = next((tmp_path / "both" / "outputs" / "THEM").rglob("*.png"))
+    Image.new("RGB", (64, 64)).save(tmp_path / "other.png")
+    (tmp_path / "other.png").replace(stored)
+    outcome = call("bench", "--rescore", tmp_path / "both", "--fresh")
+    assert outcome.exit_code == 1 and "is not the picture that was stored" in outcome.stderr
+
+
+def test_paths_that_lead_out_of_the_folder_are_refused(run, call, tmp_path):
+    run("out")
+    path = tmp_path / "out" / "results.json"
+    document = json.loads(path.read_text())
+    document["outputs"][0]["path"] = "../../secret.png"
+    path.write_text(json.dumps(document))
+    for words in (("--rescore", tmp_path / "out", "--fresh"), ("--merge", path, "--out", tmp_path / "both")):
+        outcome = call("bench", *words)
+        assert outcome.exit_code == 2 and "leads out of the folder" in outcome.stderr
+
+
 def test_equal_runs_have_no_regression_and_worse_ones_exit_1(run, call, tmp_path):
     run("old")
     run("new")
@@ -86,6 +111,21 @@ def test_pictures_that_do_not_go_together_are_named_in_the_end(call, tmp_path, p
     assert "; y: has no result of its stem in" in outcome.stderr
 
 
+def test_names_without_a_partner_give_exit_code_1_and_the_others_are_done(run, tmp_path, picture):
+    picture(tmp_path / "lq" / "x.png")
+    outcome = run("out")
+    assert outcome.exit_code == 1
+    assert "1 pictures are left out: x: has no ground truth of its stem in" in outcome.stderr
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["num_left_out"] for row in document["datasets"]] == [1]
+    assert all(row["scores"] for row in document["outputs"])
+
+
+def test_a_peer_that_is_for_none_of_the_pictures_is_named(call, pairs, tmp_path):
+    outcome = call("bench", "--pairs", *pairs, "--peer", "clahe", "--out", tmp_path / "out")
+    assert outcome.exit_code == 0 and "clahe: none of the datasets is of what it is for" in outcome.stderr
+
+
 def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
     picture(tmp_path / "LOL/eval15/low/1.png")
     picture(tmp_path / "LOL/eval15/high/1.png")
@@ -116,6 +156,13 @@ def test_a_study_is_measured_printed_and_lies_in_its_folder(call, tmp_path, monk
         (("--out", "x"), "give a SUITE or --pairs"),
         (("builtin", "--out", "x", "--peer", "nlm"), "unknown classical peer 'nlm'"),
         (("builtin", "--out", "x", "--results", "them"), "--results needs NAME=DIR"),
+        (("builtin", "--out", "x", "--model", "defualt"), "did you mean 'default'"),
+        (("builtin", "--out", "x", "--metric", "psrn"), "did you mean 'psnr'"),
+        (("builtin", "--out", "x", "--protocol", "osedif"), "did you mean 'osediff'"),
+        (("--rescore", "x"), "no results at x"),
+        (("--merge", "x"), "give --out DIR"),
+        (("--merge", "x", "--out", "y"), "no results at x"),
+        (("--network", "restomer"), "did you mean 'restormer'"),
         (("--study", "stable-part", "--out", "x"), "did you mean 'stable-parts'"),
         (("--study", "damage"), "give --out DIR"),
         (("builtin", "--study", "damage", "--out", "x"), "leave out SUITE and --pairs"),

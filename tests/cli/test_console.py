@@ -20,9 +20,9 @@ def test_what_is_left_out_is_told_once_a_kind_and_other_warnings_each_time(capsy
                     warnings.simplefilter("ignore")
             warnings.warn("comments: left out of the result", MetadataLossWarning, stacklevel=1)
             warnings.warn("a.png: has 3 frames", UserWarning, stacklevel=1)
-    told = capsys.readouterr().err.splitlines()
-    assert told.count("warning: comments: left out of the result") == 1
-    assert told.count("warning: a.png: has 3 frames") == 3
+    printed_lines = capsys.readouterr().err.splitlines()
+    assert printed_lines.count("warning: comments: left out of the result") == 1
+    assert printed_lines.count("warning: a.png: has 3 frames") == 3
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def test_hidden_colours_change_nothing_that_is_seen(call, tmp_path):
         Image.fromarray(values).save(tmp_path / f"{hidden}.png")
         assert call("degrade", tmp_path / f"{hidden}.png", tmp_path / f"out{hidden}.png", *RECIPE).exit_code == 0
         results.append(pixels(tmp_path / f"out{hidden}.png"))
-    seen = values[..., 3] > 0
-    np.testing.assert_array_equal(results[0][seen], results[1][seen])
+    is_visible = values[..., 3] > 0
+    np.testing.assert_array_equal(results[0][is_visible], results[1][is_visible])
 
 
 def test_floats_a_hair_outside_are_clipped_where_asked(call, tmp_path):

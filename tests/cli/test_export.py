@@ -56,7 +56,7 @@ def test_an_existing_file_is_a_wrong_call_before_the_model_is_loaded(call, expor
 
 @pytest.mark.parametrize(
     ("name", "code", "message"),
-    [("x.pt", 2, "must end in .onnx"), ("missing/x.onnx", 2, "no folder"), ("x.onnx", 1, "unknown model 'defualt'")],
+    [("x.pt", 2, "must end in .onnx"), ("missing/x.onnx", 2, "no folder"), ("x.onnx", 2, "unknown model 'defualt'")],
 )
 def test_what_cannot_be_exported_is_an_error_and_nothing_is_written(call, tmp_path, name, code, message):
     result = call("export", "defualt", tmp_path / name)

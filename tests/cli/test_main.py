@@ -36,6 +36,43 @@ def test_exit_codes_come_back_from_main(capsys, tmp_path):
     assert "error: no file or folder at" in capsys.readouterr().err
 
 
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("restore", "{picture}", LONG + "/a.png"),
+        ("restore", "{picture}", "{folder}/out.png", "--model", LONG),
+        ("restore", LONG, "out.png"),
+        ("degrade", "{picture}", LONG + ".png", "--recipe", "rain"),
+        ("convert", "nafnet", LONG, "out"),
+        ("export", "default-fast", LONG + ".onnx"),
+        ("export", LONG, "{folder}/a.onnx"),
+        ("info", LONG),
+        ("replay", LONG),
+        ("score", LONG, "{folder}"),
+        ("train", LONG),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_line(call, picture, tmp_path, words):
+    places = {"picture": picture(tmp_path / "a.png"), "folder": tmp_path}
+    result = call(*(word.format(**places) for word in words))
+    assert result.exit_code in (1, 2)
+    (line,) = result.stderr.splitlines()
+    assert LONG in line and "; " in line
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(call, monkeypatch, tmp_path):
+    def refuse(*words, **options):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))
+
+    monkeypatch.setattr("ldrestore.conversion.convert", refuse)
+    result = call("convert", "nafnet", "a.pth", tmp_path / "secret" / "out")
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path / 'secret'}: Permission denied; check the path and its permissions\n"
+
+
 def test_debug_shows_the_traceback(tmp_path, monkeypatch):
     words = ["restore", str(tmp_path / "missing"), str(tmp_path / "out")]
     logger = logging.getLogger("ldrestore")
@@ -86,7 +123,7 @@ def test_an_interrupt_is_one_line_and_leaves_nothing_half_written(picture, tmp_p
 def test_the_tables_of_the_documentation_have_all_options(name, page):
     text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `--")]
-    told = set(re.findall(r"--[a-z-]+", " ".join(cells)))
+    flags = set(re.findall(r"--[a-z-]+", " ".join(cells)))
     command = get_command(make_app()).commands[name]
     options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
-    assert options - {"--help"} <= told
+    assert options - {"--help"} <= flags

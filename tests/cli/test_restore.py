@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -294,15 +292,14 @@ def test_a_missing_model_is_an_error_before_any_picture(call, folder, tmp_path):
 
 
 @pytest.mark.e2e
-def test_an_animated_picture_is_a_one_line_warning(folder, tiny_model, tmp_path):
+@pytest.mark.filterwarnings("always")
+def test_an_animated_picture_is_a_one_line_warning(restore, folder, tmp_path):
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
     frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
-    command = [sys.executable, "-m", "ldrestore.cli.main", "restore", folder, tmp_path / "out"]
-    command += ["--model", tiny_model, "--device", "cpu", "--quiet"]
-    outcome = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100, check=False)
-    assert outcome.returncode == 0, outcome.stderr
-    assert outcome.stdout == ""
-    (line,) = outcome.stderr.splitlines()
+    result = restore(folder, tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
     assert line.startswith("warning: ") and "moving.webp" in line
 
 

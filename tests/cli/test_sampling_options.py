@@ -23,8 +23,8 @@ def test_a_folder_is_restored_by_sampling_and_the_report_tells_all(restore, fold
         assert entry["record"] == json.loads((tmp_path / "out" / f"{entry['input'][-5:]}.json").read_text())
     record = done[0]["record"]
     assert record["degradations"] == {"rain": 0.75, "haze": 0.25, "jpeg": 0.0}
-    asked = {"num_inference_steps": 2, "seed": 3, "strength": 1.0, "refine": True, "colour_fix": "off"}
-    assert record["options"].items() >= asked.items()
+    expected = {"num_inference_steps": 2, "seed": 3, "strength": 1.0, "refine": True, "colour_fix": "off"}
+    assert record["options"].items() >= expected.items()
     assert record["packages"]["transformers"]
     assert record["model"]["pipeline"] == "StableRestorePipeline"
 
@@ -34,8 +34,8 @@ def test_what_is_not_said_is_left_to_the_model(restore, folder, tmp_path):
     result = restore(folder / "a.png", tmp_path / "a.png", *words)
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)["results"][0]["record"]
-    asked = {"num_inference_steps": 50, "seed": 0, "strength": 0.02, "refine": False, "colour_fix": "wavelet"}
-    assert record["options"].items() >= (asked | {"degradations": None, "scale": 2}).items()
+    expected = {"num_inference_steps": 50, "seed": 0, "strength": 0.02, "refine": False, "colour_fix": "wavelet"}
+    assert record["options"].items() >= (expected | {"degradations": None, "scale": 2}).items()
     assert sum(record["degradations"].values()) == pytest.approx(1, abs=0.01)
 
 

@@ -62,6 +62,7 @@ def test_a_picture_that_fails_is_named_and_the_exit_code_is_1(call, pair, pictur
     [
         (("--metric", "pnsr"), "did you mean 'psnr'"),
         (("--protocol", "osedif"), "did you mean 'osediff'"),
+        (("--device", "abacus"), "expected a device such as auto, cpu"),
         (("--weights", "lpips"), "--weights needs NAME=FILE"),
         (("--weights", "lpips=nowhere.pth"), "with a file that exists"),
     ],

@@ -2,7 +2,8 @@ import zlib
 
 import numpy as np
 
-from ldrestore.datasets.compared_pairs import centre_of, degraded, real_pairs, synthetic_pairs
+from ldrestore.datasets.compared_pairs import centre_of, degraded, file_pairs, synthetic_pairs
+from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.datasets.pictures import list_pictures
 from ldrestore.datasets.seeds import pair_generator
 from ldrestore.images.inputs import to_photo
@@ -29,11 +30,12 @@ def test_real_pairs_keep_their_pixels_and_match_by_stem(tmp_path, scene):
         (tmp_path / part).mkdir()
         for name in ("2", "1"):
             to_photo(scene // int(name) + np.uint8(shift)).save(tmp_path / part / f"{name}.png")
-    pairs = list(real_pairs(tmp_path))
+    folders = PairedDataConfig(lq_folder=tmp_path / "lq", gt_folder=tmp_path / "gt")
+    pairs = list(file_pairs(folders))
     assert [pair.name for pair in pairs] == ["1", "2"]
     assert np.array_equal(pairs[1].gt, scene // 2)
     assert np.array_equal(pairs[1].lq, scene // 2 + 3)
-    assert [pair.name for pair in real_pairs(tmp_path, limit=1)] == ["1"]
+    assert [pair.name for pair in file_pairs(folders, limit=1)] == ["1"]
 
 
 def test_the_centre_is_cut_where_there_is_more(scene):

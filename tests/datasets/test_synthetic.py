@@ -91,8 +91,8 @@ def test_wrong_configurations_are_refused(clean_folder, tmp_path):
 def test_labels_say_what_was_done_and_how_far():
     names = list_degradations()
     labels = labels_of(parse_recipe("rain(severity=0.15)+jpeg(quality=90)+haze"), severity=0.9)
-    told = {name: float(label) for name, label in zip(names, labels, strict=True) if label > 0}
-    assert told == {"rain": 0.5, "jpeg": 1.0, "haze": 1.0}
+    labelled = {name: float(label) for name, label in zip(names, labels, strict=True) if label > 0}
+    assert labelled == {"rain": 0.5, "jpeg": 1.0, "haze": 1.0}
     assert not labels_of(None, severity=0.0).any()
 
 

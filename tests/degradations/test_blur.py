@@ -78,8 +78,8 @@ def test_gaussian_blur_spreads_a_point_by_its_sigma(generator):
 
 
 def test_the_blur_is_the_kernel_applied_in_linear_light(picture):
-    seen = np.random.default_rng(4)
-    kernel = motion_kernel(9.0, angle=seen.uniform(0, np.pi), bend=seen.normal(0, 0.35))
+    same_draws = np.random.default_rng(4)
+    kernel = motion_kernel(9.0, angle=same_draws.uniform(0, np.pi), bend=same_draws.normal(0, 0.35))
     blurred = motion_blur(picture, length=9.0, generator=np.random.default_rng(4))
     expected = cv2.filter2D(to_linear(picture), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
     assert np.abs(to_linear(blurred) - expected).max() < 1e-4

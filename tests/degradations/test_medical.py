@@ -98,9 +98,9 @@ def test_undersampling_is_a_masked_fourier_transform_of_each_row(grey):
     image = grey(0.0, 3, 16)
     image[...] = np.random.default_rng(1).uniform(0.4, 0.6, (3, 16, 1))
     result = mri_undersample(image, acceleration=2.0, centre=0.2, generator=np.random.default_rng(4))
-    seen = np.random.default_rng(4)
-    mask = kept_lines(16, acceleration=2.0, centre=0.2, generator=seen)
-    phase = smooth_phase(3, 16, generator=seen)
+    same_draws = np.random.default_rng(4)
+    mask = kept_lines(16, acceleration=2.0, centre=0.2, generator=same_draws)
+    phase = smooth_phase(3, 16, generator=same_draws)
     for row in range(3):
         values = image[row, :, 0] * phase[row]
         for place in range(16):

@@ -54,8 +54,8 @@ def test_optics_and_detectors_pass_what_theory_says():
     image = (1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
     contrasts = []
     for seed in range(30):
-        seen = to_linear(aerial_downscale(image, factor=4.0, mtf=0.3, generator=generator(seed)))[32, 2::4, 0]
-        contrasts.append(2 * np.abs(np.fft.rfft(seen)[16]) / len(seen) / 0.2)
+        linear = to_linear(aerial_downscale(image, factor=4.0, mtf=0.3, generator=generator(seed)))[32, 2::4, 0]
+        contrasts.append(2 * np.abs(np.fft.rfft(linear)[16]) / len(linear) / 0.2)
     nyquists = 2 * 4 / 16
     expected = 0.3 ** (nyquists**2 * 15 / 16) * np.sinc(1 / 16 * 4)
     assert np.mean(contrasts) == pytest.approx(expected, rel=0.06)

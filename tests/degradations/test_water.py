@@ -17,13 +17,13 @@ def test_no_water_changes_nothing(picture):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_revised_model_holds_pixel_by_pixel(grey, seed):
     result = to_linear(dived(grey(0.6, 5, 7), distance=2.0, depth=3.0, seed=seed))
-    seen = np.random.default_rng(seed)
-    diffuse, b = WATERS[list(WATERS)[seen.integers(len(WATERS))]]
-    z = 2.0 * depth_proxy(5, 7, generator=seen)
+    same_draws = np.random.default_rng(seed)
+    diffuse, b = WATERS[list(WATERS)[same_draws.integers(len(WATERS))]]
+    z = 2.0 * depth_proxy(5, 7, generator=same_draws)
     light = [np.exp(-k * 3.0) for k in diffuse]
     light = [value / max(light) for value in light]
     veil = [b / (k + 0.6 * b) * value for k, value in zip(diffuse, light, strict=True)]
-    level = seen.uniform(0.3, 0.55) / max(veil)
+    level = same_draws.uniform(0.3, 0.55) / max(veil)
     scene = float(to_linear(np.float32(0.6)))
     for channel, k in enumerate(diffuse):
         direct = scene * light[channel] * np.exp(-(k + b) * z)

@@ -27,9 +27,9 @@ def encoded_of(value):
 def test_haze_follows_the_scattering_equation_pixel_by_pixel():
     image = np.random.default_rng(0).random((7, 9, 3), dtype=np.float32)
     hazy = haze(image, beta=0.6, generator=np.random.default_rng(8))
-    seen = np.random.default_rng(8)
-    depth = depth_proxy(7, 9, generator=seen)
-    air = seen.uniform(0.7, 0.95) + seen.normal(0, 0.02, 3)
+    same_draws = np.random.default_rng(8)
+    depth = depth_proxy(7, 9, generator=same_draws)
+    air = same_draws.uniform(0.7, 0.95) + same_draws.normal(0, 0.02, 3)
     for row in range(7):
         for column in range(9):
             t = np.exp(-0.6 * float(depth[row, column]))

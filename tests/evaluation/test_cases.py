@@ -67,3 +67,11 @@ def test_a_picture_below_the_multiple_is_an_error(tmp_path, write):
     (case,) = cases_of_suite(noise_suite(15), data_root=tmp_path).cases
     with pytest.raises(DatasetError, match="smaller than the multiple 16"):
         case.pictures()
+
+
+def test_every_third_picture_is_taken_and_of_those_the_first_few(tmp_path, write):
+    for name in "abcdefg":
+        write(tmp_path / "CBSD68" / f"{name}.png")
+    taken = SuiteConfig(name="x", summary="", datasets=(SuiteDataset(name="x", set="bsd68", recipe="rain", every=3),))
+    assert [case.name for case in cases_of_suite(taken, data_root=tmp_path).cases] == ["a", "d", "g"]
+    assert [case.name for case in cases_of_suite(taken, data_root=tmp_path, limit=2).cases] == ["a", "d"]

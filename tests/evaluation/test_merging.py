@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ldrestore.errors import InputError
-from ldrestore.evaluation.merging import merged
+from ldrestore.evaluation.merging import merged, with_datasets_of
 from tests.model_results import model_results
 
 FIGURES = {"rain": {"a": (20.0, 25.0), "b": (20.0, 26.0)}}
@@ -27,3 +27,18 @@ def test_what_does_not_go_together_is_refused():
         merged([one, replace(one, suite="other")])
     with pytest.raises(InputError, match="nothing to merge"):
         merged([])
+
+
+def test_datasets_of_another_suite_follow_unless_they_are_there_already():
+    one = model_results(FIGURES, model="one")
+    more = replace(model_results({"haze told": {"a": (10.0, 30.0)}}, model="one"), suite="told")
+    both = with_datasets_of(one, more)
+    assert [row.name for row in both.datasets] == ["rain", "haze told"]
+    assert {(row.dataset, row.mean) for row in both.means if row.contestant == "one"} == {
+        ("rain", 25.5),
+        ("haze told", 30.0),
+    }
+    with pytest.raises(InputError, match="rain is in both suites"):
+        with_datasets_of(one, replace(one, suite="other"))
+    with pytest.raises(InputError, match="different protocols"):
+        with_datasets_of(one, replace(more, protocol={"name": "other"}))

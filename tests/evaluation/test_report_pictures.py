@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ImageWriteError
-from ldrestore.evaluation.report_pictures import BESIDE_FOLDER, gather_pictures, shown_key
+from ldrestore.evaluation.report_pictures import BESIDE_FOLDER, _is_plain_png, gather_pictures, shown_key
 from ldrestore.evaluation.stored_files import store_photo
 from ldrestore.images.files import read_photo
 from ldrestore.images.inputs import to_photo
+from ldrestore.images.photo import Photo
 from tests.tiny_results import tiny_results
 
 
@@ -99,5 +100,16 @@ def test_missing_and_broken_pictures_are_left_out(results, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(results, tmp_path):
     (tmp_path / BESIDE_FOLDER).write_text("in the way")
-    with pytest.raises(ImageWriteError, match=f"{BESIDE_FOLDER}.*check folder and disk"):
+    with pytest.raises(ImageWriteError, match=f"{BESIDE_FOLDER}.*that no file has the folder's name"):
         gather_pictures(results, tmp_path, max_embedded=0)
+
+
+@pytest.mark.parametrize(("mode", "is_plain"), [("L", True), ("RGB", True), ("RGBA", True), ("LA", False)])
+def test_stored_pictures_are_told_by_their_header_alone(tmp_path, mode, is_plain):
+    path = tmp_path / "a.png"
+    Image.new(mode, (4, 3)).save(path)
+    assert _is_plain_png(path) is is_plain
+    store_photo(Photo(pixels=np.zeros((3, 4, 3), np.uint16)), path.with_name("deep.png"))
+    assert not _is_plain_png(path.with_name("deep.png"))
+    path.with_name("b.png").write_bytes(b"GIF89a")
+    assert not _is_plain_png(path.with_name("b.png"))

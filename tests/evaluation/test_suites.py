@@ -13,6 +13,7 @@ def test_the_promised_suites_are_there():
         "aio5",
         "builtin",
         "builtin-ci",
+        "card-short",
         "cdd11",
         "domains",
         "enhancement",
@@ -20,6 +21,7 @@ def test_the_promised_suites_are_there():
         "instruction-levels",
         "mid6",
         "real",
+        "told",
         "zero-shot",
     }
 
@@ -52,6 +54,7 @@ def test_a_suite_of_ones_own_is_a_file(tmp_path):
         ({"severity": 2.0}, ConfigError, "severity must lie"),
         ({"crop": 2}, ConfigError, "crop must be"),
         ({"limit": 0}, ConfigError, "limit must be"),
+        ({"every": 0}, ConfigError, "every must be"),
     ],
 )
 def test_wrong_datasets_are_refused(facts, error, message):

@@ -100,7 +100,7 @@ def test_condensed_results_keep_what_tables_need():
 
 
 def test_estimates_count_the_likeliest_name_of_each_picture():
-    seen = ({"rain": 0.9, "haze": 0.1}, {"rain": 0.2, "haze": 0.8}, {"rain": 0.6, "haze": 0.4})
-    rows = [output("a", "rain", f"{index}.png", psnr=20.0, degradations=one) for index, one in enumerate(seen)]
+    shares = ({"rain": 0.9, "haze": 0.1}, {"rain": 0.2, "haze": 0.8}, {"rain": 0.6, "haze": 0.4})
+    rows = [output("a", "rain", f"{index}.png", psnr=20.0, degradations=one) for index, one in enumerate(shares)]
     (row,) = summarised(results_of(*rows, metrics=(PSNR,))).estimates
     assert row.task == "rain" and row.counts == {"rain": 2, "haze": 1}

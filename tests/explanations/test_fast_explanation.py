@@ -66,15 +66,15 @@ def test_routing_is_the_most_probable_expert_of_each_block(pipeline, photo):
 def test_an_embedding_reaches_weights_and_maps_of_the_experts(pipeline, photo):
     model, picture = pipeline("mmfe_ir"), photo()
     embedding = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
-    silent, told = explain(model, picture), explain(model, picture, embedding=embedding)
+    silent, steered = explain(model, picture), explain(model, picture, embedding=embedding)
     assert all(weight == 0.5 for row in silent.usage.values() for weight in row)
     expected = model.regressor.usage(as_lq(picture), embedding[None])
-    assert told.usage == {name: tuple(row[0].tolist()) for name, row in expected.items()}
-    assert (silent.is_told, told.is_told) == (False, True)
+    assert steered.usage == {name: tuple(row[0].tolist()) for name, row in expected.items()}
+    assert (silent.is_told, steered.is_told) == (False, True)
     maps = model.regressor.expert_maps(as_lq(picture), embedding[None])[0]
-    np.testing.assert_array_equal(told.expert_maps, maps.numpy())
-    assert told.expert_maps.shape == (3, 20, 24)
-    assert usage_of(model, picture, embedding=embedding.numpy()) == told.usage
+    np.testing.assert_array_equal(steered.expert_maps, maps.numpy())
+    assert steered.expert_maps.shape == (3, 20, 24)
+    assert usage_of(model, picture, embedding=embedding.numpy()) == steered.usage
 
 
 def test_named_degradations_reach_the_prompts_and_the_result(pipeline, photo):
@@ -135,7 +135,7 @@ def test_grey_and_deep_pictures_are_explained(pipeline, photo):
     colour = Photo(pixels=np.repeat(grey.pixels, 3, axis=2))
     assert explain(model, grey).usage == usage_of(model, colour)
     deep = Photo(pixels=colour.pixels.astype(np.uint16) * 257)
-    assert usage_of(model, deep)["task"] == pytest.approx(usage_of(model, colour)["task"], abs=1e-6)
+    assert usage_of(model, deep)["task"] == pytest.approx(usage_of(model, colour)["task"], abs=1e-4)
     assert difference_of(grey, deep).psnr > 90
 
 

@@ -57,7 +57,7 @@ def test_points_are_the_rows_of_the_pools_and_the_words_of_the_text(pipeline, mo
     sequence = embed_sequences(words, text_encoder=pipeline.text_encoder, tokens=tokens)
     with torch.no_grad():
         expected = encode_embeddings(pipeline.text_encoder, sequence)[0, 1:3].numpy()
-    np.testing.assert_allclose(vectors[[label == NAMES[1] for label in labels]], expected, atol=1e-6)
+    np.testing.assert_allclose(vectors[[label == NAMES[1] for label in labels]], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["released", "paper"])
@@ -72,7 +72,8 @@ def test_a_view_is_what_steers_the_denoising(order):
     for index, name in enumerate(NAMES):  # P of one degradation alone gives its text alone
         given = type(estimate)(NAMES, tuple(float(one == name) for one in NAMES))
         text = MPerceiver(pipeline.components, attachment=None).condition(lq, given)[0].prompt_embeds
-        np.testing.assert_allclose(view.texts[index], text[0, 1 + 3 + 2].numpy(), atol=1e-5)  # start, e_cm, T
+        expected = text[0, 1 + 3 + 2].numpy()  # start, e_cm, T
+        np.testing.assert_allclose(view.texts[index], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_a_model_lacks_is_said():

@@ -33,19 +33,20 @@ def test_a_page_tells_of_texts_steps_attention_and_experts(pipeline, photo):
     assert timesteps == sorted(timesteps, reverse=True) and len(timesteps) == 3
     assert all(0 < one["share"] < 1 for one in document["alignment"])
     assert [one["name"] for one in document["experts"]] == ["level 0", "level 1", "level 2"]
-    assert all(sum(one["shares"]) == pytest.approx(1) for one in document["experts"])
+    assert all(sum(one["shares"]) == pytest.approx(1, abs=1e-5) for one in document["experts"])
     assert len(document["sampling"]["estimates"]) == 3
 
 
 def test_maps_lie_over_the_picture_and_watching_changes_nothing(pipeline, photo):
     before = pipeline.restore(photo(), OPTIONS).records[0]["output_sha256"]
     found = explain_xl(pipeline, photo(), OPTIONS)
-    assert found.record["output_sha256"] == before
+    assert found.sampled.record["output_sha256"] == before
     assert {one.share.shape for one in found.alignments} == {(3, 3)}  # 20 x 24 pixels, tokens of 8 x 8
-    assert all(one.middle.sum() == pytest.approx(1) and 0 < one.at_place <= 1 for one in found.alignments)
+    assert all(one.middle.sum() == pytest.approx(1, abs=1e-4) for one in found.alignments)
+    assert all(0 < one.at_place <= 1 + 1e-4 for one in found.alignments)  # a sum of single-precision shares
     assert [one.first.shape for one in found.experts.values()] == [(5, 6), (3, 3), (2, 2)]
     guided = explain_xl(pipeline, photo(), XLRestoreOptions(num_inference_steps=2, guidance_scale=3.0))
-    assert len(guided.estimates) == 2
+    assert len(guided.sampled.estimates) == 2
 
 
 def test_attention_that_is_told_is_that_of_the_definition():
@@ -58,8 +59,8 @@ def test_attention_that_is_told_is_that_of_the_definition():
         watch.look(query, key)
     weights = torch.einsum("nhd,mhd->hnm", query[0], key[0]).div(2).softmax(-1).mean(0)[4:, :4]
     (found,) = watch.alignments()
-    np.testing.assert_allclose(found.share.ravel(), weights.sum(1), rtol=1e-5)
-    np.testing.assert_allclose(found.middle.ravel(), weights[3] / weights[3].sum(), rtol=1e-5)
+    np.testing.assert_allclose(found.share.ravel(), weights.sum(1), rtol=1e-4)
+    np.testing.assert_allclose(found.middle.ravel(), weights[3] / weights[3].sum(), rtol=1e-4)
     assert not any(hasattr(one.processor, "inner") for one in (module, *daff.modules()) if hasattr(one, "processor"))
 
 

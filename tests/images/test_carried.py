@@ -82,9 +82,9 @@ def rich(pixels):
     ],
 )
 def test_what_fits_is_carried_and_the_rest_is_told_once_a_kind(tmp_path, rich, suffix, kept, lost):
-    again, told = saved(rich, tmp_path / f"a{suffix}")
-    assert len(told) == len(lost)
-    assert set(told) == lost
+    again, losses = saved(rich, tmp_path / f"a{suffix}")
+    assert len(losses) == len(lost)
+    assert set(losses) == lost
     for name in kept - {"texts", "resolution"}:
         assert getattr(again.blocks, name) == getattr(rich.blocks, name), name
     assert again.blocks.resolution.per("inch") == (600, 300)
@@ -98,15 +98,15 @@ def test_what_fits_is_carried_and_the_rest_is_told_once_a_kind(tmp_path, rich, s
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".bmp"])
 def test_a_picture_with_nothing_beside_it_warns_of_nothing(tmp_path, pixels, suffix):
-    again, told = saved(Photo(pixels=pixels), tmp_path / f"a{suffix}")
-    assert told == []
+    again, losses = saved(Photo(pixels=pixels), tmp_path / f"a{suffix}")
+    assert losses == []
     assert again.blocks == FileBlocks()
 
 
 @pytest.mark.parametrize("chunk", [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 45455)), (b"cICP", b"\1\x0d\0\1")])
 def test_a_description_of_plain_srgb_needs_no_carrying(tmp_path, pixels, chunk, profile):
-    _, told = saved(Photo(pixels=pixels, blocks=FileBlocks(colour_chunks=(chunk,))), tmp_path / "a.jpg")
-    assert told == []
+    _, losses = saved(Photo(pixels=pixels, blocks=FileBlocks(colour_chunks=(chunk,))), tmp_path / "a.jpg")
+    assert losses == []
     again, _ = saved(
         Photo(pixels=pixels, icc_profile=profile, blocks=FileBlocks(colour_chunks=(chunk,))), tmp_path / "a.png"
     )
@@ -115,15 +115,15 @@ def test_a_description_of_plain_srgb_needs_no_carrying(tmp_path, pixels, chunk, 
 
 
 def test_bmp_loses_profile_exif_and_xmp_with_a_word(tmp_path, pixels, profile, exif, xmp):
-    _, told = saved(Photo(pixels=pixels, icc_profile=profile, exif=exif, xmp=xmp), tmp_path / "a.bmp")
-    assert told == ["the colour profile", "EXIF data", "XMP data"]
+    _, losses = saved(Photo(pixels=pixels, icc_profile=profile, exif=exif, xmp=xmp), tmp_path / "a.bmp")
+    assert losses == ["the colour profile", "EXIF data", "XMP data"]
 
 
 def test_geotiff_holds_for_the_size_alone(tmp_path, rich):
     larger = rich.replace(pixels=rich.pixels.repeat(2, axis=0), alpha=None)
-    again, told = saved(larger, tmp_path / "a.tif")
+    again, losses = saved(larger, tmp_path / "a.tif")
     assert again.blocks.geo_tags == ()
-    assert "tags of GeoTIFF" in told
+    assert "tags of GeoTIFF" in losses
 
 
 def test_a_turned_geotiff_says_that_its_place_is_lost(tmp_path, pixels):
@@ -159,9 +159,9 @@ def test_the_resolution_goes_from_each_format_to_each(tmp_path, pixels, source, 
     Image.fromarray(pixels).save(tmp_path / source, dpi=(300, 300))
     photo = read_photo(tmp_path / source)
     assert photo.blocks.resolution.unit == unit
-    again, told = saved(photo, tmp_path / f"out{suffix}")
+    again, losses = saved(photo, tmp_path / f"out{suffix}")
     assert again.blocks.resolution.per("inch") == (300, 300)
-    assert told == []
+    assert losses == []
 
 
 def test_a_resolution_turns_with_the_pixels(tmp_path, pixels):
@@ -184,21 +184,21 @@ def test_units_are_kept(tmp_path, pixels, unit, suffix):
 def test_a_makers_note_that_a_tiff_cannot_hold_is_told(tmp_path, pixels):
     exif = Image.Exif()
     exif[0x8769] = {0x927C: b"note", 0x9003: "2020:01:02 03:04:05"}
-    _, told = saved(Photo(pixels=pixels, exif=exif.tobytes()), tmp_path / "a.tif")
-    assert told == ["the maker's note of EXIF"]
+    _, losses = saved(Photo(pixels=pixels, exif=exif.tobytes()), tmp_path / "a.tif")
+    assert losses == ["the maker's note of EXIF"]
 
 
 def test_a_png_comment_becomes_a_jpegs_and_back(tmp_path, pixels):
     photo = Photo(
         pixels=pixels, blocks=FileBlocks(texts=((b"tEXt", b"Comment\0hello"), (b"iTXt", b"Comment\0damaged")))
     )
-    again, told = saved(photo, tmp_path / "a.jpg")
-    assert (again.blocks.comments, told) == ((b"hello",), [])
+    again, losses = saved(photo, tmp_path / "a.jpg")
+    assert (again.blocks.comments, losses) == ((b"hello",), [])
     assert saved(again, tmp_path / "b.png")[0].blocks.texts == ((b"tEXt", b"Comment\0hello"),)
 
 
 def test_comments_too_large_for_a_segment_are_told(tmp_path, pixels):
     photo = Photo(pixels=pixels, blocks=FileBlocks(comments=(b"x" * 70_000, b"short")))
-    again, told = saved(photo, tmp_path / "a.jpg")
+    again, losses = saved(photo, tmp_path / "a.jpg")
     assert again.blocks.comments == (b"short",)
-    assert told == ["comments or IPTC too large for a JPEG"]
+    assert losses == ["comments or IPTC too large for a JPEG"]

@@ -1,8 +1,11 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from ldrestore.errors import UnsupportedFormatError
 from ldrestore.images import cmyk
 from ldrestore.images.cmyk import deep_cmyk_to_srgb
 from ldrestore.images.files import read_photo
@@ -63,3 +66,24 @@ def test_16_bit_cmyk_files_stay_16_bit(tmp_path, rng, extra):
         np.testing.assert_array_equal(photo.alpha, values[..., 4])
     else:
         assert photo.alpha is None
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "unspecified"])
+def test_8_bit_cmyk_with_another_sample_is_that_without_it(tmp_path, rng, extra):
+    values = rng.integers(0, 256, (9, 7, 5)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "plain.tif", values[..., :4], photometric="separated", planarconfig="contig")
+    options = {"extrasamples": [extra], "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="separated", **options)
+    with nullcontext() if extra == "unassalpha" else pytest.warns(UserWarning, match="neither colour nor alpha"):
+        photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, read_photo(tmp_path / "plain.tif").pixels)
+    assert (photo.alpha is None) == (extra == "unspecified")
+    if photo.alpha is not None:
+        np.testing.assert_array_equal(photo.alpha, values[..., 4])
+
+
+def test_inks_of_float_are_refused(tmp_path):
+    values = np.zeros((9, 7, 4), np.float16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="separated", planarconfig="contig")
+    with pytest.raises(UnsupportedFormatError, match="not supported"):
+        read_photo(tmp_path / "a.tif")

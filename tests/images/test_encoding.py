@@ -223,9 +223,9 @@ def test_the_format_is_the_suffixs_unless_named(tmp_path, pixels):
     assert opened(tmp_path / "a.JPG").format == "JPEG"
     write_photo(photo, tmp_path / "b.jpg", format="png")
     assert opened(tmp_path / "b.jpg").format == "PNG"
-    for name, asked in (("a.gif", None), ("a", None), ("a.heic", None), ("a.png", "GIF")):
+    for name, format_name in (("a.gif", None), ("a", None), ("a.heic", None), ("a.png", "GIF")):
         with pytest.raises(UnsupportedFormatError, match="choose one of BMP, JPEG, PNG, TIFF, WEBP"):
-            write_photo(photo, tmp_path / name, format=asked)
+            write_photo(photo, tmp_path / name, format=format_name)
 
 
 @pytest.mark.parametrize("quality", [0, 101])

@@ -90,3 +90,13 @@ def test_notes_on_damaged_tags_do_not_reach_the_terminal(tmp_path):
     code = "import sys; from ldrestore.images.headers import read_size; print(read_size(sys.argv[1]))"
     printed = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tif"], capture_output=True, text=True)
     assert (printed.stdout, printed.stderr) == ("(5, 4)\n", "")
+
+
+def test_a_width_of_many_numbers_is_damage(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((6, 9, 3), np.uint8), photometric="rgb", byteorder="<")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    place = content.index(b"\x00\x01\x04\x00\x01\x00\x00\x00")  # ImageWidth, one long number
+    content[place + 4], content[place + 8] = 5, 8
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(CorruptImageError, match=r"a\.tif: the file is damaged"):
+        read_header(tmp_path / "a.tif")

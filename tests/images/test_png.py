@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldrestore.errors import CorruptImageError
+from ldrestore.errors import CorruptImageError, MetadataLossWarning
 from ldrestore.images.exif import EXIF_PREFIX, upright_exif
 from ldrestore.images.files import read_photo
 from ldrestore.images.metadata import Metadata
@@ -230,3 +230,37 @@ def test_blocks_that_imagemagick_writes_as_text_are_understood(tmp_path, rng):
     assert (photo.height, photo.width) == (9, 6)
     assert b"Maker" in photo.exif
     assert (photo.blocks.iptc, photo.blocks.texts) == (b"abc", ())
+
+
+@pytest.mark.parametrize(("colour_type", "key"), [(0, b""), (0, b"\0"), (0, b"\0\7\0\7"), (2, b"\0\0"), (2, bytes(8))])
+def test_a_transparent_colour_of_the_wrong_length_is_none_and_told(tmp_path, rng, colour_type, key):
+    codes = rng.integers(0, 256, (6, 9, 3 if colour_type == 2 else 1))
+    codes[0, 0] = 0
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, 8, colour_type, chunk(b"tRNS", key)))
+    with pytest.warns(UserWarning, match="wrong length"):
+        photo = read_photo(tmp_path / "a.png")
+    assert photo.alpha is None
+    np.testing.assert_array_equal(photo.pixels, codes)
+
+
+def test_a_transparent_colour_behind_the_pixels_is_none_and_told(tmp_path, rng):
+    codes = rng.integers(0, 256, (6, 9, 1))
+    content = shallow_png(codes, 8, 0)
+    (tmp_path / "a.png").write_bytes(content[:-12] + chunk(b"tRNS", b"\0\7") + content[-12:])
+    with pytest.warns(UserWarning, match="behind the pixels"):
+        assert read_photo(tmp_path / "a.png").alpha is None
+
+
+@pytest.mark.parametrize("colour_type", [4, 6])
+def test_a_transparent_colour_beside_alpha_says_nothing(tmp_path, rng, colour_type):
+    codes = rng.integers(0, 256, (6, 9, 4 if colour_type == 6 else 2))
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, 8, colour_type, chunk(b"tRNS", bytes(codes[0, 0, :1]))))
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").alpha, codes[..., -1])
+
+
+def test_credentials_that_hold_for_other_pixels_are_told(tmp_path, rng):
+    codes = rng.integers(0, 256, (6, 9, 3))
+    (tmp_path / "a.png").write_bytes(shallow_png(codes, 8, 2, chunk(b"caBX", b"\0\0\0\x08jumb")))
+    with pytest.warns(MetadataLossWarning, match="content credentials"):
+        read_photo(tmp_path / "a.png").save(tmp_path / "b.png")
+    assert b"jumb" not in (tmp_path / "b.png").read_bytes()

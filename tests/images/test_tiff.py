@@ -11,6 +11,7 @@ from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.tiff import as_stored
 from ldrestore.images.xmp import upright_xmp
 
 
@@ -210,6 +211,39 @@ def test_texts_of_any_script_are_carried(tmp_path, pixels):
     assert read_photo(tmp_path / "a.tif").exif is not None
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png", ".webp"])
+def test_texts_in_utf8_and_what_windows_adds_stay_as_they_are(tmp_path, pixels, suffix):
+    artist, title = "Žofie".encode(), "Výlet".encode("utf-16le")
+    tags = [(0x013B, 2, len(artist) + 1, artist + b"\0", True), (0x4746, 3, 1, 4, True)]
+    tags.append((0x9C9B, 1, len(title), title, True))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", metadata=None, extratags=tags)
+    read_photo(tmp_path / "a.tif").save(tmp_path / f"b{suffix}")
+    read_photo(tmp_path / f"b{suffix}").save(tmp_path / "c.tif")
+    for path in (tmp_path / f"b{suffix}", tmp_path / "c.tif"):
+        with Image.open(path) as image:
+            exif = image.getexif()
+        assert exif[0x013B].encode("latin-1") == artist  # Pillow reads bytes as Latin-1
+        assert (exif[0x4746], exif[0x9C9B]) == (4, title)
+
+
+def test_texts_of_the_camera_in_utf8_stay_as_they_are(tmp_path, pixels):
+    lens = "Objektiv ž"
+    exif = Image.Exif()
+    exif[0x8769] = {0xA434: as_stored(lens.encode().decode("latin-1"))}
+    write_photo(Photo(pixels=pixels, exif=exif.tobytes()), tmp_path / "a.tif")
+    read_photo(tmp_path / "a.tif").save(tmp_path / "b.jpg")
+    for name in ("a.tif", "b.jpg"):
+        assert lens.encode() + b"\0" in (tmp_path / name).read_bytes()
+
+
+def test_credentials_that_hold_for_other_pixels_are_told(tmp_path, pixels):
+    options = {"metadata": None, "extratags": [(0xCD41, 7, 4, b"jumb", True)]}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", **options)
+    with pytest.warns(MetadataLossWarning, match="content credentials"):
+        read_photo(tmp_path / "a.tif").save(tmp_path / "b.tif")
+    assert b"jumb" not in (tmp_path / "b.tif").read_bytes()
+
+
 def test_damaged_files_leave_no_trace_on_the_terminal(tmp_path, pixels, capfd):
     write_photo(Photo(pixels=pixels), tmp_path / "a.tif")
     content = (tmp_path / "a.tif").read_bytes()
@@ -245,8 +279,8 @@ def test_alpha_is_found_behind_another_sample(tmp_path, rng):
 def test_the_description_of_a_stack_does_not_outlive_it(tmp_path, rng, layout, recwarn):
     tifffile.imwrite(tmp_path / "a.tif", values_of(np.uint8, (3, 8, 9), rng), **layout)
     photo = read_photo(tmp_path / "a.tif")
-    told = [str(warning.message).removeprefix(f"{tmp_path}/a.tif: ") for warning in recwarn]
-    assert told == [
+    warned = [str(warning.message).removeprefix(f"{tmp_path}/a.tif: ") for warning in recwarn]
+    assert warned == [
         "has 3 frames; only the first is used",
         "the description of a stack of pictures: left out of the result",
     ]

@@ -37,6 +37,7 @@ def pyiqa(monkeypatch):
             return torch.tensor([float(len(pictures))])
 
         network.metric_mode = "NR" if name == "musiq" else "FR"
+        network.lower_better = name == "lpips"
         return network
 
     names = ["musiq", "lpips", "unreachable"]
@@ -103,3 +104,13 @@ def test_without_inception_weights_the_way_to_get_them_is_told(monkeypatch, tmp_
     opened = open_metrics(["fid"])
     assert "put it there, or name it with --weights fid=FILE" in opened.unavailable["fid"]
     assert open_fid.__doc__
+
+
+def test_which_way_is_better_is_what_the_toolbox_says(pyiqa, monkeypatch):
+    toolbox = types.SimpleNamespace(gmsd=None, vif_p=None)
+    monkeypatch.setitem(sys.modules, "piq", toolbox)
+    with pytest.warns(UserWarning, match="non-commercial"):
+        records = open_metrics(["piq:gmsd", "piq:vif", "iqa:lpips", "iqa:musiq", "psnr"]).records
+    ways = {name: record.lower_is_better for name, record in records.items()}
+    assert ways == {"piq:gmsd": True, "piq:vif": False, "iqa:lpips": True, "iqa:musiq": False, "psnr": False}
+    assert [name for name, record in records.items() if record.compares == "results"] == ["iqa:musiq"]

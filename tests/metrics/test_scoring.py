@@ -1,12 +1,13 @@
 import math
 import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from ldrestore.errors import InputError, ShapeError, UnknownNameError
+from ldrestore.errors import InputError, ScoreError, ShapeError, UnknownNameError
 from ldrestore.metrics import score
 from ldrestore.metrics.protocols import PROTOCOLS, UINT8
 from ldrestore.metrics.scoring import open_metrics, score_paths
@@ -136,10 +137,10 @@ def test_wrong_calls_are_explained(folders, tmp_path, results, gt, message):
 def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypatch):
     import types
 
-    seen = {}
+    arguments = {}
 
     def calculate(**options):
-        seen.update(options)
+        arguments.update(options)
         return {"frechet_inception_distance": float(len(options["input1"]))}
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
@@ -150,6 +151,20 @@ def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypa
     with pytest.warns(UserWarning, match="FID of 2 pictures: fewer than 500"):
         board = score_paths(*folders, protocol=UINT8, opened=opened)
     assert board.means["fid"] == 2.0
-    assert seen["fid"] and not seen["kid"]
-    assert seen["input1"][0].shape == (3, 64, 80)
-    assert np.array_equal(seen["input1"][1], seen["input2"][1])
+    assert arguments["fid"] and not arguments["kid"]
+    assert arguments["input1"][0].shape == (3, 64, 80)
+    assert np.array_equal(arguments["input1"][1], arguments["input2"][1])
+
+
+def test_whatever_another_package_raises_or_no_number_fails_alone(folders, monkeypatch):
+    def vif_p(x, y, data_range):
+        raise ValueError("Invalid size of the input images")
+
+    toolbox = types.SimpleNamespace(vif_p=vif_p, gmsd=lambda x, y, data_range: torch.tensor(math.nan))
+    monkeypatch.setitem(sys.modules, "piq", toolbox)
+    board = board_of(*folders, "psnr", "piq:vif", "piq:gmsd")
+    assert list(board.means) == ["psnr"]
+    assert "are refused: Invalid size" in board.failures["a"]
+    assert "piq:gmsd: is not a number" in board.failures["a"]
+    with pytest.raises(ScoreError, match="Invalid size"):
+        score(folders[0] / "a.png", folders[1] / "a.bmp", metrics=["piq:vif"])

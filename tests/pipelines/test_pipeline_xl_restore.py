@@ -49,10 +49,10 @@ def test_company_and_order_change_nothing_and_seed_and_texts_do(xl, picture):
 
 def test_a_degradation_asks_for_its_removal(xl, picture):
     lq = picture(8, 8, 3)
-    named, told = xl(lq, degradations="rain", **STEPS), xl(lq, instruction="remove the rain", **STEPS)
-    assert np.array_equal(named.photos[0].pixels, told.photos[0].pixels)
+    named, instructed = xl(lq, degradations="rain", **STEPS), xl(lq, instruction="remove the rain", **STEPS)
+    assert np.array_equal(named.photos[0].pixels, instructed.photos[0].pixels)
     assert named.records[0]["options"]["degradations"] == {"rain": 1.0}
-    assert told.records[0]["options"]["instruction"] == "remove the rain"
+    assert instructed.records[0]["options"]["instruction"] == "remove the rain"
     assert not np.array_equal(named.photos[0].pixels, pixels_of(xl, lq, degradations="rain=0.5,haze=0.5"))
 
 
@@ -186,8 +186,8 @@ def test_records_replay_and_tell_the_parts(xl, picture):
     record = first.records[0]
     assert json.loads(json.dumps(record)) == record
     assert record["degradations"] is None and {"daff", "daem", "lq_encoder"} <= set(record["model"]["parts_sha256"])
-    asked = {key: value for key, value in record["options"].items() if not key.endswith("_sha256")}
-    assert xl(lq, **asked).records == first.records
+    replayed_options = {key: value for key, value in record["options"].items() if not key.endswith("_sha256")}
+    assert xl(lq, **replayed_options).records == first.records
 
 
 @pytest.mark.parametrize(

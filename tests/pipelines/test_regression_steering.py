@@ -36,7 +36,7 @@ def instructed(encoder_folder):
 
 
 @pytest.fixture
-def told():
+def steerable():
     """An InstructIR without a head, which takes embeddings all the same."""
     pipeline = FastRestorePipeline(tiny_network())
     pipeline.set_progress_bar_config(disable=True)
@@ -69,24 +69,24 @@ def test_an_instruction_is_its_embedding(instructed, picture):
 
 def test_no_instruction_is_the_neutral_one_and_needs_no_encoder(instructed, encoder_folder, picture):
     lq = picture(9, 9, 3)
-    said = pixels(instructed, lq, instruction="please restore")
+    outcome = pixels(instructed, lq, instruction="please restore")
     shutil.rmtree(encoder_folder)
     fresh = FastRestorePipeline(instructed.regressor, instructed.instruction_head)
-    assert np.array_equal(pixels(fresh, lq), said)
+    assert np.array_equal(pixels(fresh, lq), outcome)
     fresh.instruction_head.neutral = None
     assert np.array_equal(pixels(fresh, lq), pixels(fresh, lq, embedding=torch.zeros(6)))
 
 
 def test_records_keep_what_was_said_and_understood(instructed, picture):
     lq = picture(8, 8, 3)
-    said = instructed(lq, instruction="remove the noise").records[0]
+    outcome = instructed(lq, instruction="remove the noise").records[0]
     understood = instructed.understand("remove the noise")
-    assert said["options"]["instruction"] == "remove the noise"
-    assert said["options"]["embedding_sha256"] is None
-    assert said["understood"]["class"] == understood.asked_for
-    assert 0.5 <= said["understood"]["probability"] <= 1
-    assert len(said["model"]["head_sha256"]) == 64
-    assert json.loads(json.dumps(said)) == said == instructed(lq, instruction="remove the noise").records[0]
+    assert outcome["options"]["instruction"] == "remove the noise"
+    assert outcome["options"]["embedding_sha256"] is None
+    assert outcome["understood"]["class"] == understood.asked_for
+    assert 0.5 <= outcome["understood"]["probability"] <= 1
+    assert len(outcome["model"]["head_sha256"]) == 64
+    assert json.loads(json.dumps(outcome)) == outcome == instructed(lq, instruction="remove the noise").records[0]
     quiet, shown = instructed(lq).records[0], instructed(lq, embedding=np.ones(6)).records[0]
     assert (quiet["options"]["instruction"], quiet["options"]["embedding_sha256"], quiet["understood"]) == (None,) * 3
     assert len(shown["options"]["embedding_sha256"]) == 64
@@ -94,34 +94,36 @@ def test_records_keep_what_was_said_and_understood(instructed, picture):
     assert again["options"]["embedding_sha256"] == shown["options"]["embedding_sha256"]
 
 
-def test_embeddings_come_for_all_for_each_or_from_a_function(told, picture):
+def test_embeddings_come_for_all_for_each_or_from_a_function(steerable, picture):
     pictures = [picture(9, 7, 3), picture(8, 8, 3, seed=1)]
     first, second = torch.randn(6), torch.randn(6)
-    alone = [pixels(told, lq, embedding=one) for lq, one in zip(pictures, (first, second), strict=True)]
+    alone = [pixels(steerable, lq, embedding=one) for lq, one in zip(pictures, (first, second), strict=True)]
 
     def look_up(photo):
         return first if photo.height == 9 else second.numpy()[None]
 
     for given in ([first, second], (first[None], second), look_up):
-        together = told(pictures, embedding=given, output_type="photo").images
+        together = steerable(pictures, embedding=given, output_type="photo").images
         assert all(np.array_equal(photo.pixels, one) for photo, one in zip(together, alone, strict=True))
-    shared = told(pictures, embedding=first, output_type="photo").images
+    shared = steerable(pictures, embedding=first, output_type="photo").images
     assert np.array_equal(shared[0].pixels, alone[0]) and not np.array_equal(shared[1].pixels, alone[1])
-    mixed = told(pictures, embedding=[None, second], output_type="photo").images
-    assert np.array_equal(mixed[0].pixels, pixels(told, pictures[0]))
+    mixed = steerable(pictures, embedding=[None, second], output_type="photo").images
+    assert np.array_equal(mixed[0].pixels, pixels(steerable, pictures[0]))
     assert np.array_equal(mixed[1].pixels, alone[1])
 
 
 @pytest.mark.parametrize("options", [{"self_ensemble": True}, {"tile": 64}, {"scale": 2}])
-def test_an_embedding_reaches_every_pass(told, picture, options):
-    seen = []
-    told.regressor.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(kwargs["embedding"]), with_kwargs=True
+def test_an_embedding_reaches_every_pass(steerable, picture, options):
+    embeddings = []
+    steerable.regressor.register_forward_pre_hook(
+        lambda _module, _args, kwargs: embeddings.append(kwargs["embedding"]), with_kwargs=True
     )
     embedding = torch.randn(6)
-    told(picture(70, 66, 3), embedding=embedding, **options)
-    assert len(seen) == {"self_ensemble": 8, "tile": 1 + 4, "scale": 1}[next(iter(options))]  # a look before tiles
-    assert all(torch.equal(one, embedding[None]) for one in seen)
+    steerable(picture(70, 66, 3), embedding=embedding, **options)
+    assert (
+        len(embeddings) == {"self_ensemble": 8, "tile": 1 + 4, "scale": 1}[next(iter(options))]
+    )  # a look before tiles
+    assert all(torch.equal(one, embedding[None]) for one in embeddings)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -135,15 +137,15 @@ def test_half_precision_follows_the_same_instruction(instructed, picture, tmp_pa
     assert output.records[0]["runtime"]["dtype"] == str(dtype).removeprefix("torch.")
 
 
-def test_an_overflow_is_computed_again_with_the_same_embedding(told, picture, caplog):
-    block = told.regressor.middle_blks[0]
+def test_an_overflow_is_computed_again_with_the_same_embedding(steerable, picture, caplog):
+    block = steerable.regressor.middle_blks[0]
     with torch.no_grad():  # the gate's product is beyond 65504, the next layer brings it back
         block.conv4.bias.fill_(400)
         block.conv5.weight.mul_(1e-4)
     lq, embedding = picture(8, 8, 3), torch.randn(6)
-    expected = pixels(told, lq, embedding=embedding).astype(int)
-    told.to(torch.float16)
-    assert np.abs(pixels(told, lq, embedding=embedding) - expected).max() <= 3
+    expected = pixels(steerable, lq, embedding=embedding).astype(int)
+    steerable.to(torch.float16)
+    assert np.abs(pixels(steerable, lq, embedding=embedding) - expected).max() <= 3
     assert "float32" in caplog.text
 
 
@@ -163,8 +165,8 @@ def test_a_saved_pipeline_follows_instructions_to_the_bit(encoder_folder, pictur
     assert str(tmp_path) not in "".join(texts)
 
 
-def test_a_pipeline_without_a_head_loads_whether_its_index_names_heads_or_not(told, picture, tmp_path):
-    told.save_pretrained(tmp_path / "model")
+def test_a_pipeline_without_a_head_loads_whether_its_index_names_heads_or_not(steerable, picture, tmp_path):
+    steerable.save_pretrained(tmp_path / "model")
     path = tmp_path / "model/model_index.json"
     index = json.loads(path.read_text(encoding="utf-8"))
     assert index.pop("instruction_head") == [None, None]
@@ -173,7 +175,7 @@ def test_a_pipeline_without_a_head_loads_whether_its_index_names_heads_or_not(to
         path.write_text(json.dumps(content), encoding="utf-8")
         loaded = FastRestorePipeline.from_pretrained(tmp_path / "model")
         assert loaded.instruction_head is None
-        assert np.array_equal(pixels(loaded, lq), pixels(told, lq))
+        assert np.array_equal(pixels(loaded, lq), pixels(steerable, lq))
     loaded.save_pretrained(tmp_path / "again")
     assert FastRestorePipeline.from_pretrained(tmp_path / "again").instruction_head is None
 
@@ -238,12 +240,12 @@ def test_a_head_and_a_network_that_do_not_fit_are_not_put_together(pipeline, enc
         FastRestorePipeline(tiny_network(with_text=False), head)
 
 
-def test_models_that_take_no_instruction_say_what_to_do(pipeline, told, picture):
+def test_models_that_take_no_instruction_say_what_to_do(pipeline, steerable, picture):
     lq = picture(8, 8, 3)
     with pytest.raises(InputError, match="this model, NAFNet, takes no instructions; leave the instruction out"):
         pipeline(lq, instruction="remove the noise")
     with pytest.raises(InputError, match=r"saved without an instruction head.*--head HEAD"):
-        told(lq, instruction="remove the noise")
+        steerable(lq, instruction="remove the noise")
     with pytest.raises(InputError, match="takes no embedding"):
         pipeline(lq, embedding=torch.zeros(6))
     without_text = FastRestorePipeline(tiny_network(with_text=False))
@@ -317,9 +319,9 @@ def test_another_encoder_is_refused_and_the_own_one_may_lie_anywhere(instructed,
         (lambda photo: "nothing", InputError, "must be a tensor or an array"),
     ],
 )
-def test_wrong_embeddings_are_refused(told, picture, embedding, error, message):
+def test_wrong_embeddings_are_refused(steerable, picture, embedding, error, message):
     with pytest.raises(error, match=message):
-        told(picture(8, 8, 3), embedding=embedding)
+        steerable(picture(8, 8, 3), embedding=embedding)
 
 
 def test_an_instruction_and_an_embedding_are_one_too_many(instructed, picture):

@@ -13,7 +13,7 @@ import ldrestore
 from ldrestore.adapters.ir_adapter import IRAdapter
 from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.stable_diffusion import BaseSizes, stable_diffusion_2
-from ldrestore.errors import ConfigError, InputError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import ConfigError, ExportError, InputError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
@@ -136,14 +136,14 @@ def test_adapters_find_their_base_and_its_tower_on_the_hub(stable, hub, tmp_path
     save_published(hub, tower=tower)
     for name in ("predictor", "cm_adapter", "textual_prompts", "ir_adapter", "injection", "drm"):
         getattr(stable, name).save_pretrained(tmp_path / "exports" / name)
-    asked = {"image_encoder": tower} if tower == "somebody/tower" else {}
-    made = StableRestorePipeline.from_exports("somebody/base", tmp_path / "exports", **asked)
+    requests = {"image_encoder": tower} if tower == "somebody/tower" else {}
+    made = StableRestorePipeline.from_exports("somebody/base", tmp_path / "exports", **requests)
     first = made.save_adapters(tmp_path / "first")
     assert tower_named_by(first) == tower
-    hub.asked.clear()
+    hub.requests.clear()
     loaded = StableRestorePipeline.from_base(None, first, local_files_only=True)
     np.testing.assert_array_equal(result(loaded, picture), result(stable, picture))
-    assert all(is_offline for _, is_offline in hub.asked)
+    assert all(is_offline for _, is_offline in hub.requests)
     again = loaded.save_adapters(tmp_path / "again")
     assert tower_named_by(again) == tower
 
@@ -163,7 +163,7 @@ def test_a_base_that_brings_its_tower_is_asked_for_it_offline(stable, hub, tmp_p
     save_published(hub, tower=None)
     adapters = stable.save_adapters(tmp_path / "adapters")
     StableRestorePipeline.from_base("somebody/base", adapters, local_files_only=True)
-    assert len(hub.asked) > 1 and set(hub.asked) == {("somebody/base", True)}
+    assert len(hub.requests) > 1 and set(hub.requests) == {("somebody/base", True)}
 
 
 def test_a_tower_on_this_disk_keeps_the_name_that_adapters_have_for_it(stable, hub, tmp_path):
@@ -255,6 +255,16 @@ def test_adapters_alone_make_the_same_pipeline_upon_their_base(stable, adapters,
         stable.save_adapters(adapters)
     half = StableRestorePipeline.from_base(base, adapters, image_encoder=tmp_path / "tower", dtype=torch.bfloat16)
     assert half.drm.dtype == half.unet.dtype == torch.bfloat16
+
+
+def test_adapters_are_written_whole_or_not_at_all(stable, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(stable.drm), "save_pretrained", fail)
+    with pytest.raises(ExportError, match="cannot be written"):
+        stable.save_adapters(tmp_path / "adapters")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_adapters_say_where_their_base_is(adapters):

@@ -72,7 +72,7 @@ def test_each_picture_of_a_batch_stays_to_itself(drm, probabilities):
     maps = feature_maps()
     batch = drm(*maps, probabilities, level=0)
     singles = [drm(*(x[i : i + 1] for x in maps), probabilities[i : i + 1], level=0) for i in range(2)]
-    torch.testing.assert_close(batch, torch.cat(singles), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(batch, torch.cat(singles), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -112,7 +112,7 @@ def test_growing_keeps_the_old_degradations_and_survives_saving(drm, probabiliti
         assert torch.equal(value[:3] if is_pool else value, old[name])
         assert not is_pool or (len(value) == 5 and 0.01 < value[3:].std() < 0.03)
     grown = torch.cat([probabilities, torch.zeros(2, 2)], dim=1)
-    torch.testing.assert_close(drm(*maps, grown, level=0), before, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(drm(*maps, grown, level=0), before, rtol=1e-4, atol=1e-5)
     drm.save_pretrained(tmp_path)
     loaded = DetailRefinementModule.from_pretrained(tmp_path)
     assert loaded.names == drm.names

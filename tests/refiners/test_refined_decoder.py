@@ -51,9 +51,9 @@ def by_hooks(vae, drm, latents, *, features, probabilities):
 @pytest.mark.parametrize(("num_levels", "size"), LEVELS_AND_SIZES)
 def test_the_encoder_gives_diffusers_latents_and_its_features(num_levels, size):
     vae, lq = make_vae(num_levels), picture(size)
-    seen = []
+    maps = []
     handles = [
-        block.resnets[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+        block.resnets[-1].register_forward_hook(lambda module, inputs, output: maps.append(output))
         for block in vae.encoder.down_blocks
     ]
     expected = vae.encode(lq * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
@@ -61,7 +61,7 @@ def test_the_encoder_gives_diffusers_latents_and_its_features(num_levels, size):
         handle.remove()
     encoded = encode_picture(vae, lq)
     assert torch.equal(encoded.latents, expected)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(encoded.features, seen, strict=True))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(encoded.features, maps, strict=True))
     assert [feature.shape[-1] for feature in encoded.features] == [size[1] // 2**k for k in range(num_levels)]
 
 

@@ -75,7 +75,7 @@ def test_it_is_the_equation_at_any_size(size, shift):
     torch.manual_seed(0)
     attention = strong(WindowAttention(8, num_heads=2, window_size=3, shift=shift))
     features = torch.randn(2, *size, 8)
-    torch.testing.assert_close(attention(features), slow_attention(attention, features), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(attention(features), slow_attention(attention, features), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shift", [2, 3])
@@ -83,7 +83,7 @@ def test_it_is_the_cyclic_shift_with_its_mask(shift):
     torch.manual_seed(0)
     attention = strong(WindowAttention(8, num_heads=4, window_size=4, shift=shift))
     features = torch.randn(2, 12, 8, 8)
-    torch.testing.assert_close(attention(features), masked_attention(attention, features), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(attention(features), masked_attention(attention, features), rtol=1e-4, atol=1e-5)
 
 
 def test_windows_do_not_see_each_other_unless_shifted():
@@ -122,7 +122,7 @@ def test_each_picture_of_a_batch_attends_to_itself_alone():
     torch.manual_seed(0)
     block, batch = SwinBlock(8, num_heads=2, window_size=4, shift=2), torch.randn(3, 8, 9, 6)
     singles = torch.cat([block(picture) for picture in batch.split(1)])
-    torch.testing.assert_close(block(batch), singles, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(block(batch), singles, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_but_weights_is_stored():

@@ -17,7 +17,7 @@ def test_a_part_is_sliced_as_it_is_in_the_whole():
     whole = sliced(grid, guide, WHOLE)
     window = torch.tensor([[4 / 12, 8 / 16, 1.0, 14 / 16]])
     part = sliced(grid, guide[..., 4:, 8:14], window)
-    torch.testing.assert_close(part, whole[..., 4:, 8:14], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(part, whole[..., 4:, 8:14], rtol=1e-4, atol=1e-5)
 
 
 def test_slicing_is_linear_in_brightness_between_the_levels():

@@ -35,7 +35,7 @@ def test_window_attention_is_a_circular_convolution(size):
     torch.manual_seed(0)
     query, key = (torch.randn(2, 3, *size).contiguous(memory_format=torch.channels_last) for _ in range(2))
     fast = window_convolution(query, key, window=4)
-    torch.testing.assert_close(fast, slow_window_convolution(query, key, 4), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fast, slow_window_convolution(query, key, 4), rtol=1e-4, atol=1e-5)
 
 
 def test_window_attention_has_exact_gradients():
@@ -87,7 +87,7 @@ def test_each_picture_goes_through_its_own_expert_weighted_by_its_probability():
     for picture, choice in enumerate(choices):
         one = slice(picture, picture + 1)
         expected = layer.experts[choice][0](routed[one], shared[one]) * routing.probabilities[picture, choice]
-        torch.testing.assert_close(out[one], layer.proj_out(expected), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(out[one], layer.proj_out(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_only_chosen_experts_compute_and_only_for_those_who_chose_them():

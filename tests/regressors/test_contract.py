@@ -99,7 +99,7 @@ def tiny(name, seed=0):
     return network.eval()
 
 
-def told(name, network):
+def steering_of(name, network):
     """What a network takes besides lq to use all of its weights."""
     record = REGRESSORS.get(name)
     is_told = record.takes_embedding or record.aligns_to_embedding
@@ -125,13 +125,13 @@ def test_gradients_reach_every_parameter(name):
     network, lq = tiny(name), torch.rand(1, 3, 32, 32)
     record = REGRESSORS.get(name)
     if record.auxiliary_losses:
-        restored, losses = network(lq, return_auxiliary=True, **told(name, network))
+        restored, losses = network(lq, return_auxiliary=True, **steering_of(name, network))
         assert tuple(losses) == record.auxiliary_losses
         outputs = (restored, *losses.values())
     elif record.gives_estimate:
-        outputs = network(lq, return_estimate=True, **told(name, network))
+        outputs = network(lq, return_estimate=True, **steering_of(name, network))
     else:
-        outputs = (network(lq, **told(name, network)),)
+        outputs = (network(lq, **steering_of(name, network)),)
     sum(output.square().sum() for output in outputs).backward()
     trained = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     without = [
@@ -197,7 +197,7 @@ def test_usage_is_a_row_for_each_picture_whatever_its_company(showing):
     options = [{}, {}, {}]
     if record.takes_embedding:
         embedding = torch.randn(2, *network.embedding_shape)
-        options = [{"embedding": told} for told in (embedding, embedding[:1], embedding[1:])]
+        options = [{"embedding": steering_of} for steering_of in (embedding, embedding[:1], embedding[1:])]
     both = network.usage(lq, **options[0])
     singles = [network.usage(lq[i : i + 1], **options[i + 1]) for i in range(2)]
     assert both and all(list(single) == list(both) for single in singles)

@@ -12,9 +12,9 @@ def test_channel_fusion_is_attention_over_the_broadcast_embedding(size):
     block = ChannelFusion(6, num_heads=2, embedding_width=5)
     block.temperature.data = torch.tensor([0.7, 1.9])[:, None, None]
     features, embedding = torch.randn(2, 6, *size), torch.randn(2, 5)
-    told = block.kv(block.project_in(embedding))[..., None, None].expand(2, 12, *size)  # the whole map
+    guide_map = block.kv(block.project_in(embedding))[..., None, None].expand(2, 12, *size)  # the whole map
     query = block.q_dwconv(block.q(block.norm1(features))).flatten(2)
-    key, value = block.kv_dwconv(told).flatten(2).chunk(2, dim=1)
+    key, value = block.kv_dwconv(guide_map).flatten(2).chunk(2, dim=1)
     attended = torch.empty(2, 6, size[0] * size[1])
     for picture in range(2):
         for head, start in enumerate((0, 3)):

@@ -106,19 +106,19 @@ def test_exchanged_embeddings_are_the_same_network_told_the_other_way_round():
 @pytest.mark.parametrize(("domain", "channels"), [("frequency", 9), ("frequency_with_low", 12), ("spatial", 3)])
 def test_experts_see_their_domain_at_the_size_of_the_features(domain, channels):
     network, lq = tiny(expert_domain=domain), torch.rand(1, 3, 16, 24)
-    seen = {}
+    inputs = {}
     for place, experts in network.mofe.items():
-        experts.experts_in.register_forward_pre_hook(lambda _, given, place=place: seen.update({place: given[0]}))
+        experts.experts_in.register_forward_pre_hook(lambda _, given, place=place: inputs.update({place: given[0]}))
     network(lq)
-    assert list(seen) == PLACES
-    for place, bands in seen.items():
+    assert list(inputs) == PLACES
+    for place, bands in inputs.items():
         shrunk = 2 ** (int(place[-1]) - 1)
         assert bands.shape == (1, channels, 16 // shrunk, 24 // shrunk)
     if domain == "spatial":
-        torch.testing.assert_close(seen["encoder_3"], F.interpolate(lq, scale_factor=0.25, mode="area"))
+        torch.testing.assert_close(inputs["encoder_3"], F.interpolate(lq, scale_factor=0.25, mode="area"))
     constant = torch.full_like(lq, 0.3)
     network(constant)
-    assert bool(seen["encoder_2"].any()) == (domain != "frequency")
+    assert bool(inputs["encoder_2"].any()) == (domain != "frequency")
 
 
 def test_experts_stand_at_one_scale_alone_if_asked():

@@ -94,10 +94,10 @@ def test_usage_gives_a_row_for_each_picture_and_block():
 
 def test_only_the_chosen_experts_compute():
     network, lq = tiny(), pictures()
-    seen = {}
+    counts = {}
     for name, module in network.named_modules():
         if isinstance(module, ComplexityExpert):
-            module.register_forward_hook(lambda _, args, __, name=name: seen.update({name: len(args[0])}))
+            module.register_forward_hook(lambda _, args, __, name=name: counts.update({name: len(args[0])}))
     usage = network.usage(lq)
     places = [(2 - index, place) for index, count in ((2, 1), (1, 1), (0, 2)) for place in range(count)]
     expected = {}
@@ -105,7 +105,7 @@ def test_only_the_chosen_experts_compute():
         for expert in probabilities.argmax(dim=1).tolist():
             key = f"dec.{level}.2.layers.{place}.adapter.experts.{expert}.0"
             expected[key] = expected.get(key, 0) + 1
-    assert seen == expected
+    assert counts == expected
 
 
 def test_noise_is_off_at_inference_unless_released():

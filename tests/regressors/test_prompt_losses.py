@@ -26,8 +26,8 @@ def test_alignment_is_one_minus_the_cosine_to_each_pictures_text():
     torch.manual_seed(0)
     representation, text = torch.randn(3, 6), torch.randn(3, 6)
     expected = sum(1 - cosine(*pair) for pair in zip(representation.tolist(), text.tolist(), strict=True)) / 3
-    assert alignment_loss(representation, text).item() == pytest.approx(expected, abs=1e-6)
-    assert alignment_loss(representation, 5 * representation).item() == pytest.approx(0, abs=1e-6)
+    assert alignment_loss(representation, text).item() == pytest.approx(expected, abs=1e-5)
+    assert alignment_loss(representation, 5 * representation).item() == pytest.approx(0, abs=1e-5)
 
 
 def test_diversity_counts_what_is_more_alike_than_the_threshold():
@@ -36,7 +36,7 @@ def test_diversity_counts_what_is_more_alike_than_the_threshold():
     for rows in (pool.prompt_keys.tolist(), pool.prompt_values.flatten(1).tolist()):
         pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
         halves.append(sum(max(cosine(rows[i], rows[j]) - 0.1, 0) for i, j in pairs) / 16)
-    assert diversity_loss(pool).item() == pytest.approx(sum(halves) / 2, abs=1e-6)
+    assert diversity_loss(pool).item() == pytest.approx(sum(halves) / 2, abs=1e-5)
 
 
 def test_diversity_is_zero_for_prompts_at_right_angles():
@@ -52,9 +52,9 @@ def test_balance_is_what_the_entropy_of_the_usage_lacks():
     powers = [[math.exp(value) for value in row] for row in combination.similarities.tolist()]
     usage = [sum(row[n] / sum(row) for row in powers) / 3 for n in range(4)]
     expected = math.log(4) + sum(share * math.log(share) for share in usage)
-    assert combination_balance_loss(combination).item() == pytest.approx(expected, abs=1e-6)
+    assert combination_balance_loss(combination).item() == pytest.approx(expected, abs=1e-5)
     even = combination._replace(similarities=torch.zeros(3, 4))
-    assert combination_balance_loss(even).item() == pytest.approx(0, abs=1e-6)
+    assert combination_balance_loss(even).item() == pytest.approx(0, abs=1e-5)
     lopsided = combination._replace(similarities=torch.tensor([[100.0, 0, 0, 0]]))
     assert combination_balance_loss(lopsided).item() == pytest.approx(math.log(4))
 

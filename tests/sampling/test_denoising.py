@@ -130,18 +130,18 @@ def test_what_the_model_predicts_is_the_schedulers_business(prediction_type):
 
 
 def test_each_step_may_change_the_latents():
-    scheduler, seen = make(DDIMScheduler, clip_sample=False), []
+    scheduler, calls = make(DDIMScheduler, clip_sample=False), []
     timesteps = set_timesteps(scheduler, num_inference_steps=3, strength=1.0, device=CPU)
 
     def zero(index, timestep, latents):
-        seen.append((index, int(timestep)))
+        calls.append((index, int(timestep)))
         return torch.zeros_like(latents)
 
     found = denoise(
         torch.ones(1, 4, 2, 2), timesteps, scheduler=scheduler, predict=lambda x, t: x * 0.5, on_step_end=zero
     )
     assert not found.any()
-    assert seen == list(enumerate(timesteps.tolist()))
+    assert calls == list(enumerate(timesteps.tolist()))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from check_names import KNOWN_TWICE, check_names, names_twice
+from check_names import KNOWN_TWICE, check_names, names_twice, participles_of, read_others
 from syntax_trees import parse_module, read_modules
 
 
@@ -9,6 +9,10 @@ def faults_of(*texts, **options):
 
 def test_each_public_name_of_the_library_means_one_thing_and_variables_are_nouns():
     assert check_names(read_modules()) == []
+
+
+def test_variables_of_tests_and_scripts_are_nouns_too():
+    assert [fault for module in read_others() for fault in participles_of(module)] == []
 
 
 def test_exceptions_are_few_and_all_needed_or_about_to_go():
@@ -55,9 +59,11 @@ def test_a_file_called_as_another_room_is_a_fault():
 
 
 def test_participles_as_variables_and_parameters_are_faults():
-    text = "def told_of(asked):\n    seen = asked\n    return seen\n"
+    text = "def told_of(asked):\n    seen = asked\n    return seen\n\ndef _said(self):\n    self._told = 1\n"
     assert faults_of(text) == [
         "ldrestore.module0:1: a variable is called asked; name what it is",
         "ldrestore.module0:2: a variable is called seen; name what it is",
+        "ldrestore.module0:5: a function is called _said; name what it is",
+        "ldrestore.module0:6: an attribute is called _told; name what it is",
     ]
     assert faults_of("def told_of(picture):\n    return picture.seen\n") == []

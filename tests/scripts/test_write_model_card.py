@@ -9,7 +9,7 @@ from ldrestore.evaluation.contestants import hash_of_model
 from ldrestore.evaluation.results import read_results, write_results
 from tests.model_results import model_results
 
-CARD = CARDS[0]
+CARD = next(card for card in CARDS if card.name == "default-fast")
 MODEL, WEIGHTS, TEMPLATE, RESULTS = CARD.folder, CARD.weights, CARD.template, CARD.results
 FIGURES = {"haze": {"a": (14.0, 20.0), "b": (15.0, 19.0)}, "cdd11/low": {"a": (10.0, 25.0)}}
 
@@ -74,11 +74,11 @@ def test_results_of_another_version_are_refused(checkout):
 
 
 def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_suite(checkout, tmp_path):
-    seen = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
+    shares_of = {"rain": {"a": {"rain": 0.9, "snow": 0.1}, "b": {"rain": 0.2, "snow": 0.7}}}
     write_results(model_results({"jpeg": {"a": (20.0, 21.0)}}, model=CARD.name), tmp_path / "card" / "results.json")
-    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, model=CARD.name, estimates=seen)
+    other = model_results({"rain": {"a": (1.0, 2.0), "b": (1.0, 2.0)}}, model=CARD.name, estimates=shares_of)
     write_results(other, tmp_path / "estimate" / "results.json")
-    keep(CARD, checkout, tmp_path / "card", tmp_path / "estimate")
+    keep(CARD, checkout, tmp_path / "card", estimates=tmp_path / "estimate")
     kept = read_results(checkout / RESULTS)
     assert [row.name for row in kept.datasets] == ["jpeg"]
     assert not kept.outputs and not kept.pictures and kept.means
@@ -87,6 +87,34 @@ def test_figures_are_kept_without_single_pictures_and_with_estimates_of_another_
     assert "| rain | 2 | 50 % | snow 50 % |" in (checkout / MODEL / "README.md").read_text()
 
 
-@pytest.mark.parametrize("card", CARDS, ids=[card.name for card in CARDS])
+def test_what_a_model_does_when_it_is_told_stands_below_and_the_diagram_beside(checkout, tmp_path):
+    identity = hash_of_model(str(checkout / MODEL))
+    estimates = {"rain": {"a": {"rain": 0.9, "snow": 0.1}}}
+    blind = model_results({"rain": {"a": (1.0, 2.0)}}, model=CARD.name, identity=identity, estimates=estimates)
+    steered = model_results({"haze told": {"a": (10.0, 21.0)}}, model=CARD.name, identity=identity)
+    write_results(blind, tmp_path / "card" / "results.json")
+    write_results(steered, tmp_path / "told" / "results.json")
+    keep(CARD, checkout, tmp_path / "card", told_results=tmp_path / "told")
+    write(checkout)
+    card = (checkout / MODEL / "README.md").read_text()
+    assert card.index("| rain | 1.00") < card.index("| haze told | 10.00")
+    assert f"![share against probability]({CARD.diagram.name})" in (checkout / CARD.tables).read_text()
+    assert (checkout / CARD.diagram).read_text().startswith("<svg")
+    assert faults(CARD, checkout) == []
+    write_results(model_results({"b": {"a": (1.0, 2.0)}}, model=CARD.name), tmp_path / "told" / "results.json")
+    with pytest.raises(InputError, match="are of different weights"):
+        keep(CARD, checkout, tmp_path / "card", told_results=tmp_path / "told")
+
+
+def test_every_template_has_the_placeholders_that_are_filled():
+    for card in CARDS:
+        text = (ROOT / card.template).read_text(encoding="utf-8")
+        for name in ("architecture", "parameters", "file_megabytes", "degradations", "measurements"):
+            assert f"${name}" in text
+
+
+@pytest.mark.parametrize(
+    "card", [card for card in CARDS if (ROOT / card.results).is_file()], ids=lambda card: card.name
+)
 def test_the_card_and_tables_of_this_checkout_are_up_to_date(card):
     assert faults(card, ROOT) == []

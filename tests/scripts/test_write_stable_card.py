@@ -91,9 +91,9 @@ def test_the_steps_are_those_that_were_measured(checkout):
 def test_figures_of_a_study_are_kept_with_its_predictions(checkout, tmp_path):
     out = tmp_path / "out"
     write_results(measured(checkout), out / "results.json")
-    seen = {"rain 0.4": {"a": {"rain": 1.0}}}
-    asked = {"rain 0.4": {"a": (20.0, 20.0)}}
-    write_results(model_results(asked, model="tiny", estimates=seen), out / "predictor" / "results.json")
+    estimates_of = {"rain 0.4": {"a": {"rain": 1.0}}}
+    psnrs = {"rain 0.4": {"a": (20.0, 20.0)}}
+    write_results(model_results(psnrs, model="tiny", estimates=estimates_of), out / "predictor" / "results.json")
     keep(checkout, out)
     (row,) = read_results(checkout / MEASUREMENTS).estimates
     assert (row.dataset, dict(row.counts)) == ("rain 0.4", {"rain": 1})

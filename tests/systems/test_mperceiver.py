@@ -36,8 +36,8 @@ def test_a_batch_is_conditioned_as_its_pictures_are(system, lq):
         batch = begun_of(system, lq).conditioning
     for index in range(2):
         single, estimate = system.condition(lq[index : index + 1])
-        torch.testing.assert_close(batch.prompt_embeds[index : index + 1], single.prompt_embeds)
-        torch.testing.assert_close(batch.probabilities[index].tolist(), list(estimate.probabilities))
+        torch.testing.assert_close(batch.prompt_embeds[index : index + 1], single.prompt_embeds, rtol=1e-4, atol=1e-5)
+        assert batch.probabilities[index].tolist() == pytest.approx(estimate.probabilities, abs=1e-5)
 
 
 def test_a_batch_is_predicted_as_its_pictures_are(system, lq):
@@ -46,9 +46,8 @@ def test_a_batch_is_predicted_as_its_pictures_are(system, lq):
         batch = system.predict(noised, torch.tensor(7), begun=begun_of(system, lq))
         for index in range(2):
             one = slice(index, index + 1)
-            torch.testing.assert_close(
-                system.predict(noised[one], torch.tensor(7), begun=begun_of(system, lq[one])), batch[one]
-            )
+            alone = system.predict(noised[one], torch.tensor(7), begun=begun_of(system, lq[one]))
+            torch.testing.assert_close(alone, batch[one], rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_reach_what_is_trained_and_nothing_is_left_without_them(system, lq):

@@ -155,15 +155,15 @@ def test_the_autoencoder_is_widened_where_it_says_so():
     for part in system.networks:
         torch.nn.Module.to(part, torch.float16)
     before = {name: value.clone() for name, value in system.vae.state_dict().items()}
-    seen = []
-    system.vae.encoder.conv_in.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    types = []
+    system.vae.encoder.conv_in.register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
     assert system.is_widened  # force_upcast is diffusers' default
     bytes_widened = system.bytes_per_pixel
     torch.testing.assert_close(begun_of(system, lq).lq_latents, expected, rtol=1e-2, atol=1e-2)
     system.vae.register_to_config(force_upcast=False)
     assert not system.is_widened and system.bytes_per_pixel * 2 == bytes_widened
     begun_of(system, lq)
-    assert seen == [torch.float32, torch.float16]
+    assert types == [torch.float32, torch.float16]
     after = system.vae.state_dict()
     assert all(after[name].dtype == torch.float16 and torch.equal(after[name], before[name]) for name in before)
 
@@ -174,12 +174,17 @@ def test_gradients_of_both_stages_reach_what_they_train():
         part.requires_grad_(False)
     begun = begun_of(system, lq)
     system.parts["daff"].requires_grad_(True)
-    prepared = system.attachment.fusion.prepare(system.lq_encoder(lq).last, system.condition("", "").fusion_embeds)
-    predicted = predict_fused(
-        system.unet, noise(4, 4), torch.tensor(7), begun.passes[0], attachment=system.attachment, prepared=prepared
-    )
-    predicted.square().mean().backward()
-    assert all(weight.grad is not None for weight in system.parts["daff"].parameters())
+    system.parts["daem"].requires_grad_(True)
+    predicted = system.predict_batch(noise(4, 4), torch.tensor([7]), lq, begun.passes[0])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            predicted, system.predict(noise(4, 4), torch.tensor(7), begun=begun), rtol=1e-4, atol=1e-5
+        )
+    predicted = system.predict_batch(noise(4, 4), torch.tensor([7]), lq, begun.passes[0])
+    restored = system.decode_features(begun.lq_latents, system.lq_encoder(lq).features, lq)
+    (predicted.square().mean() + restored.square().mean()).backward()
+    for name in ("daff", "daem"):
+        assert any(weight.grad is not None and weight.grad.any() for weight in system.parts[name].parameters()), name
     assert system.attachment.slot.prepared is not None  # checkpointed blocks run again in the backward pass
     with torch.no_grad():
         system.predict(noise(4, 4), torch.tensor(7), begun=begun)

@@ -1,3 +1,4 @@
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -33,3 +34,16 @@ def test_smaller_tiles_are_tried_until_they_fit():
     assert (result, plan.tile, tried) == ("done", 256, [0, 512, 384, 256])
     with pytest.raises(OutOfMemoryError, match="the smallest"):
         with_smaller_tiles(refuse, fixed_plan(0), height=500, width=700)
+
+
+def test_what_a_failed_pass_held_is_gone_before_the_next():
+    held, alive = [], []
+
+    def compute(plan):
+        alive.extend(reference() is not None for reference in held)
+        features = torch.ones(4)
+        held.append(weakref.ref(features))
+        return "done" if plan.tile and plan.tile <= 384 else refuse()
+
+    with_smaller_tiles(compute, fixed_plan(0), height=500, width=700)
+    assert alive == [False] * 3  # one at the second try, two at the third

@@ -121,15 +121,15 @@ def test_a_pass_that_takes_another_way_is_an_error():
 
 
 def test_another_thread_measures_for_itself():
-    network, x, seen = nn.Sequential(MapStatistic(channel_means), nn.Flatten()), torch.ones(1, 1, 2, 2), []
+    network, x, values = nn.Sequential(MapStatistic(channel_means), nn.Flatten()), torch.ones(1, 1, 2, 2), []
     with measured_statistics({"": network}) as statistics:
         network(x)
     with shared_statistics({"": network}, statistics):
-        thread = threading.Thread(target=lambda: seen.append(network[0](7 * x).item()))
+        thread = threading.Thread(target=lambda: values.append(network[0](7 * x).item()))
         thread.start()
         thread.join()
         network(7 * x)
-    assert seen == [7]
+    assert values == [7]
 
 
 class SelfAttention(nn.Module):

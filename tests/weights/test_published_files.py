@@ -207,10 +207,11 @@ def test_doubles_too_large_for_the_network_are_refused(tmp_path):
         read_checkpoint(tmp_path / "a.pth")
 
 
-def test_tensors_that_pretend_to_be_large_or_are_sparse_are_refused(tmp_path):
+def test_tensors_that_pretend_to_be_large_are_sparse_or_empty_are_refused(tmp_path):
     torch.save({"b": torch.zeros(1).expand(10**12)}, tmp_path / "a.pth")
     torch.save({"b": torch.eye(2).to_sparse()}, tmp_path / "b.pth")
-    for name in ("a.pth", "b.pth"):
+    torch.save({"b": torch.eye(2, device="meta")}, tmp_path / "c.pth")
+    for name in ("a.pth", "b.pth", "c.pth"):
         with pytest.raises(WeightsError, match="b is no plain tensor"):
             read_checkpoint(tmp_path / name)
 

@@ -11,7 +11,7 @@ from torch.distributed.nn.functional import all_gather
 from ldrestore.blocks.observation import observed
 from ldrestore.blocks.routing import Routing, balance_loss
 from ldrestore.refiners.daem import DetailExpertModule
-from ldrestore.refiners.refined_decoder import decode_refined, decode_with_experts
+from ldrestore.systems.unildiff import UniLDiff
 
 
 class DecodedPictures(NamedTuple):
@@ -48,10 +48,12 @@ class ExpertDecoder(nn.Module):
             features: The LQ encoder's, of the damaged pictures, the full resolution first.
             lq: (B, 3, H, W), in [0, 1], these pictures.
         """
+        parts = {"vae": self.vae, "unet": None, "lq_encoder": None, "daem": self.daem}
+        system = UniLDiff(parts, attachment=None)
         if self.daem is None:
-            return DecodedPictures(decode_refined(self.vae, latents, drm=None).float(), None)
+            return DecodedPictures(system.decode_features(latents).float(), None)
         with observed(self.daem.routers) as routings:
-            restored = decode_with_experts(self.vae, latents, daem=self.daem, features=features, lq=lq).float()
+            restored = system.decode_features(latents, features, lq).float()
         losses = [balance_loss(of_all_processes(routing), correction=0) for routing in routings.values()]
         return DecodedPictures(restored, torch.stack(losses).mean())
 

@@ -165,16 +165,18 @@ def _tower_of(config: BaseConfig, *, dtype: torch.dtype) -> ClipTower:
     return ClipTower.from_pretrained(folder, dtype=dtype)
 
 
-def load_part(kind: Any, folder: Path, **options: Any) -> Any:
-    """A part of a base.
+def load_part(kind: Any, folder: Path) -> Any:
+    """A part of an earlier stage in training, or of a base, in its own number format.
+
+    Args:
+        kind: Its class, of diffusers or transformers.
+        folder: Of the part alone.
 
     Raises:
         WeightsError: it is missing or damaged.
     """
-    if "dtype" in options and issubclass(kind, (AutoencoderKL, UNet2DConditionModel)):
-        options["torch_dtype"] = options.pop("dtype")
     try:
-        return kind.from_pretrained(folder, local_files_only=True, **options)
+        return kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(

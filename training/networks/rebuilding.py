@@ -1,6 +1,7 @@
-"""Networks built again from their configurations, to be filled with other weights."""
+"""Networks built again from their configurations, filled with other weights, and written."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -25,3 +26,30 @@ def rebuilt(part: Any, weights: Mapping[str, Tensor], *, source: str) -> Any:
     network = type(part)(**options)
     load_strictly(network, weights, source=source)
     return network.eval()
+
+
+def weights_of_part(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Those of one part of a network, under the part's own keys.
+
+    Args:
+        weights: Key to tensor, of the whole network.
+        name: Attribute of the part.
+    """
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def save_part(part: Any, weights: Mapping[str, Tensor], folder: Path, *, name: str) -> None:
+    """Write a part of a network with weights of the training into a folder of its name.
+
+    Args:
+        part: A `ModelMixin` with `ConfigMixin`.
+        weights: Key to tensor, of the whole network.
+        folder: Exists.
+        name: Attribute of the part.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    own = weights_of_part(weights, name)
+    rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)

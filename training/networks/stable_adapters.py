@@ -17,7 +17,7 @@ from ldrestore.structures import Conditioning
 from ldrestore.systems.mperceiver import Begun
 from ldrestore.training.loop.frozen_rows import freeze_rows
 from ldrestore.training.networks.frozen_base import FrozenBase
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.steering import LqFeatures
 
 logger = logging.getLogger(__name__)
@@ -153,8 +153,7 @@ def save_parts(network: StableAdapters, weights: Mapping[str, Tensor], folder: P
         folder: Exists.
     """
     for name, part in network.parts.items():
-        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)
+        save_part(part, weights, folder, name=name)
 
 
 def _pooled(parts: Mapping[str, nn.Module]) -> list[Any]:

@@ -18,17 +18,10 @@ from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.errors import ConfigError
 from ldrestore.prompts.xl_text import XLText
-from ldrestore.systems.unildiff import (
-    XLConditioning,
-    for_batch,
-    lq_for_fusion,
-    predict_fused,
-    reader_of,
-    xl_conditioning,
-)
-from ldrestore.systems.unildiff_parts import name_of_fusion
+from ldrestore.systems.unildiff import UniLDiff, XLConditioning, reader_of, xl_conditioning
+from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS, name_of_fusion
 from ldrestore.training.networks.frozen_base import PredictionType
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import rebuilt, weights_of_part
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +102,16 @@ class FrozenXLBase:
     def condition(self, captions: list[str], tasks: list[str], *, size: tuple[int, int]) -> XLConditioning:
         """Read texts, see `unildiff.xl_conditioning`; what is read is kept, since the texts are few."""
         return xl_conditioning(captions, tasks, size=size, read=self._read)
+
+    def system(self, trained: Mapping[str, Any], *, attachment: FusionAttachment | None = None) -> UniLDiff:
+        """The system upon this base.
+
+        Args:
+            trained: Parts by the names of `UNILDIFF_PARTS`, and the U-Net; those left out are missing.
+            attachment: Of the fusion to the U-Net; None where there is none, or where nothing is predicted.
+        """
+        missing = dict.fromkeys(("unet", *UNILDIFF_PARTS.trained))
+        return UniLDiff({**missing, "vae": self.vae, **trained}, attachment=attachment)
 
     def _read(self, texts: Sequence[str]) -> XLText:
         """Embed texts that were not read before."""
@@ -250,13 +253,8 @@ class XLRestorer(nn.Module):
         if self.training and torch.is_grad_enabled():  # what is drawn without gradients is no step
             self._switch()
             self.num_passes += 1
-        attachment = self._attached()
-        if self.fusion is None or attachment is None:
-            return predict_fused(self.unet, noised, timesteps, conditioning, attachment=None, prepared=None)
-        lq_features = lq_for_fusion(self.lq_encoder(lq), attachment)
-        text = for_batch(conditioning.fusion_embeds, passes=conditioning.num_passes, batch=len(noised))
-        prepared = self.fusion.prepare(lq_features, text)
-        return predict_fused(self.unet, noised, timesteps, conditioning, attachment=attachment, prepared=prepared)
+        system = self.base.system(self.parts(), attachment=self._attached())
+        return system.predict_batch(noised, timesteps, lq, conditioning)
 
     def detach(self) -> None:
         """Take the fusion off the U-Net; the next pass attaches it again."""
@@ -310,8 +308,7 @@ def save_xl_parts(network: XLRestorer, weights: Mapping[str, Tensor], folder: Pa
         folder: Exists.
     """
     for name, part in network.parts().items():
-        prefix = f"{name}." if name in ("unet", "lq_encoder") else "fusion."
-        own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        own = weights_of_part(weights, name if name in ("unet", "lq_encoder") else "fusion")
         if name == "unet":
             if not network.trains_all or not any(weight.requires_grad for weight in part.parameters()):
                 continue

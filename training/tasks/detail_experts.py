@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.metrics.dists import Dists
 from ldrestore.metrics.lpips import Lpips
 from ldrestore.metrics.metric_weights import read_metric_weights
 from ldrestore.refiners.daem import DetailExpertModule
-from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.training_data import create_dataset
@@ -22,9 +21,10 @@ from ldrestore.training.entry import Prepared
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.losses.diffusion_loss import encoded
 from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
-from ldrestore.training.losses.validation import ValidationPair, create_pairs, validate_pairs
+from ldrestore.training.losses.refined_validation import RefinedValidation
+from ldrestore.training.losses.validation import ValidationPair
 from ldrestore.training.networks.expert_decoder import ExpertDecoder
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.short_sampling import validation_noise
 from ldrestore.training.networks.xl_restorer import XLRestorer, load_xl_base
 from ldrestore.training.tasks.decoded_latents import latents_to_decode
@@ -47,9 +47,7 @@ class DetailExpertsTask:
         self.restorer = restorer.requires_grad_(False).eval()
         self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
         self.distances = create_distances(config)
-        self._pairs = create_pairs(config.validation)
-        self._latents: dict[int, Tensor] = {}
-        self._plain: dict[str, float] | None = None
+        self._validation = RefinedValidation(config.validation, factor=downsampling_of(self.base.vae), plain="plain")
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size."""
@@ -111,43 +109,32 @@ class DetailExpertsTask:
 
         The latter as "plain/...".
         """
-        if not self._pairs:
+        if not self._validation.pairs:
             return {}
-        numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
         device = next(network.parameters()).device
         self._to(device)
 
-        def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
-            padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
-            latents = self._validation_latents(numbers[id(pair)], padded)
-            if is_refined:
-                restored = network(latents, self.restorer.lq_encoder(padded).features, padded).restored
-            else:
-                restored = decode_refined(self.base.vae, latents, drm=None)
-            return crop_to(restored, *lq.shape[-2:])
+        def decode(lq: Tensor, pair: ValidationPair, is_refined: bool) -> Tensor:
+            latents = self._validation.latents(pair, partial(self._validation_latents, lq))
+            if not is_refined:
+                return self.base.system({}).decode_features(latents)
+            restored: Tensor = network(latents, self.restorer.lq_encoder(lq).features, lq).restored
+            return restored
 
-        if self._plain is None:  # training changes nothing in it
-            self._plain = validate_pairs(partial(decode, is_refined=False), self._pairs, device=device)
-        refined = validate_pairs(partial(decode, is_refined=True), self._pairs, device=device)
-        return refined | {f"plain/{name}": value for name, value in self._plain.items()}
+        return self._validation.measure(decode, device=device)
 
-    def _validation_latents(self, number: int, lq: Tensor) -> Tensor:
-        """Sampled once with noise of its own, since what samples does not change."""
-        if number not in self._latents:
-            lq_latents = encoded(self.base.vae, lq, is_sampled=False)
-            noise = validation_noise(lq_latents, number)
-            self._latents[number] = self._restored(lq, lq_latents, noise, steps=self.config.latents.max_steps)
-        return self._latents[number]
+    def _validation_latents(self, lq: Tensor, number: int) -> Tensor:
+        """Sampled with noise of its own."""
+        lq_latents = encoded(self.base.vae, lq, is_sampled=False)
+        noise = validation_noise(lq_latents, number)
+        return self._restored(lq, lq_latents, noise, steps=self.config.latents.max_steps)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the module, and the autoencoder where its decoder was trained."""
         parts = {"daem": self.network.daem, "vae": self.network.vae if self.config.trains_decoder else None}
         for name, part in parts.items():
             if part is not None:
-                own = {
-                    key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")
-                }
-                rebuilt(part, own, source=f"{name} in training").save_pretrained(folder / name)
+                save_part(part, weights, folder, name=name)
 
 
 def prepare_detail_experts(config: DetailExpertsTrainingConfig) -> Prepared:

@@ -21,8 +21,7 @@ from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.prompts.task_prompts import TASK_PROMPTS, task_prompt
-from ldrestore.refiners.refined_decoder import decode_refined, downsampling_of
-from ldrestore.sampling.denoising import denoise, set_timesteps, starting_latents
+from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.systems.unildiff import XLConditioning
 from ldrestore.systems.unildiff_parts import FUSIONS, UNILDIFF_PARTS, name_of_fusion
 from ldrestore.training.config import StageConfig
@@ -35,7 +34,7 @@ from ldrestore.training.losses.diffusion_loss import encoded
 from ldrestore.training.losses.restoring_loss import restoring_loss
 from ldrestore.training.losses.validation import ValidationPair, create_pairs, validate_pairs
 from ldrestore.training.networks.frozen_base import load_part
-from ldrestore.training.networks.short_sampling import validation_noise
+from ldrestore.training.networks.short_sampling import sample_whole, validation_noise
 from ldrestore.training.networks.steering import as_picture
 from ldrestore.training.networks.xl_restorer import XLRestorer, add_low_rank, load_xl_base, save_xl_parts
 from ldrestore.training.tasks.fusion_config import FusionTrainingConfig
@@ -132,7 +131,7 @@ class FusionTask:
                 scheduler=scheduler,
                 num_inference_steps=steps,
             )
-            return crop_to(decode_refined(self.base.vae, latents, drm=None), *lq.shape[-2:])
+            return crop_to(self.base.system({}).decode_features(latents), *lq.shape[-2:])
 
         return validate_pairs(restore, self._pairs, device=device)
 
@@ -177,20 +176,18 @@ def sampled_latents(
     Returns:
         (B, C, h, w), float32, scaled.
     """
-    timesteps = set_timesteps(scheduler, num_inference_steps=num_inference_steps, strength=1.0, device=lq.device)
-    start = starting_latents(
-        scheduler,
-        lq_latents=lq_latents,
-        noise=noise,
-        timesteps=timesteps,
-        strength=1.0,
-        begins_from_lq=True,
-    )
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
         return network(latents, timestep.expand(len(latents)), lq=lq, conditioning=conditioning)
 
-    return denoise(start, timesteps, scheduler=scheduler, predict=predict)
+    return sample_whole(
+        predict,
+        lq_latents,
+        noise,
+        scheduler=scheduler,
+        num_inference_steps=num_inference_steps,
+        begins_from_lq=True,
+    )
 
 
 def prepare_fusion(config: FusionTrainingConfig) -> Prepared:

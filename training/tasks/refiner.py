@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.images.padding import crop_to, pad_to_multiple
+from ldrestore.images.padding import pad_to_multiple
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.training.config import StageConfig, num_steps
@@ -22,11 +22,12 @@ from ldrestore.training.loop.frozen_rows import freeze_rows
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.losses.diffusion_loss import encoded
 from ldrestore.training.losses.discriminator import PatchDiscriminator
+from ldrestore.training.losses.refined_validation import RefinedValidation
 from ldrestore.training.losses.refiner_losses import PerceptualLoss, discriminator_loss, refiner_losses
-from ldrestore.training.losses.validation import ValidationPair, create_pairs, validate_pairs
+from ldrestore.training.losses.validation import ValidationPair
 from ldrestore.training.networks.frozen_base import FrozenBase, load_base
 from ldrestore.training.networks.judged_decoder import JudgedDecoder
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.short_sampling import sample_latents, validation_noise
 from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts
 from ldrestore.training.networks.steering import LqFeatures, as_picture, check_predictor, lq_features_of
@@ -60,9 +61,9 @@ class RefinerTask:
         self.predictor = predictor.requires_grad_(False).eval()
         self.adapters = None if adapters is None else adapters.requires_grad_(False).eval()
         self.scheduler = deepcopy(self.base.scheduler)  # sampling leaves its state in it
-        self._pairs = create_pairs(config.validation)
-        self._latents: dict[int, Tensor] = {}
-        self._unrefined: dict[str, float] | None = None
+        self._validation = RefinedValidation(
+            config.validation, factor=downsampling_of(self.base.vae), plain="unrefined"
+        )
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
         """Pairs of the stage's patch size."""
@@ -144,44 +145,32 @@ class RefinerTask:
 
         Without adapters it is the ground truth's latents that are decoded.
         """
-        if not self._pairs:
+        if not self._validation.pairs:
             return {}
-        numbers = {id(pair): number for number, pair in enumerate(self._pairs)}
-        device = next(network.parameters()).device
+        system = self.base.system({})
 
-        def decode(lq: Tensor, pair: ValidationPair, *, is_refined: bool) -> Tensor:
-            padded = pad_to_multiple(lq, downsampling_of(self.base.vae))
-            picture = self.base.system({}).encode_features(padded)
-            steering = self._steering(padded, picture.latents)
-            latents = self._validation_latents(numbers[id(pair)], pair, steering)
-            if is_refined:
-                restored = network(latents, picture.features, steering.probabilities).restored
-            else:
-                restored = self.base.system({}).decode_features(latents)
-            return crop_to(restored, *lq.shape[-2:])
+        def decode(lq: Tensor, pair: ValidationPair, is_refined: bool) -> Tensor:
+            picture = system.encode_features(lq)
+            steering = self._steering(lq, picture.latents)
+            latents = self._validation.latents(pair, partial(self._validation_latents, pair, steering))
+            if not is_refined:
+                return system.decode_features(latents)
+            restored: Tensor = network(latents, picture.features, steering.probabilities).restored
+            return restored
 
-        if self._unrefined is None:  # training changes nothing in it
-            self._unrefined = validate_pairs(partial(decode, is_refined=False), self._pairs, device=device)
-        refined = validate_pairs(partial(decode, is_refined=True), self._pairs, device=device)
-        return refined | {f"unrefined/{name}": value for name, value in self._unrefined.items()}
+        return self._validation.measure(decode, device=next(network.parameters()).device)
 
-    def _validation_latents(self, number: int, pair: ValidationPair, steering: LqFeatures) -> Tensor:
-        """Sampled once with noise of its own, since what samples does not change."""
-        if number not in self._latents:
-            device = steering.lq_latents.device
-            if self.adapters is None:
-                gt = pad_to_multiple(as_picture(pair.gt, device), downsampling_of(self.base.vae))
-                latents = encoded(self.base.vae, gt, is_sampled=False)
-            else:
-                noise = validation_noise(steering.lq_latents, number)
-                latents = self._sampled(steering, noise, num_inference_steps=self.config.latents.max_steps)
-            self._latents[number] = latents
-        return self._latents[number]
+    def _validation_latents(self, pair: ValidationPair, steering: LqFeatures, number: int) -> Tensor:
+        """Sampled with noise of its own; without adapters those of the ground truth."""
+        if self.adapters is None:
+            gt = pad_to_multiple(as_picture(pair.gt, steering.lq_latents.device), self._validation.factor)
+            return encoded(self.base.vae, gt, is_sampled=False)
+        noise = validation_noise(steering.lq_latents, number)
+        return self._sampled(steering, noise, num_inference_steps=self.config.latents.max_steps)
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Write the module's folder; the discriminator stays in the checkpoints."""
-        own = {key.removeprefix("drm."): value for key, value in weights.items() if key.startswith("drm.")}
-        rebuilt(self.network.drm, own, source="the refinement module in training").save_pretrained(folder / "drm")
+        save_part(self.network.drm, weights, folder, name="drm")
 
 
 def prepare_refiner(config: RefinerTrainingConfig) -> Prepared:

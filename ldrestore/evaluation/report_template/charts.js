@@ -128,11 +128,13 @@ function updateTradeoff() {
     drawing.append(draw("line", { class: "diagonal", x1: MARGIN.left, x2: SIDE - MARGIN.right, y1: up(input), y2: up(input) }));
     drawing.append(draw("text", { class: "tick", x: MARGIN.left + 6, y: up(input) - 5 }, `${untouched}`));
   }
-  for (const point of points) {
+  let lowest = -Infinity; // names that would lie upon each other follow one below the other
+  for (const point of points.sort((one, other) => up(one.quality) - up(other.quality))) {
     const [left, top] = [across(Math.log10(point.seconds)), up(point.quality)];
     const isRight = left > SIDE * 0.6;
+    lowest = Math.max(top + 4, lowest + 14);
     drawing.append(draw("circle", { class: "dot", cx: left, cy: top, r: 6, style: { "--colour": colourOf(point.name) } }));
-    drawing.append(draw("text", { class: "name-mark", x: left + (isRight ? -11 : 11), y: top + 4, "text-anchor": isRight ? "end" : "start" }, point.name));
+    drawing.append(draw("text", { class: "name-mark", x: left + (isRight ? -11 : 11), y: lowest, "text-anchor": isRight ? "end" : "start" }, point.name));
   }
   put("tradeoff", drawing);
   const average = Object.keys(data.averages)[0];

@@ -30,7 +30,7 @@ def stable():
 
 
 @pytest.fixture
-def asked(stable, monkeypatch):
+def measurements(stable, monkeypatch):
     """What was built and measured, in this order; the model is a tiny one and memory made up."""
     found = []
     monkeypatch.setattr(stable_cost, "open_stable", lambda model, dtype: found.append(str(dtype)) or stable)
@@ -64,20 +64,20 @@ def test_a_row_of_time_holds_both_and_their_ratio(stable):
     assert low <= row["ratio"] <= high and row["parameters"]["unet"] > 0
 
 
-def test_rows_are_measured_once_and_memory_first(asked, call):
+def test_rows_are_measured_once_and_memory_first(measurements, call):
     options = StableCostOptions(side=64, repeats=1, timed_steps=2)
     measure_stable_cost(options, call())
-    assert asked == ["restorer", "refined", "img2img", "torch.float32"]
+    assert measurements == ["restorer", "refined", "img2img", "torch.float32"]
     measure_stable_cost(options, call())
-    assert len(asked) == 4
+    assert len(measurements) == 4
     rows, threads = json.loads((call().out_dir / "stable-cost.json").read_text())["rows"], torch.get_num_threads()
     where = f"full widths, CPU, 64 pixels, float32, {threads} threads"
     assert list(rows) == [f"memory: {where}, 2 steps", f"time: {where}, 1 x 2 steps"]
     measure_stable_cost(StableCostOptions(side=64, repeats=1, timed_steps=3, has_memory=False), call())
-    assert asked[4:] == ["torch.float32"]
+    assert measurements[4:] == ["torch.float32"]
 
 
-def test_the_report_tells_ratios_and_every_line_has_the_columns_of_its_head(asked, call):
+def test_the_report_tells_ratios_and_every_line_has_the_columns_of_its_head(measurements, call):
     text, width = (
         report_stable_cost(measure_stable_cost(StableCostOptions(side=64, repeats=1, timed_steps=2), call())),
         None,

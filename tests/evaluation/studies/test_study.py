@@ -15,21 +15,21 @@ class Options:
     side: int = 3
 
 
-def row_of(name, asked, *, side=3):
+def row_of(name, measurements, *, side=3):
     """A row that tells when it is measured."""
-    return StudyRow(name=name, settings={"side": side}, measure=lambda: asked.append(name) or {"value": side})
+    return StudyRow(name=name, settings={"side": side}, measure=lambda: measurements.append(name) or {"value": side})
 
 
 def test_a_stopped_study_goes_on_with_the_row_that_it_lacks(call):
-    asked = []
-    measured_rows("speed", [row_of("a", asked)], call())
-    rows = measured_rows("speed", [row_of("a", asked), row_of("b", asked)], call())
-    assert asked == ["a", "b"] and list(rows) == ["a", "b"]
+    measurements = []
+    measured_rows("speed", [row_of("a", measurements)], call())
+    rows = measured_rows("speed", [row_of("a", measurements), row_of("b", measurements)], call())
+    assert measurements == ["a", "b"] and list(rows) == ["a", "b"]
     stored = json.loads((call().out_dir / "speed.json").read_text())
     assert stored == {"study": "speed", "rows": rows}
     assert rows["b"]["value"] == 3 and rows["b"]["environment"]["threads"] >= 1
-    measured_rows("speed", [row_of("b", asked)], call(is_fresh=True))
-    assert asked == ["a", "b", "b"]
+    measured_rows("speed", [row_of("b", measurements)], call(is_fresh=True))
+    assert measurements == ["a", "b", "b"]
 
 
 def test_each_row_lies_on_disk_before_the_next_is_measured(call):
@@ -51,9 +51,9 @@ def test_rows_of_something_else_are_refused_and_measured_again_if_told(call, mon
         monkeypatch.setattr(skeleton, "environment_of", lambda device: {"device": "another"})
     with pytest.raises(InputError, match=rf"speed.json, a is of another {other}; measure again with --fresh"):
         measured_rows("speed", [row_of("a", [], side=side)], call())
-    asked = []
-    measured_rows("speed", [row_of("a", asked, side=side)], call(is_fresh=True))
-    assert asked == ["a"]
+    measurements = []
+    measured_rows("speed", [row_of("a", measurements, side=side)], call(is_fresh=True))
+    assert measurements == ["a"]
 
 
 def test_options_come_from_words_and_the_report_lies_beside(call, monkeypatch):

@@ -98,7 +98,7 @@ def test_text_in_place_of_the_domain_pool_is_heard_in_validation_too(pairs, tmp_
     options = {"dim": 4, "num_blocks": [1] * 4, "dec_blk_nums": [1] * 3, "heads": [1, 1, 2, 4]}
     network = create_regressor("datprl_ir", **options, **config.network.options)
     heard = []
-    network.register_forward_pre_hook(lambda _, args, told: heard.append(told["embedding"].shape), with_kwargs=True)
+    network.register_forward_pre_hook(lambda _, args, inputs: heard.append(inputs["embedding"].shape), with_kwargs=True)
     source = SimpleNamespace(of_file=lambda path: torch.ones(8))
     with torch.no_grad():
         RegressorTask(config, embeddings=source).validate(network)

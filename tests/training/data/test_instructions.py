@@ -63,12 +63,12 @@ def instructed(pictures, instructions, recipe):
 def test_a_sentence_is_about_what_the_picture_suffers_from(pictures, instructions):
     dataset = instructed(pictures, instructions, "gaussian_noise")
     items = [dataset[(epoch, 0)] for epoch in range(60)]
-    told = [item for item in items if item["class_index"] != NO_CLASS]
-    assert 0.5 < len(told) / len(items) < 0.95
-    assert {item["class_index"] for item in told} == {CLASSES.index("noise")}
+    labelled = [item for item in items if item["class_index"] != NO_CLASS]
+    assert 0.5 < len(labelled) / len(items) < 0.95
+    assert {item["class_index"] for item in labelled} == {CLASSES.index("noise")}
     rows = instructions.topics["gaussian_noise"]
-    assert len({tuple(item["sentence"].tolist()) for item in told}) == 2
-    assert all(any(torch.equal(item["sentence"], instructions.vectors[row]) for row in rows) for item in told)
+    assert len({tuple(item["sentence"].tolist()) for item in labelled}) == 2
+    assert all(any(torch.equal(item["sentence"], instructions.vectors[row]) for row in rows) for item in labelled)
     untold = next(item for item in items if item["class_index"] == NO_CLASS)
     assert torch.equal(untold["sentence"], instructions.neutral)
 

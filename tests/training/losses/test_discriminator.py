@@ -14,15 +14,15 @@ def test_a_score_sees_a_patch(num_layers, patch):
     assert scores.shape == (1, 1, 96 // 2**num_layers - 1, 96 // 2**num_layers - 1)
     middle = scores.shape[-1] // 2
     scores[0, 0, middle, middle].backward()
-    seen = images.grad.abs().sum(dim=1)[0] > 0
-    assert [int(seen.any(dim=axis).sum()) for axis in (0, 1)] == [patch, patch]
+    is_reached = images.grad.abs().sum(dim=1)[0] > 0
+    assert [int(is_reached.any(dim=axis).sum()) for axis in (0, 1)] == [patch, patch]
 
 
 def test_pictures_of_a_batch_are_judged_apart():
     torch.manual_seed(0)
     discriminator, batch = PatchDiscriminator(4).eval(), torch.rand(3, 3, 32, 40)
     singles = torch.cat([discriminator(image) for image in batch.split(1)])
-    torch.testing.assert_close(discriminator(batch), singles, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(discriminator(batch), singles, rtol=1e-4, atol=1e-5)
 
 
 def test_layers_keep_differences_bounded():

@@ -78,7 +78,7 @@ def test_the_ssim_loss_is_one_minus_the_metric():
     for loss, one, other in zip(losses, restored.detach(), gt, strict=True):
         known = ssim(one.permute(1, 2, 0).double().numpy(), other.permute(1, 2, 0).double().numpy(), peak=1.0)
         assert 1 - loss.item() == pytest.approx(known, abs=1e-5)
-    assert torch.allclose(ssim_loss(gt, gt), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(ssim_loss(gt, gt), torch.zeros(2), atol=1e-5)
     losses.sum().backward()
     assert torch.isfinite(restored.grad).all()
     with pytest.raises(ShapeError, match="SSIM needs 11 pixels a side at least"):

@@ -5,7 +5,7 @@ import torch
 
 from ldrestore.errors import WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.training.networks.rebuilding import rebuilt
+from ldrestore.training.networks.rebuilding import rebuilt, save_part
 
 
 def test_arguments_by_position_are_kept_and_weights_are_the_given_ones():
@@ -28,3 +28,12 @@ def test_weights_that_do_not_fit_are_named():
     weights = {key: value for key, value in network.state_dict().items() if key != "fc1.bias"}
     with pytest.raises(WeightsError, match=r"the predictor in training.*fc1\.bias"):
         rebuilt(network, weights, source="the predictor in training")
+
+
+def test_a_part_is_written_with_its_own_weights_alone(tmp_path):
+    part = DegradationPredictor(("rain",), embedding_dim=6, hidden_dim=8)
+    weights = {f"part.{key}": torch.full_like(value, 2.0) for key, value in part.state_dict().items()}
+    save_part(part, {**weights, "partner.bias": torch.ones(1)}, tmp_path, name="part")
+    again = DegradationPredictor.from_pretrained(tmp_path / "part")
+    assert all((value == 2).all() for value in again.state_dict().values())
+    assert not any((value == 2).all() for value in part.state_dict().values())

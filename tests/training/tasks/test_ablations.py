@@ -109,9 +109,9 @@ def trained(path, overrides, folder):
     assert all(weight.grad.isfinite().all() for weight in weights if weight.grad is not None)
     if not REGRESSORS.get(config.network.name).routes_to_one:
         assert all(weight.grad is not None for weight in weights)  # several processes refuse what has none
-    told = {key: batch[key] for key in ("embedding", "sentence") if key in batch}
+    inputs = {key: batch[key] for key in ("embedding", "sentence") if key in batch}
     with torch.no_grad():
-        restored = network.eval()(batch["lq"], **told)
+        restored = network.eval()(batch["lq"], **inputs)
     assert restored.isfinite().all()
     return [tuple(weight.shape) for weight in network.parameters()], loss.item(), restored.double().sum().item()
 

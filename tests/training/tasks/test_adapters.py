@@ -142,15 +142,15 @@ def test_a_stopped_run_goes_on_to_the_bit(tmp_path, run):
 def test_dream_shows_the_network_its_own_errors(run, origin):
     """A guess without gradients first; the loss is then of other noise upon the same latents."""
     _, network, task = run(loss={"dream": 1.0, "dream_from": origin})
-    seen = []
+    passes = []
 
     def watched(noised, timesteps, steering):
         prediction = network(noised, timesteps, steering)
-        seen.append((noised, timesteps, prediction))
+        passes.append((noised, timesteps, prediction))
         return prediction
 
     loss, _ = task.loss(watched, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})
-    (noised, guessed, guess), (shifted, timesteps, prediction) = seen
+    (noised, guessed, guess), (shifted, timesteps, prediction) = passes
     assert not guess.requires_grad and prediction.requires_grad and loss.requires_grad
     assert not torch.equal(noised, shifted)
     expected = timesteps if origin == "timestep" else torch.full_like(timesteps, 999)
@@ -159,16 +159,16 @@ def test_dream_shows_the_network_its_own_errors(run, origin):
 
 def test_a_rollout_shows_the_network_its_own_sampling(run):
     _, network, task = run(loss={"rollout_steps": 2})
-    seen = []
+    passes = []
 
     def watched(noised, timesteps, steering):
         prediction = network(noised, timesteps, steering)
-        seen.append((timesteps, prediction.requires_grad))
+        passes.append((timesteps, prediction.requires_grad))
         return prediction
 
     loss, _ = task.loss(watched, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})
-    (first, *_), (second, *_), (last, _) = seen
-    assert [requires_grad for _, requires_grad in seen] == [False, False, True] and loss.requires_grad
+    (first, *_), (second, *_), (last, _) = passes
+    assert [requires_grad for _, requires_grad in passes] == [False, False, True] and loss.requires_grad
     assert (first == 999).all() and torch.equal(second, 999 + (last - 999) // 2)
 
 

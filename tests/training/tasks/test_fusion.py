@@ -194,16 +194,16 @@ def test_a_plateau_is_recorded_and_goes_on_to_the_bit(tmp_path, config_of, monke
 def test_at_the_start_the_base_predicts_as_alone_and_a_copy_reaches_into_nothing(network_of):
     network, _ = network_of()
     network.eval()
-    told = network.base.condition([""], ["remove the rain"], size=(16, 16))
+    conditioning = network.base.condition([""], ["remove the rain"], size=(16, 16))
     noised, timesteps, lq = torch.randn(1, 4, 4, 4), torch.tensor([300]), torch.rand(1, 3, 16, 16)
     with torch.no_grad():
-        fused = network(noised, timesteps, lq, told)
+        fused = network(noised, timesteps, lq, conditioning)
         copied = copy.deepcopy(network)
         torch.nn.init.ones_(copied.fusion.fusions["conv_in"].proj_out.bias)
-        changed, again = copied(noised, timesteps, lq, told), network(noised, timesteps, lq, told)
+        changed, again = copied(noised, timesteps, lq, conditioning), network(noised, timesteps, lq, conditioning)
         network.detach()
-        added = {"text_embeds": told.pooled, "time_ids": told.time_ids}
-        bare = network.unet(noised, timesteps, told.prompt_embeds, added_cond_kwargs=added).sample
+        added = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids}
+        bare = network.unet(noised, timesteps, conditioning.prompt_embeds, added_cond_kwargs=added).sample
     assert torch.equal(fused, again) and torch.equal(fused, bare) and not torch.equal(fused, changed)
     assert copied.base is network.base
 
