@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from ldrestore.errors import ExportError, LDRestoreError
 from ldrestore.training.loop.agreement import agreed
 
-_TORCH_WRITER = "PytorchStreamWriter"
-"""What torch's plain errors of writing name."""
+_TORCH_WRITERS = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What torch's plain errors of writing name; the latter two where the disk fills up while an archive is closed."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def writing(folder: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise _failure(folder, getattr(error, "strerror", None) or error) from error
     except RuntimeError as error:
-        if _TORCH_WRITER not in str(error):
+        if not any(name in str(error) for name in _TORCH_WRITERS):
             raise
         raise _failure(folder, "torch could not write a file to its end") from error
 

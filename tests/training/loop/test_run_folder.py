@@ -18,6 +18,8 @@ from ldrestore.training.loop.run_folder import writing, writing_together
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x"), "Read-only file system"),
         (SafetensorError("I/O error:\nno space"), r"\(I/O error: no space\); make room, or give a run.output_dir"),
         (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3"), "torch could not write"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9 vs 8"), "torch could not write"),
+        (RuntimeError("basic_ios::clear: iostream error"), "torch could not write"),
     ],
 )
 def test_what_keeps_a_run_from_writing_is_one_line(tmp_path, error, message):
