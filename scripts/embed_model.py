@@ -16,6 +16,7 @@ import torch
 
 from ldrestore.assets.catalog import MODELS, folder_of
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+from ldrestore.regressors.onnx_regressor import OnnxRegressor
 
 LARGEST_FILE = 16_000_000
 """Bytes of weights that the package is willing to carry."""
@@ -35,13 +36,15 @@ def embed(source: Path, target: Path) -> int:
         ValueError: they are too large, or a weight does not fit into float16; the target is left alone.
     """
     pipeline = FastRestorePipeline.from_pretrained(source, dtype=torch.float16)
-    weights = list(pipeline.regressor.state_dict().values())
-    num_bytes = sum(weight.numel() * weight.element_size() for weight in weights)
+    regressor = pipeline.regressor
+    assert not isinstance(regressor, OnnxRegressor), "a folder holds torch's weights"
+    weights = list(regressor.state_dict().values())
+    num_bytes: int = sum(weight.numel() * weight.element_size() for weight in weights)
     if num_bytes > LARGEST_FILE:
         raise ValueError(f"the weights take {num_bytes} bytes in float16, more than {LARGEST_FILE}")
     if not all(weight.isfinite().all() for weight in weights):
         raise ValueError("a weight does not fit into float16")
-    pipeline.regressor.register_to_config(_name_or_path=target.name)
+    regressor.register_to_config(_name_or_path=target.name)
     pipeline.register_to_config(_name_or_path=target.name)
     pipeline.save_pretrained(target)
     return num_bytes

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ldrestore.metrics.luma import luma_of
+from ldrestore.metrics.luma import LumaRange, luma_of
 from ldrestore.metrics.measures import as_tensor
 from ldrestore.metrics.metric_weights import read_metric_weights
 from ldrestore.metrics.niqe import Pristine, niqe
@@ -47,11 +47,11 @@ class Definition:
     """Pixels at each side that it leaves out by itself."""
 
 
-def by_luma(compute: Compute, luma_range: str, *, is_rounded: bool = False) -> Compute:
+def by_luma(compute: Compute, luma_range: LumaRange, *, is_rounded: bool = False) -> Compute:
     """The same of luma."""
 
     def computed(result: np.ndarray, gt: np.ndarray) -> float:
-        lumas = [luma_of(one, luma_range) for one in (result, gt)]  # type: ignore[arg-type]  # one of its two words
+        lumas = [luma_of(one, luma_range) for one in (result, gt)]
         return compute(*(np.rint(luma) if is_rounded else luma for luma in lumas))
 
     return computed
@@ -92,7 +92,7 @@ def _smooth(volume: np.ndarray) -> np.ndarray:
 
 def opencv_full_luma_psnr(result: np.ndarray, gt: np.ndarray) -> float:
     """PSNR of OpenCV's 8-bit grey pictures."""
-    return float(cv2.PSNR(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (result, gt))))
+    return float(cv2.PSNR(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY), cv2.cvtColor(gt, cv2.COLOR_RGB2GRAY)))
 
 
 def range_of_gt_psnr(result: np.ndarray, gt: np.ndarray) -> float:

@@ -14,6 +14,8 @@ PACKAGES = {
     "ldrestore.training": "training",
 }
 """Package name to folder of the checkout."""
+SCRIPTS = "scripts"
+"""The folder of what belongs to no package."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFERRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -66,6 +68,16 @@ def read_modules(root: Path = ROOT) -> list[Module]:
             name = ".".join((package, *(parts[:-1] if is_package else parts)))
             modules.append(parse_module(name, path.read_text(encoding="utf-8"), is_package=is_package))
     return sorted(modules, key=lambda module: module.name)
+
+
+def read_scripts(root: Path = ROOT) -> list[Module]:
+    """Every file of `scripts/`, which import each other as modules of their own, in the order of the names.
+
+    Args:
+        root: The checkout.
+    """
+    paths = sorted((root / SCRIPTS).glob("*.py"))
+    return [parse_module(path.stem, path.read_text(encoding="utf-8")) for path in paths]
 
 
 def imports_of(module: Module) -> Iterator[Import]:

@@ -147,7 +147,8 @@ def training_vectors(encoder: SentenceEncoder, sentences: Sequence[LabelledSente
     generator = random.Random(SEED)
     texts = [sentence.text for sentence in sentences]
     texts += [misspelt(sentence.text, generator) for _ in range(copies) for sentence in sentences]
-    return embed(encoder, texts).unflatten(0, (1 + copies, len(sentences)))
+    vectors: Tensor = embed(encoder, texts).unflatten(0, (1 + copies, len(sentences)))
+    return vectors
 
 
 def cross_validate(encoder: SentenceEncoder, *, folds: int, how: HeadTraining) -> list[Score]:

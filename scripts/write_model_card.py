@@ -30,7 +30,7 @@ from ldrestore.weights.folders import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 STALE = "These measurements are of other weights than those that lie here; they are to be measured again."
-COMMAND = "`ldrestore bench %s`, `told` and `estimate`"
+COMMAND = "`ldrestore bench`, suites %s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,7 @@ def keep(
         InputError: they are of different weights.
     """
     kept = condensed(read_results(results))
+    suites = [read_results(folder).suite for folder in (results, told_results, estimates) if folder is not None]
     for folder in (told_results, estimates):
         if folder is not None and _identity(read_results(folder), card) != _identity(kept, card):
             raise InputError(f"{folder} and {results} are of different weights of {card.name}; measure one anew")
@@ -133,7 +134,7 @@ def keep(
     if estimates is not None:
         estimated = read_results(estimates)
         kept = replace(kept, estimates=estimated.estimates, reliability=estimated.reliability)
-    write_results(kept, root / card.results)
+    write_results(replace(kept, suite=", ".join(suites)), root / card.results)
 
 
 def _identity(results: Results, card: Card) -> str | None:

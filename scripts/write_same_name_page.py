@@ -112,7 +112,7 @@ def values_of(definition: Definition, result: np.ndarray, gt: np.ndarray) -> dic
 
 def own_values(result: np.ndarray, gt: np.ndarray) -> dict[tuple[str, str], float]:
     """Metric and protocol to our figure."""
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for name in COMPARED:
         metrics = [metric for metric in ("psnr", "ssim") if metric in PROTOCOLS[name].metrics]
         scores = score(result, gt, metrics=metrics, protocol=name)

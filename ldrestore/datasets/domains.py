@@ -101,5 +101,6 @@ def _dataset_of(
     data: SyntheticDataConfig | PairedDataConfig, *, patch_size: int, seed: int
 ) -> SyntheticDataset | PairedDataset:
     """The data set of one domain."""
-    kind = PairedDataset if isinstance(data, PairedDataConfig) else SyntheticDataset
-    return kind(data, patch_size=patch_size, seed=seed)  # type: ignore[arg-type]  # each has the config of its kind
+    if isinstance(data, PairedDataConfig):
+        return PairedDataset(data, patch_size=patch_size, seed=seed)
+    return SyntheticDataset(data, patch_size=patch_size, seed=seed)

@@ -1,6 +1,6 @@
 import pytest
 from check_types import LAYOUT, check_overlooked, faults_found, ignores_of, lay_out
-from syntax_trees import ROOT, parse_module, read_modules
+from syntax_trees import ROOT, parse_module, read_modules, read_scripts
 
 
 def faults_of(*texts, **options):
@@ -9,7 +9,7 @@ def faults_of(*texts, **options):
 
 
 def test_what_the_checker_is_told_to_overlook_has_a_code_and_a_reason_and_does_not_grow():
-    assert check_overlooked(read_modules()) == []
+    assert check_overlooked([*read_modules(), *read_scripts()]) == []
 
 
 @pytest.mark.parametrize(

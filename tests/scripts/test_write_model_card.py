@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from write_model_card import CARDS, ROOT, faults, keep, render
@@ -93,13 +94,14 @@ def test_what_a_model_does_when_it_is_told_stands_below_and_the_diagram_beside(c
     blind = model_results({"rain": {"a": (1.0, 2.0)}}, model=CARD.name, identity=identity, estimates=estimates)
     steered = model_results({"haze told": {"a": (10.0, 21.0)}}, model=CARD.name, identity=identity)
     write_results(blind, tmp_path / "card" / "results.json")
-    write_results(steered, tmp_path / "told" / "results.json")
+    write_results(replace(steered, suite="told"), tmp_path / "told" / "results.json")
     keep(CARD, checkout, tmp_path / "card", told_results=tmp_path / "told")
     write(checkout)
     card = (checkout / MODEL / "README.md").read_text()
     assert card.index("| rain | 1.00") < card.index("| haze told | 10.00")
     assert f"![share against probability]({CARD.diagram.name})" in (checkout / CARD.tables).read_text()
     assert (checkout / CARD.diagram).read_text().startswith("<svg")
+    assert "Measured by `ldrestore bench`, suites card, told, see" in card
     assert faults(CARD, checkout) == []
     write_results(model_results({"b": {"a": (1.0, 2.0)}}, model=CARD.name), tmp_path / "told" / "results.json")
     with pytest.raises(InputError, match="are of different weights"):

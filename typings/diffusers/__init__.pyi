@@ -14,7 +14,8 @@ from diffusers.configuration_utils import FrozenDict
 
 class ModelMixin(torch.nn.Module):
     @property
-    def config(self) -> FrozenDict: ...  # of ConfigMixin, which every model of diffusers derives from, too
+    def config(self) -> FrozenDict: ...  # of ConfigMixin, as the next is; every model of diffusers derives from it, too
+    def register_to_config(self, **kwargs: Any) -> None: ...
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int: ...
     @property
     def device(self) -> torch.device: ...
