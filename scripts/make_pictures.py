@@ -1,7 +1,7 @@
 """Make the sample pictures, the before/after strips of the README and the sheet of all degradations.
 
     python scripts/make_pictures.py samples      # samples/*.png: damaged pictures that `make restore` restores
-    python scripts/make_pictures.py strips       # docs/images/*.jpg: before, after, original, with the embedded model
+    python scripts/make_pictures.py strips       # docs/images/*.jpg: before, after, original if any, with the default
     python scripts/make_pictures.py sheet        # docs/images/degradations.jpg: every degradation at three severities
     python scripts/make_pictures.py stable       # docs/images/stable.jpg: the samples by the model of the stable track
     python scripts/make_pictures.py real FOLDER  # docs/images/real_*.jpg: pictures without ground truth, before, after
@@ -49,8 +49,11 @@ RECIPES = {
 }
 """Name of a sample to (scikit-image picture, recipe)."""
 
-TOLD = {"chelsea_dark": {"low_light": 1.0}}
-"""What the strips' model is told; a picture does not show whether it is meant to be dark."""
+PHOTOGRAPHS = ("mountain_hazy", "sunset_dark")
+"""Samples that nobody damaged: there is no original to compare with. They are kept as they are, not made here."""
+
+TOLD = {"chelsea_dark": {"low_light": 1.0}, "mountain_hazy": {"haze": 1.0}, "sunset_dark": {"low_light": 1.0}}
+"""What the strips' model is told; a picture does not show whether it is meant to be dark, or whether haze may stay."""
 
 
 def clean_picture(name: str, *, longer_side: int = 448) -> Image.Image:
@@ -69,7 +72,7 @@ def make_samples() -> None:
 
 
 def make_strips() -> None:
-    """Write a strip for each sample: damaged, restored, original."""
+    """Write a strip for each sample: damaged, restored, and the original where there is one."""
     from ldrestore import restore
 
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,10 @@ def make_strips() -> None:
         restored = restore(damaged, degradations=TOLD.get(name)).images[0]
         cells = [("before", damaged), ("after", restored), ("original", clean_picture(source))]
         labelled(cells, columns=3).save(IMAGES / f"{name}.jpg", quality=90)
+    for name in PHOTOGRAPHS:
+        photograph = Image.open(SAMPLES / f"{name}.jpg")
+        restored = restore(photograph, degradations=TOLD[name]).images[0]
+        labelled([("before", photograph), ("after", restored)], columns=2).save(IMAGES / f"{name}.jpg", quality=86)
 
 
 def make_stable(*, model: str = "ldrestore-tiny-stable", steps: int = 50, cell: tuple[int, int] = (264, 264)) -> None:
