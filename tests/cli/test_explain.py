@@ -177,7 +177,7 @@ def test_an_earlier_explanation_is_replaced_only_when_asked(call, picture, model
         (("a.png", "--gt", "none.png"), 2, "no picture at none.png"),
         (("in", "--gt", "a.png"), 2, "IN is a folder; name the picture"),
         (("a.png", "--gt", "small.png"), 2, "the ground truth must have the picture's size, 24 x 20 pixels, got 9 x 8"),
-        (("a.png", "--model", "defualt"), 1, "did you mean 'default'"),
+        (("a.png", "--model", "defualt"), 2, "did you mean 'default'"),
         (("a.png", "--device", "tpu9"), 2, "expected a device"),
         (("a.png", "--instruction", "remove the noise"), 2, "takes no instructions"),
         (("a.png", "--model", "default", "--steps", "3"), 2, "--steps is for models of the stable or xl track"),
