@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
 _WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
 _INKS_TAG, _CMYK = 332, 1
 _FAX_COMPRESSIONS = (2, 3, 4, 32771)
+_FAX_TAGS = (266, ORIENTATION_TAG, 292, 293)
+"""FillOrder, Orientation, T4Options and T6Options: what decoding and turning go by."""
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
 _STACK = "the description of a stack of pictures"
@@ -182,23 +185,51 @@ def _read_with_pillow(
             ) from error
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
         if int(page.compression) in _FAX_COMPRESSIONS:
-            _check_fax(pixels, path)
+            _check_fax(pixels, path, page)
         orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
         metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)
 
 
-def _check_fax(pixels: np.ndarray, path: Path) -> None:
+def _check_fax(pixels: np.ndarray, path: Path, page: Any) -> None:
     """Refuse a damaged fax: rows that its codes do not tell are whatever lay in Pillow's memory, and empty in OpenCV's.
+
+    OpenCV reads fewer headers than Pillow does; where it refuses one, it is given the codes under a plain one.
 
     Raises:
         CorruptImageError: the two differ.
     """
     again = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if again is None or again.ndim == 3:  # more than it reads, or in colours
+    if again is None:
+        again = cv2.imdecode(np.frombuffer(_plain_fax(path, page), np.uint8), cv2.IMREAD_UNCHANGED)
+    if again is not None and again.ndim == 3:  # in colours
         return
-    if again.shape != pixels.shape[:2] or not np.array_equal(again, pixels[..., 0]):
+    is_same = again is not None and again.shape == pixels.shape[:2]
+    if not is_same or not any(np.array_equal(side, pixels[..., 0]) for side in (again, ~again)):
         raise CorruptImageError(path, "part of the pixels is damaged or missing", "get an intact copy of the file")
+
+
+def _plain_fax(path: Path, page: Any) -> bytes:
+    """The codes of a fax under a header of what decoding needs alone: a TIFF of two levels a pixel."""
+    data = path.read_bytes()
+    strips = [data[start : start + count] for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    tags = {name: _number(page.tags[name].value) for name in _FAX_TAGS if name in page.tags}
+    tags |= {256: page.imagewidth, 257: page.imagelength, 258: 1, 259: int(page.compression), 262: 0, 277: 1}
+    tags[278] = _number(getattr(page, "rowsperstrip", None)) or page.imagelength
+    entries = {tag: (value,) for tag, value in tags.items() if value is not None}
+    place, places = 8, []
+    for strip in strips:
+        places.append(place)
+        place += len(strip)
+    entries |= {273: tuple(places), 279: tuple(len(strip) for strip in strips)}
+    lists = place + 2 + 12 * len(entries) + 4  # where values that do not fit into their entry lie
+    directory, beyond = struct.pack("<H", len(entries)), b""
+    for tag, values in sorted(entries.items()):
+        inside = struct.pack(f"<{len(values)}I", *(value & 0xFFFFFFFF for value in values))
+        if len(values) != 1:
+            beyond, inside = beyond + inside, struct.pack("<I", lists + len(beyond))
+        directory += struct.pack("<HHI", tag, 4, len(values)) + inside
+    return b"".join([b"II*\0", struct.pack("<I", place), *strips, directory, bytes(4), beyond])
 
 
 def _without_profile(metadata: Metadata) -> Metadata:

@@ -309,6 +309,12 @@ def test_iptc_is_found_as_numbers_too(tmp_path, pixels):
         assert read_photo(tmp_path / f"{name}.tif").blocks.iptc == b"abcdefgh"
 
 
+def with_rows_of_other_memory(image, name):
+    pixels, alpha = pixels_of(image, name)
+    pixels[-3:] = 255 - pixels[-3:]
+    return pixels, alpha
+
+
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, monkeypatch, compression, orientation):
@@ -318,11 +324,24 @@ def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, monkey
     expected = np.asarray(picture.convert("L"))
     np.testing.assert_array_equal(read_photo(path).pixels[..., 0], upright(expected, orientation))
 
-    def with_rows_of_other_memory(image, name):
-        pixels, alpha = pixels_of(image, name)
-        pixels[-3:] = 255 - pixels[-3:]
-        return pixels, alpha
+    monkeypatch.setattr("ldrestore.images.tiff.pixels_of", with_rows_of_other_memory)
+    with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
+        read_photo(path)
 
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_fax_of_a_header_that_one_reader_refuses_is_checked_too(tmp_path, rng, monkeypatch, compression, orientation):
+    picture = Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8) * np.uint8(255)).convert("1")
+    path = tmp_path / "a.tif"
+    picture.save(path, compression=compression, tiffinfo={274: orientation})
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        entry = file.pages[0].tags[262].offset
+    data[entry : entry + 2] = (263).to_bytes(2, "little")  # whether black or white is zero is not told any more
+    path.write_bytes(data)
+    expected = upright(255 - np.asarray(picture.convert("L")), orientation)
+    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], expected)
     monkeypatch.setattr("ldrestore.images.tiff.pixels_of", with_rows_of_other_memory)
     with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
         read_photo(path)

@@ -187,8 +187,9 @@ class Contract:
             keeps_format: Whether the result is of that format too, and not of one that keeps every bit.
         """
         start = time.process_time()
-        for path in self.source.iterdir():
-            path.unlink()
+        for folder in (self.source, self.results):  # of a file that failed this contract, too
+            for path in folder.glob("*"):
+                path.unlink()
         kind = name.partition(" ")[0]
         suffix = SUFFIXES[kind] if keeps_format or kind == "tiff" else ".png"
         source = self.source / f"result{suffix}"
@@ -207,8 +208,6 @@ class Contract:
             assert outcome.status is Status.DONE and written == [result.name, f"{result.name}.json"]
             again, photo = read_photo(self.results / result), read_photo(source, max_pixels=MAX_PIXELS)
             assert_whole(again, photo, is_lossy=suffix in (".jpg", ".webp"))
-            for path in self.results.iterdir():
-                path.unlink()
         self.slowest = max(self.slowest, time.process_time() - start)
 
     def _outcome(self):
