@@ -15,6 +15,7 @@ import contextlib
 import os
 import secrets
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -96,6 +97,7 @@ def write_picture(
     format: str | None = None,
     quality: int = 95,
     overwrite: bool = False,
+    on_written: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a picture: whole or not at all.
 
@@ -110,6 +112,8 @@ def write_picture(
         format: "JPEG", "PNG", "TIFF", "WEBP" or "BMP"; None takes the suffix's.
         quality: 1 to 100 for JPEG and WebP; WebP is lossless at 100.
         overwrite: Whether an existing file is replaced.
+        on_written: Gets the whole file while it has its other name yet, so that what belongs beside the picture lies
+            there before the picture does.
 
     Raises:
         InputError: the quality is out of range.
@@ -132,6 +136,8 @@ def write_picture(
             _encode(pixels, alpha, file, file_format=file_format, quality=quality, metadata=metadata)
             file.flush()
             os.fsync(file.fileno())
+        if on_written is not None:
+            on_written(temporary)
         temporary.replace(path)
     except ImageFileError:
         raise

@@ -71,7 +71,13 @@ def read_photo(path: str | Path, *, max_pixels: int | None = None, clip: bool = 
 
 
 def write_photo(
-    photo: Photo, path: str | Path, *, format: str | None = None, quality: int = 95, overwrite: bool = False
+    photo: Photo,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    quality: int = 95,
+    overwrite: bool = False,
+    on_written: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a picture; see `ldrestore.images.encoding.write_picture`.
 
@@ -81,12 +87,13 @@ def write_photo(
         format: "JPEG", "PNG", "TIFF", "WEBP" or "BMP"; None takes the suffix's.
         quality: 1 to 100 for JPEG and WebP; WebP is lossless at 100.
         overwrite: Whether an existing file is replaced.
+        on_written: Gets the whole file while it has another name yet.
 
     Raises:
         InputError: the quality is out of range.
         ImageFileError: the file cannot be written, or exists and `overwrite` is False.
     """
-    photo.save(path, format=format, quality=quality, overwrite=overwrite)
+    photo.save(path, format=format, quality=quality, overwrite=overwrite, on_written=on_written)
 
 
 def head_of(path: Path) -> bytes:

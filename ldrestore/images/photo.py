@@ -1,6 +1,7 @@
 """A picture as the library holds it: pixels in their own depth, and what a file keeps beside them."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +83,15 @@ class Photo:
         """An 8-bit view, of mode L, LA, RGB or RGBA; deeper values are rounded to nearest."""
         return pil_view(self.pixels, self.alpha)
 
-    def save(self, path: str | Path, *, format: str | None = None, quality: int = 95, overwrite: bool = False) -> None:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        quality: int = 95,
+        overwrite: bool = False,
+        on_written: Callable[[Path], None] | None = None,
+    ) -> None:
         """Write the picture; see `ldrestore.images.encoding.write_picture`.
 
         Raises:
@@ -91,5 +100,12 @@ class Photo:
         """
         metadata = Metadata(icc_profile=self.icc_profile, exif=self.exif, xmp=self.xmp, blocks=self.blocks)
         write_picture(
-            self.pixels, self.alpha, path, metadata=metadata, format=format, quality=quality, overwrite=overwrite
+            self.pixels,
+            self.alpha,
+            path,
+            metadata=metadata,
+            format=format,
+            quality=quality,
+            overwrite=overwrite,
+            on_written=on_written,
         )

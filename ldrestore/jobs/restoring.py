@@ -91,17 +91,24 @@ class RestoreWorker:
             _check_places(job.target, request)
         output = self.restore(photo)
         result, record = output.photos[0], output.records[0]
-        write_photo(result, job.target, quality=request.quality, overwrite=request.may_overwrite)
-        notes = []
-        try:
-            if request.has_record:
-                is_lossy = SUFFIX_FORMATS[job.target.suffix.lower()] in LOSSY_FORMATS
-                record = with_file(record, job.target, quality=request.quality if is_lossy else None)
-                write_record(record, record_path(job.target))
-            if request.has_changes:
-                write_changes(changes_of(result, photo), changes_path(job.target))
-        except ImageWriteError as error:  # noted only, for the picture is there
-            notes.append(str(error))
+        is_lossy = SUFFIX_FORMATS[job.target.suffix.lower()] in LOSSY_FORMATS
+        notes: list[str] = []
+
+        def write_beside(written: Path) -> None:
+            """What lies beside the picture is there first: a picture that is there is done."""
+            nonlocal record
+            try:
+                if request.has_record:
+                    record = with_file(record, written, quality=request.quality if is_lossy else None)
+                    write_record(record, record_path(job.target))
+                if request.has_changes:
+                    write_changes(changes_of(result, photo), changes_path(job.target))
+            except ImageWriteError as error:  # noted only, for the picture can be written
+                notes.append(str(error))
+
+        write_photo(
+            result, job.target, quality=request.quality, overwrite=request.may_overwrite, on_written=write_beside
+        )
         return Result(
             record=record,
             advice=tuple(output.advice[0]) if output.advice else (),
