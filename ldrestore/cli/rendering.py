@@ -121,7 +121,7 @@ def _print_tables(report: RunReport) -> None:
     first = Status.PLANNED if report.count(Status.PLANNED) else Status.DONE
     if first is Status.PLANNED:
         rows = [
-            (printable(one.job.name), printable(one.job.target), one.status.value, one.reason or "")
+            (printable(one.job.name), printable(one.job.target_place), one.status.value, one.reason or "")
             for one in report.outcomes
         ]
         print_table(("input", "output", "status", "reason"), rows)

@@ -29,8 +29,11 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.cli.track_options import given_to
+from ldrestore.errors import InputError
 from ldrestore.jobs.contact_sheet import check_sheet_place, sheet_path, write_contact_sheet
 from ldrestore.jobs.plan import Plan
+from ldrestore.serving.remote_files import is_url
+from ldrestore.serving.remote_plan import is_elsewhere, plan_elsewhere
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
@@ -52,19 +55,21 @@ Examples:
   ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --degradation "rain=0.7,gaussian_noise=0.3"
   ldrestore restore scans/ clean/ --keep-grain 0.7 --changes --report
   ldrestore restore raw/ out/ --format png --json > report.json
+  ldrestore restore photos/ restored/ --recursive --engine accelerate
+  ldrestore restore s3://bucket/photos.parquet s3://bucket/restored --engine ray
 """
 """Shown below the help; the first character keeps the lines as they are."""
 
-RAY = "ray"
-"""The engine that is many machines."""
+ACCELERATE, RAY = "accelerate", "ray"
+"""The engines that are a pool of workers: on the devices of this machine, and on many machines."""
 
 EngineOption = Annotated[
     str,
     typer.Option(
         metavar="ENGINE",
-        help=f"What computes, one of {', '.join((*list_engines(), RAY))}: `local` computes with torch, `onnx` with "
-        "onnxruntime on the CPU, exporting a model at its first use; `ray` hands the pictures to workers on the "
-        "machines of a Ray cluster.",
+        help=f"What computes, one of {', '.join((*list_engines(), ACCELERATE, RAY))}: `local` computes with torch, "
+        "`onnx` with onnxruntime on the CPU, exporting a model at its first use; `accelerate` hands the pictures to "
+        "workers on all devices of this machine, `ray` to workers on the machines of a Ray cluster.",
     ),
 ]
 
@@ -73,12 +78,17 @@ WorkersOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="With `--engine ray`: so many workers; without it one a GPU, or a processor.",
+        help="With `--engine accelerate` or `ray`: so many workers; without it one a GPU, or a processor.",
     ),
 ]
 
 ThreadsOption = Annotated[
-    int, typer.Option(min=1, metavar="N", help="With `--engine ray`: threads of each worker, which pixels hang on.")
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="With `--engine accelerate` or `ray`: threads of each worker, which pixels hang on.",
+    ),
 ]
 
 RecordOption = Annotated[
@@ -146,34 +156,61 @@ class RestoreCall:
             LDRestoreError: nothing could be begun.
         """
         given = given_to(self)
-        plan = plan_call(
-            self.sources,
-            self.target,
-            picture_format=self.picture_format,
-            is_recursive=self.recursive,
-            may_overwrite=self.overwrite,
-            max_pixels=self.max_pixels,
-            scale=given.get("scale", 1),
-        )
+        plan = self._plan(scale=given.get("scale", 1))
         sheet = self._sheet() if self.report and not self.dry_run else None
         if self.dry_run or not plan.jobs:
             report = show_plan(plan, command="restore")
         else:
             request = self._request(given)
+            run = self._pool_of_workers(request)
             report = show_run(
                 plan,
-                None if self.engine == RAY else self._worker(plan, request, is_quiet=self.quiet),
+                None if run is not None else self._worker(plan, request, is_quiet=self.quiet),
                 command="restore",
                 label="restoring",
                 is_quiet=self.quiet,
                 is_verbose=self.verbose,
-                run=self._elsewhere(request) if self.engine == RAY else None,
+                run=run,
             )
         if sheet is not None:
             write_contact_sheet(report, sheet)
             if not self.quiet:
                 say(f"report: {sheet}")
         raise typer.Exit(show_report(report, as_json=self.as_json, is_quiet=self.quiet, is_verbose=self.verbose))
+
+    def _plan(self, *, scale: int) -> Plan:
+        """Which picture goes where.
+
+        Args:
+            scale: How many times each side is enlarged.
+
+        Raises:
+            InputError: a URL or a manifest, and no engine that reads them.
+            LDRestoreError: as `plan_call` and `plan_elsewhere`.
+        """
+        if not is_elsewhere(self.sources, self.target):
+            return plan_call(
+                self.sources,
+                self.target,
+                picture_format=self.picture_format,
+                is_recursive=self.recursive,
+                may_overwrite=self.overwrite,
+                max_pixels=self.max_pixels,
+                scale=scale,
+            )
+        if self.engine not in (ACCELERATE, RAY):
+            raise InputError(
+                f"URLs and Parquet manifests are read with --engine {ACCELERATE} or {RAY}; name one of them"
+            )
+        if self.report and is_url(self.target):
+            raise InputError("the page of --report goes into a folder of this machine; leave it out, or use --json")
+        return plan_elsewhere(
+            self.sources,
+            self.target,
+            picture_format=self.picture_format,
+            is_recursive=self.recursive,
+            may_overwrite=self.overwrite,
+        )
 
     def _sheet(self) -> Path:
         """Where the report goes.
@@ -214,10 +251,18 @@ class RestoreCall:
 
         return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not is_quiet)
 
-    def _elsewhere(self, request: "RestoreRequest") -> "Run":
-        """The pool of workers of a cluster."""
-        from ldrestore.serving.ray_batch import RayPool, check_ray, run_on_ray
+    def _pool_of_workers(self, request: "RestoreRequest") -> "Run | None":
+        """How the pictures are done by a pool of workers; None where this process does them."""
+        from ldrestore.serving.worker_pool import WorkerPool
 
-        check_ray()
-        pool = RayPool(workers=self.workers, threads=self.threads)
-        return lambda jobs: run_on_ray(jobs, request, pool)
+        pool = WorkerPool(workers=self.workers, threads=self.threads)
+        if self.engine == ACCELERATE:
+            from ldrestore.serving.accelerate_batch import run_on_devices
+
+            return lambda jobs: run_on_devices(jobs, request, pool)
+        if self.engine == RAY:
+            from ldrestore.serving.ray_batch import check_ray, run_on_ray
+
+            check_ray()
+            return lambda jobs: run_on_ray(jobs, request, pool)
+        return None

@@ -30,6 +30,20 @@ class Job:
     """The source as the user sees it: relative to the input folder, or as given."""
     planned_state: tuple[int, ...] | None = None
     """What lay at the target when it was planned, see `state_of`; None where nobody has looked."""
+    source_url: str | None = None
+    """Where the source lies if not in a folder of this machine; then `source` is its name alone."""
+    target_url: str | None = None
+    """Where the target goes if not into a folder of this machine; then `target` is its name alone."""
+
+    @property
+    def source_place(self) -> str:
+        """The source's path or URL."""
+        return self.source_url or str(self.source)
+
+    @property
+    def target_place(self) -> str:
+        """The target's path or URL."""
+        return self.target_url or str(self.target)
 
 
 def state_of(path: Path) -> tuple[int, ...]:

@@ -44,8 +44,8 @@ class RunReport:
             "version": __version__,
             "results": [
                 {
-                    "input": str(outcome.job.source),
-                    "output": str(outcome.job.target),
+                    "input": outcome.job.source_place,
+                    "output": outcome.job.target_place,
                     "status": outcome.status.value,
                     "reason": outcome.reason,
                     "error": outcome.error,

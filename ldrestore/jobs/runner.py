@@ -90,13 +90,13 @@ def _run_job(job: Job, work: Work, on_start: Callable[[Job], None] | None) -> Ou
         return Outcome(job=job, status=Status.CANCELLED, reason=str(error), seconds=time.perf_counter() - start)
     except LDRestoreError as error:
         logger.debug("%s", printable(job.name), exc_info=True)
-        reason = str(error) if isinstance(error, ImageFileError) else f"{printable(job.source)}: {error}"
+        reason = str(error) if isinstance(error, ImageFileError) else f"{printable(job.source_place)}: {error}"
         return _failure(job, error, reason=reason, start=start)
     except Exception as error:  # a fault of ours in one picture must not cost the user the rest of the night's run
         logger.debug("%s", printable(job.name), exc_info=True)
         reason = (
-            f"{printable(job.source)}: unexpected {type(error).__name__}: {printable(error)}; LDRESTORE_DEBUG=1 shows "
-            "where"
+            f"{printable(job.source_place)}: unexpected {type(error).__name__}: {printable(error)}; LDRESTORE_DEBUG=1 "
+            "shows where"
         )
         return _failure(job, error, reason=reason, start=start)
     if result.is_busy:

@@ -330,3 +330,11 @@ def test_what_is_not_ours_is_not_replaced_by_a_map_or_a_report(restore, picture,
     (tmp_path / "out" / "report.html").write_text("mine")
     result = restore(folder, tmp_path / "out", "--report")
     assert result.exit_code == 1 and "is none of ours" in result.stderr
+
+
+def test_urls_and_manifests_ask_for_an_engine_that_reads_them(call, tmp_path):
+    for words in (("memory://in", tmp_path / "out"), ("list.parquet", tmp_path / "out"), ("in", "memory://out")):
+        result = call("restore", *words)
+        assert result.exit_code == 2 and "--engine accelerate or ray" in result.stderr
+    refused = call("restore", "memory://in", "memory://out", "--engine", "ray", "--report")
+    assert refused.exit_code == 2 and "--report" in refused.stderr

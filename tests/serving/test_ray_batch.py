@@ -7,14 +7,14 @@ import signal
 import numpy as np
 import pytest
 
-from ldrestore.errors import InputError
 from ldrestore.images.files import read_photo
-from ldrestore.jobs.outcome import Job, Outcome, Status
+from ldrestore.jobs.outcome import Job, Status
 from ldrestore.jobs.plan import plan_jobs
 from ldrestore.jobs.request import RestoreRequest, options_for
 from ldrestore.jobs.restoring import RestoreWorker
 from ldrestore.jobs.runner import run_jobs
-from ldrestore.serving.ray_batch import RayPool, RayWorker, as_known, rows_of_ray
+from ldrestore.serving.ray_batch import RayWorker, rows_of_ray
+from ldrestore.serving.worker_pool import WorkerPool
 
 
 @pytest.fixture
@@ -24,17 +24,6 @@ def request_of(tiny_model):
 
 def planned(folder, target):
     return plan_jobs([str(folder)], str(target), picture_format=None, is_recursive=True, may_overwrite=False).jobs
-
-
-def test_workers_are_one_a_gpu_or_what_the_processors_allow():
-    assert RayPool(threads=4).size({"CPU": 18}, num_jobs=100) == (4, False)
-    assert RayPool().size({"CPU": 18, "GPU": 2}, num_jobs=100) == (2, True)
-    assert RayPool(workers=3).size({"CPU": 2}, num_jobs=100) == (3, False)
-    assert RayPool().size({"CPU": 8}, num_jobs=2) == (2, False)
-    assert RayPool(threads=8).size({"CPU": 2}, num_jobs=2) == (1, False)
-    for wrong in ({"threads": 0}, {"workers": 0}):
-        with pytest.raises(InputError, match="at least one worker and one thread"):
-            RayPool(**wrong)
 
 
 def test_a_worker_does_pickled_jobs_and_names_what_is_broken(request_of, picture, tmp_path):
@@ -50,14 +39,6 @@ def test_a_worker_does_pickled_jobs_and_names_what_is_broken(request_of, picture
     assert list(rows["process"]) == [os.getpid()] * 2
 
 
-def test_what_a_dead_worker_had_written_counts_as_done(tmp_path):
-    known = Job(source=tmp_path / "a", target=tmp_path / "b", name="a", planned_state=())
-    again = Job(source=tmp_path / "c", target=tmp_path / "d", name="c", planned_state=(1, 2, 3))
-    names = {known: known, again: again}
-    skipped = [Outcome(job=job, status=Status.SKIPPED, reason="exists") for job in (known, again)]
-    assert [as_known(outcome, names).status for outcome in skipped] == [Status.DONE, Status.SKIPPED]
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_killed_worker_loses_nothing_and_pixels_are_those_of_one_machine(request_of, picture, tmp_path):
@@ -69,7 +50,7 @@ def test_a_killed_worker_loses_nothing_and_pixels_are_those_of_one_machine(reque
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     try:
         outcomes, killed = [], None
-        rows = rows_of_ray(planned(tmp_path / "in", tmp_path / "out"), request_of, RayPool(workers=2, threads=1))
+        rows = rows_of_ray(planned(tmp_path / "in", tmp_path / "out"), request_of, WorkerPool(workers=2, threads=1))
         for outcome, process in rows:
             outcomes.append(outcome)
             if killed is None:
