@@ -128,6 +128,12 @@ class Page:
         info = "0 is the model's result, 1 your picture as it was"
         return gr.Slider(0, 1, value=0, step=0.05, label="Keep of the original", info=info, elem_id=elem_id)
 
+    @staticmethod
+    def _grain(elem_id: str) -> gr.Slider:
+        """How much film grain and paper is given back."""
+        info = "0 is none of it, 1 as much as your picture had"
+        return gr.Slider(0, 1, value=0, step=0.05, label="Film grain and paper", info=info, elem_id=elem_id)
+
     def _single(self) -> None:
         """One picture: what is asked at the left, what came of it at the right."""
         with gr.Row(equal_height=False, elem_classes="ld-columns"):
@@ -154,6 +160,7 @@ class Page:
                     elem_id="ld-instruction",
                 )
                 fidelity = self._fidelity("ld-fidelity")
+                grain = self._grain("ld-grain")
                 with gr.Accordion("More", open=False, elem_id="ld-more"):
                     scale = gr.Slider(1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-scale")
                     steps = gr.Slider(1, 100, value=20, step=1, label="Steps", visible=False, elem_id="ld-steps")
@@ -164,7 +171,7 @@ class Page:
                 painter, results = self._views()
         call = gr.State(0)
         self._look_events(upload, model, [bars, painter, instruction, steps, about, status])
-        wishes = [call, upload, model, bars, painter, mask, fidelity, instruction, scale, steps]
+        wishes = [call, upload, model, bars, painter, mask, fidelity, grain, instruction, scale, steps]
         shown = [*results, status]
         self._run_events(go, stop, call, self.handlers.restore, wishes, shown, status, group=ON_DEVICE)
 
@@ -221,6 +228,7 @@ class Page:
                 uploads = self._upload(label="Your pictures", count="multiple", elem_id="ld-batch-upload", height=220)
                 model = self._model("ld-batch-model")
                 fidelity = self._fidelity("ld-batch-fidelity")
+                grain = self._grain("ld-batch-grain")
                 scale = gr.Slider(
                     1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-batch-scale"
                 )
@@ -236,7 +244,7 @@ class Page:
                     "Download all as a zip", variant="primary", interactive=False, elem_id="ld-zip"
                 )
         call = gr.State(0)
-        wishes = [call, uploads, model, fidelity, scale]
+        wishes = [call, uploads, model, fidelity, grain, scale]
         self._run_events(go, stop, call, self.handlers.restore_batch, wishes, [table, archive], note, group="batch")
 
     def _look_events(self, upload: Any, model: Any, shown: list[Any]) -> None:
@@ -302,13 +310,14 @@ class Page:
             degradations = gr.Textbox("", label="degradations")
             scale = gr.Number(1, label="scale")
             steps = gr.Number(None, label="steps")
+            grain = gr.Number(0, label="grain")
             result = gr.File(label="result")
             record, estimate, models = gr.JSON(label="record"), gr.JSON(label="estimate"), gr.JSON(label="models")
             restore, look, names = gr.Button(), gr.Button(), gr.Button()
         limit = self.handlers.studio.devices.num_devices
         restore.click(
             self.handlers.call_restore,
-            inputs=[picture, model, fidelity, instruction, degradations, mask, scale, steps],
+            inputs=[picture, model, fidelity, instruction, degradations, mask, scale, steps, grain],
             outputs=[result, record],
             api_name="restore",
             concurrency_id=ON_DEVICE,

@@ -3,6 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ from ldrestore.serving.wishes import Wishes
 NO_BARS: dict[str, Any] = {"rows": [], "note": "", "told": {}}
 NO_PICTURE: dict[str, Any] = {"preview": None, "name": "", "mask": ""}
 DISK_FULL = "the disk of the machine that restores is full; nothing was kept, try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class PageValues:
+    """What a visitor has set for one picture, in the order in which the page sends it; nothing is checked yet."""
+
+    upload: str | None
+    model: str
+    bars: Any  # Any: this and the next are whatever a visitor sends
+    painted: Any
+    mask: str | None
+    fidelity: float
+    grain: float
+    instruction: str | None
+    scale: float
+    steps: float
 
 
 class PageHandlers:
@@ -89,19 +106,17 @@ class PageHandlers:
     def restore(
         self,
         call: int,
-        upload: str | None,
-        model: str,
-        bars: Any,
-        painted: Any,
-        mask: str | None,
-        fidelity: float,
-        instruction: str | None,
-        scale: float,
-        steps: float,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds the bar by it
+        *values: Any,  # Any: what a visitor sends
     ) -> tuple[Any, ...]:
         """Restore the picture.
+
+        Args:
+            call: Its number.
+            request: Of the visitor.
+            progress: The bar.
+            values: Those of `PageValues`, in their order.
 
         Returns:
             Values of the divider, the map of changes, the two downloads, the record, the tabs and the status.
@@ -109,19 +124,21 @@ class PageHandlers:
         session = _session(request)
         is_cancelled = functools.partial(self.visitors.is_cancelled, session, call)
         nothing = (gr.skip(),) * 6
-        if upload is None:
+        page = PageValues(*values)
+        if page.upload is None:
             return *nothing, markup.message("Drop a picture first.", tone="bad")
         try:
-            path = self._upload(upload)
+            path = self._upload(page.upload)
             folder = self.visitors.new_folder(session, "restore")
             wishes = Wishes(
-                model=find_offered(self.studio.models, model),
-                fidelity=fidelity,
-                instruction=instruction or "",
-                degradations=_moved_bars(bars),
-                protect=self._mask(painted, mask, path, folder),
-                scale=_whole(scale),
-                steps=_whole(steps),
+                model=find_offered(self.studio.models, page.model),
+                fidelity=page.fidelity,
+                grain=page.grain,
+                instruction=page.instruction or "",
+                degradations=_moved_bars(page.bars),
+                protect=self._mask(page.painted, page.mask, path, folder),
+                scale=_whole(page.scale),
+                steps=_whole(page.steps),
             )
             finished = self.studio.restore(
                 path, wishes, folder, progress=_progress_of(progress), is_cancelled=is_cancelled
@@ -129,7 +146,7 @@ class PageHandlers:
         except RunCancelledError as error:
             return *nothing, markup.message(f"{error}.".capitalize())
         except (LDRestoreError, OSError) as error:
-            return *nothing, markup.message(self._plain(error, upload), tone="bad")
+            return *nothing, markup.message(self._plain(error, page.upload), tone="bad")
         return (
             (str(finished.before), str(finished.after)),
             None if finished.changes is None else str(finished.changes),
@@ -141,7 +158,14 @@ class PageHandlers:
         )
 
     def restore_batch(
-        self, call: int, uploads: list[str] | None, model: str, fidelity: float, scale: float, request: gr.Request
+        self,
+        call: int,
+        uploads: list[str] | None,
+        model: str,
+        fidelity: float,
+        grain: float,
+        scale: float,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, Any]]:
         """Restore many pictures.
 
@@ -154,7 +178,9 @@ class PageHandlers:
             return
         try:
             paths = [self._upload(upload) for upload in uploads]
-            wishes = Wishes(model=find_offered(self.studio.models, model), fidelity=fidelity, scale=_whole(scale))
+            wishes = Wishes(
+                model=find_offered(self.studio.models, model), fidelity=fidelity, grain=grain, scale=_whole(scale)
+            )
             folder = self.visitors.new_folder(session, "batch")
             states = restore_many(
                 self.studio,
@@ -179,6 +205,7 @@ class PageHandlers:
         mask: str | None,
         scale: float,
         steps: float | None,
+        grain: float = 0,
     ) -> tuple[str, dict[str, Any]]:
         """`/restore` of the HTTP interface.
 
@@ -195,6 +222,7 @@ class PageHandlers:
             wishes = Wishes(
                 model=find_offered(self.studio.models, model),
                 fidelity=fidelity,
+                grain=grain,
                 instruction=instruction,
                 degradations=degradations,
                 protect=None if mask is None else self._upload(mask),

@@ -26,6 +26,8 @@ class Wishes:
     """One of those that are offered."""
     fidelity: float = 0.0
     """0 is the model's result, 1 the input itself."""
+    grain: float = 0.0
+    """How much film grain and paper is given back: 0 none, 1 all of it."""
     instruction: str = ""
     """For models that take one; empty for none."""
     degradations: Mapping[str, float] | str | None = None
@@ -53,6 +55,7 @@ def request_of(wishes: Wishes, settings: PageSettings, *, device: str) -> Restor
     samples = issubclass(options_class, SamplingOptions)
     given: dict[str, Any] = {
         "fidelity": _number("fidelity", wishes.fidelity, low=0.0, high=1.0),
+        "keep_grain": _number("grain", wishes.grain, low=0.0, high=1.0),
         "scale": int(_number("scale", wishes.scale, low=1, high=MAX_SCALE)),
     }
     instruction = _text("the instruction", wishes.instruction)

@@ -23,12 +23,13 @@ def restored(handlers, upload, call=None, **changes):
         "painted": NO_PICTURE,
         "mask": None,
         "fidelity": 0,
+        "grain": 0,
         "instruction": "",
         "scale": 1,
         "steps": 20,
     } | changes
     call = handlers.begin(VISITOR)[0] if call is None else call
-    return handlers.restore(call, upload, *given.values(), VISITOR, lambda share, desc: None)
+    return handlers.restore(call, VISITOR, lambda share, desc: None, upload, *given.values())
 
 
 def test_a_dropped_picture_is_seen_and_the_model_described(handlers, send):
@@ -46,13 +47,13 @@ def test_a_picture_that_was_taken_away_clears_the_page(handlers):
 
 def test_a_restored_picture_comes_with_its_record_and_both_downloads(handlers, send):
     compare, changes, download, record_file, record, tabs, status = restored(
-        handlers, str(send(handlers.studio, "b.png")), fidelity=1.0
+        handlers, str(send(handlers.studio, "b.png")), fidelity=1.0, grain=0.5
     )
     before, after = (read_photo(path).pixels for path in compare)
     assert np.array_equal(before, after)  # a fidelity of 1
     assert not read_photo(changes).pixels[:20, 208:232].any()  # nothing changed is black
     assert download["value"].endswith("b.png") and record_file["value"].endswith("b.png.json")
-    assert record["options"]["fidelity"] == 1.0
+    assert (record["options"]["fidelity"], record["options"]["keep_grain"]) == (1.0, 0.5)
     assert tabs["selected"] == "compare" and "b.png is restored" in status
 
 
@@ -115,10 +116,10 @@ def test_a_full_disk_is_told_in_plain_words(handlers, send, monkeypatch):
 
 def test_a_batch_shows_its_states_and_gives_a_zip(handlers, send):
     uploads = [str(send(handlers.studio, f"{seed}.png", seed=seed)) for seed in range(2)]
-    states = list(handlers.restore_batch(handlers.begin(VISITOR)[0], uploads, "tiny", 0, 1.0, VISITOR))
+    states = list(handlers.restore_batch(handlers.begin(VISITOR)[0], uploads, "tiny", 0, 0, 1.0, VISITOR))
     assert "restoring …" in states[0][0]
     assert "2 of 2" in states[-1][0] and states[-1][1]["value"].endswith("restored.zip")
-    (line,) = handlers.restore_batch(handlers.begin(VISITOR)[0], [], "tiny", 0, 1, VISITOR)
+    (line,) = handlers.restore_batch(handlers.begin(VISITOR)[0], [], "tiny", 0, 0, 1, VISITOR)
     assert "Drop some pictures first" in line[0]
 
 

@@ -74,20 +74,20 @@ def file_data(path):
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-REST = (0, "", "", None, 1, None)
-"""Fidelity, instruction, degradations, mask, scale and steps as they are unasked."""
+REST = (0, "", "", None, 1, None, 0)
+"""Fidelity, instruction, degradations, mask, scale, steps and grain as they are unasked."""
 
 
 def test_a_result_is_the_commands_file(http, upload, call, picture, make_settings, models_folder, tmp_path):
     source = picture(tmp_path / "Bild ä (1).png", mode="RGBA", height=40, width=31)
-    event, (result, record) = call("restore", file_data(upload(source)), "tiny", 0.5, *REST[1:])
+    event, (result, record) = call("restore", file_data(upload(source)), "tiny", 0.5, *REST[1:-1], 0.3)
     assert event == "complete"
     answer = http.get(f"/gradio_api/file={result['path']}")
-    wishes = Wishes(model=offered_models(models_folder)["tiny"], fidelity=0.5)
+    wishes = Wishes(model=offered_models(models_folder)["tiny"], fidelity=0.5, grain=0.3)
     target = tmp_path / "out.png"
     RestoreWorker(request_of(wishes, make_settings(), device="cpu"))(Job(source=source, target=target, name="a"))
     assert answer.content == target.read_bytes()
-    assert record["options"]["fidelity"] == 0.5
+    assert (record["options"]["fidelity"], record["options"]["keep_grain"]) == (0.5, 0.3)
     assert result["orig_name"].endswith(".png")
 
 

@@ -21,6 +21,9 @@ def test_wishes_become_options_of_the_models_track(request_for):
     request = request_for("tiny", fidelity=0.5, scale=2, steps=7, instruction="  ")
     assert request.options == FastRestoreOptions(fidelity=0.5, scale=2)
     assert request.max_pixels == 100_000_000
+    assert (
+        request_for("tiny", grain=0.4).options.keep_grain == request_for("sampler", grain=0.4).options.keep_grain == 0.4
+    )
     assert request_for("sampler", steps=7).options.num_inference_steps == 7
 
 
@@ -39,6 +42,7 @@ def test_bars_become_weights_only_where_the_model_samples(request_for):
         ({"fidelity": "0.5"}, "fidelity must be a number"),
         ({"fidelity": float("nan")}, "fidelity must be a number"),
         ({"fidelity": True}, "fidelity must be a number"),
+        ({"grain": 2}, r"grain must be a number in \[0, 1\]"),
         ({"scale": 9}, r"scale must be a number in \[1, 8\]"),
         ({"scale": None}, "scale must be a number"),
         ({"instruction": "a" * 10_000}, "10000 characters, at most 2000"),
