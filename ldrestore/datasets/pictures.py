@@ -38,7 +38,7 @@ def list_pictures(folders: Iterable[Path]) -> list[Path]:
     paths = []
     for folder in folders:
         if not folder.is_dir():
-            raise ConfigError(f"no folder of pictures at {folder}")
+            raise ConfigError(f"no folder of pictures at {folder}; check the path")
         found = sorted(_pictures_below(folder))
         if not found:
             raise ConfigError(f"no pictures below {folder}; give a folder that holds some")

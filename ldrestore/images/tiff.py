@@ -3,11 +3,10 @@
 import logging
 import math
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
-import cv2
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -41,8 +40,7 @@ _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
 _WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
 _INKS_TAG, _CMYK = 332, 1
 _FAX_COMPRESSIONS = (2, 3, 4, 32771)
-_FAX_TAGS = (266, ORIENTATION_TAG, 292, 293)
-"""FillOrder, Orientation, T4Options and T6Options: what decoding and turning go by."""
+"""Modified Huffman, T.4 and T.6 of the CCITT, and the first of them by words."""
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
 _STACK = "the description of a stack of pictures"
@@ -69,7 +67,7 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         fields: dict[str, Any] = {"num_frames": len(file.pages), "bit_depth": page.bitspersample, "damages": damages}
         if _is_left_to_pillow(page):
             return _read_with_pillow(path, metadata, page, losses=losses, fields=fields)
-        values = np.asarray(page.asarray())
+        values = _read_fax(path, page) if _is_fax(page) else np.asarray(page.asarray())
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
     values = values if values.ndim == 3 else values[..., None]  # (H, W, samples)
     colours, alpha, is_multiplied, lost = _colours_and_alpha(values, page)
@@ -125,11 +123,20 @@ def _alpha_index(kinds: list[int]) -> int | None:
     return next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA)), None)
 
 
+def _is_fax(page: Any) -> bool:
+    """Whether a page is of two levels, white and black, in one of the codes of faxes."""
+    is_grey = page.photometric < _RGB and page.samplesperpixel == 1
+    return int(page.compression) in _FAX_COMPRESSIONS and is_grey and page.bitspersample == 1
+
+
 def _is_left_to_pillow(page: Any) -> bool:
-    """Whether a page is of a palette, YCbCr or 8-bit CMYK without further samples, or of less than 8 bits."""
+    """Whether a page is of a palette, YCbCr or 8-bit CMYK without further samples, or of less than 8 bits.
+
+    Faxes are not left to it: of rows that their codes do not tell it gives whatever lay in memory.
+    """
     is_unknown_to_pillow = page.bitspersample == 16 or (page.bitspersample == 8 and page.samplesperpixel > 4)
     is_own_cmyk = page.photometric == _SEPARATED and is_unknown_to_pillow
-    return (page.photometric > _RGB and not is_own_cmyk) or page.bitspersample < 8
+    return (page.photometric > _RGB and not is_own_cmyk) or (page.bitspersample < 8 and not _is_fax(page))
 
 
 def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
@@ -147,7 +154,7 @@ def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
     # Pillow and tifffile leave black what no strip or tile fills.
     if len(page.dataoffsets) != math.prod(page.chunked) or not all(page.dataoffsets) or not all(page.databytecounts):
         raise CorruptImageError(path, "part of the pixels is missing", "get an intact copy of the file")
-    if _is_left_to_pillow(page):
+    if _is_left_to_pillow(page) or _is_fax(page):
         return
     kind = (page.dtype.name if page.dtype is not None else "unknown", page.bitspersample)
     if kind not in _PLAIN_TYPES:
@@ -184,52 +191,25 @@ def _read_with_pillow(
                 path, f"TIFF pages of {kind} are not supported ({error})", "convert it to grey or RGB first"
             ) from error
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
-        if int(page.compression) in _FAX_COMPRESSIONS:
-            _check_fax(pixels, path, page)
         orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
         metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)
 
 
-def _check_fax(pixels: np.ndarray, path: Path, page: Any) -> None:
-    """Refuse a damaged fax: rows that its codes do not tell are whatever lay in Pillow's memory, and empty in OpenCV's.
-
-    OpenCV reads fewer headers than Pillow does; where it refuses one, it is given the codes under a plain one.
+def _read_fax(path: Path, page: Any) -> np.ndarray:
+    """The two levels of a fax, (H, W) uint8, 0 or 255, as its codes tell them.
 
     Raises:
-        CorruptImageError: the two differ.
+        CorruptImageError: part of the codes is damaged or missing.
     """
-    again = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if again is None:
-        again = cv2.imdecode(np.frombuffer(_plain_fax(path, page), np.uint8), cv2.IMREAD_UNCHANGED)
-    if again is not None and again.ndim == 3:  # in colours
-        return
-    is_same = again is not None and again.shape == pixels.shape[:2]
-    if not is_same or not any(np.array_equal(side, pixels[..., 0]) for side in (again, ~again)):
-        raise CorruptImageError(path, "part of the pixels is damaged or missing", "get an intact copy of the file")
-
-
-def _plain_fax(path: Path, page: Any) -> bytes:
-    """The codes of a fax under a header of what decoding needs alone: a TIFF of two levels a pixel."""
-    data = path.read_bytes()
-    strips = [data[start : start + count] for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    tags = {name: _number(page.tags[name].value) for name in _FAX_TAGS if name in page.tags}
-    tags |= {256: page.imagewidth, 257: page.imagelength, 258: 1, 259: int(page.compression), 262: 0, 277: 1}
-    tags[278] = _number(getattr(page, "rowsperstrip", None)) or page.imagelength
-    entries = {tag: (value,) for tag, value in tags.items() if value is not None}
-    place, places = 8, []
-    for strip in strips:
-        places.append(place)
-        place += len(strip)
-    entries |= {273: tuple(places), 279: tuple(len(strip) for strip in strips)}
-    lists = place + 2 + 12 * len(entries) + 4  # where values that do not fit into their entry lie
-    directory, beyond = struct.pack("<H", len(entries)), b""
-    for tag, values in sorted(entries.items()):
-        inside = struct.pack(f"<{len(values)}I", *(value & 0xFFFFFFFF for value in values))
-        if len(values) != 1:
-            beyond, inside = beyond + inside, struct.pack("<I", lists + len(beyond))
-        directory += struct.pack("<HHI", tag, 4, len(values)) + inside
-    return b"".join([b"II*\0", struct.pack("<I", place), *strips, directory, bytes(4), beyond])
+    damage = CorruptImageError(path, "part of the pixels is damaged or missing", "get an intact copy of the file")
+    try:
+        levels = imagecodecs.tiff_decode(path.read_bytes(), index=0)
+    except (imagecodecs.TiffError, ValueError, IndexError) as error:
+        raise damage from error
+    if levels.shape != (page.imagelength, page.imagewidth) or levels.dtype != bool:
+        raise damage
+    return levels.astype(np.uint8) * np.uint8(255)
 
 
 def _without_profile(metadata: Metadata) -> Metadata:

@@ -7,10 +7,10 @@ from PIL import Image
 
 from ldrestore.errors import CorruptImageError, MetadataLossWarning, PixelRangeError, UnsupportedFormatError
 from ldrestore.images import tiff_writing
+from ldrestore.images.exif import ORIENTATION_TAG
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
-from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.tiff import as_stored
 from ldrestore.images.xmp import upright_xmp
 
@@ -309,39 +309,45 @@ def test_iptc_is_found_as_numbers_too(tmp_path, pixels):
         assert read_photo(tmp_path / f"{name}.tif").blocks.iptc == b"abcdefgh"
 
 
-def with_rows_of_other_memory(image, name):
-    pixels, alpha = pixels_of(image, name)
-    pixels[-3:] = 255 - pixels[-3:]
-    return pixels, alpha
+def fax_of(rng, path, **options):
+    """Write a picture of two levels as a fax; its pixels, (20, 30) uint8."""
+    picture = Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8) * np.uint8(255)).convert("1")
+    picture.save(path, **options)
+    return np.asarray(picture.convert("L"))
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, monkeypatch, compression, orientation):
-    picture = Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8) * np.uint8(255)).convert("1")
-    path = tmp_path / "a.tif"
-    picture.save(path, compression=compression, tiffinfo={274: orientation})
-    expected = np.asarray(picture.convert("L"))
-    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], upright(expected, orientation))
-
-    monkeypatch.setattr("ldrestore.images.tiff.pixels_of", with_rows_of_other_memory)
-    with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
-        read_photo(path)
+@pytest.mark.parametrize("tags", [{274: 1}, {274: 6}, {278: 7}])
+def test_a_fax_is_read_to_the_bit(tmp_path, rng, compression, tags):
+    expected = fax_of(rng, tmp_path / "a.tif", compression=compression, tiffinfo=tags)
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "a.tif").pixels[..., 0], upright(expected, tags.get(ORIENTATION_TAG, 1))
+    )
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_fax_of_a_header_that_one_reader_refuses_is_checked_too(tmp_path, rng, monkeypatch, compression, orientation):
-    picture = Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8) * np.uint8(255)).convert("1")
+def test_a_fax_that_does_not_tell_what_zero_is_means_white(tmp_path, rng, compression):
     path = tmp_path / "a.tif"
-    picture.save(path, compression=compression, tiffinfo={274: orientation})
+    expected = fax_of(rng, path, compression=compression)
     data = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as file:
         entry = file.pages[0].tags[262].offset
-    data[entry : entry + 2] = (263).to_bytes(2, "little")  # whether black or white is zero is not told any more
+    data[entry : entry + 2] = (263).to_bytes(2, "little")
     path.write_bytes(data)
-    expected = upright(255 - np.asarray(picture.convert("L")), orientation)
-    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], expected)
-    monkeypatch.setattr("ldrestore.images.tiff.pixels_of", with_rows_of_other_memory)
-    with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
-        read_photo(path)
+    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], 255 - expected)
+
+
+@pytest.mark.parametrize("rows", [20, 7])
+def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, rows):
+    path = tmp_path / "a.tif"
+    fax_of(rng, path, compression="group4", tiffinfo={278: rows})
+    with tifffile.TiffFile(path) as file:
+        starts, counts = file.pages[0].dataoffsets, file.pages[0].databytecounts
+    intact, end_of_block = path.read_bytes(), bytes.fromhex("001001")
+    for start, count in zip(starts, counts, strict=True):
+        for place in (start, start + count // 2):
+            data = bytearray(intact)
+            data[place : place + 3] = end_of_block
+            path.write_bytes(data)
+            with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
+                read_photo(path)
