@@ -25,6 +25,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS),--upgrade --upgrade-strategy eager)
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --strip-extras \
 	--custom-compile-command 'make lock' --extra dev pyproject.toml
+# The tests are divided among processes, one a processor: eight need about 16 GB of memory.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 export IMAGE
 
 .DEFAULT_GOAL := help
@@ -75,7 +77,7 @@ endif
 	@echo 'The restored pictures lie in $(CURDIR)/restored'
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m 'slow or gpu' --timeout 3600
@@ -99,7 +101,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_types.py
 	$(BIN)/python scripts/write_model_card.py --check
 	$(BIN)/python scripts/write_stable_card.py --check
-	$(BIN)/python -m pytest -W error
+	$(PYTEST) -W error
 
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check --fix --select I .

@@ -2,6 +2,8 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported: no test reaches the network
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes keeps to one processor, and so does what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
 # Processes that tests start import this checkout, installed or not.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")))

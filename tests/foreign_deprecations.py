@@ -3,6 +3,7 @@
 Who announces a deprecation is who calls `warnings.warn`, not the line that the warning is attributed to, which is often
 ours. What extension modules and the interpreter announce comes from nobody of ours either. The filters of
 pyproject.toml let deprecations pass, and this plugin stops those of ours. With `-W error` every warning is an error.
+Where pytest-xdist divides the tests among processes, each of them counts, and the first one sums up.
 """
 
 import sys
@@ -10,6 +11,8 @@ import sysconfig
 import warnings
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 DEPRECATIONS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 """Categories of what will change."""
@@ -27,7 +30,13 @@ def pytest_configure(config):
     config.option.disable_warnings = True  # the summary takes the place of pytest's own
     warn, warnings.warn = warnings.warn, Announcements(warnings.warn, config.rootpath)
     config.add_cleanup(lambda: setattr(warnings, "warn", warn))
-    config.pluginmanager.register(Summary(config.rootpath), "summary of foreign deprecations")
+    if hasattr(config, "workerinput"):
+        summary = CountsOfOneProcess(config)
+    elif config.getoption("dist", "no") != "no":
+        summary = SummaryOfProcesses()
+    else:
+        summary = Summary(config.rootpath)
+    config.pluginmanager.register(summary, "summary of foreign deprecations")
 
 
 def package_of(filename, root):
@@ -71,8 +80,8 @@ class Announcements:
         self.warn(message, category, stacklevel + 1, source, **options)
 
 
-class Summary:
-    """Counts what was announced, and shows it after the last test."""
+class Counts:
+    """Counts what was announced in this process."""
 
     def __init__(self, root):
         self.root, self.counts = root, Counter()
@@ -82,9 +91,44 @@ class Summary:
         package = getattr(warning, "announcing_package", None) or package_of(warning_message.filename, self.root)
         self.counts[package or EXTENSION, " ".join(str(warning).split())] += 1
 
+
+class Summary(Counts):
+    """Shows after the last test what this process counted."""
+
     def pytest_terminal_summary(self, terminalreporter):
-        if not self.counts:
-            return
-        terminalreporter.section("deprecations that other packages announce")
-        for (package, message), count in sorted(self.counts.items()):
-            terminalreporter.line(f"{package} ({count} {'time' if count == 1 else 'times'}): {message}")
+        show(self.counts, terminalreporter)
+
+
+class CountsOfOneProcess(Counts):
+    """Hands what one of several processes counted to the first one."""
+
+    def __init__(self, config):
+        super().__init__(config.rootpath)
+        self.handed_over = config.workeroutput
+
+    def pytest_sessionfinish(self):
+        self.handed_over["deprecations"] = [(*announcement, count) for announcement, count in self.counts.items()]
+
+
+class SummaryOfProcesses:
+    """Shows after the last test what all processes counted; warnings that arrive one by one lack who announces them."""
+
+    def __init__(self):
+        self.counts = Counter()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        for package, message, count in getattr(node, "workeroutput", {}).get("deprecations", ()):
+            self.counts[package, message] += count
+
+    def pytest_terminal_summary(self, terminalreporter):
+        show(self.counts, terminalreporter)
+
+
+def show(counts, terminalreporter):
+    """One line an announcement, with who makes it and how often."""
+    if not counts:
+        return
+    terminalreporter.section("deprecations that other packages announce")
+    for (package, message), count in sorted(counts.items()):
+        terminalreporter.line(f"{package} ({count} {'time' if count == 1 else 'times'}): {message}")

@@ -97,8 +97,9 @@ def outcomes(output):
 
 
 @pytest.mark.e2e
-def test_deprecations_of_others_are_summed_up_and_ours_are_errors(run):
-    output = run()
+@pytest.mark.parametrize("processes", [0, 2])
+def test_deprecations_of_others_are_summed_up_and_ours_are_errors(run, processes):
+    output = run("--numprocesses", str(processes))
     failed = {name for name, is_passed in outcomes(output).items() if not is_passed}
     assert failed == {"test_own_announcement", "test_own_warning", "test_careless"}
     summary = output.partition("deprecations that other packages announce")[2]
@@ -109,8 +110,9 @@ def test_deprecations_of_others_are_summed_up_and_ours_are_errors(run):
 
 
 @pytest.mark.e2e
-def test_all_are_errors_where_it_is_strict(run):
-    output = run("-W", "error")
+@pytest.mark.parametrize("processes", [0, 2])
+def test_all_are_errors_where_it_is_strict(run, processes):
+    output = run("-W", "error", "--numprocesses", str(processes))
     passed = {name for name, is_passed in outcomes(output).items() if is_passed}
     assert passed <= {"test_expected", "test_ignored_by_name", "test_interpreter"}
     assert "deprecations that other packages announce" not in output
