@@ -93,8 +93,9 @@ def is_running(process):
 
 
 def heed_interrupts():
-    """Undo what a shell does to the programs that it starts in the background."""
+    """Undo what a shell, or nohup, does to the programs that it starts in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
