@@ -25,7 +25,18 @@ def load_config(config_class: type[Config], path: str | Path, overrides: Iterabl
     Raises:
         ConfigError: the file is missing or no mapping, a key is unknown or missing, or a value has the wrong type.
     """
-    path = Path(path)
+    values = read_mapping(Path(path))
+    for override in overrides:
+        set_override(values, override)
+    return build(config_class, values, where=str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file holds.
+
+    Raises:
+        ConfigError: the file is missing, damaged or no mapping.
+    """
     if not path.is_file():
         raise ConfigError(f"no configuration file at {path}")
     try:
@@ -34,9 +45,7 @@ def load_config(config_class: type[Config], path: str | Path, overrides: Iterabl
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping at the top, got {type(values).__name__}")
-    for override in overrides:
-        set_override(values, override)
-    return build(config_class, values, where=str(path))
+    return values
 
 
 def set_override(values: dict[str, Any], override: str) -> None:

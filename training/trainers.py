@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ldrestore.config import load_config, set_override
-from ldrestore.errors import ConfigError, UnknownNameError
+from ldrestore.config import load_config, read_mapping, set_override
+from ldrestore.errors import UnknownNameError
 from ldrestore.registry import resolve
 
 DEFAULT_TRAINER = "regressor"
@@ -54,14 +52,7 @@ def find_trainer(path: Path, overrides: list[str]) -> TrainerRecord:
         ConfigError: the file is missing or damaged.
         UnknownNameError: there is no such trainer.
     """
-    if not path.is_file():
-        raise ConfigError(f"no configuration file at {path}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping at the top, got {type(values).__name__}")
+    values = read_mapping(path)
     for override in overrides:
         if override.startswith("trainer="):
             set_override(values, override)

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ldrestore.errors import ShapeError
-from ldrestore.metrics.trunks import IMAGENET_MEAN, IMAGENET_STD, Vgg16Trunk
+from ldrestore.metrics.trunks import IMAGENET_MEAN, IMAGENET_STD, Vgg16Trunk, check_pair
 
 CONSTANT = 1e-6
 """c of both similarities."""
@@ -61,11 +60,7 @@ class Dists(nn.Module):
         Raises:
             ShapeError: the shapes differ, or a side is too short.
         """
-        if x.shape != y.shape or min(x.shape[-2:]) < SMALLEST_SIDE:
-            raise ShapeError(
-                f"DISTS needs two pictures of one shape and at least {SMALLEST_SIDE} pixels a side, got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}"
-            )
+        check_pair("DISTS", x, y, smallest=SMALLEST_SIDE)
         total = self.alpha.sum() + self.beta.sum()
         similarity = x.new_zeros(len(x))
         shares = zip(self.alpha.split(self.sizes), self.beta.split(self.sizes), strict=True)

@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ldrestore.errors import ShapeError
-from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk
+from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk, check_pair
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """What the authors subtract from, and divide, values in [−1, 1] by."""
@@ -60,11 +59,7 @@ class Lpips(nn.Module):
         Raises:
             ShapeError: the shapes differ, or a side is too short.
         """
-        if x.shape != y.shape or min(x.shape[-2:]) < self.smallest:
-            raise ShapeError(
-                f"LPIPS needs two pictures of one shape and at least {self.smallest} pixels a side, got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}"
-            )
+        check_pair("LPIPS", x, y, smallest=self.smallest)
         x, y = ((2 * picture - 1 - self.shift) / self.scale for picture in (x, y))
         distance = x.new_zeros(len(x))
         for head, ours, theirs in zip(self.heads, self.trunk.features(x), self.trunk.features(y), strict=True):

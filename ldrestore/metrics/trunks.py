@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
+from ldrestore.errors import ShapeError
+
 ALEXNET_WIDTHS = (64, 192, 384, 256, 256)
 """Channels of AlexNet's five convolutions."""
 VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -80,3 +82,16 @@ class Vgg16Trunk(nn.Module):
                 x = self.convolutions[index](x).relu()
             first += len(stage)
             yield x
+
+
+def check_pair(metric: str, x: Tensor, y: Tensor, *, smallest: int) -> None:
+    """Refuse two batches of pictures, (B, C, H, W), that a distance through a trunk cannot compare.
+
+    Raises:
+        ShapeError: the shapes differ, or a side has fewer pixels than `smallest`.
+    """
+    if x.shape != y.shape or min(x.shape[-2:]) < smallest:
+        raise ShapeError(
+            f"{metric} needs two pictures of one shape and at least {smallest} pixels a side, got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}"
+        )

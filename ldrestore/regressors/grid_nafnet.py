@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldrestore.blocks.observation import observed
-from ldrestore.blocks.prompt_pool import GatedInjection, PromptPool
+from ldrestore.blocks.prompt_pool import PromptPool
 from ldrestore.blocks.zero_layers import start_at_zero
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.bilateral_grid import NUM_COEFFICIENTS
 from ldrestore.regressors.nafnet import NAFNet
 from ldrestore.regressors.picture_look import PictureLook, Relighting
-from ldrestore.regressors.prompted_nafnet import means_and_spreads
+from ldrestore.regressors.prompted_nafnet import decoder_injections, means_and_spreads, query_layers
 from ldrestore.regressors.prompted_nafnet import options_of_checkpoint as options_of_prompted
 from ldrestore.structures import CLEAN
 from ldrestore.tiling.picture_views import reduced_copy
@@ -96,15 +96,10 @@ class GridNAFNet(ModelMixin, ConfigMixin):
         )
         widths = [width * 2**level for level in range(len(enc_blk_nums) + 1)]
         self.statistics = MapStatistic(means_and_spreads)
-        self.to_query = nn.Sequential(
-            nn.LayerNorm(2 * sum(widths)),
-            nn.Linear(2 * sum(widths), 2 * prompt_dim),
-            nn.GELU(),
-            nn.Linear(2 * prompt_dim, prompt_dim),
-        )
+        self.to_query = query_layers(widths, prompt_dim)
         self.hint_to_query = nn.Linear(num_hints + code_dim, prompt_dim)
         self.pool = PromptPool(num_prompts=num_prompts, dim=prompt_dim, top_k=top_k)
-        self.injections = nn.ModuleList(GatedInjection(channels, dim=prompt_dim) for channels in reversed(widths[:-1]))
+        self.injections = decoder_injections(widths, prompt_dim)
         self.hint_to_prompt = nn.Linear(num_hints, prompt_dim)
         self.estimator = nn.Linear(prompt_dim + code_dim, len(degradations) + 1)
         start_at_zero(self.hint_to_query, self.hint_to_prompt)

@@ -70,14 +70,9 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
         )
         widths = [width * 2**level for level in range(len(enc_blk_nums) + 1)]
         self.statistics = MapStatistic(means_and_spreads)
-        self.to_query = nn.Sequential(
-            nn.LayerNorm(2 * sum(widths)),
-            nn.Linear(2 * sum(widths), 2 * prompt_dim),
-            nn.GELU(),
-            nn.Linear(2 * prompt_dim, prompt_dim),
-        )
+        self.to_query = query_layers(widths, prompt_dim)
         self.pool = PromptPool(num_prompts=num_prompts, dim=prompt_dim, top_k=top_k)
-        self.injections = nn.ModuleList(GatedInjection(channels, dim=prompt_dim) for channels in reversed(widths[:-1]))
+        self.injections = decoder_injections(widths, prompt_dim)
         self.estimator = nn.Linear(prompt_dim, len(degradations))
         self.size_multiple = self.body.size_multiple
 
@@ -122,6 +117,21 @@ class PromptedNAFNet(ModelMixin, ConfigMixin):
         with observed({"task": self.pool}) as outputs:
             self(lq)
         return {name: weights for name, (_, weights) in outputs.items()}
+
+
+def query_layers(widths: Sequence[int], prompt_dim: int) -> nn.Sequential:
+    """Layers from `means_and_spreads` of maps of these widths, (B, 2 * sum of widths), to a query (B, D)."""
+    return nn.Sequential(
+        nn.LayerNorm(2 * sum(widths)),
+        nn.Linear(2 * sum(widths), 2 * prompt_dim),
+        nn.GELU(),
+        nn.Linear(2 * prompt_dim, prompt_dim),
+    )
+
+
+def decoder_injections(widths: Sequence[int], prompt_dim: int) -> nn.ModuleList:
+    """A gate for the prompt at each decoder level, coarsest first; the widths are finest first, the middle's last."""
+    return nn.ModuleList(GatedInjection(channels, dim=prompt_dim) for channels in reversed(widths[:-1]))
 
 
 def means_and_spreads(*features: Tensor) -> Tensor:
