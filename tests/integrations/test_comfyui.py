@@ -73,3 +73,48 @@ def test_the_node_declares_what_it_takes(node_class):
     inputs = node_class.INPUT_TYPES()
     assert "default" in inputs["required"]["model"][0] and inputs["required"]["model"][0][-1] == "own"
     assert len(node_class.RETURN_TYPES) == len(node_class.RETURN_NAMES)
+
+
+KINDS = {"INT": int, "FLOAT": (int, float), "STRING": str, "IMAGE": torch.Tensor, "MASK": torch.Tensor}
+"""What ComfyUI hands on for each of its type names."""
+
+
+def execute(node_class, **inputs):
+    """A small ComfyUI: fills in defaults, checks each value against what the node declares, and calls it by name."""
+    declared = node_class.INPUT_TYPES()
+    assert declared.keys() <= {"required", "optional", "hidden"}
+    values = {}
+    for name, (kind, *more) in {**declared["required"], **declared.get("optional", {})}.items():
+        settings = more[0] if more else {}
+        if name not in inputs and "default" not in settings:
+            assert name not in declared["required"], f"{name} is not connected"
+            continue
+        value = inputs.get(name, settings.get("default"))
+        if isinstance(kind, list):  # a choice
+            assert value in kind
+        else:
+            assert isinstance(value, KINDS[kind])
+            assert settings.get("min", value) is value or settings["min"] <= value <= settings["max"]
+        values[name] = value
+    assert not inputs.keys() - values.keys()
+    results = getattr(node_class(), node_class.FUNCTION)(**values)
+    assert isinstance(results, tuple) and len(results) == len(node_class.RETURN_TYPES)
+    for kind, result in zip(node_class.RETURN_TYPES, results, strict=True):
+        assert isinstance(result, KINDS[kind])
+        assert kind != "IMAGE" or (result.ndim == 4 and result.shape[-1] in (3, 4) and result.dtype == torch.float32)
+    return dict(zip(node_class.RETURN_NAMES, results, strict=True))
+
+
+def test_comfyui_restores_with_what_the_node_declares(node_class):
+    noisy = (torch.full((1, 40, 48, 3), 0.5) + 0.1 * torch.randn(1, 40, 48, 3)).clamp(0, 1)
+    results = execute(node_class, image=noisy, model="default-fast", protect=torch.zeros(1, 40, 48))
+    assert results["image"].shape == noisy.shape and results["image"].std() < 0.5 * noisy.std()
+    assert results["changes"].any() and "noise" in results["estimate"]
+    with pytest.raises(AssertionError):
+        execute(node_class, image=noisy, model="default-fast", scale=9)
+
+
+def test_comfyui_shows_the_node_under_its_name(node_class):
+    module = sys.modules["custom_nodes_ldrestore"]
+    assert module.NODE_DISPLAY_NAME_MAPPINGS.keys() == module.NODE_CLASS_MAPPINGS.keys()
+    assert node_class.CATEGORY == "image/restoration" and callable(getattr(node_class, node_class.FUNCTION))
