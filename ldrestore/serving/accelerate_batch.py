@@ -23,14 +23,14 @@ from importlib.resources import files
 from typing import IO
 
 from ldrestore.errors import InputError, LDRestoreError, OtherProcessError, printable
-from ldrestore.jobs.outcome import Job, Outcome, Status
+from ldrestore.jobs.outcome import Job, Outcome
 from ldrestore.jobs.request import RestoreRequest
-from ldrestore.serving.worker_pool import WorkerPool, WorkerStart, as_known
+from ldrestore.serving.worker_pool import MOST_DEATHS, WorkerPool, WorkerStart, as_known, deadly
 
 logger = logging.getLogger(__name__)
 
-MOST_DEATHS = 3
-"""A picture at which so many workers died has failed; a worker that dies so often before its model is loaded, too."""
+MOST_STARTS = 3
+"""A worker that died so often while it loaded the model is not started again."""
 END_SIGNAL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """What ends a process whatever it does; Windows has none, nor is it sent there."""
 
@@ -178,7 +178,7 @@ class _Shared:
                         _end(process)
                         _close(process)
                 num_vain = 0 if is_loaded else num_vain + 1
-                if num_vain == MOST_DEATHS and not self._is_stopped:
+                if num_vain == MOST_STARTS and not self._is_stopped:
                     reason = _last_line(complaints)
                     error = LDRestoreError(f"a worker died {num_vain} times while it loaded the model ({reason})")
                     self.answers.put(_GaveUp(error, is_final=False))
@@ -238,11 +238,7 @@ class _Shared:
         except OtherProcessError:
             self._deaths[job] += 1
             if self._deaths[job] == MOST_DEATHS:
-                reason = (
-                    f"{printable(job.source_place)}: {MOST_DEATHS} workers died at it; leave it out, or try it alone"
-                )
-                failed = Outcome(job=job, status=Status.FAILED, reason=reason, error=LDRestoreError.__name__)
-                self.answers.put(_Told(failed, None))
+                self.answers.put(_Told(deadly(job), None))
             else:
                 self._waiting.appendleft(job)
             raise

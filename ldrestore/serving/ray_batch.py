@@ -5,11 +5,13 @@ one worker, and what lies at its target is not made again. So a worker that dies
 Ray gives to another; and after the driver died, the same call again finishes what is missing.
 """
 
+import functools
 import importlib.util
 import logging
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,7 @@ from ldrestore.jobs.request import RestoreRequest
 from ldrestore.jobs.restoring import RestoreWorker
 from ldrestore.jobs.runner import run_jobs
 from ldrestore.serving.remote_files import carrying
-from ldrestore.serving.worker_pool import WorkerPool, as_known, request_on
+from ldrestore.serving.worker_pool import MOST_DEATHS, WorkerPool, as_known, deadly, request_on
 
 MOST_BLOCKS = 20_000
 """Jobs are handed out in so many pieces at most: one picture each, until there are more pictures."""
@@ -29,20 +31,42 @@ WAITING_BLOCKS = 2
 """Pieces that wait at each worker while it works on one."""
 
 
+class Attempts:
+    """How often each picture was begun; one such actor serves a run, and outlives workers that die."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, place: str) -> int:
+        """Count one.
+
+        Args:
+            place: Of the picture's result.
+
+        Returns:
+            How often it was begun before: so many workers died at it.
+        """
+        self._counts[place] += 1
+        return self._counts[place] - 1
+
+
 class RayWorker:
     """A model on a device of one machine; Ray makes one in each process of the pool."""
 
-    def __init__(self, request: bytes, threads: int) -> None:
+    def __init__(self, request: bytes, threads: int, num_deaths: Callable[[str], int]) -> None:
         """Load the model.
 
         Args:
             request: A pickled `RestoreRequest`.
             threads: To compute with.
+            num_deaths: Is told of each picture that begins, and tells how many workers died at it.
         """
         import torch
 
         torch.set_num_threads(threads)
         wanted: RestoreRequest = pickle.loads(request)
+        self._num_deaths = num_deaths
         self._restore = carrying(RestoreWorker(wanted), may_overwrite=wanted.may_overwrite)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -54,10 +78,17 @@ class RayWorker:
         Returns:
             "outcome" to pickled outcomes, and "process" to the number of this process, a row a job.
         """
-        outcomes = [outcome for job in batch["job"] for outcome in run_jobs([pickle.loads(job)], self._restore)]
+        outcomes = [self._outcome_of(pickle.loads(job)) for job in batch["job"]]
         column = np.empty(len(outcomes), object)
         column[:] = [pickle.dumps(outcome) for outcome in outcomes]
         return {"outcome": column, "process": np.full(len(outcomes), os.getpid())}
+
+    def _outcome_of(self, job: Job) -> Outcome:
+        """Restore a picture, unless it kills whoever does."""
+        if self._num_deaths(job.target_place) >= MOST_DEATHS:
+            return deadly(job)
+        (outcome,) = run_jobs([job], self._restore)
+        return outcome
 
 
 def check_ray() -> None:
@@ -101,20 +132,21 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     ray.data.DataContext.get_current().enable_progress_bars = False
     resources = ray.cluster_resources()
     num_gpus = int(resources.get("GPU", 0))
+    device = "cuda" if num_gpus else "cpu"
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    num_deaths = functools.partial(_call_actor, attempts)
     size = pool.size(num_cpus=int(resources.get("CPU", 1)), num_gpus=num_gpus, num_jobs=len(jobs))
     places = [_absolute(job) for job in jobs]
     names = {place: job for place, job in zip(places, jobs, strict=True)}
     rows = [{"job": pickle.dumps(place)} for place in places]
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map_batches(
         RayWorker,
-        fn_constructor_args=(pickle.dumps(request_on(request, "cuda" if num_gpus else "cpu")), pool.threads),
+        fn_constructor_args=(pickle.dumps(request_on(request, device)), pool.threads, num_deaths),
         batch_size=1,
         batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1 + WAITING_BLOCKS),
         num_cpus=0 if num_gpus else pool.threads,
         num_gpus=1 if num_gpus else 0,
-        max_restarts=-1,
-        max_task_retries=-1,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": str(pool.threads)}},
     )
     try:
@@ -125,6 +157,13 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
         cause = getattr(error, "cause", None) or error
         reason = str(cause).strip().splitlines()[-1]
         raise LDRestoreError(f"the workers gave up ({reason}); the same call again does what is missing") from error
+
+
+def _call_actor(attempts: Any, place: str) -> int:  # Any: a handle of Ray's
+    """`Attempts.begin` of an actor."""
+    import ray
+
+    return int(ray.get(attempts.begin.remote(place)))
 
 
 def _absolute(job: Job) -> Job:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from ldrestore.errors import InputError
+from ldrestore.errors import InputError, OtherProcessError, printable
 from ldrestore.jobs.outcome import Job, Outcome, Status
 from ldrestore.jobs.request import RestoreRequest
 
+MOST_DEATHS = 3
+"""A picture at which so many workers died has failed."""
 READY = "ready"
 """What a worker of the engine accelerate says once its model is loaded."""
 
@@ -67,3 +69,9 @@ def as_known(outcome: Outcome, job: Job, *, is_retried: bool = False) -> Outcome
     if outcome.status is Status.SKIPPED and (is_retried or job.planned_state == ()):
         return replace(outcome, job=job, status=Status.DONE, reason=None)
     return replace(outcome, job=job)
+
+
+def deadly(job: Job) -> Outcome:
+    """The outcome of a picture at which every worker dies, such as one that takes more memory than there is."""
+    reason = f"{printable(job.source_place)}: {MOST_DEATHS} workers died at it; leave it out, or try it alone"
+    return Outcome(job=job, status=Status.FAILED, reason=reason, error=OtherProcessError.__name__)

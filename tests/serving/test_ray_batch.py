@@ -13,7 +13,7 @@ from ldrestore.jobs.plan import plan_jobs
 from ldrestore.jobs.request import RestoreRequest, options_for
 from ldrestore.jobs.restoring import RestoreWorker
 from ldrestore.jobs.runner import run_jobs
-from ldrestore.serving.ray_batch import RayWorker, rows_of_ray
+from ldrestore.serving.ray_batch import Attempts, RayWorker, rows_of_ray
 from ldrestore.serving.worker_pool import WorkerPool
 
 
@@ -31,7 +31,7 @@ def test_a_worker_does_pickled_jobs_and_names_what_is_broken(request_of, picture
         Job(source=picture(tmp_path / "a.png"), target=tmp_path / "out" / "a.png", name="a.png"),
         Job(source=tmp_path / "gone.png", target=tmp_path / "out" / "gone.png", name="gone.png"),
     ]
-    worker = RayWorker(pickle.dumps(request_of), 1)
+    worker = RayWorker(pickle.dumps(request_of), 1, Attempts().begin)
     rows = worker({"job": [pickle.dumps(job) for job in jobs]})
     outcomes = [pickle.loads(row) for row in rows["outcome"]]
     assert [(outcome.job, outcome.status) for outcome in outcomes] == [(jobs[0], Status.DONE), (jobs[1], Status.FAILED)]
@@ -39,7 +39,18 @@ def test_a_worker_does_pickled_jobs_and_names_what_is_broken(request_of, picture
     assert list(rows["process"]) == [os.getpid()] * 2
 
 
+def test_a_picture_at_which_three_workers_died_is_named_and_not_begun(request_of, picture, tmp_path):
+    job = Job(source=picture(tmp_path / "a.png"), target=tmp_path / "a_out.png", name="a.png")
+    attempts = Attempts()
+    assert [attempts.begin(job.target_place) for _ in range(3)] == [0, 1, 2]
+    rows = RayWorker(pickle.dumps(request_of), 1, attempts.begin)({"job": [pickle.dumps(job)]})
+    outcome = pickle.loads(rows["outcome"][0])
+    assert outcome.status is Status.FAILED and "3 workers died at it" in outcome.reason
+    assert not job.target.exists()
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("default")
 def test_a_killed_worker_loses_nothing_and_pixels_are_those_of_one_machine(request_of, picture, tmp_path):
     import ray
