@@ -1,15 +1,13 @@
-"""CMYK to sRGB, by the picture's profile where it has a good one; 8 bits through LittleCMS, 16 bits in float."""
+"""CMYK to sRGB, by the picture's profile where it has a good one, through LittleCMS in 8 and in 16 bits."""
 
 import io
-import itertools
 import warnings
 from collections.abc import Callable
 
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
-_STEP = 15
-"""8-bit levels between the nodes of the table that deep values are interpolated in: 18 nodes along each ink."""
 _BAND_PIXELS = 2**18
 
 
@@ -26,7 +24,7 @@ def cmyk_to_srgb(profile: bytes | None, name: object) -> Callable[[Image.Image],
         source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(source, target, "CMYK", "RGB")
     except (OSError, ImageCms.PyCMSError) as error:
-        warnings.warn(f"{name}: the CMYK profile cannot be used, colours are approximate ({error})", stacklevel=2)
+        _warn_of_profile(name, error)
         return lambda band: band.convert("RGB")
     return lambda band: transform.apply(band)
 
@@ -52,10 +50,7 @@ def shallow_cmyk_to_srgb(inks: np.ndarray, profile: bytes | None, name: object) 
 
 
 def deep_cmyk_to_srgb(inks: np.ndarray, profile: bytes | None, name: object) -> np.ndarray:
-    """16-bit CMYK to 16-bit sRGB, computed in float32.
-
-    LittleCMS, as Pillow calls it, has 8 bits: it is asked for the colours of a table of inks, and what lies between
-    the nodes is interpolated linearly along each of the four. Without a profile: R = (1 - C) (1 - K), and so on.
+    """16-bit CMYK to 16-bit sRGB; without a profile R = (1 - C) (1 - K), and so on, in float32.
 
     Args:
         inks: (H, W, 4) uint16; 65535 is full ink.
@@ -65,29 +60,39 @@ def deep_cmyk_to_srgb(inks: np.ndarray, profile: bytes | None, name: object) -> 
     Returns:
         (H, W, 3) uint16.
     """
-    levels = np.arange(0, 256, _STEP, dtype=np.uint8)
-    nodes = np.stack(np.meshgrid(*[levels] * 4, indexing="ij"), axis=-1).reshape(-1, len(levels) ** 2, 4)
-    convert = cmyk_to_srgb(profile, name)
-    table = np.asarray(convert(Image.frombytes("CMYK", nodes.shape[1::-1], nodes.tobytes())), np.float32)
-    table = table.reshape(*[len(levels)] * 4, 3)
+    convert = _deep_conversion(profile, name)
     colours = np.empty((*inks.shape[:2], 3), np.uint16)
     num_rows = max(1, _BAND_PIXELS // inks.shape[1])
     for top in range(0, len(inks), num_rows):
-        band = inks[top : top + num_rows].astype(np.float32)
-        if profile:
-            rgb = _interpolated(table, band * np.float32((len(levels) - 1) / 65535)) * np.float32(257)
-        else:
-            rgb = (65535 - band[..., :3]) * (65535 - band[..., 3:]) / np.float32(65535)
-        colours[top : top + num_rows] = np.rint(rgb.clip(0, 65535))
+        colours[top : top + num_rows] = convert(np.ascontiguousarray(inks[top : top + num_rows]))
     return colours
 
 
-def _interpolated(table: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """A table (n, n, n, n, 3) at places (..., 4) in [0, n - 1], linearly along each axis."""
-    low = np.minimum(places.astype(np.intp), table.shape[0] - 2)
-    share = places - low
-    total = np.zeros((*places.shape[:-1], 3), np.float32)
-    for corner in itertools.product((0, 1), repeat=4):
-        weights = np.prod(np.where(np.array(corner, bool), share, 1 - share), axis=-1, keepdims=True)
-        total += weights * table[tuple(low[..., axis] + corner[axis] for axis in range(4))]
-    return total
+def _deep_conversion(profile: bytes | None, name: object) -> Callable[[np.ndarray], np.ndarray]:
+    """How bands (h, W, 4) of 16-bit CMYK become (h, W, 3) of 16-bit sRGB."""
+    if not profile:
+        return _complement
+    target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+    def convert(band: np.ndarray) -> np.ndarray:
+        return imagecodecs.cms_transform(
+            band, profile, target, colorspace="cmyk", outcolorspace="rgb", planar=False, outplanar=False, intent=0
+        )
+
+    try:
+        convert(np.zeros((1, 1, 4), np.uint16))
+    except (imagecodecs.CmsError, ValueError) as error:
+        _warn_of_profile(name, error)
+        return _complement
+    return convert
+
+
+def _complement(inks: np.ndarray) -> np.ndarray:
+    """(h, W, 4) uint16 to (h, W, 3) uint16."""
+    light = 65535 - inks.astype(np.float32)
+    return np.rint(light[..., :3] * light[..., 3:] / np.float32(65535)).astype(np.uint16)
+
+
+def _warn_of_profile(name: object, error: Exception) -> None:
+    """Tell that colours are those of a plain complement."""
+    warnings.warn(f"{name}: the CMYK profile cannot be used, colours are approximate ({error})", stacklevel=3)
