@@ -1,5 +1,7 @@
 """Colours that no viewer shows, because they lie under full transparency: filled before anything looks at them."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -13,7 +15,7 @@ MOST_BESIDE_HOLES = 2**21
 INPAINTING_RADIUS = 5
 """Pixels, in the copy that is inpainted."""
 
-_MARGIN, _DEEP = 2, 65535
+_MARGIN, _LEVELS = 2, 255
 
 
 def fill_hidden(photo: Photo) -> Photo:
@@ -90,23 +92,21 @@ def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.nda
 def _inpainted(colours: np.ndarray, is_hidden: np.ndarray, *, white: float) -> np.ndarray:
     """Colours (h, w, C), those that are hidden (h, w) by Telea's method, in their own type.
 
-    What is deeper than 8 bits goes through 16, since OpenCV adds half a step to each pixel, of floats too; with a
-    margin, since it reads beside pictures of one row or column.
+    In 255 levels, for deeper pictures too: OpenCV adds half a level to each pixel, and those of 16 bits would be filled
+    otherwise than the same picture of 8. The levels of dark pictures are finer by powers of two. With a margin, since
+    OpenCV reads beside pictures of one row or column.
     """
     margin = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
     holes = np.pad(is_hidden.astype(np.uint8), margin, mode="edge")
-    is_deep = colours.dtype != np.uint8
-    channels = []
     visible = np.where(is_hidden[..., None], colours.dtype.type(0), colours)  # OpenCV looks at what is in the holes
+    step = white / _LEVELS * 2.0 ** min(0, math.frexp(float(visible.max()) / white)[1])
+    channels = []
     for channel in np.moveaxis(visible, 2, 0):
-        whole = np.rint(channel * np.float32(_DEEP / white)).astype(np.uint16) if is_deep else channel
-        whole = np.pad(whole, margin, mode="edge")
-        inpainted = cv2.inpaint(whole, holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
+        levels = np.pad(np.rint(channel / np.float32(step)).astype(np.uint8), margin, mode="edge")
+        inpainted = cv2.inpaint(levels, holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
         channels.append(inpainted[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN])
-    filled = np.stack(channels, axis=2)
-    if is_deep:
-        values = filled * np.float32(white / _DEEP)
-        filled = values if colours.dtype == np.float32 else np.rint(values).astype(colours.dtype)
+    filled = np.stack(channels, axis=2) * np.float32(step)
+    filled = filled if colours.dtype == np.float32 else np.rint(filled).astype(colours.dtype)
     return np.where(is_hidden[..., None], filled, colours)
 
 

@@ -92,3 +92,23 @@ def test_hidden_colours_come_back():
     larger = np.ones((2, 4, 1), np.uint8)
     restore_hidden(larger, photo)
     assert (larger == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_deeper_picture_is_filled_as_the_one_of_8_bits(rng, dtype):
+    pixels = rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    alpha = np.full((40, 50), 255, np.uint8)
+    alpha[5:30, 8:40] = 0
+    factor = dtype(257 if dtype == np.uint16 else 1 / 255)
+    deep = Photo(pixels=pixels.astype(dtype) * factor, alpha=alpha.astype(dtype) * factor)
+    expected = fill_hidden(Photo(pixels=pixels, alpha=alpha)).pixels.astype(dtype) * factor
+    np.testing.assert_allclose(fill_hidden(deep).pixels, expected, rtol=1e-6)
+
+
+def test_what_is_hidden_in_a_dark_picture_is_filled_in_finer_levels(rng):
+    pixels = rng.integers(900, 1000, (40, 50, 3)).astype(np.uint16)  # of 65535: not four levels of 255
+    alpha = np.full((40, 50), 65535, np.uint16)
+    alpha[5:30, 8:40] = 0
+    filled = fill_hidden(Photo(pixels=pixels, alpha=alpha)).pixels[5:30, 8:40]
+    assert filled.min() > 850 and filled.max() < 1050
+    assert len(np.unique(filled)) > 10
