@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ldrestore.metrics.trunks import IMAGENET_MEAN, IMAGENET_STD, Vgg16Trunk, check_pair
+from ldrestore.metrics.trunks import IMAGENET_MEAN, IMAGENET_STD, Vgg16Trunk, check_one_shape
 
 CONSTANT = 1e-6
 """c of both similarities."""
@@ -60,7 +60,7 @@ class Dists(nn.Module):
         Raises:
             ShapeError: the shapes differ, or a side is too short.
         """
-        check_pair("DISTS", x, y, smallest=SMALLEST_SIDE)
+        check_one_shape("DISTS", x, y, smallest=SMALLEST_SIDE)
         total = self.alpha.sum() + self.beta.sum()
         similarity = x.new_zeros(len(x))
         shares = zip(self.alpha.split(self.sizes), self.beta.split(self.sizes), strict=True)

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk, check_pair
+from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk, check_one_shape
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """What the authors subtract from, and divide, values in [−1, 1] by."""
@@ -59,7 +59,7 @@ class Lpips(nn.Module):
         Raises:
             ShapeError: the shapes differ, or a side is too short.
         """
-        check_pair("LPIPS", x, y, smallest=self.smallest)
+        check_one_shape("LPIPS", x, y, smallest=self.smallest)
         x, y = ((2 * picture - 1 - self.shift) / self.scale for picture in (x, y))
         distance = x.new_zeros(len(x))
         for head, ours, theirs in zip(self.heads, self.trunk.features(x), self.trunk.features(y), strict=True):

@@ -84,7 +84,7 @@ class Vgg16Trunk(nn.Module):
             yield x
 
 
-def check_pair(metric: str, x: Tensor, y: Tensor, *, smallest: int) -> None:
+def check_one_shape(metric: str, x: Tensor, y: Tensor, *, smallest: int) -> None:
     """Refuse two batches of pictures, (B, C, H, W), that a distance through a trunk cannot compare.
 
     Raises:
