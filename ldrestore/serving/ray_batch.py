@@ -126,6 +126,7 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     import ray
     import ray.data
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
@@ -133,7 +134,10 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     resources = ray.cluster_resources()
     num_gpus = int(resources.get("GPU", 0))
     device = "cuda" if num_gpus else "cpu"
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    here = NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )  # lives as long as the run
+    attempts = ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts).remote()
     num_deaths = functools.partial(_call_actor, attempts)
     size = pool.size(num_cpus=int(resources.get("CPU", 1)), num_gpus=num_gpus, num_jobs=len(jobs))
     places = [_absolute(job) for job in jobs]
@@ -160,10 +164,13 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
 
 
 def _call_actor(attempts: Any, place: str) -> int:  # Any: a handle of Ray's
-    """`Attempts.begin` of an actor."""
+    """`Attempts.begin` of an actor; 0 where it cannot be reached, for counting must not cost a picture."""
     import ray
 
-    return int(ray.get(attempts.begin.remote(place)))
+    try:
+        return int(ray.get(attempts.begin.remote(place)))
+    except ray.exceptions.RayActorError:
+        return 0
 
 
 def _absolute(job: Job) -> Job:

@@ -19,28 +19,31 @@ from ldrestore.jobs.runner import run_jobs
 from ldrestore.records import read_record
 
 NUM_PICTURES = 300
+NUM_ON_RAY = 100
 WAIT_SECONDS = 400
 """A run that has made nothing more by then is stuck."""
 
 
 @pytest.fixture
-def folder(picture, tmp_path):
-    """Pictures of 96 x 96 in two sub-folders, one in a hundred broken; and the names of those."""
-    broken = set(random.Random(20).sample(range(NUM_PICTURES), NUM_PICTURES // 100))
-    names = {}
-    for number in range(NUM_PICTURES):
-        name = f"{number % 2}/{number:03}.png"
-        path = picture(tmp_path / "in" / name, seed=number, height=96, width=96)
-        if number in broken:
-            path.write_bytes(path.read_bytes()[:2000])
-        names[name] = number in broken
-    return tmp_path / "in", {name for name, is_broken in names.items() if is_broken}
+def make_folder(picture, tmp_path):
+    """`make_folder(300)`: pictures of 96 x 96 in two sub-folders, one in a hundred broken; and the names of those."""
+
+    def make(number):
+        broken = set(random.Random(20).sample(range(number), number // 100))
+        names = [f"{index % 2}/{index:03}.png" for index in range(number)]
+        for index, name in enumerate(names):
+            path = picture(tmp_path / "in" / name, seed=index, height=96, width=96)
+            if index in broken:
+                path.write_bytes(path.read_bytes()[:2000])
+        return tmp_path / "in", {names[index] for index in broken}
+
+    return make
 
 
 def start(model, source, target, *words):
     command = [sys.executable, "-m", "ldrestore", "restore", source, target, "--recursive", "--json", *words]
     command += ["--model", model, "--device", "cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     return subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -79,7 +82,10 @@ def check_whole(folder, target, document, model):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_run_that_is_killed_twice_makes_every_good_picture_once_and_names_the_broken(folder, tiny_model, tmp_path):
+def test_a_run_that_is_killed_twice_makes_every_good_picture_once_and_names_the_broken(
+    make_folder, tiny_model, tmp_path
+):
+    folder = make_folder(NUM_PICTURES)
     source, target = folder[0], tmp_path / "out"
     for least in (20, 120):
         process = start(tiny_model, source, target)
@@ -91,11 +97,12 @@ def test_a_run_that_is_killed_twice_makes_every_good_picture_once_and_names_the_
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_driver_that_is_killed_with_its_cluster_loses_nothing(folder, tiny_model, tmp_path):
+def test_a_driver_that_is_killed_with_its_cluster_loses_nothing(make_folder, tiny_model, tmp_path):
+    folder = make_folder(NUM_ON_RAY)
     source, target = folder[0], tmp_path / "out"
     words = ("--engine", "ray", "--workers", "2")
     process = start(tiny_model, source, target, *words)
-    kill_when_made(process, target, 40)
+    kill_when_made(process, target, 20)
     document = json.loads(start(tiny_model, source, target, *words).communicate()[0])
     assert document["summary"]["done"] > 0
     check_whole(folder, target, document, tiny_model)

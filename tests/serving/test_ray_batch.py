@@ -80,3 +80,35 @@ def test_a_killed_worker_loses_nothing_and_pixels_are_those_of_one_machine(reque
     names = {path.name for path in (tmp_path / "out").glob("[!.]*")}  # a killed one leaves a hidden part behind
     assert names == {f"{seed:02}.png{end}" for seed in range(24) for end in ("", ".json")}
     assert [job.name for job in planned(tmp_path / "in", tmp_path / "out")] == ["broken.png"]  # all a second call does
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("default")
+def test_a_lost_node_loses_nothing_once_another_is_there(request_of, picture, tmp_path, monkeypatch):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    for seed in range(24):
+        picture(tmp_path / "in" / f"{seed:02}.png", seed=seed, height=96, width=96)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    node = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        names, processes = [], set()
+        for outcome, process in rows_of_ray(
+            planned(tmp_path / "in", tmp_path / "out"), request_of, WorkerPool(workers=2)
+        ):
+            names.append((outcome.job.name, outcome.status))
+            processes.add(process)
+            if node is not None and len(processes) == 2:
+                cluster.remove_node(node, allow_graceful=False)
+                cluster.add_node(num_cpus=1)
+                node = None
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert node is None, "no picture came from the second node"
+    assert sorted(names) == [(f"{seed:02}.png", Status.DONE) for seed in range(24)]
+    assert not planned(tmp_path / "in", tmp_path / "out")
