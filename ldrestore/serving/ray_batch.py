@@ -134,9 +134,8 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     resources = ray.cluster_resources()
     num_gpus = int(resources.get("GPU", 0))
     device = "cuda" if num_gpus else "cpu"
-    here = NodeAffinitySchedulingStrategy(
-        ray.get_runtime_context().get_node_id(), soft=False
-    )  # lives as long as the run
+    # On the driver's node, which lives as long as the run.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     attempts = ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts).remote()
     num_deaths = functools.partial(_call_actor, attempts)
     size = pool.size(num_cpus=int(resources.get("CPU", 1)), num_gpus=num_gpus, num_jobs=len(jobs))
