@@ -234,7 +234,7 @@ class _Shared:
         """
         try:
             _send(job, process)
-            number, outcome = _receive(process)
+            answer = _receive(process)
         except OtherProcessError:
             self._deaths[job] += 1
             if self._deaths[job] == MOST_DEATHS:
@@ -242,6 +242,8 @@ class _Shared:
             else:
                 self._waiting.appendleft(job)
             raise
+        assert isinstance(answer, tuple), "a worker that is ready tells of a picture"
+        number, outcome = answer
         self.answers.put(_Told(as_known(outcome, job, is_retried=job in self._deaths), number))
 
 

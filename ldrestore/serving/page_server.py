@@ -73,7 +73,7 @@ def _launch(blocks: Any, settings: PageSettings, studio: Studio, **looks: Any) -
     """Start to listen.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or nobody answers there.
     """
     known = inspect.signature(blocks.launch).parameters
     guard = (Guard, (), {"settings": settings, "store": studio.store})  # as starlette's Middleware unpacks
@@ -87,6 +87,13 @@ def _launch(blocks: Any, settings: PageSettings, studio: Studio, **looks: Any) -
             **{name: value for name, value in PLAIN.items() if name in known},
             **looks,
         )
+    except ValueError as error:  # gradio asks for its own page once, and waits three seconds
+        if "localhost is not accessible" not in str(error):
+            raise
+        raise ConfigError(
+            f"the page at {settings.host} does not answer this machine: it is too busy just now, or a proxy stands "
+            "between; try again, and if that does not help set NO_PROXY=localhost,127.0.0.1"
+        ) from error
     except OSError as error:
         raise ConfigError(
             f"cannot listen at {settings.host}, port {settings.port} ({error}); choose another --host or --port"

@@ -1,5 +1,6 @@
 """Pictures that lie elsewhere, such as in a bucket: a worker fetches each, restores it, and puts back what it wrote."""
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -115,7 +116,7 @@ def _put_beside(result: Path, url: str) -> None:
     """
     folder = url.rpartition("/")[0]
     for path in sorted(result.parent.iterdir(), key=lambda path: path == result):
-        _reached(lambda place, path=path: _put(path, place), f"{folder}/{path.name}", ImageWriteError)
+        _reached(functools.partial(_put, path), f"{folder}/{path.name}", ImageWriteError)
 
 
 def _put(path: Path, url: str) -> None:

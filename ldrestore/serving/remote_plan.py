@@ -157,7 +157,7 @@ def _list_place(source: str, found: _Found, *, is_recursive: bool, prefix: str) 
         relative = PurePosixPath(path[len(root) :].lstrip("/"))
         if any(part.startswith(".") for part in relative.parts):
             found.ignored.append(Ignored(path=Path(path), reason="hidden"))
-        elif not is_image_path(relative):
+        elif not is_image_path(str(relative)):
             found.ignored.append(Ignored(path=Path(path), reason="not the suffix of a picture that can be read"))
         else:
             found.pictures.append(
@@ -198,7 +198,7 @@ def _read_manifest(source: str, found: _Found) -> None:
             _Picture(
                 name=place,
                 place=path if is_local(file_system) else place,
-                relative=Path(row) if fault else Path(relative),
+                relative=Path(row if fault else str(relative)),
                 is_local=is_local(file_system),
                 fault=fault,
             )
@@ -212,7 +212,7 @@ def _fault_of(relative: object) -> str | None:
     path = PurePosixPath(relative)
     if path.is_absolute() or ".." in path.parts or Path(relative).is_absolute() or "\\" in relative or "\0" in relative:
         return f"its result must lie below OUT, got {printable(relative)}"
-    if not is_image_path(path):
+    if not is_image_path(relative):
         return f"its result must have the suffix of a picture, got {printable(relative)}"
     return None
 
