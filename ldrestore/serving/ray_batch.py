@@ -136,7 +136,7 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     device = "cuda" if num_gpus else "cpu"
     # On the driver's node, which lives as long as the run.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    attempts = ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts).remote()
+    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote()
     num_deaths = functools.partial(_call_actor, attempts)
     size = pool.size(num_cpus=int(resources.get("CPU", 1)), num_gpus=num_gpus, num_jobs=len(jobs))
     places = [_absolute(job) for job in jobs]
