@@ -73,6 +73,8 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_600",
         button_primary_text_color="#ffffff",
+        block_info_text_color="*neutral_600",  # the smaller the letters the darker: contrast above 4.5
+        block_info_text_color_dark="*neutral_400",
         slider_color="*primary_700",
         slider_color_dark="*primary_400",
     )
