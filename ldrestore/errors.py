@@ -16,6 +16,7 @@ LDRestoreError
 │   ├── ImageWriteError              the target cannot be written
 │   └── OutputExistsError            the target exists and overwriting was not asked for
 ├── DatasetError                     a picture or pair of a data set cannot be used; names the file and the remedy
+│   └── MissingSetError (InputError) a benchmark's set does not lie where it is looked for; a call for it is wrong
 ├── LoaderError                      a process that loads pictures for training died
 ├── OtherProcessError                another process of a run failed, and says why
 ├── RunCancelledError                whoever asked for the work has called it off
@@ -165,6 +166,10 @@ class MetadataLossWarning(UserWarning):
 
 class DatasetError(LDRestoreError):
     """A picture, or a pair of pictures, of a data set cannot be used; the message names the file and what to do."""
+
+
+class MissingSetError(DatasetError, InputError):
+    """Sets that a benchmark needs do not lie below the data root; a call that asks for them is wrong."""
 
 
 class LoaderError(LDRestoreError):

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldrestore.errors import DatasetError
-from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
 from ldrestore.evaluation.benchmark_record import BenchmarkRecord, SetLayout
 from ldrestore.evaluation.mixed_damage_sets import BUILTIN
 from ldrestore.images.formats import is_image_path
@@ -73,20 +71,9 @@ def find_set(record: BenchmarkRecord, data_root: Path | None) -> FoundSet | None
     return next((each for each in found if each is not None), None)
 
 
-def required_set(name: str, data_root: Path | None) -> FoundSet:
-    """A set that must be there.
-
-    Raises:
-        UnknownNameError: no such set.
-        DatasetError: nothing of it lies below the data root; says where it is looked for.
-    """
-    record = BENCHMARKS.get(name)
-    found = find_set(record, data_root)
-    if found is None:
-        places = " or ".join(f"{layout.lq or layout.gt}" for layout in record.layouts)
-        where = "no --data-root is given" if data_root is None else f"nothing of it lies below {data_root}"
-        raise DatasetError(f"the set {name} ({record.title}) is needed, and {where}; it is looked for at {places}")
-    return found
+def places_of(record: BenchmarkRecord) -> str:
+    """A set with where it is looked for below a data root."""
+    return f"{record.name} ({record.title}) at {' or '.join(f'{layout.lq or layout.gt}' for layout in record.layouts)}"
 
 
 def own_pairs(lq: Path, gt: Path) -> FoundSet:

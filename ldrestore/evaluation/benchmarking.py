@@ -99,7 +99,7 @@ def evaluate(
 
     Raises:
         InputError: a name is unknown, two contestants have one name, or nothing is to be compared.
-        DatasetError: a set of the suite is not there.
+        MissingSetError: sets of the suite are not there.
     """
     options = options or BenchOptions()
     options = replace(options, device=_device(options.device))

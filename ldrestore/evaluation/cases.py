@@ -10,8 +10,9 @@ import numpy as np
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, centre_of, degraded
 from ldrestore.datasets.pictures import read_rgb
 from ldrestore.degradations.recipes import Recipe, parse_recipe
-from ldrestore.errors import DatasetError, ImageFileError, ShapeError
-from ldrestore.evaluation.benchmark_files import FoundSet, PictureFiles, required_set
+from ldrestore.errors import DatasetError, ImageFileError, MissingSetError, ShapeError
+from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
+from ldrestore.evaluation.benchmark_files import FoundSet, PictureFiles, find_set, places_of
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
 from ldrestore.images.headers import read_size
@@ -140,7 +141,8 @@ def cases_of_suite(
         limit: The most pictures of each dataset, beside the suite's own limits.
 
     Raises:
-        DatasetError: a set is not there, and the suite needs it; or nothing is there at all.
+        MissingSetError: sets are not there that the suite needs, or none at all; names all of them, where they are
+            looked for, and what to do.
         UnknownNameError: no such set.
     """
     protocol = find_protocol(suite.protocol)
@@ -158,8 +160,7 @@ def cases_of_suite(
                 drawn += _num_values(_required(picture.gt), config, protocol)
             cases.append(_case(config, found, picture, protocol, skip))
     if not cases:
-        wanted = ", ".join(f"{config.set}" for config in suite.datasets) or "none"
-        raise DatasetError(f"the suite {suite.name} finds no picture; its sets: {wanted}; see ldrestore bench --list")
+        raise _missing_sets(suite, {config.set: config.set for config in suite.datasets}, data_root)
     return SuiteCases(suite=suite, sets=sets, cases=tuple(cases), notes=tuple(notes))
 
 
@@ -187,16 +188,48 @@ def cut_size(height: int, width: int, *, multiple: int) -> tuple[int, int]:
 def _found_sets(
     suite: SuiteConfig, data_root: Path | None, pairs: FoundSet | None, notes: list[str]
 ) -> Iterator[tuple[SuiteDataset, FoundSet]]:
-    """Each dataset with its files; one that is not there is noted where the suite allows it."""
+    """Each dataset with its files; one that is not there is noted where the suite allows it.
+
+    Raises:
+        MissingSetError: the suite needs sets that are not there.
+    """
+    found: list[tuple[SuiteDataset, FoundSet]] = []
+    missing: dict[str, str] = {}
     for config in suite.datasets:
-        try:
-            yield config, required_set(config.set, data_root)
-        except DatasetError as error:
-            if not suite.has_optional_sets:
-                raise
-            notes.append(f"{config.name} is left out: {error}")
+        record = BENCHMARKS.get(config.set)
+        files = find_set(record, data_root)
+        if files is not None:
+            found.append((config, files))
+            continue
+        missing[config.set] = places_of(record)
+        if suite.has_optional_sets:
+            notes.append(f"{config.name} is left out: {missing[config.set]} is not there")
+    if missing and not suite.has_optional_sets:
+        raise _missing_sets(suite, missing, data_root)
+    yield from found
     if pairs is not None:
         yield SuiteDataset(name="pairs", set=pairs.record.name), pairs
+
+
+def _missing_sets(suite: SuiteConfig, places: Mapping[str, str], data_root: Path | None) -> MissingSetError:
+    """The error that names sets, where they are looked for, and what to do.
+
+    Args:
+        suite: Which needs them.
+        places: Set to what is said of it.
+        data_root: The folder that they do not lie in.
+    """
+    if data_root is None:
+        where, remedy = "no data root is given", "name the folder that holds them with --data-root DIR"
+    elif not data_root.is_dir():
+        where, remedy = f"{data_root} is no folder", "name the folder that holds them with --data-root DIR"
+    else:
+        where, remedy = f"nothing of these lies below {data_root}", "put them there, nothing is downloaded"
+    looked_for = ", ".join(places.values()) or "none"
+    return MissingSetError(
+        f"the suite {suite.name} needs sets, and {where}; {remedy} (`ldrestore bench --list --data-root DIR` says what is "
+        f"found, the suite builtin needs none); looked for: {looked_for}"
+    )
 
 
 def _words_on(config: SuiteDataset, found: FoundSet) -> Iterable[str]:

@@ -136,6 +136,16 @@ def test_the_list_names_suites_and_what_was_found(call, tmp_path, picture):
     assert "incomplete: 1" in outcome.stdout and "complete: 4" in outcome.stdout
 
 
+@pytest.mark.parametrize("words", [(), ("--data-root", "nowhere"), ("--data-root", ".")])
+@pytest.mark.parametrize("suite", ["aio5", "mid6", "real"])
+def test_a_suite_without_its_data_is_a_wrong_call(call, tmp_path, monkeypatch, suite, words):
+    monkeypatch.chdir(tmp_path)
+    outcome = call("bench", suite, *words, "--out", tmp_path / "out")
+    assert outcome.exit_code == 2
+    assert f"the suite {suite} needs sets, and " in outcome.stderr and "bench --list --data-root DIR" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_is_measured_printed_and_lies_in_its_folder(call, tmp_path, monkeypatch):
     study = Study(
         options=PlainOptions, measure=lambda options, given: (options, given), report=lambda found: str(found)

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from ldrestore.errors import DatasetError, InputError, UnknownNameError
+from ldrestore.errors import InputError, MissingSetError, UnknownNameError
 from ldrestore.evaluation import BenchOptions, evaluate, read_results, rescore
 from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
@@ -277,7 +277,7 @@ def test_wrong_calls_are_refused_with_what_to_do(tmp_path, tiny_fast):
         model_contestant("default,solver=euler")
     with pytest.raises(UnknownNameError, match="did you mean 'dpmsolver"):
         model_contestant("ldrestore-tiny-stable,solver=dpmsolver")
-    with pytest.raises(DatasetError, match="no --data-root is given; it is looked for at"):
+    with pytest.raises(MissingSetError, match="no data root is given; name the folder"):
         evaluate("aio3", [], tmp_path)
     with pytest.raises(InputError, match="no folder at"):
         results_contestant("theirs", tmp_path / "nowhere")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ldrestore.errors import DatasetError
+from ldrestore.errors import DatasetError, MissingSetError
 from ldrestore.evaluation.cases import cases_of_suite, noisy_as_papers
-from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
+from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset, load_suite
 from ldrestore.images.files import read_photo
 
 
@@ -58,8 +58,18 @@ def test_missing_sets_are_noted_where_the_suite_allows_it(tmp_path, write):
     assert [case.dataset for case in found.cases] == ["lol"]
     assert any(note.startswith("gopro is left out") for note in found.notes)
     assert any("1 of the 15 pictures" in note for note in found.notes)
-    with pytest.raises(DatasetError, match="finds no picture"):
+    with pytest.raises(MissingSetError, match="nowhere is no folder; name the folder that holds them"):
         cases_of_suite(suite, data_root=tmp_path / "nowhere")
+
+
+def test_all_missing_sets_of_a_suite_are_named_at_once(tmp_path, write):
+    write(tmp_path / "LOL/eval15/low/1.png")
+    write(tmp_path / "LOL/eval15/high/1.png")
+    with pytest.raises(MissingSetError, match="nothing of these lies below") as caught:
+        cases_of_suite(load_suite("aio5"), data_root=tmp_path)
+    text = str(caught.value)
+    assert "rain100l (Rain100L) at Rain100L/" in text and "gopro (GoPro, test) at GoPro/test/" in text
+    assert "lol_v1" not in text
 
 
 def test_a_picture_below_the_multiple_is_an_error(tmp_path, write):
