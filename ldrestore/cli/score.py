@@ -49,7 +49,10 @@ def _print_list(is_asked: bool) -> None:
 
 def score_command(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A finished picture, or a folder of them.")],
-    gt: Annotated[Path, typer.Argument(metavar="GT", help="The ground truth: a picture, or a folder of equal stems.")],
+    gt: Annotated[
+        Path,
+        typer.Argument(metavar="GT", help="Ground truth (inputs for consistency): a picture, or equal stems."),
+    ],
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", "-m", metavar="M", help="Metric, may be given again; those of the protocol if none."),
@@ -107,7 +110,7 @@ def named_files(words: list[str]) -> dict[str, Path]:
 
 def _print_scores(board: "Scoreboard") -> None:
     """A table of all pictures and their means, and by what protocol."""
-    from ldrestore.metrics.catalog import find_metric
+    from ldrestore.metrics.catalog import DECIBELS, find_metric
 
     names = list(board.means)
     digits = {name: find_metric(name).digits for name in names}
@@ -124,8 +127,9 @@ def _print_scores(board: "Scoreboard") -> None:
         count = sum(name in values for values in board.pictures.values())
         if 0 < count < len(board.pictures):
             print(f"the mean of {name} is of the {count} pictures that have it")
-    if any(math.isinf(values.get("psnr", 0.0)) for values in board.pictures.values()):
-        print(f"the mean of psnr counts a picture at most {protocol.psnr_cap:g} dB")
+    for name in (name for name in names if name in DECIBELS):
+        if any(math.isinf(values.get(name, 0.0)) for values in board.pictures.values()):
+            print(f"the mean of {name} counts a picture at most {protocol.psnr_cap:g} dB")
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -38,6 +38,7 @@ from ldrestore.evaluation.suites import SuiteConfig, load_suite
 from ldrestore.evaluation.summaries import summarised
 from ldrestore.evaluation.tables import csv_report, markdown_report
 from ldrestore.metrics.protocols import find_protocol
+from ldrestore.metrics.scoring import find_metrics
 from ldrestore.restorers import device_of
 
 TABLE_FILE, CSV_FILE = "table.md", "results.csv"
@@ -106,6 +107,7 @@ def evaluate(
     if data_root is not None:
         options = replace(options, data_root=Path(data_root))
     config = _with_protocol(suite if isinstance(suite, SuiteConfig) else load_suite(suite), options)
+    find_metrics(config.scored_metrics, weights=options.weights)
     contestants = _contestants(models, options)
     own = None if pairs is None else own_pairs(Path(pairs[0]), Path(pairs[1]))
     cases = cases_of_suite(config, data_root=options.data_root, pairs=own, limit=options.limit)

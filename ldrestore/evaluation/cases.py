@@ -227,8 +227,8 @@ def _missing_sets(suite: SuiteConfig, places: Mapping[str, str], data_root: Path
         where, remedy = f"nothing of these lies below {data_root}", "put them there, nothing is downloaded"
     looked_for = ", ".join(places.values()) or "none"
     return MissingSetError(
-        f"the suite {suite.name} needs sets, and {where}; {remedy} (`ldrestore bench --list --data-root DIR` says what is "
-        f"found, the suite builtin needs none); looked for: {looked_for}"
+        f"the suite {suite.name} needs sets, and {where}; {remedy} (`ldrestore bench --list --data-root DIR` says what "
+        f"is found, the suite builtin needs none); looked for: {looked_for}"
     )
 
 

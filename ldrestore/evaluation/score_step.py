@@ -31,7 +31,7 @@ from ldrestore.metrics.compared_pictures import bring_together
 from ldrestore.metrics.measures import value_of
 from ldrestore.metrics.metric_weights import path_of_weights
 from ldrestore.metrics.protocols import Protocol
-from ldrestore.metrics.scoring import OpenedMetrics, open_metrics
+from ldrestore.metrics.scoring import OpenedMetrics, bring_in_line, open_metrics
 from ldrestore.metrics.set_distances import Loader
 from ldrestore.weights.hashes import hash_of_file
 
@@ -43,6 +43,7 @@ _PACKAGES = {
     "psnr": ("numpy",),
     "ssim": ("numpy",),
     "ms_ssim": ("numpy",),
+    "consistency": ("numpy", "torch"),
     "niqe": ("numpy", "opencv-python-headless"),
     "st_lpips": ("torch", "stlpips-pytorch"),
     "fid": ("torch", "torch-fidelity"),
@@ -128,7 +129,7 @@ def _score_key(step: ScoreStep, output: OutputRow, picture: PictureRow, metric: 
     return key_of(
         {
             "result": output.sha256,
-            "gt": picture.gt_sha256,
+            "gt": picture.lq_sha256 if metric.compares == "inputs" else picture.gt_sha256,
             "metric": metric.name,
             "version": metric.version,
             "weights": metric.weights_sha256,
@@ -194,8 +195,8 @@ def _score_output(
 
 
 def _is_applicable(metric: MetricRow, picture: PictureRow) -> bool:
-    """Whether a metric can look at a picture: one without ground truth has metrics of results alone."""
-    return metric.compares == "results" or picture.gt is not None
+    """Whether a metric can look at a picture: one without ground truth has metrics of results and inputs alone."""
+    return metric.compares in ("results", "inputs") or picture.gt is not None
 
 
 def _measured(
@@ -207,21 +208,38 @@ def _measured(
     truths: _Truths,
 ) -> dict[str, dict[str, Any]]:
     """Values of one result, or why there is none."""
-    try:
-        result, gt = _read_pair(step, output, picture, truths)
-        name = f"{output.contestant}, {output.dataset}/{output.picture}"
-        pictures = bring_together(result, gt, step.protocol, name=name)
-    except (ImageFileError, ShapeError) as error:
-        return {name: {"failure": str(error)} for name in names}
+    where = f"{output.contestant}, {output.dataset}/{output.picture}"
     values: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for part in opened.by_partner(names):
         try:
-            value = value_of(name, opened.pairs[name], pictures)
-        except ScoreError as error:
-            values[name] = {"failure": str(error)}
+            pair = (
+                _read_with_input(step, output, picture) if part.is_input else _read_pair(step, output, picture, truths)
+            )
+            pictures = bring_in_line(*pair, step.protocol, is_input=part.is_input, name=where)
+        except (ImageFileError, ShapeError) as error:
+            values |= {name: {"failure": str(error)} for name in part.names}
             continue
-        values[name] = {"value": value if np.isfinite(value) else str(value)}
+        for name in part.names:
+            try:
+                value = value_of(name, opened.pairs[name], pictures)
+            except ScoreError as error:
+                values[name] = {"failure": str(error)}
+                continue
+            values[name] = {"value": value if np.isfinite(value) else str(value)}
     return values
+
+
+def _read_with_input(step: ScoreStep, output: OutputRow, picture: PictureRow) -> tuple[Photo, Photo]:
+    """A stored result and the input that it was made of.
+
+    Raises:
+        ImageFileError: one cannot be read.
+        ShapeError: one has been changed.
+    """
+    lq = read_photo(located(picture.lq, out_dir=step.out_dir, data_root=step.data_root))
+    if hash_of_photo(lq) != picture.lq_sha256:
+        raise ShapeError(f"{picture.lq} is not the input that the results are of; run the benchmark again")
+    return _read_result(step, output), lq
 
 
 def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow, truths: _Truths) -> tuple[Photo, Photo]:
@@ -230,13 +248,24 @@ def _read_pair(step: ScoreStep, output: OutputRow, picture: PictureRow, truths: 
     Raises:
         ImageFileError: one cannot be read, or the stored result has been changed.
     """
-    result = read_photo(located(str(output.path), out_dir=step.out_dir, data_root=step.data_root))
-    if output.sha256 is not None and hash_of_photo(result) != output.sha256:
-        raise ShapeError(f"{output.path} is not the picture that was stored; restore it again with --fresh")
+    result = _read_result(step, output)
     gt = truths.of(picture)
     if gt is None:
         return result, result
     return result, _as_deep(gt) if step.protocol.rounding == "none" and result.pixels.dtype == np.uint16 else gt
+
+
+def _read_result(step: ScoreStep, output: OutputRow) -> Photo:
+    """A stored result.
+
+    Raises:
+        ImageFileError: it cannot be read.
+        ShapeError: it has been changed.
+    """
+    result = read_photo(located(str(output.path), out_dir=step.out_dir, data_root=step.data_root))
+    if output.sha256 is not None and hash_of_photo(result) != output.sha256:
+        raise ShapeError(f"{output.path} is not the picture that was stored; restore it again with --fresh")
+    return result
 
 
 def _as_deep(photo: Photo) -> Photo:

@@ -11,10 +11,10 @@ import numpy as np
 from ldrestore.evaluation.paired_statistics import estimate_mean, holm, verdict_of
 from ldrestore.evaluation.reliability import reliability_rows
 from ldrestore.evaluation.results import ComparisonRow, EstimateRow, MeanRow, MetricRow, OutputRow, Results
+from ldrestore.metrics.catalog import DECIBELS
 
 Values = Mapping[str, float]
 """Picture to value, the mean of its seeds."""
-_CAPPED = "psnr"
 
 
 def summarised(results: Results) -> Results:
@@ -51,7 +51,7 @@ def _rows(results: Results, contestant: str, dataset: str) -> Iterator[OutputRow
 
 def _capped(value: float, metric: str, results: Results) -> float:
     """What a picture counts."""
-    return min(value, cap_of(results)) if metric == _CAPPED else value
+    return min(value, cap_of(results)) if metric in DECIBELS else value
 
 
 def cap_of(results: Results) -> float:
@@ -96,7 +96,7 @@ def _mean_of_dataset(
         return None
     estimate = estimate_mean(list(values.values()), [clusters[dataset, picture] for picture in values])
     raw = [row.scores[metric.name] for row in _rows(results, contestant, dataset) if metric.name in row.scores]
-    is_capped = metric.name == _CAPPED and any(value > cap_of(results) for value in raw)
+    is_capped = metric.name in DECIBELS and any(value > cap_of(results) for value in raw)
     return MeanRow(
         contestant=contestant,
         dataset=dataset,

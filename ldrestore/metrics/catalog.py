@@ -21,8 +21,9 @@ class MetricRecord:
     target: str
     """What opens it, as "module:attribute": takes `MetricOptions`, gives a function of `ComparedPictures`, or of all
     pairs where `compares` is "sets"."""
-    compares: Literal["pairs", "results", "sets"] = "pairs"
-    """Whether it needs the ground truth of each picture, looks at results alone, or holds all of them against all."""
+    compares: Literal["pairs", "results", "inputs", "sets"] = "pairs"
+    """Whether it needs the ground truth of each picture, looks at results alone, holds them against their inputs, or
+    all of them against all ground truths."""
     lower_is_better: bool
     """Which way is better."""
     digits: int = 4
@@ -86,6 +87,14 @@ METRICS = {
             source="Mittal, Soundararajan and Bovik 2013",
         ),
         MetricRecord(
+            name="consistency",
+            target="ldrestore.metrics.consistency:open_consistency",
+            compares="inputs",
+            lower_is_better=False,
+            digits=2,
+            source="PSNR of the shrunk result to its input, Lugmayr et al. 2021",
+        ),
+        MetricRecord(
             name="fid",
             target="ldrestore.metrics.set_distances:open_fid",
             compares="sets",
@@ -103,6 +112,10 @@ METRICS = {
     )
 }
 """By name; beside these, `piq:NAME` and `iqa:NAME`."""
+
+
+DECIBELS = frozenset({"psnr", "consistency"})
+"""Those that are infinite for equal pictures: a mean counts each picture at most the protocol's cap."""
 
 
 def find_metric(name: str) -> MetricRecord:

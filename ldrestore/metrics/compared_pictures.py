@@ -55,19 +55,28 @@ def bring_together(result: Photo, gt: Photo, protocol: Protocol, *, name: str | 
             f"the result has {result.width}x{result.height} pixels and the ground truth {gt.width}x{gt.height}; "
             "compare pictures of one size"
         )
+    where = "" if name is None else f"{name}: "
+    if {result.pixels.dtype.name, gt.pixels.dtype.name} == {"uint8", "uint16"}:
+        depths = f"the result is {result.pixels.dtype} and the ground truth {gt.pixels.dtype}"
+        how = "both are rounded to 8 bits" if protocol.rounding == "uint8" else "both are scaled to one white"
+        warnings.warn(f"{where}{depths}; {how}", stacklevel=2)
+    if result.num_channels == gt.num_channels and (result.alpha is not None or gt.alpha is not None):
+        warnings.warn(f"{where}transparency is not compared, colours alone are", stacklevel=2)
+    return ComparedPictures(*bring_together_values(result, gt, protocol), protocol)
+
+
+def bring_together_values(result: Photo, gt: Photo, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """The values of two pictures, of whatever sizes: RGB on a scale of 255, cut and rounded as the protocol says.
+
+    Raises:
+        ShapeError: one is grey and the other has colours, or the protocol leaves nothing.
+    """
     if result.num_channels != gt.num_channels:
         names = {1: "grey", 3: "RGB"}
         raise ShapeError(
             f"the result is {names[result.num_channels]} and the ground truth {names[gt.num_channels]}; save both alike"
         )
-    where = "" if name is None else f"{name}: "
-    if result.alpha is not None or gt.alpha is not None:
-        warnings.warn(f"{where}transparency is not compared, colours alone are", stacklevel=2)
-    if {result.pixels.dtype.name, gt.pixels.dtype.name} == {"uint8", "uint16"}:
-        depths = f"the result is {result.pixels.dtype} and the ground truth {gt.pixels.dtype}"
-        how = "both are rounded to 8 bits" if protocol.rounding == "uint8" else "both are scaled to one white"
-        warnings.warn(f"{where}{depths}; {how}", stacklevel=2)
-    return ComparedPictures(_values(result, protocol), _values(gt, protocol), protocol)
+    return _values(result, protocol), _values(gt, protocol)
 
 
 def _values(photo: Photo, protocol: Protocol) -> np.ndarray:

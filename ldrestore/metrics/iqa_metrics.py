@@ -1,27 +1,34 @@
 """Metrics of the package pyiqa (https://github.com/chaofengc/IQA-PyTorch), as `iqa:NAME`.
 
 pyiqa is under the PolyForm Noncommercial licence: it is called here and not copied, and its licence is said once. It
-gets its weights by itself at the first use of a metric. Its names are its own: `psnry` and `ssim` are of luma in full
-range, `maniqa` is trained on KonIQ and `maniqa-pipal` on PIPAL.
+gets its weights by itself at the first use of a metric, or is given a user's file. Its names are its own: `psnry` and
+`ssim` are of luma in full range, `maniqa` is trained on KonIQ and `maniqa-pipal` on PIPAL.
 """
 
 import contextlib
 import functools
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from ldrestore.errors import MissingExtraError, UnknownNameError, WeightsUnavailableError
+from ldrestore.errors import MissingExtraError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.measures import MetricOptions, ToolboxMeasure, as_tensor
 from ldrestore.weights.published_files import read_checkpoint
 
 LICENCE_NOTE = "pyiqa is licensed for non-commercial use alone (PolyForm Noncommercial 1.0.0), and so are its scores"
 
-_FAILURES = (OSError, ImportError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
+_FAILURES = (OSError, EOFError, ImportError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
 """What pyiqa raises where a download, a file or another package is missing."""
+
+_CLIP_ALONE = frozenset({"clipiqa"})
+"""Metrics that are CLIP's network with fixed words, and have no other weights."""
 
 
 def open_iqa(options: MetricOptions) -> ToolboxMeasure:
@@ -56,13 +63,12 @@ def _network(options: MetricOptions) -> Any:
         raise UnknownNameError("metric of pyiqa", name, known)
     _say_licence()
     weights = options.weights.get(options.name)
-    given = {}
-    if weights is not None:
-        read_checkpoint(weights)  # refuses a pickle that holds anything but weights, which pyiqa would run
-        given["pretrained_model_path"] = str(weights)
+    tensors = None if weights is None else read_checkpoint(weights)  # refuses a pickle of anything but weights
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it prints what it downloads
-            return pyiqa.create_metric(name, device=torch.device(options.device), **given)
+            if tensors is None:
+                return pyiqa.create_metric(name, device=torch.device(options.device))
+            return _network_of_weights(name, tensors, options.device)
     except _FAILURES as error:
         remedy = (
             f"let it reach its weights on the network, or name a file with --weights {options.name}=FILE"
@@ -72,6 +78,74 @@ def _network(options: MetricOptions) -> Any:
         raise WeightsUnavailableError(
             f"pyiqa cannot make {name} ({type(error).__name__}: {_in_short(error)}); {remedy}"
         ) from error
+
+
+def _network_of_weights(name: str, tensors: dict[str, Tensor], device: str) -> Any:
+    """Pyiqa's metric of given weights; nothing is downloaded.
+
+    pyiqa is handed a file that was written here, since it would run whatever code a user's pickle holds. Some of its
+    metrics want the weights below "params", even where the file that it publishes has them bare.
+
+    Raises:
+        WeightsError: the file does not hold all weights of the metric.
+    """
+    import pyiqa
+
+    if name in _CLIP_ALONE:
+        with _clip_of_weights(tensors):
+            return pyiqa.create_metric(name, device=torch.device(device))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "weights.pth"
+        torch.save(tensors, file)
+        with _without_backbones():
+            place = {"device": torch.device(device), "pretrained_model_path": str(file)}
+            try:
+                network = pyiqa.create_metric(name, **place)
+            except KeyError:
+                torch.save({"params": tensors}, file)
+                network = pyiqa.create_metric(name, **place)
+    missing = sorted(network.net.state_dict().keys() - tensors.keys())
+    if missing:
+        raise WeightsError(f"the file given for iqa:{name} lacks {len(missing)} weights, such as {missing[0]}")
+    return network
+
+
+@contextlib.contextmanager
+def _clip_of_weights(tensors: dict[str, Tensor]) -> Iterator[None]:
+    """Let pyiqa build CLIP of given weights; its own reader fails at files of plain state dicts."""
+    from pyiqa.archs import clip_model, clipiqa_arch
+
+    def load(name: str, device: str) -> nn.Module:
+        network: nn.Module = clip_model.build_model(dict(tensors))
+        return network.to(device).float()
+
+    original = clipiqa_arch.load
+    clipiqa_arch.load = load
+    try:
+        yield
+    finally:
+        clipiqa_arch.load = original
+
+
+@contextlib.contextmanager
+def _without_backbones() -> Iterator[None]:
+    """Let timm build networks without their published weights: the user's file holds those of the whole metric."""
+    try:
+        import timm
+    except ImportError:
+        yield
+        return
+    build = timm.create_model
+    timm.create_model = functools.partial(_built_bare, build)
+    try:
+        yield
+    finally:
+        timm.create_model = build
+
+
+def _built_bare(build: Any, *arguments: Any, **options: Any) -> Any:
+    """A network of timm with random weights, whatever was asked for."""
+    return build(*arguments, **(options | {"pretrained": False}))
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Scores of finished pictures against their ground truth: one pair, or two folders matched by stem."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,10 @@ from ldrestore.errors import (
 )
 from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.inputs import ImageInput, to_photo
-from ldrestore.metrics.catalog import MetricRecord, find_metric
-from ldrestore.metrics.compared_pictures import bring_together
+from ldrestore.images.photo import Photo
+from ldrestore.metrics.catalog import DECIBELS, MetricRecord, find_metric
+from ldrestore.metrics.compared_pictures import ComparedPictures, bring_together
+from ldrestore.metrics.consistency import beside_input
 from ldrestore.metrics.measures import Measure, MetricOptions, ToolboxMeasure, value_of
 from ldrestore.metrics.protocols import UINT8, Protocol, find_protocol
 from ldrestore.metrics.set_distances import Loader, SetMeasure
@@ -62,7 +64,7 @@ class Scoreboard:
         metrics = dict.fromkeys(name for values in self.pictures.values() for name in values)
         means = {}
         for name in metrics:
-            cap = self.protocol.psnr_cap if name == "psnr" else math.inf
+            cap = self.protocol.psnr_cap if name in DECIBELS else math.inf
             values = [min(values[name], cap) for values in self.pictures.values() if name in values]
             means[name] = float(np.mean(values))
         return means | dict(self.set_values)
@@ -78,6 +80,16 @@ class Scoreboard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerMetrics:
+    """Metrics that hold a result against one and the same picture."""
+
+    is_input: bool
+    """Whether that is the input, not the ground truth."""
+    names: tuple[str, ...]
+    """Of the metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedMetrics:
     """Metrics that are ready to compute, and those that are not."""
 
@@ -89,6 +101,35 @@ class OpenedMetrics:
     """Metric to the reason."""
     records: Mapping[str, MetricRecord] = field(default_factory=dict)
     """All of them by name; of other toolboxes with which way is better, as far as they could be opened."""
+
+    def by_partner(self, names: Collection[str] | None = None) -> "Iterator[PartnerMetrics]":
+        """Metrics of one picture each by what it is held against, those of them that are named; none, no part."""
+        for is_input in (False, True):
+            part = tuple(
+                name
+                for name in self.pairs
+                if (name in self.records and self.records[name].compares == "inputs") == is_input
+                and (names is None or name in names)
+            )
+            if part:
+                yield PartnerMetrics(is_input=is_input, names=part)
+
+
+def find_metrics(names: Sequence[str], *, weights: Mapping[str, Path] | None = None) -> dict[str, MetricRecord]:
+    """The records of metrics; nothing is opened, so that a slip is found before long work.
+
+    Args:
+        names: Of metrics.
+        weights: Name of a metric to a file of its weights.
+
+    Raises:
+        UnknownNameError: a metric or a toolbox that nobody knows, or weights of a metric that is not named.
+    """
+    found = {name: find_metric(name) for name in dict.fromkeys(names)}
+    for name in weights or {}:
+        if name not in found:
+            raise UnknownNameError("metric of --weights", name, names)
+    return found
 
 
 def open_metrics(
@@ -104,10 +145,7 @@ def open_metrics(
     Raises:
         UnknownNameError: a metric or a toolbox that nobody knows, or weights of a metric that is not named.
     """
-    found = {name: find_metric(name) for name in dict.fromkeys(names)}
-    for name in weights or {}:
-        if name not in names:
-            raise UnknownNameError("metric of --weights", name, names)
+    found = find_metrics(names, weights=weights)
     opened: dict[str, dict[str, Any]] = {"pairs": {}, "sets": {}}
     unavailable = {}
     for record in tuple(found.values()):
@@ -134,7 +172,7 @@ def score(
 
     Args:
         result: A path, PIL, numpy or torch picture, as `ldrestore.restore` takes them.
-        gt: The ground truth, of the same size.
+        gt: The ground truth, of the same size; the input for `consistency`.
         metrics: Names, see `ldrestore.metrics.catalog`; also `piq:NAME` and `iqa:NAME`. None takes the protocol's.
         protocol: Name or record, see `ldrestore.metrics.protocols`.
         weights: Name of a metric to a file of its weights.
@@ -157,9 +195,12 @@ def score(
         if find_metric(name).compares == "sets":
             raise InputError(f"{name} compares whole folders, not two pictures; use: ldrestore score RESULTS GT")
     opened = open_metrics(names, weights=weights, device=device)
-    pictures = bring_together(to_photo(result), to_photo(gt), protocol)
-    values = {name: value_of(name, measure, pictures) for name, measure in opened.pairs.items()}
-    return Scores(values, protocol=protocol.name, unavailable=opened.unavailable)
+    photos = to_photo(result), to_photo(gt)
+    values: dict[str, float] = {}
+    for part in opened.by_partner():
+        pictures = bring_in_line(*photos, protocol, is_input=part.is_input)
+        values |= {name: value_of(name, opened.pairs[name], pictures) for name in part.names}
+    return Scores({name: values[name] for name in opened.pairs}, protocol=protocol.name, unavailable=opened.unavailable)
 
 
 def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMetrics) -> Scoreboard:
@@ -167,7 +208,7 @@ def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMe
 
     Args:
         results: A file or a folder, searched recursively.
-        gt: The ground truth, likewise.
+        gt: The ground truth, likewise; inputs for `consistency`.
         protocol: How pictures are compared.
         opened: What is computed.
 
@@ -192,6 +233,26 @@ def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMe
     )
 
 
+def bring_in_line(
+    result: Photo, partner: Photo, protocol: Protocol, *, is_input: bool, name: str | None = None
+) -> ComparedPictures:
+    """A result beside what it is held against.
+
+    Args:
+        result: What is judged.
+        partner: The ground truth, or the input.
+        protocol: How they are compared.
+        is_input: Which of them it is.
+        name: Of the picture, for warnings.
+
+    Raises:
+        ShapeError: the two cannot be compared.
+    """
+    if is_input:
+        return beside_input(result, partner, protocol)
+    return bring_together(result, partner, protocol, name=name)
+
+
 def _opened(record: MetricRecord, weights: Mapping[str, Path], device: str) -> Any:
     """What a record's target gives."""
     return resolve(record.target)(MetricOptions(name=record.name, weights=weights, device=device))
@@ -213,16 +274,22 @@ def _of_pairs(names: Sequence[str]) -> list[str]:
 def _scored(result: Path, gt: Path, protocol: Protocol, opened: OpenedMetrics) -> tuple[dict[str, float], list[str]]:
     """Values of one pair of files, and what went wrong."""
     values: dict[str, float] = {}
+    problems: list[str] = []
     try:
-        pictures = bring_together(read_photo(result), read_photo(gt), protocol, name=result.name)
-    except (ImageFileError, ShapeError) as error:
+        photos = read_photo(result), read_photo(gt)
+    except ImageFileError as error:
         return values, [str(error)]
-    problems = []
-    for name, measure in opened.pairs.items():
+    for part in opened.by_partner():
         try:
-            values[name] = value_of(name, measure, pictures)
-        except ScoreError as error:
+            pictures = bring_in_line(*photos, protocol, is_input=part.is_input, name=result.name)
+        except ShapeError as error:
             problems.append(str(error))
+            continue
+        for name in part.names:
+            try:
+                values[name] = value_of(name, opened.pairs[name], pictures)
+            except ScoreError as error:
+                problems.append(str(error))
     return values, problems
 
 

@@ -52,6 +52,22 @@ def test_stored_results_are_scored_again_by_other_metrics(run, call, tmp_path):
     assert all(row["scores"].keys() == {"ssim"} for row in rows)
 
 
+def test_enlarged_results_are_held_against_their_inputs(call, tmp_path, picture):
+    for name in "ab":
+        for folder in ("lq", "results"):
+            picture(tmp_path / folder / f"{name}.png", seed=1)
+        with Image.open(tmp_path / "lq" / f"{name}.png") as small:
+            small.resize((small.width * 2, small.height * 2)).save(tmp_path / "results" / f"{name}.png")
+    words = ("--pairs", tmp_path / "lq", tmp_path / "lq", "--results", f"BIG={tmp_path / 'results'}")
+    outcome = call("bench", *words, "--metric", "consistency", "--out", tmp_path / "out")
+    assert outcome.exit_code == 0, outcome.stderr
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    values = {row["contestant"]: row["scores"]["consistency"] for row in document["outputs"]}
+    assert values["input"] == "inf" and 15 < values["BIG"] < 60
+    (row,) = [row for row in document["means"] if row["contestant"] == "input"]
+    assert (row["mean"], row["cap"]) == (60, 60)
+
+
 def test_somebody_elses_results_are_merged_with_their_pictures_and_checked(run, call, pairs, tmp_path):
     run("mine")
     call("bench", "--pairs", *pairs, "--results", f"THEM={pairs[1]}", "--out", tmp_path / "theirs")

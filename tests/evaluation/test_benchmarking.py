@@ -271,6 +271,9 @@ def test_wrong_calls_are_refused_with_what_to_do(tmp_path, tiny_fast):
         evaluate(SUITE, [], tmp_path, options=BenchOptions(has_input=False))
     with pytest.raises(UnknownNameError, match="unknown metric"):
         evaluate(SUITE, [], tmp_path, options=BenchOptions(metrics=("psnrr",)))
+    with pytest.raises(UnknownNameError, match="unknown metric of --weights"):
+        evaluate(SUITE, [], tmp_path, options=BenchOptions(weights={"lpips": tmp_path}))
+    assert not any(tmp_path.iterdir())  # a slip costs no restored picture
     with pytest.raises(InputError, match="option=value"):
         model_contestant("default,steps")
     with pytest.raises(InputError, match="default does not sample; leave out solver=euler"):

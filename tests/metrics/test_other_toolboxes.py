@@ -4,6 +4,7 @@ import types
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ldrestore.errors import UnknownNameError, WeightsError
 from ldrestore.images.photo import Photo
@@ -29,18 +30,37 @@ def pyiqa(monkeypatch):
 
     def create_metric(name, **options):
         print("Downloading")
-        calls.append((name, options))
+        file = options.get("pretrained_model_path")
+        content = None if file is None else torch.load(file, weights_only=True)
+        if name == "clipiqa":
+            content = clipiqa_arch.load("RN50", "cpu").content
+        calls.append((name, options, content))
         if name == "unreachable":
             raise OSError("no network\nat all")
+        if name == "maniqa" and content is not None:
+            assert timm.create_model() == {"pretrained": False}
+            content["params"]
 
         def network(*pictures):
             return torch.tensor([float(len(pictures))])
 
         network.metric_mode = "NR" if name == "musiq" else "FR"
         network.lower_better = name == "lpips"
+        network.net = torch.nn.ParameterDict({} if name == "clipiqa" else {"weight": torch.ones(1)})
         return network
 
-    names = ["musiq", "lpips", "unreachable"]
+    names = ["musiq", "maniqa", "clipiqa", "lpips", "unreachable"]
+    timm = types.SimpleNamespace(create_model=lambda **options: options)
+    monkeypatch.setitem(sys.modules, "timm", timm)
+
+    def build_model(tensors):
+        network = torch.nn.Identity()
+        network.content = tensors
+        return network
+
+    clip_model, clipiqa_arch = types.SimpleNamespace(build_model=build_model), types.SimpleNamespace(load=None)
+    architectures = types.SimpleNamespace(clip_model=clip_model, clipiqa_arch=clipiqa_arch)
+    monkeypatch.setitem(sys.modules, "pyiqa.archs", architectures)
     toolbox = types.SimpleNamespace(create_metric=create_metric, list_models=lambda: names)
     monkeypatch.setitem(sys.modules, "pyiqa", toolbox)
     iqa_metrics._say_licence.cache_clear()
@@ -70,15 +90,39 @@ def test_pyiqa_s_licence_is_said_once_and_its_words_do_not_reach_standard_output
 
 
 def test_a_user_s_weights_reach_pyiqa_if_they_are_weights(pyiqa, tmp_path):
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "own.pth")
+    torch.save({"params": {"weight": torch.zeros(1)}}, tmp_path / "own.pth")
     with pytest.warns(UserWarning, match="non-commercial"):
         open_iqa(MetricOptions(name="iqa:musiq", weights={"iqa:musiq": tmp_path / "own.pth"}))
-    assert pyiqa[0][1]["pretrained_model_path"] == str(tmp_path / "own.pth")
+    assert pyiqa[0][2] == {"weight": torch.zeros(1)}
+    assert pyiqa[0][1]["pretrained_model_path"] != str(tmp_path / "own.pth")
 
     (tmp_path / "code.pth").write_bytes(pickle.dumps(print, protocol=2))
     with pytest.raises(WeightsError, match=r"code\.pth"):
         open_iqa(MetricOptions(name="iqa:musiq", weights={"iqa:musiq": tmp_path / "code.pth"}))
     assert len(pyiqa) == 1
+
+
+def test_pyiqa_gets_weights_in_the_place_where_each_metric_wants_them_and_builds_nothing_published(pyiqa, tmp_path):
+    save_file({"weight": torch.zeros(1)}, tmp_path / "own.safetensors")
+    names = ("iqa:maniqa", "iqa:clipiqa")
+    with pytest.warns(UserWarning, match="non-commercial"):
+        open_metrics(names, weights=dict.fromkeys(names, tmp_path / "own.safetensors"))
+    assert [(name, list(content)) for name, _, content in pyiqa] == [
+        ("maniqa", ["weight"]),
+        ("maniqa", ["params"]),
+        ("clipiqa", ["weight"]),
+    ]
+    assert sys.modules["pyiqa.archs"].clipiqa_arch.load is None
+    assert sys.modules["timm"].create_model(pretrained=True) == {"pretrained": True}
+
+
+def test_a_file_that_lacks_weights_of_the_metric_is_refused(pyiqa, tmp_path):
+    torch.save({"other": torch.zeros(1)}, tmp_path / "own.pth")
+    with (
+        pytest.warns(UserWarning, match="non-commercial"),
+        pytest.raises(WeightsError, match="lacks 1 weights, such as"),
+    ):
+        open_iqa(MetricOptions(name="iqa:musiq", weights={"iqa:musiq": tmp_path / "own.pth"}))
 
 
 def test_what_pyiqa_cannot_reach_is_unavailable_and_the_rest_goes_on(pyiqa):
