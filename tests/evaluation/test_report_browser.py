@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -322,6 +323,15 @@ def test_pictures_beside_the_page_are_shown_and_held_against_each_other(open_pag
     loaded = "[...document.querySelectorAll('.pane img')].every((e) => e.complete && e.naturalWidth > 0)"
     page.wait_for_function(loaded)
     assert all(url.startswith(tmp_path.as_uri()) for url in page.requests)
+
+
+def test_without_times_there_is_a_word_in_place_of_an_empty_table(open_page, tmp_path):
+    results = tiny_results(tmp_path)
+    untimed = tuple(replace(row, seconds=None) for row in results.outputs)
+    write_page(replace(results, outputs=untimed, costs=()), tmp_path)
+    page = open_page(folder=tmp_path)
+    assert page.locator("#costs table").count() == 0
+    assert page.inner_text("#cost-note").startswith("No contestant was timed")
 
 
 def test_without_ground_truth_or_scores_there_are_still_pictures(open_page, tmp_path):

@@ -150,6 +150,10 @@ function updateCosts() {
     ["parameters, M", (row) => shown(row.parameters && row.parameters / 1e6, 2)],
     ["GMACs at 256²", (row) => shown(row.gigamacs, 1)],
   ].filter(([, text]) => rows.some((row) => text(row) !== "–"));
+  if (!columns.length) {
+    put("costs");
+    return put("cost-note", "No contestant was timed: finished pictures come without their cost.");
+  }
   const lines = rows.map((row) => make("tr", {}, make("th", { scope: "row" }, nameCell(row.name)), ...columns.map(([, text]) => make("td", {}, text(row)))));
   const head = ["", ...columns.map(([title]) => title)].map((title) => make("th", { scope: "col" }, title));
   put("costs", make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines)));
