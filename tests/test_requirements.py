@@ -1,6 +1,7 @@
 """The exact versions in `requirements/`: whole, free of places, and true to pyproject.toml."""
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -90,9 +91,11 @@ def test_torch_and_torchvision_are_a_pair(name, distance):
 
 
 def planned(*arguments):
-    """What make would run."""
+    """What make would run, whatever the make that runs the tests was told."""
     command = ["make", "--dry-run", "--always-make", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    inherited = ("MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "VERSIONS", "VENV", "PYTHON", "IMAGE")
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
