@@ -75,9 +75,10 @@ def _deep_conversion(profile: bytes | None, name: object) -> Callable[[np.ndarra
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
     def convert(band: np.ndarray) -> np.ndarray:
-        return imagecodecs.cms_transform(
+        colours: np.ndarray = imagecodecs.cms_transform(
             band, profile, target, colorspace="cmyk", outcolorspace="rgb", planar=False, outplanar=False, intent=0
         )
+        return colours
 
     try:
         convert(np.zeros((1, 1, 4), np.uint16))
