@@ -136,7 +136,7 @@ def rows_of_ray(jobs: Sequence[Job], request: RestoreRequest, pool: WorkerPool) 
     device = "cuda" if num_gpus else "cpu"
     # On the driver's node, which lives as long as the run.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote()
+    attempts = ray.remote(Attempts).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
     num_deaths = functools.partial(_call_actor, attempts)
     size = pool.size(num_cpus=int(resources.get("CPU", 1)), num_gpus=num_gpus, num_jobs=len(jobs))
     places = [_absolute(job) for job in jobs]
@@ -168,7 +168,7 @@ def _call_actor(attempts: Any, place: str) -> int:  # Any: a handle of Ray's
 
     try:
         return int(ray.get(attempts.begin.remote(place)))
-    except ray.exceptions.RayActorError:
+    except ray.exceptions.RayError:  # such as one of memory: Ray ends what is idle first
         return 0
 
 
