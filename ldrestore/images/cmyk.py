@@ -75,10 +75,9 @@ def _deep_conversion(profile: bytes | None, name: object) -> Callable[[np.ndarra
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
     def convert(band: np.ndarray) -> np.ndarray:
-        colours: np.ndarray = imagecodecs.cms_transform(
+        return imagecodecs.cms_transform(
             band, profile, target, colorspace="cmyk", outcolorspace="rgb", planar=False, outplanar=False, intent=0
         )
-        return colours
 
     try:
         convert(np.zeros((1, 1, 4), np.uint16))
@@ -91,7 +90,8 @@ def _deep_conversion(profile: bytes | None, name: object) -> Callable[[np.ndarra
 def _complement(inks: np.ndarray) -> np.ndarray:
     """(h, W, 4) uint16 to (h, W, 3) uint16."""
     light = 65535 - inks.astype(np.float32)
-    return np.rint(light[..., :3] * light[..., 3:] / np.float32(65535)).astype(np.uint16)
+    colours: np.ndarray = np.rint(light[..., :3] * light[..., 3:] / np.float32(65535)).astype(np.uint16)
+    return colours
 
 
 def _warn_of_profile(name: object, error: Exception) -> None:
