@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ldrestore.errors import InputError
 from ldrestore.structures import TilePlan
 from ldrestore.tiling.blending import blend_tiles, tile_places
-from ldrestore.tiling.picture_views import crop_side, crop_windows
+from ldrestore.tiling.picture_views import crop_windows
 from ldrestore.tiling.shared_statistics import Statistics, measured_statistics, shared_statistics
 from ldrestore.tiling.tally import Tally
 
@@ -58,7 +58,7 @@ class CutMap:
             tile=plan.tile // factor,
             overlap=-(-plan.overlap // factor),
             look=plan.look // factor,
-            crop=crop_side(plan.look) // factor,
+            crop=_crop_side(plan.look) // factor,
             multiple=multiple,
         )
 
@@ -106,7 +106,10 @@ class CutMap:
             compute: As in `compute`.
             networks: The same.
         """
-        windows, layout = crop_windows(self.height, self.width, side=self.look, crop=self.crop, multiple=self.multiple)
+        num_crops = (self.look // self.crop) ** 2
+        windows, layout = crop_windows(
+            self.height, self.width, side=self.look, crop=self.crop, num_crops=num_crops, multiple=self.multiple
+        )
         crops = [(window.rows, window.columns) for window in windows]
         with measured_statistics(networks, layout=layout) as statistics:
             compute(crops)
@@ -120,3 +123,8 @@ class CutMap:
         with measured_statistics(networks, layout=layout, differences=tally.differences(statistics)) as corrected:
             compute(crops)
         return corrected
+
+
+def _crop_side(side: int) -> int:
+    """Side of a native crop in pixels, where a square of a side's pixels is shown natively; large ones show more."""
+    return next(crop for crop in (512, 256, 128) if side >= 2 * crop or crop == 128)

@@ -15,7 +15,12 @@ from ldrestore.images.bit_depth import MAX_VALUES
 REDUCED_SIDE = 128
 """Longer side of the reduced copy in pixels, at most; networks that take the whole picture look at no more."""
 VIEW_LADDER = (768, 512, 384, 256, 192, 128)
-"""Sides of squares of as many pixels as the crops have together; a picture of no more is shown whole."""
+"""Sides of squares of as many pixels as are shown natively, at most; a picture of no more is shown whole."""
+CROP_SIDE = 128
+"""Side of a native crop in pixels, as of the patches that regressors are mostly trained with."""
+MAX_CROPS = 9
+"""Three by three of a picture that is not shown whole, however large: of a megapixel, crops of 256 pixels gave 0.01 dB
+more where there was noise and 0.03 where there was haze, and showed four times as many pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,22 +138,24 @@ def views_of(pixels: np.ndarray, *, side: int = VIEW_LADDER[0], multiple: int = 
     """
     height, width = pixels.shape[:2]
     reduced = _reduced(pixels)
-    windows, layout = crop_windows(height, width, side=side, crop=crop_side(side), multiple=multiple)
+    num_crops = min((side // CROP_SIDE) ** 2, MAX_CROPS)
+    windows, layout = crop_windows(height, width, side=side, crop=CROP_SIDE, num_crops=num_crops, multiple=multiple)
     crops = torch.cat([_tensor_of(pixels[window.rows, window.columns]) for window in windows])
     is_whole = windows == (whole_window(height, width),)
     return PictureViews(reduced=reduced, crops=crops, windows=windows, layout=layout, is_whole=is_whole)
 
 
 def crop_windows(
-    height: int, width: int, *, side: int, crop: int, multiple: int = 1
+    height: int, width: int, *, side: int, crop: int, num_crops: int, multiple: int = 1
 ) -> tuple[tuple[Window, ...], tuple[int, int]]:
     """Where native crops of a picture lie that are shown in place of the whole.
 
     Args:
         height: Rows of the picture.
         width: Its columns.
-        side: Side of a square of as many pixels as the crops have together, at most; a picture of no more is one crop.
+        side: Side of a square; a picture of no more pixels than that is one crop.
         crop: Side of a crop.
+        num_crops: How many there are, at most.
         multiple: Crops start at multiples of this.
 
     Returns:
@@ -156,7 +163,6 @@ def crop_windows(
     """
     if height * width <= side * side:
         return (whole_window(height, width),), (1, 1)
-    num_crops = (side // crop) ** 2
     rows = min(max(1, round((num_crops * height / width) ** 0.5)), num_crops, max(1, height // crop))
     columns = min(num_crops // rows, max(1, width // crop))
     tops = _spread(height, crop, rows, multiple=multiple)
@@ -174,11 +180,6 @@ def crop_windows(
         for left in lefts
     )
     return windows, (rows, columns)
-
-
-def crop_side(side: int) -> int:
-    """Side of a native crop in pixels, where a square of a side's pixels is shown natively; large ones show more."""
-    return next(crop for crop in (512, 256, 128) if side >= 2 * crop or crop == 128)
 
 
 def reduced_copy(lq: Tensor) -> Tensor:

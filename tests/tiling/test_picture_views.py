@@ -4,10 +4,11 @@ import torch
 
 from ldrestore.tiling.orientations import ORIENTATIONS
 from ldrestore.tiling.picture_views import (
+    CROP_SIDE,
+    MAX_CROPS,
     REDUCED_SIDE,
     VIEW_LADDER,
     Window,
-    crop_side,
     reduced_copy,
     views_of,
     whole_window,
@@ -36,12 +37,12 @@ def test_a_small_picture_is_shown_whole(size):
 @pytest.mark.parametrize("side", VIEW_LADDER)
 def test_a_large_one_is_shown_in_crops_from_border_to_border(size, side):
     pixels = picture(*size)
-    views, crop = views_of(pixels, side=side, multiple=16), crop_side(side)
+    views, crop = views_of(pixels, side=side, multiple=16), CROP_SIDE
     assert not views.is_whole
     rows, columns = views.layout
     assert len(views.crops) == rows * columns
     assert views.crops.shape[-2:] == (min(crop, size[0]), min(crop, size[1]))
-    assert views.crops[:, 0].numel() <= side**2
+    assert views.crops[:, 0].numel() <= side**2 and len(views.crops) <= MAX_CROPS
     if rows > 1 and columns > 1:
         first, last = pixels[:crop, :crop], views.crops[-1].permute(1, 2, 0).mul(255).round().byte().numpy()
         assert np.array_equal(views.crops[0].permute(1, 2, 0).mul(255).round().byte().numpy(), first)
