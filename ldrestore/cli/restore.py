@@ -32,8 +32,7 @@ from ldrestore.cli.track_options import given_to
 from ldrestore.errors import InputError
 from ldrestore.jobs.contact_sheet import check_sheet_place, sheet_path, write_contact_sheet
 from ldrestore.jobs.plan import Plan
-from ldrestore.serving.remote_files import is_url
-from ldrestore.serving.remote_plan import is_elsewhere, plan_elsewhere
+from ldrestore.serving.remote_files import is_elsewhere, is_url
 from ldrestore.tracks import list_engines
 
 if TYPE_CHECKING:
@@ -204,6 +203,8 @@ class RestoreCall:
             )
         if self.report and is_url(self.target):
             raise InputError("the page of --report goes into a folder of this machine; leave it out, or use --json")
+        from ldrestore.serving.remote_plan import plan_elsewhere
+
         return plan_elsewhere(
             self.sources,
             self.target,

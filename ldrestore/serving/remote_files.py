@@ -3,7 +3,7 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,22 @@ from ldrestore.errors import ImageFileError, ImageNotFoundError, ImageWriteError
 from ldrestore.jobs.outcome import Job, Result
 from ldrestore.jobs.runner import Work
 
+MANIFEST_SUFFIX = ".parquet"
+
 
 def is_url(place: str) -> bool:
     """Whether a path is one for fsspec, such as `s3://bucket/a.jpg` or `memory://a.jpg`."""
     return "://" in place
+
+
+def is_manifest(source: str) -> bool:
+    """Whether a source is a list of pictures, by its name."""
+    return source.lower().endswith(MANIFEST_SUFFIX)
+
+
+def is_elsewhere(sources: Sequence[str], target: str) -> bool:
+    """Whether a call names something that `plan_jobs` does not read: a URL or a manifest."""
+    return is_url(target) or any(is_url(source) or is_manifest(source) for source in sources)
 
 
 def open_place(place: str) -> tuple[Any, str]:  # Any: fsspec has no types

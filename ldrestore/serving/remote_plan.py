@@ -12,16 +12,10 @@ from ldrestore.errors import InputError, MissingExtraError, printable
 from ldrestore.images.formats import is_image_path
 from ldrestore.jobs.outcome import Ignored, Job, Outcome, Status, state_of
 from ldrestore.jobs.plan import PictureFormat, Plan, target_name
-from ldrestore.serving.remote_files import is_local, is_url, open_place
+from ldrestore.serving.remote_files import is_local, is_manifest, is_url, open_place
 
-MANIFEST_SUFFIX = ".parquet"
 SOURCE_COLUMN, TARGET_COLUMN = "source", "target"
 """Columns of a manifest: path or URL of a picture, and, if there is one, the result's name relative to OUT."""
-
-
-def is_elsewhere(sources: Sequence[str], target: str) -> bool:
-    """Whether a call names something that `plan_jobs` does not read: a URL or a manifest."""
-    return is_url(target) or any(is_url(source) or _is_manifest(source) for source in sources)
 
 
 def plan_elsewhere(
@@ -47,7 +41,7 @@ def plan_elsewhere(
     """
     found = _Found()
     for source in dict.fromkeys(sources):
-        if _is_manifest(source):
+        if is_manifest(source):
             _read_manifest(source, found)
         else:
             prefix = "" if len(sources) == 1 else f"{source.rstrip('/')}/"
@@ -124,11 +118,6 @@ class _Made:
         if self.is_local:
             return (Path(self._root) / relative).exists()
         return f"{self._root.rstrip('/')}/{relative.as_posix()}" in self._paths
-
-
-def _is_manifest(source: str) -> bool:
-    """Whether a source is a list of pictures, by its name."""
-    return source.lower().endswith(MANIFEST_SUFFIX)
 
 
 def _list_place(source: str, found: _Found, *, is_recursive: bool, prefix: str) -> None:

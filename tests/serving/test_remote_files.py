@@ -14,8 +14,8 @@ from ldrestore.jobs.outcome import Status
 from ldrestore.jobs.request import RestoreRequest, options_for
 from ldrestore.jobs.restoring import RestoreWorker
 from ldrestore.jobs.runner import run_jobs
-from ldrestore.serving.remote_files import carrying
-from ldrestore.serving.remote_plan import is_elsewhere, plan_elsewhere
+from ldrestore.serving.remote_files import carrying, is_elsewhere
+from ldrestore.serving.remote_plan import plan_elsewhere
 
 
 @pytest.fixture
