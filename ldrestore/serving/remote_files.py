@@ -135,8 +135,12 @@ def _put(path: Path, url: str) -> None:
     """Put one file elsewhere, whole or not at all as far as the file system there can."""
     file_system, remote = open_place(url)
     file_system.makedirs(remote.rpartition("/")[0], exist_ok=True)
-    with file_system.transaction, file_system.open(remote, "wb") as target, path.open("rb") as source:
-        shutil.copyfileobj(source, target)
+    try:
+        with file_system.transaction, file_system.open(remote, "wb") as target, path.open("rb") as source:
+            shutil.copyfileobj(source, target)
+    except BaseException:
+        file_system.clear_instance_cache()  # fsspec before 2026.9 leaves a failed transaction open, and lends it again
+        raise
 
 
 def _exists(url: str) -> bool:
