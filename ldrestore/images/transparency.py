@@ -1,30 +1,20 @@
 """Colours that no viewer shows, because they lie under full transparency: filled before anything looks at them."""
 
-import math
-
 import cv2
 import numpy as np
 
 from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.photo import Photo
 
-MOST_INPAINTED = 2**18
-"""Pixels that are inpainted at most, which is slow."""
-MOST_BESIDE_HOLES = 2**21
-"""Pixels, seen and hidden, of a picture or copy that is inpainted, at most: it is held several times."""
-INPAINTING_RADIUS = 5
-"""Pixels, in the copy that is inpainted."""
-
-_MARGIN, _LEVELS = 2, 255
+MOST_BLOCKS = 2**21
+"""Blocks of a picture at most, for each of which what it mirrors is held; larger pictures have larger blocks."""
 
 
 def fill_hidden(photo: Photo) -> Photo:
-    """Give pixels under alpha 0 the colours of the visible ones near them, whatever was stored there.
+    """Give pixels under alpha 0 the colours of visible ones, mirrored at the nearest of them.
 
-    They are inpainted by Telea 2004, "An Image Inpainting Technique Based on the Fast Marching Method", which carries
-    the colours of an edge far away from it: of what else is sensible, a network makes nearly the same of the visible
-    part. Larger pictures are inpainted in smaller copies, as in push and pull, Gortler et al. 1996, "The Lumigraph",
-    section 3.4: visible colours are averaged, and holes are filled from the next smaller copy, bilinearly.
+    What a network decides about a whole picture (its light, haze and noise) it then decides from what is seen: noise
+    and texture go on in the hidden part. Smooth colours there would pass for fog, or for a picture without noise.
 
     Args:
         photo: (H, W).
@@ -34,19 +24,18 @@ def fill_hidden(photo: Photo) -> Photo:
     """
     if photo.alpha is None or photo.alpha.all() or not photo.alpha.any():
         return photo
-    if _can_be_inpainted(photo.alpha > 0):
-        filled = _inpainted(photo.pixels, photo.alpha == 0, white=photo.max_value)
-        return photo.replace(pixels=filled, alpha=photo.alpha)
-    coarse = _filled(*_half_size(photo.pixels, photo.alpha), white=photo.max_value)
+    side = _block_side(photo.alpha)
+    sources, is_turned = _mirrored(_is_visible(photo.alpha, side))
     filled = photo.pixels.copy()
-    height, width = photo.alpha.shape
-    for top in range(0, height, BAND_ROWS):
-        bottom = min(top + BAND_ROWS, height)
-        hidden = photo.alpha[top:bottom] == 0
-        if hidden.any():
-            first, last = max(top // 2 - 1, 0), min(bottom // 2 + 2, len(coarse))
-            near = _doubled(coarse[first:last])[top - 2 * first : bottom - 2 * first, :width][hidden]
-            filled[top:bottom][hidden] = near if filled.dtype == np.float32 else np.rint(near)
+    last = np.array(photo.alpha.shape)[:, None] - 1
+    for top in range(0, photo.height, BAND_ROWS):
+        rows, columns = np.nonzero(photo.alpha[top : top + BAND_ROWS] == 0)
+        rows += top
+        blocks = rows // side, columns // side
+        within = np.stack([rows % side, columns % side])
+        within = np.where(is_turned[blocks], side - 1 - within, within)
+        source = np.minimum(sources[:, *blocks] * side + within, last)
+        filled[rows, columns] = photo.pixels[tuple(source)]
     return photo.replace(pixels=filled, alpha=photo.alpha)
 
 
@@ -64,64 +53,66 @@ def restore_hidden(restored: np.ndarray, photo: Photo) -> None:
             restored[rows][hidden] = photo.pixels[rows][hidden]
 
 
-def _half_size(pixels: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the visible colours of 2 x 2 pixels, (H', W', C) float32, and where there are any, (H', W', 1)."""
-    parts = []
-    for top in range(0, len(pixels), BAND_ROWS):
-        rows = slice(top, top + BAND_ROWS)
-        is_visible = (alpha[rows, :, None] > 0).astype(np.float32)
-        parts.append(_halved(pixels[rows].astype(np.float32), is_visible))
-    return np.concatenate([colours for colours, _ in parts]), np.concatenate([weights for _, weights in parts])
+def _block_side(alpha: np.ndarray) -> int:
+    """Pixels along a block: the fewest of a power of two that `MOST_BLOCKS` allows, if any block is wholly visible."""
+    side = 1
+    while alpha.size > MOST_BLOCKS * side**2:
+        side *= 2
+    while side > 1 and not _is_visible(alpha, side).any():
+        side //= 2
+    return side
 
 
-def _can_be_inpainted(is_visible: np.ndarray) -> bool:
-    """Whether the holes of a picture (H, W) are few enough."""
-    num_hidden = is_visible.size - int(np.count_nonzero(is_visible))
-    return is_visible.size <= MOST_BESIDE_HOLES and num_hidden <= MOST_INPAINTED
+def _is_visible(alpha: np.ndarray, side: int) -> np.ndarray:
+    """(h, w): the blocks of which every pixel is visible; those that the edges cut count as hidden."""
+    if side == 1:
+        return alpha > 0
+    height, width = (size // side for size in alpha.shape)
+    blocks = np.zeros((-(-alpha.shape[0] // side), -(-alpha.shape[1] // side)), bool)
+    for row in range(height):
+        band = alpha[row * side : (row + 1) * side, : width * side] > 0
+        blocks[row, :width] = band.reshape(side, width, side).all(axis=(0, 2))
+    return blocks
 
 
-def _filled(colours: np.ndarray, weights: np.ndarray, *, white: float) -> np.ndarray:
-    """Colours (h, w, C) float32, those of weight 0 inpainted, or from smaller copies; weights (h, w, 1) are 0 or 1."""
-    if _can_be_inpainted(weights > 0):
-        return _inpainted(colours, weights[..., 0] == 0, white=white)
-    height, width = colours.shape[:2]
-    smaller = _filled(*_halved(colours, weights), white=white)
-    return np.where(weights > 0, colours, _doubled(smaller)[:height, :width])
+def _mirrored(is_known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each place the one whose content it gets: a known one itself, another the one mirrored at the nearest.
 
+    What has been filled is known from then on, so that a hole deeper than what lies around it gets that again and
+    again, turned each time.
 
-def _inpainted(colours: np.ndarray, is_hidden: np.ndarray, *, white: float) -> np.ndarray:
-    """Colours (h, w, C), those that are hidden (h, w) by Telea's method, in their own type.
+    Args:
+        is_known: (h, w), at least one.
 
-    In 255 levels, for deeper pictures too: OpenCV adds half a level to each pixel, and those of 16 bits would be filled
-    otherwise than the same picture of 8. The levels of dark pictures are finer by powers of two. With a margin, since
-    OpenCV reads beside pictures of one row or column.
+    Returns:
+        (2, h, w) rows and columns of known places, and (h, w), whether the content is turned by half a circle.
     """
-    margin = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
-    holes = np.pad(is_hidden.astype(np.uint8), margin, mode="edge")
-    visible = np.where(is_hidden[..., None], colours.dtype.type(0), colours)  # OpenCV looks at what is in the holes
-    step = white / _LEVELS * 2.0 ** min(0, math.frexp(float(visible.max()) / white)[1])
-    channels = []
-    for channel in np.moveaxis(visible, 2, 0):
-        levels = np.pad(np.rint(channel / np.float32(step)).astype(np.uint8), margin, mode="edge")
-        inpainted = cv2.inpaint(levels, holes, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
-        channels.append(inpainted[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN])
-    filled = np.stack(channels, axis=2) * np.float32(step)
-    filled = filled if colours.dtype == np.float32 else np.rint(filled).astype(colours.dtype)
-    return np.where(is_hidden[..., None], filled, colours)
+    is_known = is_known.copy()
+    sources, is_turned = np.indices(is_known.shape, np.int32), np.zeros(is_known.shape, bool)
+    size = np.array(is_known.shape)[:, None]
+    while not is_known.all():
+        places = np.stack(np.nonzero(~is_known))
+        nearest = _nearest_known(is_known)[:, *places]
+        mirror = 2 * nearest - places
+        is_inside = ((mirror >= 0) & (mirror < size)).all(axis=0)
+        mirror = np.where(is_inside, mirror, nearest)
+        is_filled = is_inside & is_known[tuple(mirror)]
+        is_beside = ~is_filled & (np.abs(nearest - places).max(axis=0) <= 1)
+        mirror[:, is_beside] = nearest[:, is_beside]
+        chosen = is_filled | is_beside
+        places, mirror = tuple(places[:, chosen]), tuple(mirror[:, chosen])
+        sources[:, *places] = sources[:, *mirror]
+        is_turned[places] = is_turned[mirror] ^ is_filled[chosen]
+        is_known[places] = True
+    return sources, is_turned
 
 
-def _halved(colours: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means of 2 x 2 pixels, and 1 where any of them has a weight; odd sides are padded with weight 0."""
-    edges = ((0, len(colours) % 2), (0, colours.shape[1] % 2), (0, 0))
-    colours, weights = np.pad(colours * weights, edges), np.pad(weights, edges)
-    sums = colours[::2] + colours[1::2]
-    counts = weights[::2] + weights[1::2]
-    sums, counts = sums[:, ::2] + sums[:, 1::2], counts[:, ::2] + counts[:, 1::2]
-    return sums / np.maximum(counts, 1), (counts > 0).astype(np.float32)
-
-
-def _doubled(colours: np.ndarray) -> np.ndarray:
-    """(h, w, C) to (2 h, 2 w, C), bilinearly."""
-    height, width, num_channels = colours.shape
-    doubled = cv2.resize(colours, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    return doubled.reshape(2 * height, 2 * width, num_channels)
+def _nearest_known(is_known: np.ndarray) -> np.ndarray:
+    """(2, h, w): row and column of the known place that is nearest to each, or nearly so."""
+    _, labels = cv2.distanceTransformWithLabels(
+        (~is_known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((2, int(labels.max()) + 1), np.int32)
+    known = np.nonzero(is_known)
+    places[:, labels[known]] = known
+    return places[:, labels]
