@@ -106,7 +106,8 @@ class UnknownNameError(InputError):
             known: All known names of that kind.
         """
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        plain = {each.lower(): each for each in names}
+        close = [plain[each] for each in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.4)]
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 

@@ -34,3 +34,8 @@ def test_errors_come_whole_from_another_process(error):
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert again.__dict__ == error.__dict__
+
+
+@pytest.mark.parametrize(("name", "closest"), [("LPIPS", "'lpips'"), ("psrn", "'PSNR'"), ("niqe ", "'niqe'")])
+def test_the_closest_names_are_found_in_capitals_too(name, closest):
+    assert f"did you mean {closest}" in str(UnknownNameError("metric", name, ["lpips", "PSNR", "niqe"]))

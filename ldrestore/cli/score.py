@@ -122,6 +122,9 @@ def _print_scores(board: "Scoreboard") -> None:
     rows.append((f"mean of {len(board.pictures)}", *cells(board.means)))
     protocol = board.protocol
     print(f"protocol {protocol.name}: {protocol.summary}")
+    if not names:
+        print("no score could be computed")
+        return
     print_table(("picture", *names), rows)
     for name in names:
         count = sum(name in values for values in board.pictures.values())

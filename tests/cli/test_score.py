@@ -57,10 +57,20 @@ def test_a_picture_that_fails_is_named_and_the_exit_code_is_1(call, pair, pictur
     assert list(json.loads(outcome.stdout)["pictures"]) == ["a", "b"]
 
 
+@pytest.mark.parametrize("words", [("--metric", "lpips"), ()])
+def test_without_any_score_there_is_a_word_and_no_empty_table(call, pair, picture, words):
+    for name in "ab":
+        picture(pair[0] / f"{name}.png", height=17)
+    outcome = call("score", *pair, *words)
+    assert outcome.stdout.endswith("no score could be computed\n") and "mean of" not in outcome.stdout
+    assert ("unavailable: lpips: no weights" if words else "failed: b: the result has") in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--metric", "pnsr"), "did you mean 'psnr'"),
+        (("--metric", "PSNR"), "did you mean 'psnr'"),
         (("--protocol", "osedif"), "did you mean 'osediff'"),
         (("--device", "abacus"), "expected a device such as auto, cpu"),
         (("--weights", "lpips"), "--weights needs NAME=FILE"),
