@@ -19,6 +19,7 @@ from ldrestore.evaluation.contestants import (
 )
 from ldrestore.evaluation.cost import measure_costs
 from ldrestore.evaluation.leaks import find_leaks
+from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.reliability import reliability_diagram, reliability_of
 from ldrestore.evaluation.report_page import write_page
 from ldrestore.evaluation.restore_step import RestoreStep, collect_rows, restore_all
@@ -119,6 +120,7 @@ def evaluate(
         device=options.device,
         shard=current_shard(device=options.device),
         is_fresh=options.is_fresh,
+        memory=PictureMemory(),
     )
     notes = _notes(cases, contestants, options)
     for note in notes:
@@ -126,7 +128,8 @@ def evaluate(
     restore_all(step, say=say)
     step.shard.wait()
     results = _restored(step, notes)
-    scored = score_all(_score_step(step.out_dir, config, options, step.shard), results, say=say)
+    scoring = replace(_score_step(step.out_dir, config, options, step.shard), memory=step.memory)
+    scored = score_all(scoring, results, say=say)
     if not step.shard.is_first:
         return scored
     report = write_report(scored, step.out_dir, data_root=options.data_root)

@@ -13,6 +13,7 @@ from ldrestore.degradations.recipes import Recipe, parse_recipe
 from ldrestore.errors import DatasetError, ImageFileError, MissingSetError, ShapeError
 from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
 from ldrestore.evaluation.benchmark_files import FoundSet, PictureFiles, find_set, places_of
+from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
 from ldrestore.images.headers import read_size
@@ -63,8 +64,11 @@ class Case:
     noise_skip: int = 0
     """Numbers drawn before its noise, of those that papers draw."""
 
-    def pictures(self) -> CasePictures:
+    def pictures(self, memory: PictureMemory | None = None) -> CasePictures:
         """Read and make them.
+
+        Args:
+            memory: Of clean pictures by their files, which several datasets degrade; read into it.
 
         Raises:
             ImageFileError: a file cannot be read.
@@ -81,7 +85,7 @@ class Case:
                     "a pair has one size"
                 )
             return CasePictures(lq=self._deepened(self._cut(lq)), gt=None if gt is None else self._cut(gt))
-        clean = self._cut(to_photo(read_rgb(_required(files.gt))))
+        clean = self._cut(_clean_picture(_required(files.gt), PictureMemory(0) if memory is None else memory))
         if config.recipe is not None:
             name = _required(files.gt).name
             pixels = degraded(clean.pixels, config.recipe, name, severity=config.severity)
@@ -287,6 +291,16 @@ def _least(*counts: int | None) -> int | None:
     """The smallest of the counts that are given."""
     given = [count for count in counts if count is not None]
     return min(given) if given else None
+
+
+def _clean_picture(path: Path, memory: PictureMemory) -> Photo:
+    """A clean picture as RGB, read unless it is kept."""
+    kept = memory.get(str(path))
+    if kept is not None:
+        return kept
+    photo = to_photo(read_rgb(path))
+    memory.keep(str(path), photo)
+    return photo
 
 
 def _required(path: Path | None) -> Path:

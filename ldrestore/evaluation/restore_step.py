@@ -8,7 +8,7 @@ that fails has a .json with its reason alone, and is tried again by the next run
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ldrestore.evaluation.contestants import (
     takes_part,
 )
 from ldrestore.evaluation.environments import environment_of
+from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.results import DATA_PREFIX, OutputRow, PictureRow
 from ldrestore.evaluation.shards import Shard
 from ldrestore.evaluation.stored_files import (
@@ -65,6 +66,8 @@ class RestoreStep:
     """This process."""
     is_fresh: bool = False
     """Whether results are made again that are there."""
+    memory: PictureMemory = field(default_factory=PictureMemory)
+    """Takes what is stored, by the hash of its pixels, so that the second step need not read it."""
 
 
 def restore_all(step: RestoreStep, *, say: Say) -> None:
@@ -130,6 +133,7 @@ class _Pictures:
     def __init__(self, step: RestoreStep) -> None:
         self.step = step
         self._kept: dict[tuple[str, str], tuple[CasePictures, dict[str, Any]]] = {}
+        self._clean = PictureMemory()
         self._bytes = 0
 
     def of(self, case: Case) -> tuple[CasePictures, dict[str, Any]]:
@@ -137,7 +141,7 @@ class _Pictures:
         key = (case.dataset, case.name)
         if key in self._kept:
             return self._kept[key]
-        pictures = case.pictures()
+        pictures = case.pictures(self._clean)
         made = pictures, _store_pictures(self.step, case, pictures)
         size = sum(photo.pixels.nbytes for photo in (pictures.lq, pictures.gt) if photo is not None)
         if self._bytes + size <= MOST_KEPT:
@@ -179,9 +183,11 @@ def _made(
     if step.is_fresh:
         place.unlink(missing_ok=True)
     store_photo(made.photo, place)
+    digest = hash_of_photo(made.photo)
+    step.memory.keep(digest, made.photo)
     is_timed = ready.contestant.kind in ("model", "peer")
     return {
-        "sha256": hash_of_photo(made.photo),
+        "sha256": digest,
         "seconds": seconds if is_timed else None,
         "record": made.record,
         "degradations": made.degradations,
@@ -199,6 +205,7 @@ def _store_pictures(step: RestoreStep, case: Case, pictures: CasePictures) -> di
         if photo is None or digest is None:
             kept[part] = None
             continue
+        step.memory.keep(digest, photo)
         is_whole = (
             case.dataset_config.crop is None and case.protocol.multiple == 1 and case.protocol.rounding == "uint8"
         )

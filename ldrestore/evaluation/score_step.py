@@ -6,7 +6,7 @@ same is not computed again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ldrestore.config import as_plain
 from ldrestore.errors import ImageFileError, InputError, ScoreError, ShapeError
 from ldrestore.evaluation.environments import version_of_packages
+from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.results import MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
 from ldrestore.evaluation.shards import Shard
 from ldrestore.evaluation.stored_files import (
@@ -74,6 +75,8 @@ class ScoreStep:
     """This process."""
     is_fresh: bool = False
     """Whether scores are computed again that are there, from the pictures."""
+    memory: PictureMemory = field(default_factory=PictureMemory)
+    """Pictures that this process has just stored, by the hash of their pixels; the others are read."""
 
 
 def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) -> Results:
@@ -160,6 +163,9 @@ class _Truths:
         """
         if picture.gt is None:
             return None
+        stored = self.step.memory.get(str(picture.gt_sha256))
+        if stored is not None:
+            return stored
         key = f"{picture.gt} {picture.gt_sha256}"
         if key not in self._kept:
             gt = read_photo(located(picture.gt, out_dir=self.step.out_dir, data_root=self.step.data_root))
@@ -236,9 +242,11 @@ def _read_with_input(step: ScoreStep, output: OutputRow, picture: PictureRow) ->
         ImageFileError: one cannot be read.
         ShapeError: one has been changed.
     """
-    lq = read_photo(located(picture.lq, out_dir=step.out_dir, data_root=step.data_root))
-    if hash_of_photo(lq) != picture.lq_sha256:
-        raise ShapeError(f"{picture.lq} is not the input that the results are of; run the benchmark again")
+    lq = step.memory.get(picture.lq_sha256)
+    if lq is None:
+        lq = read_photo(located(picture.lq, out_dir=step.out_dir, data_root=step.data_root))
+        if hash_of_photo(lq) != picture.lq_sha256:
+            raise ShapeError(f"{picture.lq} is not the input that the results are of; run the benchmark again")
     return _read_result(step, output), lq
 
 
@@ -262,6 +270,9 @@ def _read_result(step: ScoreStep, output: OutputRow) -> Photo:
         ImageFileError: it cannot be read.
         ShapeError: it has been changed.
     """
+    stored = step.memory.get(str(output.sha256))
+    if stored is not None:
+        return stored
     result = read_photo(located(str(output.path), out_dir=step.out_dir, data_root=step.data_root))
     if output.sha256 is not None and hash_of_photo(result) != output.sha256:
         raise ShapeError(f"{output.path} is not the picture that was stored; restore it again with --fresh")

@@ -26,3 +26,18 @@ def write(scene):
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_fast(tmp_path_factory):
+    """Folder of a real, tiny fast pipeline."""
+    import torch
+
+    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
+    from ldrestore.regressors.factory import create_regressor
+
+    torch.manual_seed(0)
+    network = create_regressor("nafnet", width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    FastRestorePipeline(regressor=network.eval()).save_pretrained(folder)
+    return folder

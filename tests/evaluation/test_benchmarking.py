@@ -4,10 +4,12 @@ import json
 import numpy as np
 import pytest
 
+from ldrestore.datasets.pictures import read_rgb
 from ldrestore.errors import InputError, MissingSetError, UnknownNameError
 from ldrestore.evaluation import BenchOptions, evaluate, read_results, rescore
 from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
+from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
 from ldrestore.images.inputs import to_photo
@@ -23,21 +25,6 @@ SUITE = SuiteConfig(
     ),
     averages={"both": ["noise", "clean"]},
 )
-
-
-@pytest.fixture(scope="session")
-def tiny_fast(tmp_path_factory):
-    """Folder of a real, tiny fast pipeline."""
-    import torch
-
-    from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
-    from ldrestore.regressors.factory import create_regressor
-
-    torch.manual_seed(0)
-    network = create_regressor("nafnet", width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    FastRestorePipeline(regressor=network.eval()).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -96,10 +83,33 @@ def test_the_untouched_input_is_stored_once_and_ground_truths_are_shared(results
 def test_pictures_are_made_once_for_all_contestants_as_far_as_memory_allows(tiny_fast, tmp_path, monkeypatch, most):
     monkeypatch.setattr("ldrestore.evaluation.restore_step.MOST_KEPT", most)
     made, pictures = [], Case.pictures
-    monkeypatch.setattr(Case, "pictures", lambda case: made.append(case.name) or pictures(case))
+    monkeypatch.setattr(Case, "pictures", lambda case, memory: made.append(case.name) or pictures(case, memory))
     results = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
     assert not results.failures
     assert len(made) == (4 if most else 10)
+
+
+def test_what_was_just_stored_is_not_read_again_and_scores_the_same(results, tiny_fast, tmp_path, monkeypatch):
+    read = []
+
+    def listed(path):
+        read.append(path)
+        return read_photo(path)
+
+    monkeypatch.setattr("ldrestore.evaluation.score_step.read_photo", listed)
+    models = [str(tiny_fast), peer_contestant("opencv_nlm")]
+    again = evaluate(SUITE, models, tmp_path / "other")
+    assert read == [] and figures(again) == figures(results)
+    monkeypatch.setattr("ldrestore.evaluation.benchmarking.PictureMemory", lambda: PictureMemory(0))
+    again = evaluate(SUITE, models, tmp_path / "third")
+    assert len(read) > 10 and figures(again) == figures(results)
+
+
+def test_a_clean_picture_is_read_once_for_all_datasets(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("ldrestore.evaluation.cases.read_rgb", lambda path: read.append(path) or read_rgb(path))
+    assert not evaluate(SUITE, [], tmp_path / "out").failures
+    assert len(read) == len(set(read)) == 2
 
 
 def test_results_come_back_from_their_file(results, tmp_path):
