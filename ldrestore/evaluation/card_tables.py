@@ -68,6 +68,24 @@ def table_of_model(results: Results, model: str, metric: MetricRow) -> str:
     return markdown(columns, lines) if lines else ""
 
 
+def table_of_gains(results: Results, metric: MetricRow) -> str:
+    """One metric against the input: a line a contestant, a column a dataset, each with the worst picture's.
+
+    Returns:
+        Markdown; empty where the input took no part.
+    """
+    against = {
+        (row.second, row.dataset): row for row in results.comparisons if (row.metric, row.first) == (metric.name, INPUT)
+    }
+    names = [row.name for row in results.contestants if any(key[0] == row.name for key in against)]
+    columns = [row.name for row in results.datasets if any(key[1] == row.name for key in against)]
+    lines = []
+    for name in names:
+        cells = (_gain_cells(against.get((name, column)), metric) for column in columns)
+        lines.append((name, *(f"{gain}; at worst {worst}" if gain != "–" else gain for gain, worst in cells)))
+    return markdown((f"{metric.name} against the input", *columns), lines) if lines else ""
+
+
 def table_of_estimates(results: Results, model: str) -> str:
     """How often the most probable name of a model's estimate is the right one, and what it says instead.
 
