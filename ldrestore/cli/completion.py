@@ -40,6 +40,13 @@ def complete_fetched(incomplete: str) -> list[str]:
     return _starting(["metrics", *PUBLISHED_MODELS.names()], incomplete)
 
 
+def complete_engines(incomplete: str) -> list[str]:
+    """What `--engine` of `ldrestore restore` takes."""
+    from ldrestore.tracks import list_engines
+
+    return _starting([*list_engines(), "accelerate", "ray"], incomplete)
+
+
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
     """Those that begin with what is there."""
     return [name for name in names if name.startswith(incomplete)]

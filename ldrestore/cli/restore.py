@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_engines
 from ldrestore.cli.console import say
 from ldrestore.cli.file_plan import plan_call
 from ldrestore.cli.rendering import show_plan, show_report, show_run
@@ -66,6 +67,7 @@ EngineOption = Annotated[
     str,
     typer.Option(
         metavar="ENGINE",
+        autocompletion=complete_engines,
         help=f"What computes, one of {', '.join((*list_engines(), ACCELERATE, RAY))}: `local` computes with torch, "
         "`onnx` with onnxruntime on the CPU, exporting a model at its first use; `accelerate` hands the pictures to "
         "workers on all devices of this machine, `ray` to workers on the machines of a Ray cluster.",
@@ -184,7 +186,7 @@ class RestoreCall:
             scale: How many times each side is enlarged.
 
         Raises:
-            InputError: a URL or a manifest, and no engine that reads them.
+            InputError: a URL or a manifest, and no engine that reads them; or a URL that workers cannot reach.
             LDRestoreError: as `plan_call` and `plan_elsewhere`.
         """
         if not is_elsewhere(self.sources, self.target):
@@ -203,6 +205,8 @@ class RestoreCall:
             )
         if self.report and is_url(self.target):
             raise InputError("the page of --report goes into a folder of this machine; leave it out, or use --json")
+        if any(place.startswith("memory://") for place in (*self.sources, self.target)):
+            raise InputError("memory:// lies within one process, and workers are others; name a folder or a bucket")
         from ldrestore.serving.remote_plan import plan_elsewhere
 
         return plan_elsewhere(

@@ -22,6 +22,7 @@ def offered(call, monkeypatch):
     ("words", "expected"),
     [
         (("resto",), ["restore"]),
+        (("restore", "a", "b", "--engine", "ac"), ["accelerate"]),
         (("restore", "a.png", "b.png", "--model", "ldrestore-t"), ["ldrestore-tiny-stable"]),
         (("restore", "a.png", "b.png", "--degradation", "snow,ha"), ["snow,haze"]),
         (

@@ -338,3 +338,5 @@ def test_urls_and_manifests_ask_for_an_engine_that_reads_them(call, tmp_path):
         assert result.exit_code == 2 and "--engine accelerate or ray" in result.stderr
     refused = call("restore", "memory://in", "memory://out", "--engine", "ray", "--report")
     assert refused.exit_code == 2 and "--report" in refused.stderr
+    refused = call("restore", tmp_path, "memory://out", "--engine", "ray")
+    assert refused.exit_code == 2 and "lies within one process" in refused.stderr
