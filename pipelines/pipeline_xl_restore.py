@@ -73,7 +73,7 @@ class XLRestorePipeline(DiffusionPipeline):
         daff: DAFF | None = None,
         residual_alignment: ResidualAlignment | None = None,
         daem: DetailExpertModule | None = None,
-        tuned: Sequence[str] = (),
+        tuned: list[str] | tuple[str, ...] = (),  # of diffusers' warnings, a Sequence would give one
     ) -> None:
         """Put the parts together.
 

@@ -33,6 +33,26 @@ def test_a_saved_folder_restores_with_texts(call, picture, xl_model, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("--instruction", "remove the rain", "--prompt", "a house", "--guidance", 2),
+        ("--degradation", "rain", "--scale", 2),
+    ],
+)
+def test_a_result_is_replayed_from_its_record(call, picture, xl_model, tmp_path, words):
+    source, result = picture(tmp_path / "a.png"), tmp_path / "out.png"
+    done = call("restore", source, result, "--model", xl_model, *words, "--steps", 2, "--seed", 3, *CPU)
+    assert done.exit_code == 0, done.stderr
+    replayed = call("replay", result, "--input", source, "--model", xl_model)
+    assert replayed.exit_code == 0 and "the same pixels again" in replayed.stdout, replayed.stdout + replayed.stderr
+    record = json.loads((tmp_path / "out.png.json").read_text(encoding="utf-8"))
+    record["options"]["seed"] = 4
+    (tmp_path / "out.png.json").write_text(json.dumps(record), encoding="utf-8")
+    other = call("replay", result, "--input", source, "--model", xl_model)
+    assert other.exit_code == 1, other.stdout
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--degradation", "rian"), "did you mean 'rain'"),
