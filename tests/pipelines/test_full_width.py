@@ -3,8 +3,6 @@
 About 2.2 billion weights: 5 GB in bfloat16.
 """
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -20,6 +18,7 @@ from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.weights.hashes import hash_of_weights
+from tests.full_width_parts import count, fill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -47,10 +46,6 @@ NUM_WEIGHTS = {
 """Of the published parts."""
 
 
-def count(network):
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def without_weights():
     """Every part from its configuration alone: the base's at their published sizes, ours at their defaults."""
     sizes = BaseSizes()
@@ -67,30 +62,6 @@ def without_weights():
             "injection": InjectionLayers(),
             "drm": DetailRefinementModule(),
         }
-
-
-@torch.no_grad()
-def fill(network):
-    """Weights in bfloat16 under which signals neither die nor blow up; nothing is zero but biases."""
-    for module in network.modules():
-        for name, weight in module._parameters.items():
-            if weight is None:
-                continue
-            filled = torch.empty(weight.shape, dtype=torch.bfloat16)
-            if weight.ndim > 1:
-                bound = math.sqrt(1 / math.prod(weight.shape[1:]))
-                filled.uniform_(-bound, bound)
-            else:
-                filled.fill_(0.0 if name == "bias" else 1.0)
-            module._parameters[name] = torch.nn.Parameter(filled, requires_grad=False)
-        for name, buffer in module._buffers.items():
-            if name == "position_ids":
-                module._buffers[name] = torch.arange(buffer.shape[-1]).expand(1, -1)
-            elif buffer is not None:
-                filled = torch.linspace(-1, 1, max(1, buffer.numel()))
-                module._buffers[name] = filled.reshape(buffer.shape).to(buffer.dtype)
-    assert not any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
-    return network.eval()
 
 
 def test_the_parts_have_the_published_numbers_of_weights():

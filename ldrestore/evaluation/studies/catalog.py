@@ -46,7 +46,13 @@ for _record in (
         name="stable-cost",
         summary="Time and memory of a Stable model beside its bare base; without --model, of full widths.",
         takes="at most one --model, --device; --with side, dtype, timed_steps, repeats",
-        target=f"{_HERE}.stable_cost:STABLE_COST",
+        target=f"{_HERE}.sampled_cost:STABLE_COST",
+    ),
+    StudyRecord(
+        name="xl-cost",
+        summary="Time and memory of an XL model beside its bare base; without --model, of full widths.",
+        takes="at most one --model, --device; --with side, dtype, timed_steps, repeats",
+        target=f"{_HERE}.sampled_cost:XL_COST",
     ),
     StudyRecord(
         name="damage",

@@ -5,9 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from ldrestore.evaluation.studies.full_widths import full_part_sizes, img2img_of
-from ldrestore.evaluation.studies.stable_memory import WeightsAside, caller_of, growth_on_cpu, picture_of
+from ldrestore.evaluation.studies.cost_subjects import SUBJECTS
+from ldrestore.evaluation.studies.full_widths import full_part_sizes
+from ldrestore.evaluation.studies.full_widths_xl import full_xl_part_sizes
+from ldrestore.evaluation.studies.sampled_memory import WeightsAside, caller_of, growth_on_cpu, picture_of
 from tests.tiny_stable import tiny_stable
+from tests.tiny_xl_pipeline import tiny_xl
+
+TINY = {"stable-cost": tiny_stable, "xl-cost": tiny_xl}
 
 
 def test_full_widths_are_those_of_the_base_and_the_released_adapters():
@@ -17,15 +22,23 @@ def test_full_widths_are_those_of_the_base_and_the_released_adapters():
     assert millions["injection"] == 59.5
 
 
-def test_both_pipelines_are_called_on_a_picture():
-    stable = tiny_stable()
+def test_full_widths_of_the_xl_track_are_those_of_sdxl():
+    millions = {name: round(number / 1e6, 1) for name, number in full_xl_part_sizes().items()}
+    assert millions["unet"] == 2567.5 and millions["vae"] == 83.7
+    assert millions["text_encoder"] == 123.1 and millions["text_encoder_2"] == 694.7
+    assert millions["daff"] == 35.8
+
+
+@pytest.mark.parametrize("study", TINY)
+def test_both_pipelines_are_called_on_a_picture(study):
+    ours, subject = TINY[study](), SUBJECTS[study]
     steps = []
-    hook = stable.unet.register_forward_pre_hook(lambda module, inputs: steps.append("ours"))
+    hook = ours.unet.register_forward_pre_hook(lambda module, inputs: steps.append("ours"))
     for kind in ("restorer", "refined"):
-        assert caller_of(kind, stable)(picture_of(16)).photos[0].pixels.shape == (16, 16, 3)
+        assert caller_of(kind, ours)(picture_of(16)).photos[0].pixels.shape == (16, 16, 3)
     hook.remove()
-    stable.detach()
-    base = img2img_of(stable)
+    ours.detach()
+    base = subject.img2img(ours)
     base.unet.register_forward_pre_hook(lambda module, inputs: steps.append(inputs[0].shape[0]))
     assert caller_of("img2img", base)(picture_of(32)).images[0].shape == (32, 32, 3)
     assert steps == ["ours"] * 4 + [1, 1]

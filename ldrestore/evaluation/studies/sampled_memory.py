@@ -1,4 +1,6 @@
-"""The peak memory of one Stable pipeline beyond its weights, in a process of its own: `python -m .. KIND ..`, as JSON.
+"""The peak memory of one sampled pipeline beyond its weights, in a process of its own, as JSON.
+
+It is called as `python -m .. STUDY KIND ..`.
 
 "restorer" is our pipeline without its refinement, "refined" the same with it, "img2img" that of diffusers on the same
 base without classifier-free guidance, a text of 77 tokens given as embeddings. None cuts the picture into tiles.
@@ -22,7 +24,7 @@ import torch
 from torch import nn
 
 from ldrestore.evaluation.cost import peak_memory, status_bytes
-from ldrestore.evaluation.studies.full_widths import img2img_of, open_stable
+from ldrestore.evaluation.studies.cost_subjects import SUBJECTS, text_embeddings
 
 MEMORY_KINDS = ("restorer", "refined", "img2img")
 """What can be measured."""
@@ -30,7 +32,6 @@ MEMORY_STEPS = 2
 """All steps need the same memory."""
 WARM_UP_SIDE = 64
 """Of the small picture, in pixels."""
-NUM_TOKENS = 77
 
 
 def caller_of(kind: str, pipeline: Any) -> Callable[[np.ndarray], Any]:
@@ -43,13 +44,12 @@ def caller_of(kind: str, pipeline: Any) -> Callable[[np.ndarray], Any]:
     if kind != "img2img":
         options = {"num_inference_steps": MEMORY_STEPS, "tile": "off", "output_type": "photo"}
         return partial(pipeline, refine=kind == "refined", **options)
-    width = pipeline.unet.config.cross_attention_dim
 
     def redraw(picture: np.ndarray) -> Any:
         image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
-        prompt_embeds = torch.zeros(1, NUM_TOKENS, width, dtype=pipeline.unet.dtype)
+        texts = text_embeddings(pipeline.unet, pipeline._execution_device)
         options = {"num_inference_steps": MEMORY_STEPS, "strength": 1.0, "guidance_scale": 1.0, "output_type": "np"}
-        return pipeline(image=image, prompt_embeds=prompt_embeds.to(pipeline._execution_device), **options)
+        return pipeline(image=image, **texts, **options)
 
     return redraw
 
@@ -129,13 +129,15 @@ class WeightsAside:
         return sum(tensor.nbytes for tensor in tensors if tensor.device.type != "cpu")
 
 
-def measure_in_process(kind: str, *, model: str | None, side: int, device: str, dtype: str) -> dict[str, float]:
+def measure_in_process(
+    study: str, kind: str, *, model: str | None, side: int, device: str, dtype: str
+) -> dict[str, float]:
     """One kind in a fresh process, whose memory nothing else has touched.
 
     Raises:
         CalledProcessError: the process failed; it has said why.
     """
-    words = [kind, "--side", str(side), "--device", device, "--dtype", dtype]
+    words = [study, kind, "--side", str(side), "--device", device, "--dtype", dtype]
     words += [] if model is None else ["--model", model]
     command = [sys.executable, "-m", __name__, *words]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
@@ -151,15 +153,17 @@ def _reset_peak(device: torch.device) -> None:
 def main() -> None:
     """Parse the command line, build, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=list(SUBJECTS))
     parser.add_argument("kind", choices=MEMORY_KINDS)
     parser.add_argument("--model")
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     arguments = parser.parse_args()
-    pipeline: Any = open_stable(arguments.model, dtype=getattr(torch, arguments.dtype))
+    subject = SUBJECTS[arguments.study]
+    pipeline = subject.open(arguments.model, dtype=getattr(torch, arguments.dtype))
     if arguments.kind == "img2img":
-        pipeline = img2img_of(pipeline)
+        pipeline = subject.img2img(pipeline)
     call = caller_of(arguments.kind, pipeline)
     is_gpu = torch.device(arguments.device).type == "cuda"
     row = growth_on_gpu(call, pipeline, side=arguments.side) if is_gpu else growth_on_cpu(call, side=arguments.side)

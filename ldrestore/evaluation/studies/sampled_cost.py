@@ -1,14 +1,15 @@
-"""What a Stable model costs beside its bare base: time in turn in one process, memory each in a process of its own.
+"""What a sampled model costs beside its bare base: time in turn in one process, memory each in a process of its own.
 
-Time: the whole call at 50 steps without the refinement, CLIP's tower and the text included, against VAE encode + 50 x
-bare U-Net + VAE decode with the same networks, their hooks taken off. Of fewer `timed_steps` the median step is scaled
-to 50. What the refinement takes is told apart. Memory: see `stable_memory`.
+Time: the whole call at the track's steps without the refinement, texts and encoders included, against VAE encode + so
+many bare U-Nets + VAE decode with the same networks, their hooks taken off. Of fewer `timed_steps` the median step is
+scaled to all. What the refinement takes is told apart. Memory: see `sampled_memory`.
 """
 
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,11 +17,11 @@ import numpy as np
 import torch
 
 from ldrestore.errors import ConfigError, InputError
-from ldrestore.evaluation.studies.full_widths import full_part_sizes, open_stable, part_sizes
-from ldrestore.evaluation.studies.stable_memory import (
+from ldrestore.evaluation.studies.cost_subjects import SUBJECTS, CostSubject
+from ldrestore.evaluation.studies.full_widths import part_sizes
+from ldrestore.evaluation.studies.sampled_memory import (
     MEMORY_KINDS,
     MEMORY_STEPS,
-    NUM_TOKENS,
     measure_in_process,
     picture_of,
 )
@@ -31,13 +32,9 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.systems.sampled_pictures import lq_of
 from ldrestore.tiling.freed_memory import keeping_freed_memory
 
-NUM_STEPS = 50
-"""Of what is told."""
-FULL = "random weights of Stable Diffusion 2.1-base with the released sizes of the adapters"
-
 
 @dataclass(frozen=True, kw_only=True)
-class StableCostOptions:
+class SampledCostOptions:
     """What is measured; what is left open follows from the device."""
 
     side: int | None = None
@@ -45,7 +42,7 @@ class StableCostOptions:
     dtype: str | None = None
     """Number format; float32, on a GPU bfloat16."""
     timed_steps: int | None = None
-    """Steps that are timed and scaled to 50; 4, on a GPU 50."""
+    """Steps that are timed and scaled to all; 4, on a GPU all."""
     repeats: int = 5
     """Rounds of both."""
     has_memory: bool = True
@@ -60,60 +57,61 @@ class StableCostOptions:
         for name, least in (("side", 64), ("timed_steps", 2), ("repeats", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ConfigError(f"study stable-cost: {name} must be at least {least}, got {value}")
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
         if self.dtype not in (None, "float32", "bfloat16", "float16"):
-            raise ConfigError(f"study stable-cost: dtype must be float32, bfloat16 or float16, got {self.dtype}")
+            raise ConfigError(f"dtype must be float32, bfloat16 or float16, got {self.dtype}")
 
 
-def measure_stable_cost(options: StableCostOptions, call: StudyCall) -> Rows:
+def measure_sampled_cost(subject: CostSubject, options: SampledCostOptions, call: StudyCall) -> Rows:
     """Rows of memory and time; memory first, while this process is small.
 
     Raises:
         InputError: more than one model.
     """
     if len(call.models) > 1:
-        raise InputError(f"the study stable-cost takes at most one --model, got {len(call.models)}")
+        raise InputError(f"the study {subject.name} takes at most one --model, got {len(call.models)}")
     model = call.models[0] if call.models else None
     is_gpu = torch.device(call.device).type == "cuda"
     side = options.side or (512 if is_gpu else 256)
     dtype = options.dtype or ("bfloat16" if is_gpu else "float32")
-    timed_steps = options.timed_steps or (NUM_STEPS if is_gpu else 4)
+    timed_steps = options.timed_steps or (subject.num_steps if is_gpu else 4)
     where = torch.cuda.get_device_name() if is_gpu else "CPU"
     shared = f"{model or 'full widths'}, {where}, {side} pixels, {dtype}, {torch.get_num_threads()} threads"
-    settings = {"model": model or FULL, "device": where, "side": side, "dtype": dtype}
+    settings = {"model": model or subject.full, "device": where, "side": side, "dtype": dtype}
 
     def memory() -> dict[str, Any]:
         return {
-            kind: measure_in_process(kind, model=model, side=side, device=call.device, dtype=dtype)
+            kind: measure_in_process(subject.name, kind, model=model, side=side, device=call.device, dtype=dtype)
             for kind in MEMORY_KINDS
         }
 
     def seconds() -> dict[str, Any]:
-        pipeline = open_stable(model, dtype=getattr(torch, dtype)).to(call.device)
-        return measure_time(pipeline, side=side, repeats=options.repeats, timed_steps=timed_steps)
+        pipeline = subject.open(model, dtype=getattr(torch, dtype)).to(call.device)
+        return measure_time(subject, pipeline, side=side, repeats=options.repeats, timed_steps=timed_steps)
 
     of_memory = StudyRow(name=f"memory: {shared}, {MEMORY_STEPS} steps", settings=settings, measure=memory)
     of_time = StudyRow(
         name=f"time: {shared}, {options.repeats} x {timed_steps} steps", settings=settings, measure=seconds
     )
-    return measured_rows("stable-cost", [*([of_memory] if options.has_memory else []), of_time], call)
+    return measured_rows(subject.name, [*([of_memory] if options.has_memory else []), of_time], call)
 
 
-def measure_time(pipeline: Any, *, side: int, repeats: int, timed_steps: int) -> dict[str, Any]:
-    """Seconds of the pipeline and of the bare base in turn, at 50 steps.
+def measure_time(subject: CostSubject, pipeline: Any, *, side: int, repeats: int, timed_steps: int) -> dict[str, Any]:
+    """Seconds of the pipeline and of the bare base in turn, at all steps.
 
     Args:
-        pipeline: A `StableRestorePipeline` on its device.
+        subject: Of the pipeline's track.
+        pipeline: On its device.
         side: Of the square picture, in pixels.
         repeats: Of both, after one call that is not timed.
-        timed_steps: At least 2; scaled to 50.
+        timed_steps: At least 2; scaled to all.
     """
     picture = picture_of(side)
     _restore(pipeline, picture, num_steps=timed_steps)
     ours, bare = [], []
     for _ in range(repeats):
-        bare.append(seconds_of_base(pipeline, picture, num_steps=timed_steps))
-        ours.append(seconds_of_restorer(pipeline, picture, num_steps=timed_steps))
+        bare.append(seconds_of_base(subject, pipeline, picture, num_steps=timed_steps))
+        ours.append(seconds_of_restorer(subject, pipeline, picture, num_steps=timed_steps))
     ratios = sorted(a["total"] / b["total"] for a, b in zip(ours, bare, strict=True))
     return {
         "parameters": part_sizes(pipeline.components),
@@ -125,8 +123,10 @@ def measure_time(pipeline: Any, *, side: int, repeats: int, timed_steps: int) ->
     }
 
 
-def seconds_of_restorer(pipeline: Any, picture: np.ndarray, *, num_steps: int) -> dict[str, float]:
-    """One call without the refinement: seconds of what is done once, of a step, and of all at 50 steps."""
+def seconds_of_restorer(
+    subject: CostSubject, pipeline: Any, picture: np.ndarray, *, num_steps: int
+) -> dict[str, float]:
+    """One call without the refinement: seconds of what is done once, of a step, and of all steps."""
     device = pipeline._execution_device
     ticks: list[float] = []
 
@@ -139,11 +139,11 @@ def seconds_of_restorer(pipeline: Any, picture: np.ndarray, *, num_steps: int) -
     total = _now(device) - start
     step = _median_step(ticks)
     once = total - num_steps * step
-    return {"once": once, "step": step, "total": once + NUM_STEPS * step}
+    return {"once": once, "step": step, "total": once + subject.num_steps * step}
 
 
 @torch.no_grad()
-def seconds_of_base(pipeline: Any, picture: np.ndarray, *, num_steps: int) -> dict[str, float]:
+def seconds_of_base(subject: CostSubject, pipeline: Any, picture: np.ndarray, *, num_steps: int) -> dict[str, float]:
     """VAE encode, bare U-Net steps without a scheduler, VAE decode: the same keys as ours.
 
     Freed memory is kept as in our pipeline, which is faster on the CPU.
@@ -151,19 +151,19 @@ def seconds_of_base(pipeline: Any, picture: np.ndarray, *, num_steps: int) -> di
     pipeline.detach()
     vae, unet, device = pipeline.vae, pipeline.unet, pipeline._execution_device
     lq = lq_of(picture, multiple=downsampling_of(vae), device=device).to(vae.dtype)
-    prompt_embeds = torch.zeros(1, NUM_TOKENS, pipeline.text_encoder.config.hidden_size, device=device).to(unet.dtype)
+    conditioning = subject.conditioning(pipeline, device)
     with keeping_freed_memory():
         start = _now(device)
         latents = vae.encode(lq * 2 - 1).latent_dist.mode()
         ticks = [_now(device)]
         for timestep in torch.linspace(999, 0, num_steps, device=device).long():
-            unet(latents, timestep, encoder_hidden_states=prompt_embeds, return_dict=False)
+            unet(latents, timestep, **conditioning, return_dict=False)
             ticks.append(_now(device))
         vae.decode(latents, return_dict=False)
         end = _now(device)
     step = _median_step(ticks)
     once = ticks[0] - start + end - ticks[-1]
-    return {"once": once, "step": step, "total": once + NUM_STEPS * step}
+    return {"once": once, "step": step, "total": once + subject.num_steps * step}
 
 
 def seconds_of_refiner(pipeline: Any, picture: np.ndarray) -> float:
@@ -171,28 +171,30 @@ def seconds_of_refiner(pipeline: Any, picture: np.ndarray) -> float:
     seconds = []
     for refine in (False, True):
         start = _now(pipeline._execution_device)
-        _restore(pipeline, picture, num_steps=NUM_STEPS, strength=0.0, refine=refine)
+        _restore(pipeline, picture, num_steps=2, strength=0.0, refine=refine)
         seconds.append(_now(pipeline._execution_device) - start)
     return seconds[1] - seconds[0]
 
 
-def report_stable_cost(rows: Rows) -> str:
+def report_sampled_cost(subject: CostSubject, rows: Rows) -> str:
     """The whole page."""
     measured_by = dict.fromkeys(
         f"- {', '.join(f'{key}: {value}' for key, value in row['settings'].items())}" for row in rows.values()
     )
     places = dict.fromkeys(_place(row["environment"]) for row in rows.values())
     return joined(
-        "What the Stable track costs",
+        subject.title,
         {
-            "Time": times(rows),
+            "Time": times(rows, num_steps=subject.num_steps),
             "Memory": memories(rows),
-            "What was measured": "\n".join([f"- {FULL}: {_millions(full_part_sizes())}.", *measured_by, *places]),
+            "What was measured": "\n".join(
+                [f"- {subject.full}: {_millions(subject.full_sizes())}.", *measured_by, *places]
+            ),
         },
     )
 
 
-def times(rows: Rows) -> str:
+def times(rows: Rows, *, num_steps: int) -> str:
     """Seconds of a picture."""
     lines = []
     for name, row in _of("time", rows):
@@ -201,15 +203,15 @@ def times(rows: Rows) -> str:
         lines.append((name, *cells, f"{row['refinement']:.3f}", f"{row['ratio']:.2f}, from {low:.2f} to {high:.2f}"))
     columns = (
         "",
-        *(f"{whose}, {part}" for whose in ("ours", "base") for part in ("once", "a step", "50 steps")),
+        *(f"{whose}, {part}" for whose in ("ours", "base") for part in ("once", "a step", f"{num_steps} steps")),
         "the refinement",
         "ratio",
     )
     note = (
-        "Seconds of one picture, without tiles. Ours: the whole call without the refinement, with CLIP's tower, the\n"
-        "text and the IR-Adapter. Base: VAE encode, bare U-Net, VAE decode, the same networks in turn in one process.\n"
-        "Medians; the ratio is the median of the rounds' own. Where fewer steps are timed, 50 are computed from the\n"
-        "median step."
+        "Seconds of one picture, without tiles. Ours: the whole call without the refinement, with all that looks at\n"
+        "the picture and reads texts. Base: VAE encode, bare U-Net, VAE decode, the same networks in turn in one\n"
+        "process. Medians; the ratio is the median of the rounds' own. Where fewer steps are timed, all are computed\n"
+        "from the median step."
     )
     return f"{note}\n\n{markdown(columns, lines)}" if lines else ""
 
@@ -281,4 +283,13 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-STABLE_COST = Study(options=StableCostOptions, measure=measure_stable_cost, report=report_stable_cost)
+def _study(subject: CostSubject) -> Study[SampledCostOptions, Rows]:
+    """The study of one track."""
+    return Study(
+        options=SampledCostOptions,
+        measure=partial(measure_sampled_cost, subject),
+        report=partial(report_sampled_cost, subject),
+    )
+
+
+STABLE_COST, XL_COST = _study(SUBJECTS["stable-cost"]), _study(SUBJECTS["xl-cost"])

@@ -1,0 +1,95 @@
+"""An XL model of full widths with random weights, built from configuration: what costs depend on."""
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
+
+from ldrestore.adapters.daff import DAFF
+from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.checkpoints.sdxl import XLSizes
+from ldrestore.checkpoints.stable_diffusion import SCHEDULE
+from ldrestore.evaluation.studies.full_widths import networks_of, part_sizes
+from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
+from ldrestore.refiners.daem import DetailExpertModule
+
+
+def full_xl_parts() -> dict[str, Any]:
+    """SDXL base 1.0 and our parts at their defaults; random weights, and a tokenizer that knows no word."""
+    torch.manual_seed(0)
+    sizes = XLSizes()
+    return {
+        "vae": AutoencoderKL(**sizes.vae),
+        "unet": UNet2DConditionModel(**sizes.unet),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**sizes.text_encoder)),
+        "text_encoder_2": CLIPTextModelWithProjection(CLIPTextConfig(**sizes.text_encoder_2)),
+        "tokenizer": wordless_tokenizer(),
+        "tokenizer_2": wordless_tokenizer(),
+        "scheduler": DDIMScheduler(**SCHEDULE),
+        "lq_encoder": LQEncoder(),
+        "daff": DAFF(),
+        "daem": DetailExpertModule(),
+    }
+
+
+def open_xl(model: str | None, *, dtype: torch.dtype) -> XLRestorePipeline:
+    """A quiet pipeline on the CPU: a saved one, or that of full widths for None.
+
+    Raises:
+        LDRestoreError: it cannot be had, or is of another track.
+    """
+    if model is None:
+        parts = full_xl_parts()
+        for part in networks_of(parts).values():
+            nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
+        pipeline = XLRestorePipeline(**parts)
+    else:
+        pipeline = XLRestorePipeline.from_pretrained(model, dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def xl_img2img_of(pipeline: XLRestorePipeline) -> StableDiffusionXLImg2ImgPipeline:
+    """The img2img of diffusers on the same base; texts are given as embeddings, so it has no text encoder."""
+    base = StableDiffusionXLImg2ImgPipeline(
+        vae=pipeline.vae,
+        text_encoder=None,
+        text_encoder_2=None,
+        tokenizer=None,
+        tokenizer_2=None,
+        unet=pipeline.unet,
+        scheduler=pipeline.scheduler,
+        add_watermarker=False,
+    )
+    base.set_progress_bar_config(disable=True)
+    return base
+
+
+def full_xl_part_sizes() -> dict[str, int]:
+    """Parameters of each part of full widths; no memory is taken for them."""
+    with torch.device("meta"):
+        return part_sizes(full_xl_parts())
+
+
+def wordless_tokenizer() -> PreTrainedTokenizerFast:
+    """Start, end, and the same token for every word; texts cost the same whatever they say."""
+    words = {"<word>": 0, "<start>": 1, "<end>": 2}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<word>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.post_processor = TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<start>",
+        eos_token="<end>",
+        pad_token="<end>",
+        unk_token="<word>",
+        model_max_length=77,
+    )
