@@ -6,7 +6,7 @@ import numpy as np
 from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.photo import Photo
 
-MOST_BLOCKS = 2**21
+MOST_MIRRORED = 2**21
 """Blocks of a picture at most, for each of which what it mirrors is held; larger pictures have larger blocks."""
 
 
@@ -54,9 +54,9 @@ def restore_hidden(restored: np.ndarray, photo: Photo) -> None:
 
 
 def _block_side(alpha: np.ndarray) -> int:
-    """Pixels along a block: the fewest of a power of two that `MOST_BLOCKS` allows, if any block is wholly visible."""
+    """Pixels along a block: the fewest of a power of two for `MOST_MIRRORED`, if any block is wholly visible."""
     side = 1
-    while alpha.size > MOST_BLOCKS * side**2:
+    while alpha.size > MOST_MIRRORED * side**2:
         side *= 2
     while side > 1 and not _is_visible(alpha, side).any():
         side //= 2

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 SHOWN_CHARACTERS = 60
 """Of a text that is cut off, in the warning."""
 
+NUM_TIME_IDS = 6
+"""Sizes that SDXL's U-Net is told, see `time_ids`."""
+
 
 class XLText(NamedTuple):
     """Texts as SDXL's U-Net takes them."""

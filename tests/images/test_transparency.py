@@ -17,11 +17,11 @@ def ramp(height, width, dtype):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize(
-    ("size", "most_blocks"),
+    ("size", "most_mirrored"),
     [((64, 64), 2**21), ((1, 9), 2**21), ((5, 1), 2**21), ((1, 400), 2**21), ((2 * BAND_ROWS + 9, 61), 2**11)],
 )
-def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size, most_blocks, monkeypatch):
-    monkeypatch.setattr(transparency, "MOST_BLOCKS", most_blocks)
+def test_stored_colours_do_not_matter_and_visible_ones_stay(dtype, size, most_mirrored, monkeypatch):
+    monkeypatch.setattr(transparency, "MOST_MIRRORED", most_mirrored)
     white = {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
     colours, alpha = ramp(*size, dtype), np.full(size, white, dtype)
     alpha[size[0] // 3 : size[0] // 2 + 1, size[1] // 3 : size[1] // 2 + 1] = 0
@@ -57,9 +57,9 @@ def half(noise):
     return Photo(pixels=pixels, alpha=alpha)
 
 
-@pytest.mark.parametrize("most_blocks", [2**21, 96 * 96 // 16])
-def test_noise_goes_on_where_nothing_is_seen(most_blocks, monkeypatch):
-    monkeypatch.setattr(transparency, "MOST_BLOCKS", most_blocks)
+@pytest.mark.parametrize("most_mirrored", [2**21, 96 * 96 // 16])
+def test_noise_goes_on_where_nothing_is_seen(most_mirrored, monkeypatch):
+    monkeypatch.setattr(transparency, "MOST_MIRRORED", most_mirrored)
     photo = half(noise=20)
     filled = fill_hidden(photo).pixels
     assert filled[:, 48:].std() == pytest.approx(filled[:, :48].std(), rel=0.05)
@@ -90,7 +90,7 @@ def test_larger_pictures_are_filled_block_by_block_from_what_is_seen_alone(is_wh
     else:
         alpha[rng.random(alpha.shape) < 0.9] = 0  # no block is wholly seen
     pixels[alpha == 0] = 0
-    monkeypatch.setattr(transparency, "MOST_BLOCKS", 400)
+    monkeypatch.setattr(transparency, "MOST_MIRRORED", 400)
     filled = fill_hidden(Photo(pixels=pixels, alpha=alpha)).pixels
     assert filled.min() >= 100
     np.testing.assert_array_equal(filled[alpha > 0], pixels[alpha > 0])

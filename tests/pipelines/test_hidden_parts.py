@@ -30,9 +30,9 @@ def test_a_noisy_picture_of_which_half_is_hidden_is_denoised_as_the_whole(restor
     noisy = np.clip(clean + noise, 0, 255).round().astype(np.uint8)
     alpha = np.full((SIDE, SIDE), 255, np.uint8)
     alpha[:, SIDE // 2 :] = 0
-    seen = np.s_[:, : SIDE // 2]
-    whole = restored(Photo(pixels=noisy))[seen]
+    visible = np.s_[:, : SIDE // 2]
+    whole = restored(Photo(pixels=noisy))[visible]
     stored = noisy.copy()
     stored[alpha == 0] = 0
-    half = restored(Photo(pixels=stored, alpha=alpha))[seen]
-    assert psnr(half, clean[seen]) > psnr(whole, clean[seen]) - 0.5
+    half = restored(Photo(pixels=stored, alpha=alpha))[visible]
+    assert psnr(half, clean[visible]) > psnr(whole, clean[visible]) - 0.5

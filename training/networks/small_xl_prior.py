@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ldrestore.prompts.xl_text import NUM_TIME_IDS
+
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 TIME_EMBED_DIM = 16
 """Width of the embedding of each of the six sizes."""
-
-NUM_TIME_IDS = 6
-"""Sizes that SDXL's U-Net is told."""
 
 
 def grown_text_encoders(small: "CLIPTextModel") -> "tuple[CLIPTextModel, CLIPTextModelWithProjection]":

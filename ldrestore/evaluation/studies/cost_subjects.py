@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ldrestore.evaluation.studies.full_widths import full_part_sizes, img2img_of, open_stable
 from ldrestore.evaluation.studies.full_widths_xl import full_xl_part_sizes, open_xl, xl_img2img_of
+from ldrestore.prompts.xl_text import NUM_TIME_IDS
 
 NUM_TOKENS = 77
-NUM_TIME_IDS = 6
-_POOLED = "text_embeds"
+"""Of a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class CostSubject:
         known: dict[str, Any] = {"encoder_hidden_states": embeddings["prompt_embeds"]}
         if "pooled_prompt_embeds" in embeddings:
             pooled = embeddings["pooled_prompt_embeds"]
-            known["added_cond_kwargs"] = {_POOLED: pooled, "time_ids": pooled.new_zeros(1, NUM_TIME_IDS)}
+            known["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": pooled.new_zeros(1, NUM_TIME_IDS)}
         return known
 
 
