@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ldrestore.evaluation.studies.full_widths import full_part_sizes, img2img_of, open_stable
-from ldrestore.evaluation.studies.full_widths_xl import full_xl_part_sizes, open_xl, xl_img2img_of
+from ldrestore.evaluation.studies.full_widths import full_parts, img2img_of, networks_of, part_sizes
+from ldrestore.evaluation.studies.full_widths_xl import full_xl_parts, xl_img2img_of
+from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.prompts.xl_text import NUM_TIME_IDS
 
 NUM_TOKENS = 77
@@ -27,12 +29,33 @@ class CostSubject:
     """What is measured where no model is named."""
     num_steps: int
     """Of what is told."""
-    open: Callable[..., Any]
-    """From the name of a model, or None, and `dtype` to a pipeline."""
+    pipeline_class: Any
+    """Of ours."""
+    full_parts: Callable[[], dict[str, Any]]
+    """Makes the parts of full widths."""
     img2img: Callable[[Any], Any]
     """From the pipeline to that of diffusers on the same base."""
-    full_sizes: Callable[[], dict[str, int]]
-    """Parameters of each part of full widths."""
+
+    def open(self, model: str | None, *, dtype: torch.dtype) -> Any:
+        """A quiet pipeline on the CPU: a saved one, or that of full widths for None.
+
+        Raises:
+            LDRestoreError: it cannot be had, or is of another track.
+        """
+        if model is None:
+            parts = self.full_parts()
+            for part in networks_of(parts).values():
+                nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
+            pipeline = self.pipeline_class(**parts)
+        else:
+            pipeline = self.pipeline_class.from_pretrained(model, dtype=dtype)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def full_sizes(self) -> dict[str, int]:
+        """Parameters of each part of full widths; no memory is taken for them."""
+        with torch.device("meta"):
+            return part_sizes(self.full_parts())
 
     def conditioning(self, pipeline: Any, device: torch.device) -> dict[str, Any]:
         """Arguments of the bare U-Net beside latents and timestep, as if of one empty text."""
@@ -63,18 +86,18 @@ SUBJECTS = {
             title="What the Stable track costs",
             full="random weights of Stable Diffusion 2.1-base with the released sizes of the adapters",
             num_steps=50,
-            open=open_stable,
+            pipeline_class=StableRestorePipeline,
+            full_parts=full_parts,
             img2img=img2img_of,
-            full_sizes=full_part_sizes,
         ),
         CostSubject(
             name="xl-cost",
             title="What the XL track costs",
             full="random weights of SDXL base 1.0 with DAFF, LQ encoder and DAEM of the default sizes",
             num_steps=20,
-            open=open_xl,
+            pipeline_class=XLRestorePipeline,
+            full_parts=full_xl_parts,
             img2img=xl_img2img_of,
-            full_sizes=full_xl_part_sizes,
         ),
     )
 }

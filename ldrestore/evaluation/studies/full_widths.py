@@ -50,23 +50,6 @@ def full_parts() -> dict[str, Any]:
     }
 
 
-def open_stable(model: str | None, *, dtype: torch.dtype) -> StableRestorePipeline:
-    """A quiet pipeline on the CPU: a saved one, or that of full widths for None.
-
-    Raises:
-        LDRestoreError: it cannot be had, or is of another track.
-    """
-    if model is None:
-        parts = full_parts()
-        for part in networks_of(parts).values():
-            nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
-        pipeline = StableRestorePipeline(**parts)
-    else:
-        pipeline = StableRestorePipeline.from_pretrained(model, dtype=dtype)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def img2img_of(pipeline: StableRestorePipeline) -> StableDiffusionImg2ImgPipeline:
     """The img2img of diffusers on the same base; texts are given as embeddings, so it has no text encoder."""
     base = StableDiffusionImg2ImgPipeline(
@@ -81,12 +64,6 @@ def img2img_of(pipeline: StableRestorePipeline) -> StableDiffusionImg2ImgPipelin
     )
     base.set_progress_bar_config(disable=True)
     return base
-
-
-def full_part_sizes() -> dict[str, int]:
-    """Parameters of each part of full widths; no memory is taken for them."""
-    with torch.device("meta"):
-        return part_sizes(full_parts())
 
 
 def part_sizes(parts: dict[str, Any]) -> dict[str, int]:

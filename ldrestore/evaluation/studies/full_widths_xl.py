@@ -8,14 +8,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
-from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
 from ldrestore.adapters.daff import DAFF
 from ldrestore.adapters.lq_encoder import LQEncoder
 from ldrestore.checkpoints.sdxl import XLSizes
 from ldrestore.checkpoints.stable_diffusion import SCHEDULE
-from ldrestore.evaluation.studies.full_widths import networks_of, part_sizes
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.refiners.daem import DetailExpertModule
 
@@ -38,23 +36,6 @@ def full_xl_parts() -> dict[str, Any]:
     }
 
 
-def open_xl(model: str | None, *, dtype: torch.dtype) -> XLRestorePipeline:
-    """A quiet pipeline on the CPU: a saved one, or that of full widths for None.
-
-    Raises:
-        LDRestoreError: it cannot be had, or is of another track.
-    """
-    if model is None:
-        parts = full_xl_parts()
-        for part in networks_of(parts).values():
-            nn.Module.to(part.eval().requires_grad_(False), dtype)  # that of diffusers warns of every cast
-        pipeline = XLRestorePipeline(**parts)
-    else:
-        pipeline = XLRestorePipeline.from_pretrained(model, dtype=dtype)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def xl_img2img_of(pipeline: XLRestorePipeline) -> StableDiffusionXLImg2ImgPipeline:
     """The img2img of diffusers on the same base; texts are given as embeddings, so it has no text encoder."""
     base = StableDiffusionXLImg2ImgPipeline(
@@ -69,12 +50,6 @@ def xl_img2img_of(pipeline: XLRestorePipeline) -> StableDiffusionXLImg2ImgPipeli
     )
     base.set_progress_bar_config(disable=True)
     return base
-
-
-def full_xl_part_sizes() -> dict[str, int]:
-    """Parameters of each part of full widths; no memory is taken for them."""
-    with torch.device("meta"):
-        return part_sizes(full_xl_parts())
 
 
 def wordless_tokenizer() -> PreTrainedTokenizerFast:

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -6,7 +5,7 @@ import torch
 
 from ldrestore.errors import ConfigError, InputError, WeightsError
 from ldrestore.evaluation.studies import sampled_cost
-from ldrestore.evaluation.studies.cost_subjects import SUBJECTS
+from ldrestore.evaluation.studies.cost_subjects import SUBJECTS, CostSubject
 from ldrestore.evaluation.studies.sampled_cost import (
     SampledCostOptions,
     measure_sampled_cost,
@@ -39,18 +38,15 @@ def ours(subject):
 
 
 @pytest.fixture
-def measurements(subject, ours, monkeypatch):
-    """The subject, and what was built and measured, in this order; the model is a tiny one and memory made up."""
+def measurements(ours, monkeypatch):
+    """What was built and measured, in this order; the model is a tiny one and memory made up."""
     found = []
-    made = dataclasses.replace(
-        subject,
-        open=lambda model, dtype: found.append(str(dtype)) or ours,
-        full_sizes=lambda: {"unet": 865_900_000},
-    )
+    monkeypatch.setattr(CostSubject, "open", lambda self, model, *, dtype: found.append(str(dtype)) or ours)
+    monkeypatch.setattr(CostSubject, "full_sizes", lambda self: {"unet": 865_900_000})
     monkeypatch.setattr(
         sampled_cost, "measure_in_process", lambda study, kind, **options: found.append(kind) or MEMORY[kind]
     )
-    return made, found
+    return found
 
 
 def test_steps_are_scaled_to_all(subject, ours):
@@ -79,21 +75,22 @@ def test_a_row_of_time_holds_both_and_their_ratio(subject, ours):
     assert low <= row["ratio"] <= high and row["parameters"]["unet"] > 0
 
 
-def test_rows_are_measured_once_and_memory_first(measurements, call):
-    (subject, found), options = measurements, SampledCostOptions(side=64, repeats=1, timed_steps=2)
+def test_rows_are_measured_once_and_memory_first(subject, measurements, call):
+    options = SampledCostOptions(side=64, repeats=1, timed_steps=2)
     measure_sampled_cost(subject, options, call())
-    assert found == ["restorer", "refined", "img2img", "torch.float32"]
+    assert measurements == ["restorer", "refined", "img2img", "torch.float32"]
     measure_sampled_cost(subject, options, call())
-    assert len(found) == 4
+    assert len(measurements) == 4
     rows = json.loads((call().out_dir / f"{subject.name}.json").read_text())["rows"]
     where = f"full widths, CPU, 64 pixels, float32, {torch.get_num_threads()} threads"
     assert list(rows) == [f"memory: {where}, 2 steps", f"time: {where}, 1 x 2 steps"]
     measure_sampled_cost(subject, SampledCostOptions(side=64, repeats=1, timed_steps=3, has_memory=False), call())
-    assert found[4:] == ["torch.float32"]
+    assert measurements[4:] == ["torch.float32"]
 
 
-def test_the_report_tells_ratios_and_every_line_has_the_columns_of_its_head(measurements, call):
-    subject, width = measurements[0], None
+@pytest.mark.usefixtures("measurements")
+def test_the_report_tells_ratios_and_every_line_has_the_columns_of_its_head(subject, call):
+    width = None
     options = SampledCostOptions(side=64, repeats=1, timed_steps=2)
     text = report_sampled_cost(subject, measure_sampled_cost(subject, options, call()))
     for line in text.splitlines():

@@ -6,8 +6,6 @@ import torch
 from torch import nn
 
 from ldrestore.evaluation.studies.cost_subjects import SUBJECTS
-from ldrestore.evaluation.studies.full_widths import full_part_sizes
-from ldrestore.evaluation.studies.full_widths_xl import full_xl_part_sizes
 from ldrestore.evaluation.studies.sampled_memory import WeightsAside, caller_of, growth_on_cpu, picture_of
 from tests.tiny_stable import tiny_stable
 from tests.tiny_xl_pipeline import tiny_xl
@@ -16,14 +14,14 @@ TINY = {"stable-cost": tiny_stable, "xl-cost": tiny_xl}
 
 
 def test_full_widths_are_those_of_the_base_and_the_released_adapters():
-    millions = {name: round(number / 1e6, 1) for name, number in full_part_sizes().items()}
+    millions = {name: round(number / 1e6, 1) for name, number in SUBJECTS["stable-cost"].full_sizes().items()}
     assert millions["unet"] == 865.9 and millions["vae"] == 83.7
     assert millions["text_encoder"] == 340.4 and millions["image_encoder"] == 632.1
     assert millions["injection"] == 59.5
 
 
 def test_full_widths_of_the_xl_track_are_those_of_sdxl():
-    millions = {name: round(number / 1e6, 1) for name, number in full_xl_part_sizes().items()}
+    millions = {name: round(number / 1e6, 1) for name, number in SUBJECTS["xl-cost"].full_sizes().items()}
     assert millions["unet"] == 2567.5 and millions["vae"] == 83.7
     assert millions["text_encoder"] == 123.1 and millions["text_encoder_2"] == 694.7
     assert millions["daff"] == 35.8
