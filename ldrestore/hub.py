@@ -21,7 +21,11 @@ from ldrestore.weights.hashes import hash_of_file
 
 CARD = "README.md"
 """Of a repository."""
-_SPDX = {"Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY-4.0": "cc-by-4.0"}
+_LICENCES = frozenset(
+    {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "openrail++", "creativeml-openrail-m"}
+    | {"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
+)
+"""Licences that the Hub knows by name, as it spells them."""
 
 
 def push_to_hub(
@@ -108,8 +112,7 @@ def model_card(folder: str | Path, repository: str, *, licence: str | None = Non
     hashes = {path.relative_to(folder).as_posix(): hash_of_file(path) for path in _files_of(folder, ".safetensors")}
     head = {
         "library_name": "ldrestore",
-        "license": _SPDX.get(stated, "other"),
-        **({} if stated in _SPDX else {"license_name": stated}),
+        **_licence_of(stated),
         "pipeline_tag": "image-to-image",
         "tags": ["image-restoration", "ldrestore", track.name],
         **_base_of(facts),
@@ -142,6 +145,12 @@ def _sentence(facts: Mapping[str, Any], track: str) -> str:
     parameters = facts.get("parameters")
     size = f", {parameters / 1e6:.1f} million parameters" if isinstance(parameters, int) else ""
     return f"A restorer of damaged pictures: {facts.get('architecture')}, {track} track{size}."
+
+
+def _licence_of(stated: str) -> dict[str, str]:
+    """What the head of a card says of the licence."""
+    name = stated.lower()
+    return {"license": name} if name in _LICENCES else {"license": "other", "license_name": stated}
 
 
 def _base_of(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -72,6 +72,12 @@ def test_a_card_of_ones_own_is_kept_unless_a_new_one_is_wanted(folder, api):
     assert b"No figures are claimed" in api["files"]["README.md"]
 
 
+@pytest.mark.parametrize("licence", ["Apache-2.0", "apache-2.0"])
+def test_a_licence_of_the_hub_is_named_as_the_hub_does(folder, licence):
+    head = yaml.safe_load(model_card(folder, "somebody/tiny", licence=licence).split("---")[1])
+    assert head["license"] == "apache-2.0" and "license_name" not in head
+
+
 def test_a_licence_that_nobody_states_is_asked_for(folder, api):
     with pytest.raises(InputError, match="say it with licence"):
         push_to_hub(folder, "somebody/tiny")

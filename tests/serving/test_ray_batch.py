@@ -1,7 +1,6 @@
 """Pictures on a Ray cluster: what hangs on no cluster, and a cluster of two workers of which one is killed."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pickle
@@ -22,7 +21,7 @@ from ldrestore.jobs.plan import plan_jobs
 from ldrestore.jobs.request import RestoreRequest, options_for
 from ldrestore.jobs.restoring import RestoreWorker
 from ldrestore.jobs.runner import run_jobs
-from ldrestore.records import read_record
+from ldrestore.records import hash_of_pixels, read_record
 from ldrestore.serving import ray_crew
 from ldrestore.serving.ray_batch import RayWorker, rows_of_ray
 from ldrestore.serving.ray_crew import RunBook
@@ -193,7 +192,8 @@ def test_a_manifest_of_paths_and_urls_goes_to_a_url(tiny_model, picture, tmp_pat
     for name, place in (("a.png", "1"), ("b.png", "1"), ("c.png", "2")):
         record = read_record(tmp_path / "out" / place / name)
         assert record == results[name]["record"]
-        assert record["input_sha256"] == hashlib.sha256((tmp_path / "in" / name).read_bytes()).hexdigest()
+        assert record["input_sha256"] == hash_of_pixels(read_photo(tmp_path / "in" / name).pixels, None)
+        assert record["output_sha256"] == hash_of_pixels(read_photo(tmp_path / "out" / place / name).pixels, None)
     again = plan_elsewhere(
         [str(tmp_path / "in" / "list.parquet")],
         f"{elsewhere}/out",
