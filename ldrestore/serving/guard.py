@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ldrestore.errors import InputError
+from ldrestore.serving.http_calls import called_name, fault_of_call
 from ldrestore.serving.settings import PageSettings
 from ldrestore.serving.temporary_store import TemporaryStore
 
@@ -73,7 +74,23 @@ class Guard:
         if refusal is not None:
             await _answer(send, *refusal)
             return
+        name = called_name(str(scope["path"])) if scope.get("method") == "POST" else None
+        if name is not None and _announced_bytes(scope) <= MAX_WORDS_BYTES:
+            body = await _whole_body(receive)
+            fault = None if body is None else fault_of_call(name, body, is_stored=self._is_stored)
+            if body is None or fault is not None:
+                await _answer(send, *(fault or _too_large(is_upload=False)))
+                return
+            receive = _again(body, receive)
         await self._hand_on(scope, receive, send)
+
+    def _is_stored(self, path: str) -> bool:
+        """Whether a path is a file of the folder that is served."""
+        try:
+            self.store.checked(path)
+        except InputError:
+            return False
+        return True
 
     async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let gradio answer, but no more bytes to it than are taken."""
@@ -122,11 +139,8 @@ class Guard:
         if any(part in path for part in CLOSED):
             return 404, "there is nothing here"
         for mark in ("/file=", "/file/"):
-            if mark in path:
-                try:
-                    self.store.checked(path.partition(mark)[2])
-                except InputError:
-                    return 403, "there is no such file to fetch"
+            if mark in path and not self._is_stored(path.partition(mark)[2]):
+                return 403, "there is no such file to fetch"
         return None
 
     def _room(self) -> int:
@@ -140,6 +154,28 @@ class Guard:
         if room <= 0:
             raise _TooLargeError
         return room
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The body of a request that is no upload; None where it is longer than is taken, or never ends."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect" or len(body) > MAX_WORDS_BYTES:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A request whose body was read, as if it had not been."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
 
 
 def _announced_bytes(scope: Scope) -> int:

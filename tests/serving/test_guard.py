@@ -16,7 +16,7 @@ def ask(make_studio):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"referrer-policy", b"origin")]})
         await send({"type": "http.response.body", "body": b"fine"})
 
-    def call(path, chunks=(b"",), *, app=hearing, headers=()):
+    def call(path, chunks=(b"",), *, app=hearing, headers=(), method="GET"):
         sent, waiting = [], list(chunks)
 
         async def receive():
@@ -26,7 +26,7 @@ def ask(make_studio):
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "http", "path": path, "headers": list(headers)}
+        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
         asyncio.run(Guard(app, settings=studio.settings, store=studio.store)(scope, receive, send))
         call.headers = dict(sent[0]["headers"])
         return sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]).decode()
@@ -109,3 +109,22 @@ def test_who_hangs_up_in_the_middle_leaves_no_traceback(make_studio):
     studio = make_studio()
     scope = {"type": "http", "path": "/gradio_api/upload", "headers": []}
     asyncio.run(Guard(reading, settings=studio.settings, store=studio.store)(scope, hang_up, unused))
+
+
+def test_a_wrong_call_is_answered_and_a_right_one_handed_on_whole(ask):
+    heard = []
+
+    async def hearing(scope, receive, send):
+        heard.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    assert ask("/gradio_api/call/models", (b'{"da', b'ta": []}'), app=hearing, method="POST") == (200, "fine")
+    assert heard == [b'{"data": []}']
+    for path, body, status in (
+        ("/gradio_api/call/nothing", b'{"data": []}', 404),
+        ("/gradio_api/call/restore", b'{"data": [1]}', 422),
+        ("/gradio_api/call/models", b" " * (MAX_WORDS_BYTES + 1), 413),
+    ):
+        assert ask(path, (body,), app=hearing, method="POST")[0] == status
+    assert len(heard) == 1

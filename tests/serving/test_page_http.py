@@ -158,10 +158,16 @@ def test_a_bomb_is_refused_by_its_header(upload, call, tmp_path):
         "file:///etc/passwd",
     ],
 )
-def test_no_file_of_the_machine_and_no_address_stands_in_for_an_upload(call, path):
+def test_no_file_of_the_machine_and_no_address_stands_in_for_an_upload(http, path):
     for value in (file_data(path), {**file_data(path), "url": path}):
-        event, data = call("restore", value, "tiny", *REST)
-        assert event == "error", data
+        answer = http.post("/gradio_api/call/restore", json={"data": [value, "tiny", *REST]})
+        assert answer.status_code == 422 and "names no file that was uploaded here" in answer.text
+
+
+def test_a_call_of_another_shape_is_refused_in_plain_words(http):
+    for name, data, status in (("restore", [5], 422), ("estimate", [5, "tiny"], 422), ("nothing", [], 404)):
+        answer = http.post(f"/gradio_api/call/{name}", json={"data": data})
+        assert answer.status_code == status and "gradio." not in answer.text.replace("gradio.FileData", "")
 
 
 def test_what_is_wrong_with_the_words_is_told(upload, call, picture, tmp_path):

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from ldrestore.serving.http_calls import called_name, fault_of_call
+
+FILE = {"path": "/store/a.png", "meta": {"_type": "gradio.FileData"}}
+
+
+def fault(name, data, *, body=None):
+    return fault_of_call(
+        name, body or json.dumps({"data": data}).encode(), is_stored=lambda path: path == "/store/a.png"
+    )
+
+
+def test_a_call_is_told_by_its_path():
+    assert called_name("/gradio_api/call/restore") == called_name("/gradio_api/call/restore/") == "restore"
+    for path in ("/gradio_api/call/restore/0a1b", "/gradio_api/upload", "/", "/call", "/gradio_api/queue/join"):
+        assert called_name(path) is None
+
+
+def test_what_is_right_is_handed_on():
+    assert fault("restore", [FILE, "default", 0, "", "", None, 1, None, 0]) is None
+    assert fault("restore", [FILE, "default", 0, "", "", FILE, 1, None, 0]) is None
+    assert fault("estimate", [FILE, "default"]) is None and fault("models", []) is None
+    assert fault("page_restore", ["anything"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "words"),
+    [
+        ("repair", [], 404, "there are estimate, models, restore"),
+        ("restore", [FILE], 422, "must have 9 values for restore, got 1"),
+        ("estimate", {"a": 1}, 422, "must have 2 values for estimate, got no list"),
+        ("estimate", [5, "default"], 422, "value 1 of data must be an uploaded file"),
+        ("estimate", ["/store/a.png", "default"], 422, "value 1 of data must be an uploaded file"),
+        ("estimate", [{"path": "/store/a.png"}, "default"], 422, "must be an uploaded file"),
+        ("estimate", [{**FILE, "path": None, "url": "http://x/a.png"}, "default"], 422, "must be an uploaded file"),
+        ("estimate", [{**FILE, "path": "../../etc/passwd"}, "default"], 422, "names no file that was uploaded here"),
+        ("restore", [FILE, "m", 0, "", "", {**FILE, "path": "/x"}, 1, None, 0], 422, "value 6 of data names no file"),
+    ],
+)
+def test_what_is_wrong_is_said_plainly(name, data, status, words):
+    came, text = fault(name, data)
+    assert came == status and words in text
+
+
+@pytest.mark.parametrize("body", [b"{not json", b"[]", b'{"datum": []}', b"[" * 100_000, b"\xff\xfe"])
+def test_a_body_that_is_no_call_is_told_how_one_looks(body):
+    assert fault("restore", None, body=body) == (
+        422,
+        'send JSON such as {"data": [...]}, with the values in their order',
+    )
