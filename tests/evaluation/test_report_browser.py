@@ -325,6 +325,15 @@ def test_pictures_beside_the_page_are_shown_and_held_against_each_other(open_pag
     assert all(url.startswith(tmp_path.as_uri()) for url in page.requests)
 
 
+def test_times_of_all_sizes_have_three_digits(open_page, tmp_path):
+    results = tiny_results(tmp_path)
+    timed = [replace(row, seconds_per_megapixel=value) for row, value in zip(results.costs, (1.9, 1234.6), strict=True)]
+    write_page(replace(results, costs=tuple(timed)), tmp_path)
+    page = open_page(folder=tmp_path)
+    assert column(page, "costs", 2) == ["1.90", "1235"]
+    assert "s a megapixel in this run" in page.inner_text("#costs thead")
+
+
 def test_without_times_there_is_a_word_in_place_of_an_empty_table(open_page, tmp_path):
     results = tiny_results(tmp_path)
     untimed = tuple(replace(row, seconds=None) for row in results.outputs)

@@ -144,8 +144,8 @@ function updateTradeoff() {
 function updateCosts() {
   const rows = contestants.filter((name) => name !== untouched).map((name) => ({ name, ...data.costs.find((row) => row.contestant === name) }));
   const columns = [
-    ["s a megapixel", (row) => shown(row.seconds_per_megapixel, 3)],
-    ["in this run", (row) => shown(data.seconds[row.name], 3)],
+    ["s a megapixel", (row) => inThreeDigits(row.seconds_per_megapixel)],
+    ["s a megapixel in this run", (row) => inThreeDigits(data.seconds[row.name])],
     ["peak GB", (row) => shown(row.peak_gigabytes, 2)],
     ["parameters, M", (row) => shown(row.parameters && row.parameters / 1e6, 2)],
     ["GMACs at 256²", (row) => shown(row.gigamacs, 1)],

@@ -47,6 +47,12 @@ function shown(value, digits) {
   return value === null || value === undefined ? "–" : value.toFixed(digits);
 }
 
+// Three digits that count: seconds of a small network and of a long sampling stand in one column.
+function inThreeDigits(value) {
+  if (value === null || value === undefined) return "–";
+  return value >= 1000 ? value.toFixed(0) : value.toPrecision(3);
+}
+
 function signed(value, digits) {
   return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 }
