@@ -1,6 +1,7 @@
 """The page in a real browser: Chromium of the machine, without a screen and without a network."""
 
 import io
+import itertools
 import os
 import re
 import shutil
@@ -332,6 +333,11 @@ def test_times_of_all_sizes_have_three_digits(open_page, tmp_path):
     page = open_page(folder=tmp_path)
     assert column(page, "costs", 2) == ["1.90", "1235"]
     assert "s a megapixel in this run" in page.inner_text("#costs thead")
+    boxes = [mark.bounding_box() for mark in page.locator("#tradeoff text.tick").all() if mark.text_content().isdigit()]
+    lowest = max(box["y"] for box in boxes)
+    across = sorted((box["x"], box["x"] + box["width"]) for box in boxes if box["y"] > lowest - 2)
+    assert len(across) >= 3
+    assert all(end + 4 < start for (_, end), (start, _) in itertools.pairwise(across))
 
 
 def test_without_times_there_is_a_word_in_place_of_an_empty_table(open_page, tmp_path):

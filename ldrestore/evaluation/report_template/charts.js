@@ -120,7 +120,8 @@ function updateTradeoff() {
   const range = padded([...points.map((point) => point.quality), ...(input === undefined ? [] : [input])], 0.12);
   const decades = [];
   for (let power = Math.floor(spread[0]); power <= spread[1]; power += 1) for (const factor of [1, 2, 5]) decades.push(power + Math.log10(factor));
-  const ticks = decades.filter((tick) => tick >= spread[0] && tick <= spread[1]);
+  const inside = decades.filter((tick) => tick >= spread[0] && tick <= spread[1]);
+  const ticks = inside.length > 7 ? inside.filter((tick) => Number.isInteger(tick)) : inside; // else their numbers would touch
   const x = { title: "seconds a megapixel", range: spread, ticks, text: (tick) => String(Number((10 ** tick).toPrecision(1))) };
   const y = { title: `${metric.name} ${arrow(metric)}`, range, ticks: ticksOf(...range), text: String };
   const { drawing, across, up } = frame(x, y, 340, `${metric.name} against time`);
