@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
+from safetensors.torch import load_file
 from stable_runs import NAMES, adapters_config, refiner_config, run_values, save_base, save_pictures, write
 from tiny_refiner import PLAIN
 from tiny_run import run_tiny, tiny_config
@@ -49,6 +50,31 @@ def test_two_processes_resume_to_the_bit_after_one_was_asked_to_stop(tmp_path):
     state = final_state(tmp_path / "broken")
     assert len(state["processes"]) == 2
     assert_equal_to_the_bit(state, final_state(tmp_path / "straight"))
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "straight")
+
+
+def exported(folder):
+    """The weights at the end of a run."""
+    return load_file(folder / "export" / "weights.safetensors")
+
+
+def test_weights_that_are_shared_out_train_as_in_one_process(tmp_path):
+    launch(tmp_path / "two", "dropout=0", "ema=null", "--shard")
+    assert (tmp_path / "two/checkpoints/step_00000018/pytorch_model_fsdp_0").is_dir()
+    stages = "stages=[{patch_size: 8, batch_size: 4, steps: 8}, {patch_size: 12, batch_size: 2, steps: 10}]"
+    assert run_tiny(tiny_config(tmp_path / "one", "dropout=0", "ema=null", stages))
+    torch.testing.assert_close(exported(tmp_path / "two"), exported(tmp_path / "one"))
+
+
+@pytest.mark.timeout(720)  # three launches
+def test_weights_that_are_shared_out_resume_to_the_bit(tmp_path):
+    launch(tmp_path / "straight", "ema=null", "--shard")
+    launch(tmp_path / "broken", "ema=null", "--shard", "--interrupt-at", "11")
+    assert not (tmp_path / "broken/export/weights.safetensors").exists()
+    launch(tmp_path / "broken", "ema=null", "--shard", "--resume", "auto")
+    broken, straight = exported(tmp_path / "broken"), exported(tmp_path / "straight")
+    assert broken.keys() == straight.keys()
+    assert all(torch.equal(broken[name], straight[name]) for name in straight)
     assert metrics(tmp_path / "broken") == metrics(tmp_path / "straight")
 
 

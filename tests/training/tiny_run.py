@@ -1,4 +1,7 @@
-"""A run small enough for a test, also as a script: `python tiny_run.py OUTPUT_DIR [key=value ...] [--resume auto]`."""
+"""A run small enough for a test, also as a script: `python tiny_run.py OUTPUT_DIR [key=value ...] [--resume auto]`.
+
+With `--shard` FSDP2 shares the weights out among the processes.
+"""
 
 import argparse
 import os
@@ -7,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -107,14 +112,38 @@ def run_tiny(config: TinyConfig, *, task: TinyTask | None = None, resume: str | 
     return train(config, task=task or TinyTask(), network=network, checkpoint=checkpoint)
 
 
+SHARDING = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_AUTO_WRAP_POLICY": "SIZE_BASED_WRAP",
+    "FSDP_MIN_NUM_PARAMS": "10",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+}
+"""What accelerate's launcher makes of `configs/accelerate/fsdp.yaml`, but for the size of what is wrapped."""
+
+
+def shard_on_cpu() -> None:
+    """Let FSDP2 share weights out over gloo.
+
+    torch does so on the CPU, too; accelerate turns it on for accelerators alone, and is told that these are some.
+    """
+    os.environ.update(SHARDING)
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--resume")
     parser.add_argument("--interrupt-at", type=int)
+    parser.add_argument("--shard", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.shard:
+        shard_on_cpu()
     run_tiny(
         tiny_config(options.output_dir, *options.overrides),
         task=TinyTask(interrupt_at=options.interrupt_at if os.environ.get("RANK", "0") == "0" else None),
