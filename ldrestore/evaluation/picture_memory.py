@@ -2,7 +2,7 @@
 
 from ldrestore.images.photo import Photo
 
-MOST_KEPT = 2**28
+MOST_REMEMBERED = 2**28
 """Bytes of pixels."""
 
 
@@ -12,7 +12,7 @@ class PictureMemory:
     The first ones that fit are kept, since each step takes pictures in the same order.
     """
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
         """Begin with none.
 
         Args:
