@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from tests.full_width_parts import count, fill
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ldrestore.adapters.injection import InjectionLayers
@@ -19,6 +18,7 @@ from ldrestore.prompts.cm_adapter import CMAdapter
 from ldrestore.prompts.textual_prompts import TextualPromptPool
 from ldrestore.refiners.drm import DetailRefinementModule
 from ldrestore.weights.hashes import hash_of_weights
+from tests.full_width_parts import count, fill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
