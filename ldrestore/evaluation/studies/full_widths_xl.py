@@ -4,11 +4,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from tokenizers.processors import TemplateProcessing
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerFast
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ldrestore.adapters.daff import DAFF
 from ldrestore.adapters.lq_encoder import LQEncoder
@@ -52,19 +48,6 @@ def xl_img2img_of(pipeline: XLRestorePipeline) -> StableDiffusionXLImg2ImgPipeli
     return base
 
 
-def wordless_tokenizer() -> PreTrainedTokenizerFast:
-    """Start, end, and the same token for every word; texts cost the same whatever they say."""
-    words = {"<word>": 0, "<start>": 1, "<end>": 2}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="<word>"))
-    tokenizer.pre_tokenizer = WhitespaceSplit()
-    tokenizer.post_processor = TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<start>",
-        eos_token="<end>",
-        pad_token="<end>",
-        unk_token="<word>",
-        model_max_length=77,
-    )
+def wordless_tokenizer() -> CLIPTokenizer:
+    """Start and end, and no word between them; texts cost the same whatever they say."""
+    return CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[], model_max_length=77)
