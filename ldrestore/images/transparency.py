@@ -100,10 +100,10 @@ def _mirrored(is_known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         is_beside = ~is_filled & (np.abs(nearest - places).max(axis=0) <= 1)
         mirror[:, is_beside] = nearest[:, is_beside]
         chosen = is_filled | is_beside
-        places, mirror = tuple(places[:, chosen]), tuple(mirror[:, chosen])
-        sources[:, *places] = sources[:, *mirror]
-        is_turned[places] = is_turned[mirror] ^ is_filled[chosen]
-        is_known[places] = True
+        to, of = tuple(places[:, chosen]), tuple(mirror[:, chosen])
+        sources[:, *to] = sources[:, *of]
+        is_turned[to] = is_turned[of] ^ is_filled[chosen]
+        is_known[to] = True
     return sources, is_turned
 
 

@@ -161,7 +161,7 @@ async def _whole_body(receive: Receive) -> bytes | None:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if message["type"] == "http.disconnect" or len(body) > MAX_WORDS_BYTES:
             return None
         if not message.get("more_body"):
