@@ -182,6 +182,11 @@ FOREIGN_INTERNALS = (
         "commands.launch",
         "`ldrestore train` on several devices starts the module behind `accelerate launch`, which need not be on PATH",
     ),
+    _of(
+        "gradio",
+        "FileData.meta._type",
+        "marks a value of an HTTP call as an uploaded file; sent on without it, the page fails far inside gradio",
+    ),
 )
 """Everything that is used without a promise."""
 

@@ -271,6 +271,12 @@ def launcher(stable):
     return importlib.util.find_spec("accelerate.commands.launch") is not None
 
 
+def mark_of_an_uploaded_file(stable):
+    from gradio import FileData
+
+    return FileData(path="a.png").model_dump()["meta"] == {"_type": "gradio.FileData"}
+
+
 CHECKS = {
     "nn.Module._forward_hooks": hooks_of_a_module,
     "Tensor._version": version_of_a_tensor,
@@ -302,6 +308,7 @@ CHECKS = {
     "stages of AutoencoderKL": stages_of_the_autoencoder,
     "switches of AutoencoderKL": switches_of_the_autoencoder,
     "commands.launch": launcher,
+    "FileData.meta._type": mark_of_an_uploaded_file,
 }
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ldrestore.blocks.layer_norm import LayerNorm2d
+from ldrestore.blocks.pointwise import PointwiseConv2d
 from ldrestore.tiling.shared_statistics import MapStatistic, channel_means
 
 
@@ -37,15 +38,15 @@ class NAFBlock(nn.Module):
         super().__init__()
         wide, ffn_wide = num_channels * expansion, num_channels * ffn_expansion
         self.norm1 = LayerNorm2d(num_channels)
-        self.conv1 = nn.Conv2d(num_channels, wide, 1)
+        self.conv1 = PointwiseConv2d(num_channels, wide)
         reach = kernel_size // 2 * dilation
         self.conv2 = nn.Conv2d(wide, wide, kernel_size, padding=reach, dilation=dilation, groups=wide)
         self.sg = SimpleGate()
         self.sca = nn.Sequential(MapStatistic(channel_means), nn.Conv2d(wide // 2, wide // 2, 1))
-        self.conv3 = nn.Conv2d(wide // 2, num_channels, 1)
+        self.conv3 = PointwiseConv2d(wide // 2, num_channels)
         self.norm2 = LayerNorm2d(num_channels)
-        self.conv4 = nn.Conv2d(num_channels, ffn_wide, 1)
-        self.conv5 = nn.Conv2d(ffn_wide // 2, num_channels, 1)
+        self.conv4 = PointwiseConv2d(num_channels, ffn_wide)
+        self.conv5 = PointwiseConv2d(ffn_wide // 2, num_channels)
         self.beta = nn.Parameter(torch.zeros(1, num_channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, num_channels, 1, 1))
 
