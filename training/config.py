@@ -91,10 +91,11 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW under a schedule with linear warm-up."""
+    """AdamW, or Muon, under a schedule with linear warm-up."""
 
-    name: Literal["adamw"] = "adamw"
-    """Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101."""
+    name: Literal["adamw", "muon"] = "adamw"
+    """AdamW, Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; or Muon for the weights of dense layers and
+    AdamW for all else, under the same learning rate, see `ldrestore.training.loop.muon`."""
     learning_rate: float = 1e-3
     """Highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: float = 1e-7

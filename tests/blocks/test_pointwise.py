@@ -38,9 +38,9 @@ def test_gradients_are_those_of_a_convolution():
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of torch has no oneDNN")
 def test_restoring_on_one_thread_goes_by_the_quick_routine(threads):
     layer, x = PointwiseConv2d(16, 16), torch.randn(1, 16, 64, 64)  # it leaves small maps alone
-    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as seen:
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as recording:
         layer(x)
-    assert "aten::mkldnn_convolution" in {event.key for event in seen.key_averages()}
+    assert "aten::mkldnn_convolution" in {event.key for event in recording.key_averages()}
 
 
 def test_what_is_exported_has_no_dilation(threads):

@@ -25,8 +25,8 @@ from ldrestore.training.loop.agreement import agreed
 from ldrestore.training.loop.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ldrestore.training.loop.clipping import Norms, clip_gradients, require_whole_gradients
 from ldrestore.training.loop.ema import Ema
-from ldrestore.training.loop.frozen_rows import parameter_groups
 from ldrestore.training.loop.journal import Journal, Stopwatch
+from ldrestore.training.loop.optimizers import create_optimizer
 from ldrestore.training.loop.provenance import write_provenance
 from ldrestore.training.loop.run_folder import writing_together
 from ldrestore.training.loop.schedule import learning_rate_at
@@ -200,11 +200,7 @@ def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Acc
     ema = None if config.ema is None else Ema(network, decay=config.ema.decay)
     if ema is not None:
         ema.network.to(accelerator.device)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(network, weight_decay=config.optimizer.weight_decay),
-        lr=config.optimizer.learning_rate,
-        betas=config.optimizer.betas,
-    )
+    optimizer = create_optimizer(network, config.optimizer, accelerator.distributed_type)
     if config.run.compile:
         network.compile()  # in place: names of the weights stay, and the average's copy is left as it is
     model, optimizer = accelerator.prepare(network, optimizer)
