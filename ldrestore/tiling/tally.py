@@ -1,6 +1,7 @@
 """What the tiles of a picture measure, put together: as much as a pass over the whole would have measured."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class Tally:
         share = (rows.stop - rows.start) * (columns.stop - columns.start)
         self.sums[key] = self.sums.get(key, 0.0) + share * value
 
-    def differences(self, statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def differences(self, statistics: Mapping[str, Tensor], *, earlier: "Differences | None" = None) -> "Differences":
         """What the whole has more than the parts that were measured, as `measured_statistics` adds it.
 
         Tiles and parts were computed with the same statistics, so that they differ in nothing but what they show.
@@ -68,18 +69,33 @@ class Tally:
 
         Args:
             statistics: Of the parts, with which the tiles were computed.
-
-        Returns:
-            By key, (1, ...); of a normalisation (2, 1, G): ratios of variances, which keep them positive, and
-            differences of means.
+            earlier: What had been added to these already; None for nothing. It is contained in the result.
         """
-        found = {}
+        found, largest = {}, 0.0
         for key, total in self.sums.items():
             mean, parts = total / self.total, statistics[key].double()
+            before = None if earlier is None else earlier.values[key].double()
             if key in self.norms:
                 variance = (mean[0] - mean[1].square()).clamp_min(0)
-                ratio = (variance / parts[0].clamp_min(torch.finfo(torch.float32).tiny)).clamp(0.1, 10)
-                found[key] = torch.stack([ratio, mean[1] - parts[1]]).float()
+                floor = torch.finfo(torch.float32).tiny
+                ratio = (variance / parts[0].clamp_min(floor)).clamp(0.1, 10)
+                shift = mean[1] - parts[1]
+                deviation = variance.clamp_min(floor).sqrt()
+                largest = max(largest, float(ratio.log().abs().max()), float((shift.abs() / deviation).max()))
+                found[key] = torch.stack(
+                    [ratio, shift] if before is None else [before[0] * ratio, before[1] + shift]
+                ).float()
             else:
-                found[key] = (mean - parts).float()
-        return found
+                found[key] = (mean - parts if before is None else before + mean - parts).float()
+        return Differences(values=found, largest=largest)
+
+
+class Differences(NamedTuple):
+    """What a whole picture has more than the parts of it that were measured."""
+
+    values: dict[str, Tensor]
+    """By key, (1, ...); of a normalisation (2, 1, G): ratios of variances, which keep them positive, and differences of
+    means."""
+    largest: float
+    """Of what was new, beyond what had been added earlier: the largest logarithm of a ratio of variances, or shift of a
+    mean in deviations."""

@@ -175,7 +175,7 @@ def test_tiles_tell_what_crops_have_missed():
         counted = tally.take((slice(0, 6), core), size=(6, tile.stop - tile.start))
         with shared_statistics({"": network}, of_crop, tally=counted):
             network(x[..., tile])
-    with measured_statistics({"": network}, differences=tally.differences(of_crop)) as corrected:
+    with measured_statistics({"": network}, differences=tally.differences(of_crop).values) as corrected:
         network(x[..., 10:18])
     torch.testing.assert_close(corrected["0"], truth["0"], rtol=1e-4, atol=1e-4)
     for key, value in truth.items():
