@@ -15,7 +15,7 @@ MODELS.register(
         location="assets/default",
         tasks=FIRST_SET,
         licence="Apache-2.0",
-        parameters=6_725_763,
+        parameters=6_800_883,
         summary="for real damage; can be told",
     )
 )
