@@ -30,6 +30,11 @@ def test_a_config_names_its_trainer(tmp_path):
     assert find_trainer(path, ["trainer=adapters"]) is TRAINERS["adapters"]
 
 
+def test_checking_the_config_of_a_regressor_brings_no_networks():
+    code = "import ldrestore.training.tasks.regressor_config, sys; assert 'diffusers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_unknown_trainers_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown trainer 'adapter'; did you mean 'adapters'"):
         find_trainer(config_file(tmp_path, {"trainer": "adapter"}), [])

@@ -1,6 +1,5 @@
 """What a guide said of each picture, in training: read from a cache, so that the guide itself need not run."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,8 @@ from ldrestore.datasets.seeds import Key
 from ldrestore.errors import MissingEmbeddingError
 from ldrestore.guides.embedding_cache import load_embedding_cache, picture_key
 from ldrestore.images.files import read_photo
+from ldrestore.training.data.guidance_config import EmbeddingsConfig
 from ldrestore.training.data.training_data import PairDataset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingsConfig:
-    """Where the embeddings lie."""
-
-    cache: Path
-    """A file that `ldrestore guide` wrote for the files that the training pictures are cut from: the degraded ones of
-    pairs, the clean ones of synthetic pictures; and for the degraded validation pictures."""
 
 
 class EmbeddingSource:

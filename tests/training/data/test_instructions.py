@@ -11,11 +11,11 @@ from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.regressors.instruction_head import CLASSES, InstructionHead
+from ldrestore.training.data.guidance_config import InstructionConfig
 from ldrestore.training.data.instructions import (
     NO_CLASS,
     InstructedDataset,
     InstructedRegressor,
-    InstructionConfig,
     Instructions,
     class_loss,
 )
