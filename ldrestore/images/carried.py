@@ -1,14 +1,13 @@
 """Which metadata a format holds: what fits is fitted to the written picture, the rest is left out with a warning."""
 
 import dataclasses
+import struct
 import warnings
+import zlib
 from typing import Any
-
-from PIL import Image
 
 from ldrestore.errors import MetadataLossWarning
 from ldrestore.images.exif import (
-    EXIF_PREFIX,
     UNIT_TAG,
     X_RESOLUTION_TAG,
     Y_RESOLUTION_TAG,
@@ -16,9 +15,10 @@ from ldrestore.images.exif import (
     has_maker_note,
     sized_exif,
 )
+from ldrestore.images.exif_directories import MAIN, RATIONAL, SHORT, Field, exif_block, exif_fields
 from ldrestore.images.metadata import Chunk, FileBlocks, Metadata
 from ldrestore.images.png import text_of
-from ldrestore.images.resolution import Resolution, Unit
+from ldrestore.images.resolution import Resolution, Unit, rational_pair
 from ldrestore.images.xmp import sized_xmp
 
 _HOLDS = {
@@ -106,10 +106,11 @@ def _comments_moved(blocks: FileBlocks, file_format: str) -> FileBlocks:
 
 
 def _text(chunk: Chunk) -> bytes:
-    """The text of a chunk; empty for a damaged one."""
+    """The text of a chunk; empty for a damaged one, with a warning."""
     try:
         return text_of(*chunk)
-    except ValueError:
+    except (ValueError, zlib.error):
+        _warn("a comment that is damaged")
         return b""
 
 
@@ -131,8 +132,13 @@ def _exif_with_resolution(block: bytes | None, resolution: Resolution) -> bytes 
     if exif_resolution(block) is not None or has_maker_note(block):
         return block
     unit: Unit = "inch" if resolution.unit == "metre" else resolution.unit
-    exif = Image.Exif()
-    exif.load(block or b"")
-    exif[X_RESOLUTION_TAG], exif[Y_RESOLUTION_TAG] = (float(value) for value in resolution.per(unit))
-    exif[UNIT_TAG] = _EXIF_UNITS[unit]
-    return EXIF_PREFIX + exif.tobytes().removeprefix(EXIF_PREFIX)
+    try:
+        directories = exif_fields(block) if block else {}
+    except ValueError:
+        return block
+    own = (X_RESOLUTION_TAG, Y_RESOLUTION_TAG, UNIT_TAG)
+    pairs = [rational_pair(value) for value in resolution.per(unit)]
+    stated = [Field(tag, RATIONAL, struct.pack("<II", *pair)) for tag, pair in zip(own[:2], pairs, strict=True)]
+    stated.append(Field(UNIT_TAG, SHORT, _EXIF_UNITS[unit].to_bytes(2, "little")))
+    others = [field for field in directories.get(MAIN, ()) if field.tag not in own]
+    return exif_block({**directories, MAIN: [*others, *stated]})

@@ -1,6 +1,6 @@
 """EXIF blocks, changed in place, so that makers' notes with absolute offsets stay readable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,15 +15,19 @@ X_RESOLUTION_TAG, Y_RESOLUTION_TAG, UNIT_TAG = 0x011A, 0x011B, 0x0128
 RESOLUTION_UNITS: dict[int, Unit] = {1: "none", 2: "inch", 3: "centimetre"}
 """Values of ResolutionUnit, TIFF 6.0, page 38."""
 
+CAMERA_TAG, GPS_TAG, INTEROP_TAG = 0x8769, 0x8825, 0xA005
+"""Where the directories of the camera, of the place, and, in the camera's, of interoperability lie."""
+MAKER_NOTE_TAG = 0x927C
+
 _WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)  # ImageWidth, PixelXDimension; ImageLength, ...
-_CAMERA_TAG, _MAKER_NOTE_TAG = 0x8769, 0x927C
+_RELATED_TAGS = (0x1001, 0x1002)  # RelatedImageWidth, RelatedImageLength, of interoperability
 _SHORT, _LONG, _RATIONAL = 3, 4, 5  # types of a directory's values
 
-_Order = Literal["little", "big"]
+ByteOrder = Literal["little", "big"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     """One value of a directory."""
 
     place: int
@@ -46,10 +50,10 @@ def upright_exif(block: bytes) -> tuple[bytes, int | None]:
     Raises:
         ValueError: the block is damaged.
     """
-    data, order, start = _opened(block)
+    data, order, start = opened_exif(block)
     end = _end_of(data, order, start)
     orientation = None
-    entries = {entry.tag: entry for entry in _entries(data, order, start)}
+    entries = {entry.tag: entry for entry in entries_of(data, order, start)}
     if entry := entries.get(ORIENTATION_TAG):
         size = 2 if entry.type == _SHORT else 4
         orientation = int.from_bytes(data[entry.place + 8 : entry.place + 8 + size], order)
@@ -65,16 +69,29 @@ def upright_exif(block: bytes) -> tuple[bytes, int | None]:
 def sized_exif(block: bytes, *, width: int, height: int) -> bytes:
     """Set the dimensions that an EXIF block states, where it states any; a damaged block stays as it is."""
     try:
-        data, order, start = _opened(block)
-        directories = [start, *_pointers(data, order, start)]
-        for entry in [entry for place in directories for entry in _entries(data, order, place)]:
-            if entry.tag in (*_WIDTH_TAGS, *_HEIGHT_TAGS) and entry.type in (_SHORT, _LONG):
-                size = width if entry.tag in _WIDTH_TAGS else height
-                data[entry.place + 2 : entry.place + 4] = _LONG.to_bytes(2, order)  # as wide as its place
-                data[entry.place + 8 : entry.place + 12] = size.to_bytes(4, order)
+        data, order, start = opened_exif(block)
+        cameras = _pointers(data, order, start)
+        for place in (start, *cameras):
+            _set_sizes(data, order, place, {_WIDTH_TAGS: width, _HEIGHT_TAGS: height})
+        for camera in cameras:
+            for place in _pointers(data, order, camera, tag=INTEROP_TAG):
+                _set_sizes(data, order, place, {_RELATED_TAGS[:1]: width, _RELATED_TAGS[1:]: height})
     except ValueError:
         return block
     return EXIF_PREFIX + bytes(data) if block.startswith(EXIF_PREFIX) else bytes(data)
+
+
+def _set_sizes(data: bytearray, order: ByteOrder, place: int, sizes: Mapping[tuple[int, ...], int]) -> None:
+    """Set the dimensions that a directory states, in place.
+
+    Raises:
+        ValueError: the directory does not fit.
+    """
+    for entry in entries_of(data, order, place):
+        for tags, size in sizes.items():
+            if entry.tag in tags and entry.type in (_SHORT, _LONG):
+                data[entry.place + 2 : entry.place + 4] = _LONG.to_bytes(2, order)  # as wide as its place
+                data[entry.place + 8 : entry.place + 12] = size.to_bytes(4, order)
 
 
 def exif_resolution(block: bytes | None) -> Resolution | None:
@@ -82,8 +99,8 @@ def exif_resolution(block: bytes | None) -> Resolution | None:
     if not block:
         return None
     try:
-        data, order, start = _opened(block)
-        entries = {entry.tag: entry for entry in _entries(data, order, start)}
+        data, order, start = opened_exif(block)
+        entries = {entry.tag: entry for entry in entries_of(data, order, start)}
     except ValueError:
         return None
     values = []
@@ -105,17 +122,17 @@ def has_maker_note(block: bytes | None) -> bool:
     if not block:
         return False
     try:
-        data, order, start = _opened(block)
+        data, order, start = opened_exif(block)
         return any(
-            entry.tag == _MAKER_NOTE_TAG
+            entry.tag == MAKER_NOTE_TAG
             for place in _pointers(data, order, start)
-            for entry in _entries(data, order, place)
+            for entry in entries_of(data, order, place)
         )
     except ValueError:
         return False
 
 
-def _opened(block: bytes) -> tuple[bytearray, _Order, int]:
+def opened_exif(block: bytes) -> tuple[bytearray, ByteOrder, int]:
     """The block without its prefix, its byte order, and where its first directory starts.
 
     Raises:
@@ -124,7 +141,7 @@ def _opened(block: bytes) -> tuple[bytearray, _Order, int]:
     data = bytearray(block)
     while data.startswith(EXIF_PREFIX):
         del data[: len(EXIF_PREFIX)]
-    orders: dict[bytes, _Order] = {b"II": "little", b"MM": "big"}
+    orders: dict[bytes, ByteOrder] = {b"II": "little", b"MM": "big"}
     order = orders.get(bytes(data[:2]))
     if order is None or int.from_bytes(data[2:4], order) != 42:
         raise ValueError("the EXIF block has no TIFF header")
@@ -133,7 +150,7 @@ def _opened(block: bytes) -> tuple[bytearray, _Order, int]:
     return data, order, start
 
 
-def _end_of(data: bytearray, order: _Order, start: int) -> int:
+def _end_of(data: bytearray, order: ByteOrder, start: int) -> int:
     """Where the entries of a directory end, and the link to the next one lies.
 
     Raises:
@@ -145,7 +162,7 @@ def _end_of(data: bytearray, order: _Order, start: int) -> int:
     return end
 
 
-def _entries(data: bytearray, order: _Order, start: int) -> Iterator[_Entry]:
+def entries_of(data: bytearray, order: ByteOrder, start: int) -> Iterator[Entry]:
     """The values of a directory.
 
     Raises:
@@ -153,13 +170,13 @@ def _entries(data: bytearray, order: _Order, start: int) -> Iterator[_Entry]:
     """
     for place in range(start + 2, _end_of(data, order, start), 12):
         tag, kind = (int.from_bytes(data[at : at + 2], order) for at in (place, place + 2))
-        yield _Entry(place, tag, kind)
+        yield Entry(place, tag, kind)
 
 
-def _pointers(data: bytearray, order: _Order, start: int) -> list[int]:
-    """Where the directory of the camera's data starts, if there is one."""
+def _pointers(data: bytearray, order: ByteOrder, start: int, *, tag: int = CAMERA_TAG) -> list[int]:
+    """Where the directory that a tag points to starts, if there is one."""
     return [
         int.from_bytes(data[entry.place + 8 : entry.place + 12], order)
-        for entry in _entries(data, order, start)
-        if entry.tag == _CAMERA_TAG
+        for entry in entries_of(data, order, start)
+        if entry.tag == tag
     ]

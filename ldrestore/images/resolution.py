@@ -71,3 +71,11 @@ def _fraction(value: object) -> Fraction | None:
         return None
     number = number.limit_denominator(1_000_000)
     return number if 0 < number < _LARGEST else None
+
+
+def rational_pair(value: Fraction) -> tuple[int, int]:
+    """Numerator and denominator, each of 32 bits, of the nearest such number."""
+    value = value.limit_denominator(1_000_000)
+    while value.numerator >= 2**32 and value.denominator > 1:
+        value = value.limit_denominator(max(1, value.denominator // 2))
+    return min(value.numerator, 2**32 - 1), value.denominator

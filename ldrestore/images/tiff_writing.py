@@ -2,17 +2,17 @@
 
 import struct
 import warnings
-from fractions import Fraction
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
-from PIL import Image, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ldrestore.errors import MetadataLossWarning
+from ldrestore.images.exif import CAMERA_TAG, INTEROP_TAG
+from ldrestore.images.exif_directories import LONG, MAIN, Field, directory_bytes, exif_fields
 from ldrestore.images.metadata import FileBlocks, Metadata
-from ldrestore.images.resolution import Unit
+from ldrestore.images.resolution import Unit, rational_pair
 from ldrestore.images.tiff import (
     BYTE_TAGS,
     CAMERA_TAGS,
@@ -21,7 +21,6 @@ from ldrestore.images.tiff import (
     PROFILE_TAG,
     TEXT_TAGS,
     XMP_TAG,
-    as_stored,
 )
 
 LARGEST_CLASSIC = 2**32 - 2**25
@@ -46,11 +45,9 @@ def write_tiff(values: np.ndarray, file: BinaryIO, *, has_alpha: bool, metadata:
         has_alpha: Whether there is.
         metadata: Those that fit the picture. Makers' notes are left out.
     """
-    tags = _extra_tags(metadata)
-    exif = Image.Exif()
-    exif.load(metadata.exif or b"")
-    tags += _tags_of_exif(exif)
-    camera = {tag: directory for tag in CAMERA_TAGS if (directory := exif.get_ifd(tag))}
+    directories = exif_directories(metadata.exif)
+    tags = _extra_tags(metadata) + _tags_of_exif(directories.get(MAIN, ()))
+    camera = {tag: directories[tag] for tag in CAMERA_TAGS if tag in directories}
     is_big = values.nbytes > LARGEST_CLASSIC  # compressed it may be smaller, which is known too late
     if is_big and camera:
         warnings.warn(
@@ -74,8 +71,12 @@ def write_tiff(values: np.ndarray, file: BinaryIO, *, has_alpha: bool, metadata:
         extratags=tags,
         **_resolution_options(metadata.blocks),
     )
-    for tag, directory in camera.items():
-        _append_directory(file, tag, directory)
+    for tag, fields in camera.items():
+        nested = directories.get(INTEROP_TAG) if tag == CAMERA_TAG else None
+        if nested:
+            place = _append(file, nested)
+            fields = (*fields, Field(INTEROP_TAG, LONG, place.to_bytes(4, "little")))
+        _point(file, tag, _append(file, fields))
 
 
 def _extra_tags(metadata: Metadata) -> list[tuple[Any, ...]]:
@@ -89,16 +90,28 @@ def _extra_tags(metadata: Metadata) -> list[tuple[Any, ...]]:
     return tags + [(*tag, True) for tag in metadata.blocks.geo_tags]
 
 
-def _tags_of_exif(exif: Image.Exif) -> list[tuple[Any, ...]]:
+def exif_directories(block: bytes | None) -> dict[int, tuple[Field, ...]]:
+    """The directories of an EXIF block; none of a damaged one, with a warning."""
+    if not block:
+        return {}
+    try:
+        return exif_fields(block)
+    except ValueError:
+        warnings.warn("EXIF data that are damaged: left out of the result", MetadataLossWarning, 2)
+        return {}
+
+
+def _tags_of_exif(fields: Iterable[Field]) -> list[tuple[Any, ...]]:
     """Texts, ratings and what Windows adds, as tifffile takes them."""
     tags: list[tuple[Any, ...]] = []
-    for tag in TEXT_TAGS:
-        if isinstance(exif.get(tag), str):
-            text = as_stored(exif[tag]).encode() + b"\0"
-            tags.append((tag, _ASCII, len(text), text, True))
-    numbers = [(tag, exif.get(tag)) for tag in NUMBER_TAGS]
-    tags += [(tag, _SHORT, 1, value, True) for tag, value in numbers if isinstance(value, int) and 0 <= value < 2**16]
-    tags += [(tag, _BYTE, len(exif[tag]), exif[tag], True) for tag in BYTE_TAGS if isinstance(exif.get(tag), bytes)]
+    for field in fields:
+        if field.tag in TEXT_TAGS and field.type == _ASCII:
+            text = field.value.rstrip(b"\0") + b"\0"
+            tags.append((field.tag, _ASCII, len(text), text, True))
+        elif field.tag in NUMBER_TAGS and field.type == _SHORT and field.count == 1:
+            tags.append((field.tag, _SHORT, 1, int.from_bytes(field.value, "little"), True))
+        elif field.tag in BYTE_TAGS and field.type in (_BYTE, _UNDEFINED):
+            tags.append((field.tag, _BYTE, len(field.value), field.value, True))
     return tags
 
 
@@ -107,39 +120,26 @@ def _resolution_options(blocks: FileBlocks) -> dict[str, Any]:
     if blocks.resolution is None:
         return {}
     unit, code = _UNITS[blocks.resolution.unit]
-    x, y = (value.limit_denominator(1_000_000) for value in blocks.resolution.per(unit))
-    return {"resolution": (_rational(x), _rational(y)), "resolutionunit": code}
+    x, y = (rational_pair(value) for value in blocks.resolution.per(unit))
+    return {"resolution": (x, y), "resolutionunit": code}
 
 
-def _rational(value: Fraction) -> tuple[int, int]:
-    """Numerator and denominator, each of 32 bits."""
-    while value.numerator >= 2**32:
-        value = value.limit_denominator(max(1, value.denominator // 2))
-        if value.denominator == 1:
-            break
-    return min(value.numerator, 2**32 - 1), value.denominator
-
-
-def _append_directory(file: BinaryIO, tag: int, values: dict[int, Any]) -> None:
-    """Add a directory at the end of a little-endian TIFF, and point the first directory's stand-in for the tag to it.
-
-    Not for BigTIFF, whose entries are longer.
-    """
-    file.seek(0)
-    head = file.read(8)
-    directory = ImageFileDirectory_v2(head, group=tag)
-    for key, value in values.items():
-        directory[key] = as_stored(value)
-        if isinstance(value, bytes) and TiffTags.lookup(key, tag).type is None:  # Pillow would say bytes
-            directory.tagtype[key] = _UNDEFINED
+def _append(file: BinaryIO, fields: Iterable[Field]) -> int:
+    """Add a directory at the end of a little-endian TIFF; where it lies."""
     end = file.seek(0, 2)
     file.write(b"\0" * (end % 2))
-    end += end % 2
-    file.write(directory.tobytes(end))
-    (start,) = struct.unpack("<I", head[4:8])
+    place = end + end % 2
+    file.write(directory_bytes(fields, place))
+    return place
+
+
+def _point(file: BinaryIO, tag: int, place: int) -> None:
+    """Point the first directory's stand-in for a tag to a place. Not for BigTIFF, whose entries are longer."""
+    file.seek(4)
+    (start,) = struct.unpack("<I", file.read(4))
     file.seek(start)
     (num_entries,) = struct.unpack("<H", file.read(2))
     entries = file.read(12 * num_entries)
     index = next(i for i in range(0, len(entries), 12) if struct.unpack_from("<H", entries, i) == (tag - 1,))
     file.seek(start + 2 + index)
-    file.write(struct.pack("<HHII", tag, _LONG, 1, end))
+    file.write(struct.pack("<HHII", tag, _LONG, 1, place))

@@ -193,8 +193,14 @@ def test_a_png_comment_becomes_a_jpegs_and_back(tmp_path, pixels):
         pixels=pixels, blocks=FileBlocks(texts=((b"tEXt", b"Comment\0hello"), (b"iTXt", b"Comment\0damaged")))
     )
     again, losses = saved(photo, tmp_path / "a.jpg")
-    assert (again.blocks.comments, losses) == ((b"hello",), [])
+    assert (again.blocks.comments, losses) == ((b"hello",), ["a comment that is damaged"])
     assert saved(again, tmp_path / "b.png")[0].blocks.texts == ((b"tEXt", b"Comment\0hello"),)
+
+
+def test_a_comment_that_cannot_be_unpacked_costs_no_picture(tmp_path, pixels):
+    photo = Photo(pixels=pixels, blocks=FileBlocks(texts=((b"iTXt", b"Comment\0\1\0\0\0garbage"),)))
+    again, losses = saved(photo, tmp_path / "a.jpg")
+    assert (again.blocks.comments, losses) == ((), ["a comment that is damaged"])
 
 
 def test_comments_too_large_for_a_segment_are_told(tmp_path, pixels):
