@@ -230,6 +230,14 @@ def _clashes(jobs: Iterable[Job]) -> dict[Job, str]:
     return reasons
 
 
+def _each_once(sources: Sequence[str]) -> list[str]:
+    """Inputs without those that are the same folder, or the same file under the same name, in another spelling."""
+    kept: dict[tuple[str, str], str] = {}
+    for source in sources:
+        kept.setdefault((os.path.realpath(source), "" if os.path.isdir(source) else Path(source).name), source)
+    return list(kept.values())
+
+
 class _Inputs:
     """What lies at the inputs: pictures, what is ignored, what cannot be read."""
 
@@ -237,7 +245,7 @@ class _Inputs:
         """Look at all inputs, whose results go into one folder.
 
         Args:
-            sources: Files and folders; one that is named twice counts once.
+            sources: Files and folders; one that is named twice, however spelled, counts once.
             target: The folder; it is not looked into: it may hold the results of an earlier run.
             is_recursive: Whether sub-folders are looked into.
 
@@ -253,7 +261,7 @@ class _Inputs:
         is_alone = len(sources) == 1
         if not is_alone:
             self._check_folder(target, len(sources))
-        for source in dict.fromkeys(sources):
+        for source in _each_once(sources):
             if os.path.isdir(source):
                 self._check_target(source)
                 self._walk(Path(source), prefix="" if is_alone else f"{source.rstrip('/' + os.sep)}/")
@@ -261,6 +269,10 @@ class _Inputs:
                 self.pictures.append((source, Path(source), Path(Path(source).name)))
             else:
                 self._fail(Path(source), "no such file; check the path", ImageNotFoundError.__name__)
+        found: dict[tuple[str, Path], tuple[str, Path, Path]] = {}
+        for picture in self.pictures:
+            found.setdefault((os.path.realpath(picture[1]), picture[2]), picture)
+        self.pictures = list(found.values())  # a file may lie in a folder that is named, too
 
     @classmethod
     def of_folder(cls, source: str, target: str, *, is_recursive: bool) -> "_Inputs":

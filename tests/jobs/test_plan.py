@@ -158,3 +158,17 @@ def test_what_another_run_has_written_since_is_not_made_again(folder, picture, t
     assert alone.jobs == () and len(alone.settled) == 1
     os.utime(tmp_path / "out" / "b.jpg", (since + 999, since + 999))  # the clock of another machine
     assert len(plan_jobs([str(folder)], str(tmp_path / "out"), **options).jobs) == 2
+
+
+def test_what_is_named_twice_counts_once(tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"picture")
+    (folder / "notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    for sources in (["in", "in/a.png"], ["in/b.png", "./in"], ["in", "in/"], ["in", "./in", str(folder)]):
+        made = plan(sources, "out/")
+        assert sorted(Path(job.source).name for job in made.jobs) == ["a.png", "b.png"], sources
+        assert made.settled == (), sources
+        assert len(made.ignored) == 1, sources
