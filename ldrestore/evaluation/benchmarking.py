@@ -13,6 +13,7 @@ from ldrestore.evaluation.contestants import (
     INPUT,
     Contestant,
     contestant_identity,
+    forget_contestants,
     licence_of,
     model_contestant,
     takes_part,
@@ -38,7 +39,7 @@ from ldrestore.evaluation.stored_files import folder_name, write_text
 from ldrestore.evaluation.suites import SuiteConfig, load_suite
 from ldrestore.evaluation.summaries import summarised
 from ldrestore.evaluation.tables import csv_report, markdown_report
-from ldrestore.metrics.protocols import find_protocol
+from ldrestore.metrics.protocols import Protocol, find_protocol
 from ldrestore.metrics.scoring import find_metrics
 from ldrestore.restorers import device_of
 
@@ -103,6 +104,7 @@ def evaluate(
         InputError: a name is unknown, two contestants have one name, or nothing is to be compared.
         MissingSetError: sets of the suite are not there.
     """
+    forget_contestants()
     options = options or BenchOptions()
     options = replace(options, device=_device(options.device))
     if data_root is not None:
@@ -162,12 +164,27 @@ def rescore(
     options = replace(options, device=_device(options.device))
     results = read_results(Path(out_dir))
     protocol = find_protocol(options.protocol or str(results.protocol["name"]))
+    _check_stored_by(find_protocol(str(results.protocol["name"])), protocol)
     metrics = options.metrics or tuple(row.name for row in results.metrics)
     config = SuiteConfig(name=results.suite, summary="", protocol=protocol.name, metrics=metrics, datasets=())
     shard = current_shard(device=options.device)
     results = replace(results, outputs=tuple(_unscored(row) for row in results.outputs))
     scored = score_all(_score_step(Path(out_dir), config, options, shard), results, say=say)
     return write_report(scored, Path(out_dir), data_root=options.data_root) if shard.is_first else scored
+
+
+def _check_stored_by(stored: Protocol, protocol: Protocol) -> None:
+    """Refuse to score results by a protocol that would have stored others.
+
+    Raises:
+        InputError: it cuts pictures to another size, or does not round what is stored rounded.
+    """
+    if stored.multiple == protocol.multiple and (stored.rounding == protocol.rounding or protocol.rounding == "uint8"):
+        return
+    raise InputError(
+        f"the results were made by the protocol {stored.name}, and {protocol.name} needs pictures of another size or "
+        f"depth than were stored: run bench with --protocol {protocol.name} into another folder"
+    )
 
 
 def write_report(results: Results, out_dir: Path, *, data_root: Path | None = None) -> Results:

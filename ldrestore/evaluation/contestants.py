@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -220,8 +221,9 @@ class FinishedResults:
     def __init__(self, folder: Path) -> None:
         """List the folder."""
         self.folder = folder
-        paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_path(path))
-        self._paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in reversed(paths)}
+        self._paths: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and is_image_path(path)):
+            self._paths[path.relative_to(folder).with_suffix("").as_posix()].append(path)
 
     def __call__(self, photo: Photo, case: Case, seed: int | None) -> RestoredPicture:
         """Read the result of one case.
@@ -236,13 +238,16 @@ class FinishedResults:
         """Where the result of a case lies: DATASET/NAME, or NAME.
 
         Raises:
-            DatasetError: nowhere.
+            DatasetError: nowhere, or in several files.
         """
         names = (f"{case.dataset}/{case.name}", case.name, case.name.rpartition("/")[2])
-        path = next((self._paths[name] for name in names if name in self._paths), None)
-        if path is None:
+        paths = next((self._paths[name] for name in names if name in self._paths), [])
+        if not paths:
             raise DatasetError(f"no result for {case.dataset}/{case.name} in {self.folder}; name it like its input")
-        return path
+        if len(paths) > 1:
+            found = " and ".join(path.name for path in paths)
+            raise DatasetError(f"{self.folder} has {found} for {case.dataset}/{case.name}; leave one of them there")
+        return paths[0]
 
 
 def contestant_identity(contestant: Contestant) -> str:
@@ -278,6 +283,12 @@ def hash_of_model(name_or_path: str) -> str:
 def _remembered_hash(name_or_path: str) -> str:
     """The hash of a model, computed once a process."""
     return hash_of_model(name_or_path)
+
+
+def forget_contestants() -> None:
+    """Look at models' weights and at folders of results anew from here on; they may have changed since."""
+    _remembered_hash.cache_clear()
+    finished_results.cache_clear()
 
 
 def licence_of(contestant: Contestant) -> str | None:

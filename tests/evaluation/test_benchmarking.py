@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from ldrestore.datasets.pictures import read_rgb
 from ldrestore.errors import InputError, MissingSetError, UnknownNameError
@@ -150,6 +151,34 @@ def test_rescoring_needs_no_model_and_takes_another_protocol(results, tmp_path, 
     assert again.protocol["colour"] == "y_limited"
     assert all(row.scores.keys() == {"psnr"} for row in again.outputs)
     assert [row.sha256 for row in again.outputs] == [row.sha256 for row in results.outputs]
+
+
+def test_a_protocol_that_would_have_stored_other_pictures_is_refused(results, tmp_path):
+    with pytest.raises(InputError, match="made by the protocol uint8, and promptir needs pictures of another size"):
+        rescore(tmp_path / "out", options=BenchOptions(protocol="promptir"))
+
+
+def test_two_results_of_one_name_are_refused(tmp_path, write):
+    write(tmp_path / "lq" / "a.png", shift=3)
+    write(tmp_path / "gt" / "a.png")
+    for suffix in ("png", "jpg"):
+        write(tmp_path / "done" / f"a.{suffix}")
+    own = (tmp_path / "lq", tmp_path / "gt")
+    pairs = SuiteConfig(name="own", summary="", datasets=())
+    results = evaluate(pairs, [results_contestant("done", tmp_path / "done")], tmp_path / "out", pairs=own)
+    (failed,) = results.failures
+    assert "a.jpg and a.png" in failed.failure
+
+
+def test_changed_weights_are_another_model(results, tiny_fast, tmp_path):
+    (weights,) = tiny_fast.rglob("*.safetensors")
+    state = load_file(weights)
+    save_file({name: value * 0.5 for name, value in state.items()}, weights, metadata={"format": "pt"})
+    again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
+    identities = [next(row.identity for row in run.contestants if row.name == "tiny") for run in (results, again)]
+    assert identities[0] != identities[1]
+    hashes = [{row.sha256 for row in run.outputs if row.contestant == "tiny"} for run in (results, again)]
+    assert not hashes[0] & hashes[1]
 
 
 def test_a_changed_stored_picture_is_not_scored(results, tmp_path):
