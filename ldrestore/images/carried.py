@@ -44,6 +44,8 @@ _WORDS = {
 _SRGB_GAMMA = range(45_400, 45_500)  # 1 / 2.2, times 100,000
 _SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 _SRGB_NUMBERS = b"\1\x0d"  # cICP's primaries and transfer
+_GREY_SPACE = b"GRAY"
+"""What an ICC profile of greys says at its byte 16, ICC.1:2022, table 19."""
 _EMPTY: tuple[object, ...] = (None, b"", ())
 _EXIF_UNITS: dict[Unit, int] = {"none": 1, "inch": 2, "centimetre": 3}
 
@@ -68,6 +70,9 @@ def carried_metadata(metadata: Metadata, file_format: str, *, width: int, height
     if blocks.geo_tags and "geo_tags" in holds and blocks.geo_size != (width, height):
         _warn("tags of GeoTIFF, which hold for the old size")
         blocks = dataclasses.replace(blocks, geo_tags=())
+    if file_format == "WEBP" and (metadata.icc_profile or b"")[16:20] == _GREY_SPACE:
+        _warn("the colour profile of greys, for which a WEBP has no pixels")
+        metadata = dataclasses.replace(metadata, icc_profile=None)
     if file_format == "TIFF" and has_maker_note(exif):
         _warn("the maker's note of EXIF, which a TIFF cannot hold")
     if "colour_chunks" not in holds and (metadata.icc_profile or _is_srgb(blocks.colour_chunks)):

@@ -7,8 +7,9 @@ from ldrestore.errors import MissingExtraError
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
 from ldrestore.images.metadata import FileBlocks, Metadata
-from ldrestore.images.orientation import UPRIGHT_TAG
+from ldrestore.images.orientation import TURNED, UPRIGHT_TAG
 from ldrestore.images.pillow_pixels import pixels_of
+from ldrestore.images.resolution import Resolution
 from ldrestore.images.xmp import GAIN_MAP
 
 _DEPTH_MAP = "a depth map"
@@ -36,7 +37,7 @@ def decode_heif(path: Path, check_size: SizeCheck) -> Decoded:
         icc_profile=info.get("icc_profile"),
         exif=exif,
         xmp=info.get("xmp"),
-        blocks=FileBlocks(resolution=exif_resolution(exif), colour_chunks=_colour_of(info)),
+        blocks=FileBlocks(resolution=_turned_resolution(info), colour_chunks=_colour_of(info)),
     )
     return Decoded(
         pixels=pixels,
@@ -47,6 +48,12 @@ def decode_heif(path: Path, check_size: SizeCheck) -> Decoded:
         orientation=UPRIGHT_TAG,  # libheif has turned it
         losses=_losses_of(info),
     )
+
+
+def _turned_resolution(info: dict[Any, Any]) -> Resolution | None:
+    """What EXIF states, of the picture that libheif has turned."""
+    resolution = exif_resolution(info.get("exif"))
+    return resolution and resolution.turned() if info.get("original_orientation") in TURNED else resolution
 
 
 def _colour_of(info: dict[Any, Any]) -> tuple[tuple[bytes, bytes], ...]:

@@ -82,6 +82,9 @@ def to_photo(image: ImageInput, *, clip: bool = False) -> Photo:
 def _decoded_pil(image: Image.Image) -> Decoded:
     """A Pillow image as decoders give it."""
     pixels, alpha = pixels_of(_with_spread_key(image), "image")
+    key = image.info.get("transparency")
+    if alpha is None and image.mode.startswith("I;16") and isinstance(key, int):
+        alpha = np.where(pixels[..., 0] == key, np.uint16(0), np.uint16(65_535))
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     damages: tuple[str, ...] = ()
     exif, orientation = image.info.get("exif"), None
@@ -102,8 +105,15 @@ def _decoded_pil(image: Image.Image) -> Decoded:
 
 
 def _with_spread_key(image: Image.Image) -> Image.Image:
-    """An image whose one transparent shade is spread like its values: Pillow leaves that of 2 and 4 bits as it is."""
+    """An image whose one transparent shade is spread like its values.
+
+    Pillow leaves that of 2 and 4 bits as it is, and that of 16 bits beside colours which it has cut to 8.
+    """
     key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:
+        cut = image.copy()
+        cut.info["transparency"] = tuple(value >> 8 for value in key)
+        return cut
     mode = image.tile[0].args if isinstance(image, PngImageFile) and image.tile else None
     if mode not in _SHADES or not isinstance(key, int):
         return image

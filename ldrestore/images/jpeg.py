@@ -11,7 +11,7 @@ from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import exif_resolution
 from ldrestore.images.formats import MAX_SIDES
 from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata
-from ldrestore.images.photoshop import IPTC_RESOURCE
+from ldrestore.images.photoshop import SEGMENT_HEADER, iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, Unit, resolution_of
 from ldrestore.images.xmp import EXTENSION, GAIN_MAP, VIDEO
@@ -24,6 +24,7 @@ _PROMISING_SEGMENTS = {
     b"JP\0\1": CREDENTIALS,
 }
 """What the segments of data that are not carried begin with."""
+_PROFILE_HEADER = b"ICC_PROFILE\0"
 _SAMSUNG_TAIL, _SAMSUNG_VIDEO = b"SEFT", b"MotionPhoto_Data"
 
 
@@ -45,7 +46,9 @@ def decode_jpeg(path: Path, check_size: SizeCheck) -> Decoded:
         segments = [data for _, data in image.applist]
     losses = [loss for header, loss in _PROMISING_SEGMENTS.items() if any(data.startswith(header) for data in segments)]
     losses += [VIDEO] * _has_samsung_video(path)
-    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, losses=tuple(losses))
+    has_profile = any(data.startswith(_PROFILE_HEADER) for data in segments)
+    damages = ("a part of the colour profile is missing",) if has_profile and not image.info.get("icc_profile") else ()
+    return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, bit_depth=8, losses=tuple(losses), damages=damages)
 
 
 def _check_sides(path: Path, width: int, height: int) -> None:
@@ -66,13 +69,15 @@ def _check_sides(path: Path, width: int, height: int) -> None:
 def jpeg_metadata(image: JpegImageFile) -> Metadata:
     """All blocks of a file that Pillow has opened."""
     info = image.info
+    segments = [data for name, data in image.applist if name == "APP13" and data.startswith(SEGMENT_HEADER)]
+    resources = b"".join(data.removeprefix(SEGMENT_HEADER) for data in segments)  # one may go on in the next
     return Metadata(
         icc_profile=None if image.mode == "CMYK" else info.get("icc_profile"),
         exif=info.get("exif"),
         xmp=info.get("xmp"),
         blocks=FileBlocks(
             resolution=_density_of(info) or exif_resolution(info.get("exif")),
-            iptc=info.get("photoshop", {}).get(IPTC_RESOURCE) or None,
+            iptc=iptc_of_resources(resources),
             comments=tuple(data for name, data in image.applist if name == "COM" and data),
         ),
     )

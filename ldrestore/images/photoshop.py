@@ -9,17 +9,22 @@ SEGMENT_HEADER = b"Photoshop 3.0\0"
 
 
 def iptc_of_resources(block: bytes | None) -> bytes | None:
-    """Records of IPTC among resources as they lie in a file; None where there are none, or the block is damaged."""
-    place = 0
+    """Records of IPTC among resources as they lie in a file; None where there are none, or the block is damaged.
+
+    Those of several resources are joined, as their records are.
+    """
+    place, records = 0, b""
     while block and block[place : place + 4] == _SIGNATURE and place + 7 <= len(block):
         code = int.from_bytes(block[place + 4 : place + 6], "big")
         place += 6 + 1 + block[place + 6]  # the resource's name
         place += place % 2
         size = int.from_bytes(block[place : place + 4], "big")
+        if place + 4 + size > len(block):
+            break
         if code == IPTC_RESOURCE:
-            return block[place + 4 : place + 4 + size] or None
+            records += block[place + 4 : place + 4 + size]
         place += 4 + size + size % 2
-    return None
+    return records or None
 
 
 def resources_of_iptc(records: bytes) -> bytes:

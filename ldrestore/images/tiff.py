@@ -1,5 +1,6 @@
 """TIFF, revision 6.0: grey, RGB and deep CMYK through tifffile, everything else through Pillow."""
 
+import dataclasses
 import logging
 import math
 import re
@@ -16,8 +17,8 @@ from ldrestore.errors import CorruptImageError, UnsupportedFormatError
 from ldrestore.images.cmyk import deep_cmyk_to_srgb, shallow_cmyk_to_srgb
 from ldrestore.images.decoded import Decoded, SizeCheck
 from ldrestore.images.exif import ORIENTATION_TAG, RESOLUTION_UNITS, UNIT_TAG, X_RESOLUTION_TAG, Y_RESOLUTION_TAG
-from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata, TiffTag
-from ldrestore.images.orientation import valid_orientation
+from ldrestore.images.metadata import CREDENTIALS, FileBlocks, Metadata, TiffTag, turned_blocks
+from ldrestore.images.orientation import UPRIGHT_TAG, valid_orientation
 from ldrestore.images.photoshop import iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, resolution_of
@@ -192,6 +193,8 @@ def _read_with_pillow(
             ) from error
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
         orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
+        blocks, turning_losses = turned_blocks(metadata.blocks, _orientation_of(page) or UPRIGHT_TAG)
+        metadata, losses = dataclasses.replace(metadata, blocks=blocks), (*losses, *turning_losses)
         metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)
 

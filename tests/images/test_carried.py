@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -208,3 +209,12 @@ def test_comments_too_large_for_a_segment_are_told(tmp_path, pixels):
     again, losses = saved(photo, tmp_path / "a.jpg")
     assert again.blocks.comments == (b"short",)
     assert losses == ["comments or IPTC too large for a JPEG"]
+
+
+def test_a_webp_has_no_profile_of_greys(tmp_path, pixels):
+    profile = imagecodecs.cms_profile("gray", gamma=2.2)
+    photo = Photo(pixels=pixels[..., :1], icc_profile=profile)
+    again, losses = saved(photo, tmp_path / "a.webp")
+    assert (again.icc_profile, losses) == (None, ["the colour profile of greys"])
+    again, losses = saved(photo, tmp_path / "a.png")
+    assert (again.icc_profile, losses) == (profile, [])

@@ -1,6 +1,8 @@
 import io
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -189,3 +191,15 @@ def test_the_transparent_shade_of_a_pil_image_is_found_at_every_depth(tmp_path, 
     with Image.open(tmp_path / "a.png") as image:
         alpha = to_photo(image).alpha
     assert np.array_equal(alpha[0], [255] * shade + [0])
+
+
+@pytest.mark.parametrize(("colour", "num_channels"), [(0, 1), (2, 3)])
+def test_a_transparent_shade_of_16_bits_survives_pillow(tmp_path, colour, num_channels):
+    values = np.zeros((2, 3, num_channels), ">u2")
+    values[0] = 0x1234
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", 3, 2, 16, colour, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), chunk(b"tRNS", b"\x12\x34" * num_channels), chunk(b"IDAT", zlib.compress(rows))]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b""))
+    for photo in (to_photo(tmp_path / "a.png"), to_photo(Image.open(tmp_path / "a.png"))):
+        assert (photo.alpha > 0).tolist() == [[False] * 3, [True] * 3]

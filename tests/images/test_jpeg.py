@@ -67,6 +67,26 @@ def test_comments_and_iptc_are_found_in_any_order(tmp_path, smooth):
     assert blocks.iptc == b"\x1c\x02\x19\0\1x"
 
 
+def test_iptc_of_several_segments_is_whole(tmp_path, smooth):
+    title, caption = b"\x1c\x02\x05\0\1t", b"\x1c\x02\x78\0\1c"
+    apart = b"".join(segment(b"\xed", SEGMENT_HEADER + resources_of_iptc(record)) for record in (title, caption))
+    (tmp_path / "apart.jpg").write_bytes(jpeg(smooth, extra=apart))
+    assert read_photo(tmp_path / "apart.jpg").blocks.iptc == title + caption
+    whole = resources_of_iptc(b"\x1c\x02\x78\x0f\xa0" + b"x" * 4000)
+    parts = [whole[:3000], whole[3000:]]
+    split = b"".join(segment(b"\xed", SEGMENT_HEADER + part) for part in parts)
+    (tmp_path / "split.jpg").write_bytes(jpeg(smooth, extra=split))
+    assert len(read_photo(tmp_path / "split.jpg").blocks.iptc) == 4005
+    assert iptc_of_resources(whole[:3000]) is None
+
+
+def test_a_profile_of_which_a_part_is_missing_is_told(tmp_path, smooth):
+    part = segment(b"\xe2", b"ICC_PROFILE\0\1\2" + bytes(100))
+    (tmp_path / "a.jpg").write_bytes(jpeg(smooth, extra=part))
+    with pytest.warns(UserWarning, match="a part of the colour profile is missing"):
+        assert read_photo(tmp_path / "a.jpg").icc_profile is None
+
+
 def test_resources_are_read_past_others_and_damaged_ones_are_none():
     named = b"8BIM\x04\x00\x03abc\0\0\0\1x\0"
     assert iptc_of_resources(named + resources_of_iptc(b"abc")) == b"abc"

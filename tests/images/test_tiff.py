@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ldrestore.errors import CorruptImageError, MetadataLossWarning, PixelRangeError, UnsupportedFormatError
 from ldrestore.images import tiff_writing
@@ -11,6 +12,7 @@ from ldrestore.images.exif import ORIENTATION_TAG
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
+from ldrestore.images.resolution import resolution_of
 from ldrestore.images.tiff import as_stored
 from ldrestore.images.xmp import upright_xmp
 
@@ -351,3 +353,16 @@ def test_a_fax_whose_codes_do_not_tell_all_rows_is_refused(tmp_path, rng, rows):
             path.write_bytes(data)
             with pytest.raises(CorruptImageError, match=r"a\.tif: part of the pixels is damaged or missing"):
                 read_photo(path)
+
+
+def test_palettes_that_pillow_turns_are_turned_with_all_that_holds_for_them(tmp_path, rng):
+    tags = ImageFileDirectory_v2()
+    tags[ORIENTATION_TAG], tags[282], tags[283], tags[296] = 6, 300.0, 150.0, 2
+    tags[33550], tags.tagtype[33550] = (1.0, 1.0, 0.0), 12
+    picture = Image.fromarray(rng.integers(0, 256, (24, 32), np.uint8)).convert("P")
+    picture.save(tmp_path / "a.tif", tiffinfo=tags)
+    with pytest.warns(MetadataLossWarning, match="tags of GeoTIFF, which hold for the picture unturned"):
+        photo = read_photo(tmp_path / "a.tif")
+    assert (photo.height, photo.width) == (32, 24)
+    assert photo.blocks.resolution == resolution_of(150, 300, "inch")
+    assert photo.blocks.geo_tags == ()
