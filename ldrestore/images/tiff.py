@@ -44,6 +44,7 @@ _FAX_COMPRESSIONS = (2, 3, 4, 32771)
 """Modified Huffman, T.4 and T.6 of the CCITT, and the first of them by words."""
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
+_CAMERA_DATA = "camera data of EXIF in a big-endian BigTIFF"
 _STACK = "the description of a stack of pictures"
 _EXTRA_CHANNEL = "channels that are neither colour nor alpha"
 _SHAPE = re.compile(r"\{\"shape\":|shape=\(")
@@ -241,7 +242,9 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
     exif: bytes | None = None
     blocks: dict[int, bytes | None] = {}
     try:
-        blocks, kept = _read_blocks(path)
+        is_unknown_to_pillow = file.is_bigtiff and file.byteorder == ">"
+        blocks, kept = _blocks_without_pillow(page) if is_unknown_to_pillow else _read_blocks(path)
+        losses += (_CAMERA_DATA,) if is_unknown_to_pillow and any(tag in page.tags for tag in CAMERA_TAGS) else ()
         if _SHAPE.match(str(kept.get(DESCRIPTION_TAG))) and not _SHAPE.match(page.description):
             kept[DESCRIPTION_TAG] = as_stored(page.description.encode().decode("latin-1"))  # tifffile adds a second one
         if DESCRIPTION_TAG in kept and (is_promise := _describes_a_stack(file, page)) is not None:
@@ -300,6 +303,17 @@ def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
             if camera := exif.get_ifd(tag):
                 kept[tag] = {key: as_stored(value) for key, value in camera.items()}
         return {tag: _bytes_of(exif.get(tag)) for tag in (PROFILE_TAG, XMP_TAG)}, kept
+
+
+def _blocks_without_pillow(page: Any) -> tuple[dict[int, bytes | None], Image.Exif]:
+    """The same of a big-endian BigTIFF, which Pillow reads as a TIFF, by tifffile; without the camera's data."""
+    kept = Image.Exif()
+    texts = {tag: page.tags[tag].value for tag in TEXT_TAGS if tag in page.tags}
+    kept.update(
+        {tag: as_stored(text.encode().decode("latin-1")) for tag, text in texts.items() if isinstance(text, str)}
+    )
+    found = {tag: page.tags.get(tag) for tag in (PROFILE_TAG, XMP_TAG)}
+    return {tag: entry and _bytes_of(entry.value) for tag, entry in found.items()}, kept
 
 
 def _bytes_of(value: Any) -> bytes | None:

@@ -366,3 +366,24 @@ def test_palettes_that_pillow_turns_are_turned_with_all_that_holds_for_them(tmp_
     assert (photo.height, photo.width) == (32, 24)
     assert photo.blocks.resolution == resolution_of(150, 300, "inch")
     assert photo.blocks.geo_tags == ()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_every_byte_order_and_size_keeps_profile_texts_and_xmp(tmp_path, rng, byteorder, is_big, profile):
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        values_of(np.uint8, (6, 9, 3), rng),
+        photometric="rgb",
+        bigtiff=is_big,
+        byteorder=byteorder,
+        metadata=None,
+        description="Käfer".encode(),
+        iccprofile=profile,
+        extratags=[(700, 1, len(xmp), xmp, True)],
+    )
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.icc_profile == profile
+    assert photo.xmp is not None
+    assert "Käfer".encode() in photo.exif
