@@ -37,6 +37,7 @@ from ldrestore.evaluation.stored_files import (
     picture_name,
     read_json_or_none,
     store_photo,
+    stored_form,
     write_document,
 )
 from ldrestore.weights.hashes import hash_of_file
@@ -182,9 +183,10 @@ def _made(
     seconds = _now(step.device) - start
     if step.is_fresh:
         place.unlink(missing_ok=True)
-    store_photo(made.photo, place)
-    digest = hash_of_photo(made.photo)
-    step.memory.keep(digest, made.photo)
+    photo = stored_form(made.photo)
+    store_photo(photo, place)
+    digest = hash_of_photo(photo)
+    step.memory.keep(digest, photo)
     is_timed = ready.contestant.kind in ("model", "peer")
     return {
         "sha256": digest,
@@ -198,34 +200,31 @@ def _made(
 def _store_pictures(step: RestoreStep, case: Case, pictures: CasePictures) -> dict[str, Any]:
     """Keep input and ground truth, or where they lie unchanged below the data root; their row."""
     lq, gt = pictures.lq, pictures.gt
-    hashes = (hash_of_photo(lq), None if gt is None else hash_of_photo(gt))
     is_as_file = (case.dataset_config.recipe, case.dataset_config.noise_sigma_255) == (None, None)
-    kept: dict[str, str | None] = {}
-    for part, photo, file, digest in (("lq", lq, case.files.lq, hashes[0]), ("gt", gt, case.files.gt, hashes[1])):
-        if photo is None or digest is None:
-            kept[part] = None
+    kept: dict[str, str | None] = {"gt": None, "gt_sha256": None}
+    for part, photo, file in (("lq", lq, case.files.lq), ("gt", gt, case.files.gt)):
+        if photo is None:
             continue
-        step.memory.keep(digest, photo)
         is_whole = (
             case.dataset_config.crop is None and case.protocol.multiple == 1 and case.protocol.rounding == "uint8"
         )
         below = _below(file, step.data_root) if is_as_file and is_whole else None
+        photo = photo if below is not None else stored_form(photo)
+        digest = hash_of_photo(photo)
+        step.memory.keep(digest, photo)
         if below is None:
             folder = step.out_dir / PICTURES / (TRUTHS if part == "gt" else folder_name(case.dataset))
             place = folder / picture_name(f"{case.name}.{part}", digest)
             store_photo(photo, place)
             below = place.relative_to(step.out_dir).as_posix()
-        kept[part] = below
+        kept[part], kept[f"{part}_sha256"] = below, digest
     row = {
         "dataset": case.dataset,
         "name": case.name,
         "cluster": case.cluster,
         "width": lq.width,
         "height": lq.height,
-        "lq": kept["lq"],
-        "gt": kept["gt"],
-        "lq_sha256": hashes[0],
-        "gt_sha256": hashes[1],
+        **kept,
     }
     place = _picture_place(step, case)
     if read_json_or_none(place) != row:

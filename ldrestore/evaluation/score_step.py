@@ -144,7 +144,8 @@ def _score_key(step: ScoreStep, output: OutputRow, picture: PictureRow, metric: 
 def _score_place(step: ScoreStep, output: OutputRow) -> Path:
     """Where the scores of a result are kept."""
     folder = step.out_dir / SCORES / folder_name(output.contestant) / folder_name(output.dataset)
-    return folder / picture_name(output.picture, str(output.sha256), ".json")
+    key = key_of({"picture": output.picture, "sha256": output.sha256})  # names differ by less than their file names do
+    return folder / picture_name(output.picture, key, ".json")
 
 
 class _Truths:
@@ -192,7 +193,11 @@ def _score_output(
     known = {} if step.is_fresh else read_json_or_none(place) or {}
     keys = {metric.name: _score_key(step, output, picture, metric) for metric in metrics if metric.name in opened.pairs}
     wanted = [metric for metric in metrics if metric.name in keys and _is_applicable(metric, picture)]
-    missing = [metric.name for metric in wanted if known.get(metric.name, {}).get("key") != keys[metric.name]]
+    missing = [
+        metric.name
+        for metric in wanted
+        if (entry := known.get(metric.name, {})).get("key") != keys[metric.name] or "failure" in entry
+    ]
     if not missing:
         return
     for name, value in _measured(step, output, picture, missing, opened, truths).items():

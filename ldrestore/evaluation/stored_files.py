@@ -45,6 +45,13 @@ def folder_name(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def stored_form(photo: Photo) -> Photo:
+    """A picture as `store_photo` keeps it: floats are rounded to 16 bits, other values stay."""
+    if photo.pixels.dtype.kind != "f":
+        return photo
+    return Photo(pixels=_deep(photo.pixels), alpha=None if photo.alpha is None else _deep(photo.alpha))
+
+
 def store_photo(photo: Photo, path: Path) -> None:
     """Write the pixels of a picture as PNG, without what else it carries; nothing where it lies there already.
 
@@ -56,9 +63,8 @@ def store_photo(photo: Photo, path: Path) -> None:
     """
     if path.is_file():
         return
-    pixels, alpha = (_as_integers(values) for values in (photo.pixels, photo.alpha))
-    assert pixels is not None
-    values = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
+    photo = stored_form(photo)
+    values = photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha[..., None]], axis=2)
     encoded = imagecodecs.png_encode(
         np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values),
         level=1,
@@ -68,10 +74,8 @@ def store_photo(photo: Photo, path: Path) -> None:
     write_bytes(path, bytes(encoded))
 
 
-def _as_integers(values: np.ndarray | None) -> np.ndarray | None:
-    """Values that PNG holds: floats are rounded to 16 bits."""
-    if values is None or values.dtype.kind != "f":
-        return values
+def _deep(values: np.ndarray) -> np.ndarray:
+    """Floats rounded to 16 bits."""
     return np.rint(values * np.float32(65535)).astype(np.uint16)
 
 

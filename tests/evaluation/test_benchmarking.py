@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
 from ldrestore.images.inputs import to_photo
+from ldrestore.images.photo import Photo
 from ldrestore.metrics.scoring import score
 
 SUITE = SuiteConfig(
@@ -170,11 +172,46 @@ def test_two_results_of_one_name_are_refused(tmp_path, write):
     assert "a.jpg and a.png" in failed.failure
 
 
-def test_changed_weights_are_another_model(results, tiny_fast, tmp_path):
-    (weights,) = tiny_fast.rglob("*.safetensors")
+def test_float_pictures_are_compared(tmp_path):
+    for folder, shift in (("lq", 0.1), ("gt", 0.0), ("done", 0.05)):
+        (tmp_path / folder).mkdir()
+        values = np.linspace(0.2, 0.7, 32 * 32 * 3, dtype=np.float32).reshape(32, 32, 3) + np.float32(shift)
+        Photo(pixels=values).save(tmp_path / folder / "a.tif")
+    own = (tmp_path / "lq", tmp_path / "gt")
+    pairs = SuiteConfig(name="own", summary="", metrics=("psnr",), datasets=())
+    results = evaluate(pairs, [results_contestant("done", tmp_path / "done")], tmp_path / "out", pairs=own)
+    assert not results.failures
+    found = {row.contestant: row.scores["psnr"] for row in results.outputs}
+    assert found == {"input": pytest.approx(20, abs=0.1), "done": pytest.approx(26.02, abs=0.1)}
+
+
+def test_names_that_differ_in_a_slash_have_scores_of_their_own(tmp_path, write):
+    for name, shift in (("x/1", 0), ("x_1", 40)):
+        write(tmp_path / "lq" / f"{name}.png")
+        write(tmp_path / "gt" / f"{name}.png", shift=shift)
+    pairs = SuiteConfig(name="own", summary="", metrics=("psnr",), datasets=())
+    results = evaluate(pairs, [], tmp_path / "out", pairs=(tmp_path / "lq", tmp_path / "gt"))
+    found = {row.picture: row.scores["psnr"] for row in results.outputs}
+    assert found["x/1"] == float("inf") and found["x_1"] < 40
+
+
+def test_a_result_that_is_there_again_is_scored(results, tmp_path):
+    row = next(row for row in results.outputs if row.contestant == "tiny")
+    place, aside = tmp_path / "out" / row.path, tmp_path / "aside.png"
+    place.rename(aside)
+    options = BenchOptions(protocol="osediff", metrics=("psnr",))
+    assert len(rescore(tmp_path / "out", options=options).failures) == 1
+    aside.rename(place)
+    assert not rescore(tmp_path / "out", options=options).failures
+
+
+def test_changed_weights_are_another_model(tiny_fast, tmp_path):
+    model = shutil.copytree(tiny_fast, tmp_path / "tiny")
+    results = evaluate(SUITE, [str(model)], tmp_path / "out")
+    (weights,) = model.rglob("*.safetensors")
     state = load_file(weights)
     save_file({name: value * 0.5 for name, value in state.items()}, weights, metadata={"format": "pt"})
-    again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
+    again = evaluate(SUITE, [str(model)], tmp_path / "out")
     identities = [next(row.identity for row in run.contestants if row.name == "tiny") for run in (results, again)]
     assert identities[0] != identities[1]
     hashes = [{row.sha256 for row in run.outputs if row.contestant == "tiny"} for run in (results, again)]
