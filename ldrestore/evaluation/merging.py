@@ -7,7 +7,7 @@ from pathlib import Path
 from ldrestore.errors import InputError
 from ldrestore.evaluation.comparison import check_comparable
 from ldrestore.evaluation.contestants import INPUT
-from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, Results, located
+from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, OutputRow, Results, located
 from ldrestore.evaluation.stored_files import link_or_copy
 from ldrestore.evaluation.summaries import summarised
 
@@ -33,6 +33,8 @@ def merged(submissions: Sequence[Results]) -> Results:
         fresh = [row for row in other.contestants if _is_new(row, known)]
         names = {row.name for row in fresh}
         pictures = {(row.dataset, row.name) for row in whole.pictures}
+        outputs = _new_outputs(whole, other)
+        grown = {(row.contestant, row.dataset) for row in outputs if row.contestant not in names}
         whole = replace(
             whole,
             environments={**other.environments, **whole.environments},
@@ -40,8 +42,12 @@ def merged(submissions: Sequence[Results]) -> Results:
             metrics=(*whole.metrics, *(row for row in other.metrics if row.name not in _names(whole.metrics))),
             contestants=(*whole.contestants, *fresh),
             pictures=(*whole.pictures, *(row for row in other.pictures if (row.dataset, row.name) not in pictures)),
-            outputs=(*whole.outputs, *(row for row in other.outputs if row.contestant in names)),
-            set_scores=(*whole.set_scores, *(row for row in other.set_scores if row.contestant in names)),
+            outputs=(*whole.outputs, *outputs),
+            set_scores=tuple(
+                row
+                for row in (*whole.set_scores, *(row for row in other.set_scores if row.contestant in names))
+                if (row.contestant, row.dataset) not in grown  # it was of fewer pictures
+            ),
             costs=(*whole.costs, *(row for row in other.costs if row.contestant in names)),
             notes=tuple(dict.fromkeys((*whole.notes, *other.notes))),
         )
@@ -112,6 +118,26 @@ def _is_new(row: ContestantRow, known: dict[str, ContestantRow]) -> bool:
     ):
         raise InputError(f"{row.name} is another contestant in each of the files; rename one of them")
     return False
+
+
+def _new_outputs(whole: Results, other: Results) -> list[OutputRow]:
+    """The outputs of another file that are not among the first one's.
+
+    Raises:
+        InputError: finished results of one name hold another picture in each of the files.
+    """
+    known = {(row.contestant, row.dataset, row.picture, row.seed): row for row in whole.outputs}
+    finished = {row.name for row in whole.contestants if row.kind == "results"}
+    fresh = []
+    for row in other.outputs:
+        there = known.get((row.contestant, row.dataset, row.picture, row.seed))
+        if there is None:
+            fresh.append(row)
+        elif row.contestant in finished and row.sha256 != there.sha256:
+            raise InputError(
+                f"{row.contestant} has another result of {row.dataset}/{row.picture} in each of the files; rename one"
+            )
+    return fresh
 
 
 def _names(rows: Sequence[object]) -> set[str]:

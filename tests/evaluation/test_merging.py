@@ -19,6 +19,25 @@ def test_contestants_that_were_measured_apart_are_compared():
     assert merged([both]) == both
 
 
+def test_pictures_that_were_measured_apart_are_all_there():
+    one = model_results({"rain": {"a": (20.0, 25.0)}}, model="one")
+    two = model_results({"rain": {"b": (20.0, 29.0)}}, model="one")
+    both = merged([one, two])
+    assert {(row.contestant, row.picture) for row in both.outputs} == {
+        (name, picture) for name in ("input", "one") for picture in "ab"
+    }
+    assert {row.contestant: row.mean for row in both.means if row.dataset == "rain"} == {"input": 20.0, "one": 27.0}
+
+
+def test_finished_results_that_differ_are_refused():
+    one = model_results({"rain": {"a": (20.0, 25.0)}}, model="one")
+    kinds = tuple(replace(row, kind="results") if row.name == "one" else row for row in one.contestants)
+    one = replace(one, contestants=kinds)
+    changed = tuple(replace(row, sha256="f" * 64) if row.contestant == "one" else row for row in one.outputs)
+    with pytest.raises(InputError, match="one has another result of rain/a in each of the files"):
+        merged([one, replace(one, outputs=changed)])
+
+
 def test_what_does_not_go_together_is_refused():
     one = model_results(FIGURES, model="one")
     with pytest.raises(InputError, match="one is another contestant in each of the files"):
