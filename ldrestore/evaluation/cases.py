@@ -84,8 +84,8 @@ class Case:
                     f"{files.lq} has {lq.width}x{lq.height} pixels and its ground truth {gt.width}x{gt.height}; "
                     "a pair has one size"
                 )
-            return CasePictures(lq=self._deepened(self._cut(lq)), gt=None if gt is None else self._cut(gt))
-        clean = self._cut(_clean_picture(_required(files.gt), PictureMemory(0) if memory is None else memory))
+            return CasePictures(lq=self._deepened(self.cut(lq)), gt=None if gt is None else self.cut(gt))
+        clean = self.cut(_clean_picture(_required(files.gt), PictureMemory(0) if memory is None else memory))
         if config.recipe is not None:
             name = _required(files.gt).name
             pixels = degraded(clean.pixels, config.recipe, name, severity=config.severity)
@@ -93,8 +93,14 @@ class Case:
             pixels = noisy_as_papers(clean.pixels, _required_sigma(config), skip=self.noise_skip)
         return CasePictures(lq=self._deepened(to_photo(pixels)), gt=clean)
 
-    def _cut(self, photo: Photo) -> Photo:
-        """The part of a picture that is taken: the suite's square, then the protocol's multiple, from the centre."""
+    def cut(self, photo: Photo) -> Photo:
+        """The part of a picture that is taken: the suite's square, then the protocol's multiple, from the centre.
+
+        What is cut already stays as it is.
+
+        Raises:
+            DatasetError: the picture is smaller than the multiple.
+        """
         pixels, alpha = photo.pixels, photo.alpha
         if self.dataset_config.crop is not None:
             pixels = centre_of(pixels, self.dataset_config.crop)

@@ -226,13 +226,13 @@ class FinishedResults:
             self._paths[path.relative_to(folder).with_suffix("").as_posix()].append(path)
 
     def __call__(self, photo: Photo, case: Case, seed: int | None) -> RestoredPicture:
-        """Read the result of one case.
+        """Read the result of one case, cut as its ground truth is.
 
         Raises:
-            DatasetError: there is none.
+            DatasetError: there is none, or it is too small.
             ImageFileError: it cannot be read.
         """
-        return RestoredPicture(photo=read_photo(self.path_of(case)))
+        return RestoredPicture(photo=case.cut(read_photo(self.path_of(case))))
 
     def path_of(self, case: Case) -> Path:
         """Where the result of a case lies: DATASET/NAME, or NAME.

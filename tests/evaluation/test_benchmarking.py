@@ -185,6 +185,18 @@ def test_float_pictures_are_compared(tmp_path):
     assert found == {"input": pytest.approx(20, abs=0.1), "done": pytest.approx(26.02, abs=0.1)}
 
 
+def test_finished_results_of_whole_pictures_are_cut_as_the_protocol_says(tmp_path, write):
+    for folder, shift in (("lq", 9), ("gt", 0), ("done", 3)):
+        write(tmp_path / folder / "a.png", shift=shift, size=(37, 50))
+    pairs = SuiteConfig(name="own", summary="", protocol="promptir", metrics=("psnr",), datasets=())
+    done = results_contestant("done", tmp_path / "done")
+    results = evaluate(pairs, [done], tmp_path / "out", pairs=(tmp_path / "lq", tmp_path / "gt"))
+    assert not results.failures
+    row = next(row for row in results.outputs if row.contestant == "done")
+    again = score(tmp_path / "done" / "a.png", tmp_path / "gt" / "a.png", metrics=["psnr"], protocol="promptir")
+    assert row.scores["psnr"] == again["psnr"]
+
+
 def test_names_that_differ_in_a_slash_have_scores_of_their_own(tmp_path, write):
     for name, shift in (("x/1", 0), ("x_1", 40)):
         write(tmp_path / "lq" / f"{name}.png")
