@@ -39,7 +39,8 @@ class Field:
 def exif_fields(block: bytes) -> dict[int, tuple[Field, ...]]:
     """The fields of each directory of an EXIF block; without makers' notes, whose offsets hold in their file alone.
 
-    Fields of unknown types, or that lie outside the block, and directories that do not fit it are left out.
+    Fields of unknown types, that lie outside the block, or that are together larger than it, and directories
+    that do not fit it are left out.
 
     Args:
         block: With or without its prefix.
@@ -49,6 +50,7 @@ def exif_fields(block: bytes) -> dict[int, tuple[Field, ...]]:
     """
     data, order, start = opened_exif(block)
     starts, directories = {MAIN: start}, {}
+    room = len(data)  # fields that share their bytes could grow a small block without bound
     while starts:
         name, place = starts.popitem()
         fields = []
@@ -64,7 +66,8 @@ def exif_fields(block: bytes) -> dict[int, tuple[Field, ...]]:
                 continue
             if _HOMES.get(entry.tag) == name:
                 starts[entry.tag] = int.from_bytes(value[:4], "little")
-            elif entry.tag not in _HOMES:
+            elif entry.tag not in _HOMES and len(value) <= room:
+                room -= len(value)
                 fields.append(Field(entry.tag, entry.type, value))
         directories[name] = tuple(fields)
     return {name: fields for name, fields in directories.items() if fields}

@@ -112,3 +112,9 @@ def test_the_related_size_of_interoperability_becomes_the_pictures():
 def test_the_prefix_may_be_missing():
     assert exif_fields(exif_block(DIRECTORIES).removeprefix(EXIF_PREFIX)) == DIRECTORIES
     assert exif_fields(exif_block({MAIN: (Field(0x0112, SHORT, b"\1\0"),)})) == {MAIN: (Field(0x0112, SHORT, b"\1\0"),)}
+
+
+def test_fields_that_share_their_bytes_do_not_grow_a_block():
+    entries = b"".join(struct.pack("<HHII", tag, 7, 20_000, 8) for tag in range(0x9000, 0x9000 + 2000))
+    block = b"II*\0" + struct.pack("<IH", 8, 2000) + entries + bytes(4)
+    assert len(exif_block(exif_fields(block))) < 3 * len(block)
