@@ -24,6 +24,9 @@ from ldrestore.degradations.recipes import Step, list_degradations
 from ldrestore.errors import ConfigError
 from ldrestore.structures import DARKNESS, HAZE
 
+_RULED_OUT = 0.8
+"""Where much is named: share of what is not there that is named with strength 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HintConfig:
@@ -35,6 +38,9 @@ class HintConfig:
     """In those: probability that a degradation which is there is named."""
     absent: float = 0.08
     """In those: probability that one which is not there is named."""
+    talkative: float = 0.0
+    """Share of those in which much is named, as by who moves every bar: each that is not there with a probability drawn
+    evenly for the picture, and then mostly with strength 0."""
     strengths: tuple[float, float] = (0.7, 0.2)
     """Shares of hints of strength 1 and of strength 0; the others lie between."""
     sure_darkness: float = 0.2
@@ -46,7 +52,7 @@ class HintConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        shares = [self.probability, self.present, self.absent, *self.strengths, sum(self.strengths)]
+        shares = [self.probability, self.present, self.absent, self.talkative, *self.strengths, sum(self.strengths)]
         shares += [self.sure_darkness, self.sure_light]
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError(f"hints: expected shares in [0, 1], strengths of sum at most 1, got {self}")
@@ -154,12 +160,15 @@ def draw_strengths(drawn: DrawnPair, config: HintConfig, generator: np.random.Ge
     if generator.random() >= config.probability:
         return {}
     present = {counted_name(step.name) for step in _steps(drawn)}
+    is_talkative = config.talkative > 0 and generator.random() < config.talkative
+    absent = max(config.absent, float(generator.uniform())) if is_talkative else config.absent
     strengths = {}
     for name in list_degradations():
         is_present = name in present
-        if generator.random() < (config.present if is_present else config.absent):
+        if generator.random() < (config.present if is_present else absent):
             is_false_alarm = name == DARKNESS and not is_present  # would ask to brighten what is meant to be dark
-            strengths[name] = 0.0 if is_false_alarm else _strength(config, generator)
+            is_ruled_out = is_talkative and not is_present and generator.random() < _RULED_OUT
+            strengths[name] = 0.0 if is_false_alarm or is_ruled_out else _strength(config, generator)
     return strengths
 
 

@@ -107,6 +107,16 @@ def test_haze_without_light_in_it_is_always_named(clean_folder):
     assert named(dataset(clean_folder, recipe="haze(beta=0.05)", probability=0.0)[0]) == {}
 
 
+def test_some_name_everything_and_most_of_it_with_strength_0(clean_folder):
+    data = dataset(clean_folder, probability=1.0, absent=0.0, talkative=1.0)
+    pictures = [named(data[(epoch, 0)]) for epoch in range(40)]
+    assert max(map(len, pictures)) >= len(NAMES) - 1
+    assert min(map(len, pictures)) <= len(NAMES) // 2
+    ruled_out = [strength == 0 for picture in pictures for name, strength in picture.items() if name != "haze"]
+    assert 0.75 < np.mean(ruled_out) < 0.98
+    assert max(len(named(dataset(clean_folder, probability=1.0)[(epoch, 0)])) for epoch in range(40)) < len(NAMES) // 2
+
+
 def test_hints_are_flags_then_strengths():
     hints = hints_of({"rain": 0.3})
     assert hints.shape == (2 * len(NAMES),)
