@@ -15,6 +15,7 @@ from ldrestore.regressors.factory import record_of, size_multiple_of
 from ldrestore.regressors.onnx_regressor import OnnxRegressor
 from ldrestore.structures import TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32, check_finite
+from ldrestore.systems.regression_steering import rules_everything_out
 from ldrestore.tiling.orientations import Orientation
 from ldrestore.tiling.picture_views import PictureViews, Window, views_of
 from ldrestore.tiling.planning import is_one_tile
@@ -178,8 +179,8 @@ class RegressionSystem:
             window: Where lq lies in the picture.
 
         Returns:
-            (1, C, h, w), float32 where `lq` is, not clamped; and the probabilities (N,), float32 on the CPU, of the
-            degradations of networks that estimate them, None from others.
+            (1, C, h, w), float32 where `lq` is, not clamped, `lq` itself where the hints rule everything out; and the
+            probabilities (N,), float32 on the CPU, of the degradations of networks that estimate them, None from others.
 
         Raises:
             UndefinedNumbersError: the network gives infinite or undefined pixels in float32 too.
@@ -200,6 +201,8 @@ class RegressionSystem:
         if num_channels == 1:
             residual = residual.mean(dim=1, keepdim=True)
         probabilities = None if logits is None else logits[0].float().sigmoid().cpu()
+        if hints is not None and rules_everything_out(hints):
+            return lq, probabilities
         return lq + crop_to(residual, height, width).to(lq.device), probabilities
 
     def _residual(

@@ -125,6 +125,16 @@ def hints_of_strengths(strengths: Mapping[str, float], names: Sequence[str]) -> 
     return torch.tensor([[*named, *(strengths.get(name, 0.0) for name in names)]])
 
 
+def rules_everything_out(hints: Tensor) -> bool:
+    """Whether all degradations that the network knows are named, each with strength 0: nothing is to be done.
+
+    Args:
+        hints: (1, 2N), see `hints_of_strengths`.
+    """
+    named, strengths = hints.chunk(2, dim=1)
+    return bool((named > 0).all() and (strengths == 0).all())
+
+
 def advice_on(estimate: DegradationEstimate | None, strengths: Mapping[str, float]) -> tuple[str, ...]:
     """What a network that takes hints leaves to the user, and how to ask for it.
 

@@ -38,6 +38,12 @@ def test_the_record_says_what_was_said(pipeline, lq):
     assert pipeline(lq).records[0]["options"]["degradations"] is None
 
 
+def test_who_rules_everything_out_gets_the_picture_back(pipeline, lq):
+    nothing = dict.fromkeys(pipeline.regressor.config["degradations"], 0.0)
+    assert np.array_equal(pixels_of(pipeline(lq, degradations=nothing)), lq)
+    assert not np.array_equal(pixels_of(pipeline(lq, degradations={**nothing, "rain": 0.5})), lq)
+
+
 def test_tiles_hear_the_hints_too(pipeline):
     lq = np.random.default_rng(1).random((300, 320, 3)).astype(np.float32)
     named, unnamed = (pixels_of(pipeline(lq, tile=256, degradations=words)) for words in ("haze", None))
