@@ -13,8 +13,10 @@ from ldrestore.images.resolution import Resolution, Unit
 
 FULL_CHROMA_QUALITY = 90
 """JPEG quality from which colours keep their full resolution (4:4:4)."""
-MAX_JPEG_BLOCK = 65_504
-"""The largest EXIF or XMP block, in bytes, that one segment of a JPEG holds."""
+MAX_JPEG_SEGMENT = 65_533
+"""The most bytes behind the length of a segment of a JPEG: an EXIF block, a comment, or IPTC with its header."""
+MAX_JPEG_XMP = MAX_JPEG_SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
+"""The largest XMP packet, in bytes, that one segment of a JPEG holds."""
 
 _COMMENT, _APP13 = b"\xff\xfe", b"\xff\xed"
 _JFIF_HEADER, _UNIT_PLACE = b"\xff\xd8\xff\xe0\x00\x10JFIF\0", 13
@@ -32,17 +34,17 @@ def write_jpeg(image: Image.Image, file: BinaryIO, *, quality: int, metadata: Me
     options: dict[str, Any] = {"quality": quality, "subsampling": 0 if quality >= FULL_CHROMA_QUALITY else 2}
     blocks = {"icc_profile": metadata.icc_profile, "exif": metadata.exif, "xmp": metadata.xmp}
     options |= {name: block for name, block in blocks.items() if block}
-    for name in ("exif", "xmp"):
-        if len(options.get(name, b"")) > MAX_JPEG_BLOCK:
+    for name, most in (("exif", MAX_JPEG_SEGMENT), ("xmp", MAX_JPEG_XMP)):
+        if len(options.get(name, b"")) > most:
             size = len(options.pop(name))
             warnings.warn(f"{size} bytes of {name} do not fit a JPEG and are left out", UserWarning, stacklevel=2)
     segments = [(_COMMENT, comment) for comment in metadata.blocks.comments]
     if metadata.blocks.iptc:
         segments.insert(0, (_APP13, SEGMENT_HEADER + resources_of_iptc(metadata.blocks.iptc)))
-    if any(len(data) > MAX_JPEG_BLOCK for _, data in segments):
+    if any(len(data) > MAX_JPEG_SEGMENT for _, data in segments):
         warnings.warn("comments or IPTC too large for a JPEG: left out of the result", MetadataLossWarning, 2)
     extra = b"".join(
-        marker + struct.pack(">H", len(data) + 2) + data for marker, data in segments if len(data) <= MAX_JPEG_BLOCK
+        marker + struct.pack(">H", len(data) + 2) + data for marker, data in segments if len(data) <= MAX_JPEG_SEGMENT
     )
     image.save(file, "JPEG", **options, **({"extra": extra} if extra else {}))
     if metadata.blocks.resolution is not None:

@@ -10,7 +10,8 @@ from PIL import Image
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError, PixelRangeError, UnsupportedFormatError
 from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
-from ldrestore.images.jpeg_writing import MAX_JPEG_BLOCK
+from ldrestore.images.jpeg_writing import MAX_JPEG_SEGMENT, MAX_JPEG_XMP
+from ldrestore.images.metadata import FileBlocks
 from ldrestore.images.photo import Photo
 
 DEPTHS = {".png": (np.uint8, np.uint16), ".tif": (np.uint8, np.uint16, np.float32), ".webp": (np.uint8,)}
@@ -113,15 +114,29 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
 
 
 def test_blocks_too_large_for_jpeg_are_left_out_with_a_warning(tmp_path, pixels, exif):
-    photo = Photo(pixels=pixels, exif=exif, xmp=b"x" * (MAX_JPEG_BLOCK + 1))
+    photo = Photo(pixels=pixels, exif=exif, xmp=b"x" * (MAX_JPEG_XMP + 1))
     with pytest.warns(UserWarning, match="of xmp do not fit a JPEG"):
         write_photo(photo, tmp_path / "a.jpg")
     again = read_photo(tmp_path / "a.jpg")
     assert again.xmp is None
     assert again.exif is not None
-    largest = Photo(pixels=pixels, exif=exif + bytes(MAX_JPEG_BLOCK - len(exif)), xmp=b"x" * MAX_JPEG_BLOCK)
+    largest = Photo(pixels=pixels, exif=exif + bytes(MAX_JPEG_SEGMENT - len(exif)), xmp=b"x" * MAX_JPEG_XMP)
     write_photo(largest, tmp_path / "b.jpg")
-    assert len(read_photo(tmp_path / "b.jpg").xmp) == MAX_JPEG_BLOCK
+    again = read_photo(tmp_path / "b.jpg")
+    assert (len(again.exif), len(again.xmp)) == (MAX_JPEG_SEGMENT, MAX_JPEG_XMP)
+
+
+def test_comments_as_long_as_a_segment_are_written_and_longer_ones_told_once(tmp_path, pixels, recwarn):
+    comments = (b"x" * 65_505, b"y" * 65_533)
+    write_photo(Photo(pixels=pixels, blocks=FileBlocks(comments=comments)), tmp_path / "a.jpg")
+    assert not recwarn
+    assert read_photo(tmp_path / "a.jpg").blocks.comments == comments
+    longer = FileBlocks(comments=(b"x" * 65_534, b"short", b"z" * 70_000))
+    write_photo(Photo(pixels=pixels, blocks=longer), tmp_path / "b.jpg")
+    assert [str(warning.message) for warning in recwarn] == [
+        "comments or IPTC too large for a JPEG: left out of the result"
+    ]
+    assert read_photo(tmp_path / "b.jpg").blocks.comments == (b"short",)
 
 
 # --- where it is written
