@@ -39,6 +39,8 @@ _RAW_PROFILES = {
     b"Raw profile type iptc": "iptc",
 }
 """Keywords under which ImageMagick writes blocks as text."""
+_XMP_HEADER = b"http://ns.adobe.com/xap/1.0/\0"
+"""What a segment APP1 of JPEG begins with that holds XMP; ImageMagick writes it as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +226,8 @@ def _texts_of(chunks: list[Chunk], damages: list[str]) -> tuple[list[Chunk], dic
             return bytes.fromhex(text.split(b"\n", 3)[3].decode("ascii")) if is_raw else text
 
         if block := _read_or_none(read, value, damages):
-            blocks.setdefault(name, block)
+            name = "xmp" if block.startswith(_XMP_HEADER) else name
+            blocks.setdefault(name, block.removeprefix(_XMP_HEADER))
     return texts, blocks
 
 

@@ -213,23 +213,36 @@ def test_a_text_that_would_fill_memory_is_carried_as_it_lies(tmp_path, rng):
     assert read_photo(tmp_path / "b.png").blocks.texts == (bomb,)
 
 
+def raw_profile(name, data):
+    """A block as ImageMagick writes it as text."""
+    text = b"\n%s\n %d\n%s\n" % (name, len(data), data.hex().encode())
+    return chunk(b"zTXt", b"Raw profile type %s\0\0" % name + zlib.compress(text))
+
+
 def test_blocks_that_imagemagick_writes_as_text_are_understood(tmp_path, rng):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"
     resource = b"8BIM\x04\x04\0\0\0\0\0\x03abc\0"
-    texts = [
-        chunk(
-            b"zTXt",
-            b"Raw profile type %s\0\0" % name
-            + zlib.compress(b"\n%s\n %d\n%s\n" % (name, len(data), data.hex().encode())),
-        )
-        for name, data in ((b"exif", exif.tobytes()), (b"iptc", resource))
-    ]
+    texts = [raw_profile(name, data) for name, data in ((b"exif", exif.tobytes()), (b"iptc", resource))]
     (tmp_path / "a.png").write_bytes(shallow_png(rng.integers(0, 256, (6, 9, 3)), 8, 2, *texts))
     photo = read_photo(tmp_path / "a.png")
     assert (photo.height, photo.width) == (9, 6)
     assert b"Maker" in photo.exif
     assert (photo.blocks.iptc, photo.blocks.texts) == (b"abc", ())
+
+
+def test_segments_app1_that_imagemagick_writes_as_text_are_exif_or_xmp(tmp_path, rng, xmp):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    packet = raw_profile(b"APP1", b"http://ns.adobe.com/xap/1.0/\0" + xmp)
+    texts = (packet, raw_profile(b"APP1", b"Exif\0\0" + exif.tobytes()))
+    (tmp_path / "a.png").write_bytes(shallow_png(rng.integers(0, 256, (6, 9, 3)), 8, 2, *texts))
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.xmp == xmp.replace(b'Orientation="6"', b'Orientation="1"')
+    assert (photo.height, photo.width) == (9, 6)
+    assert b"Maker" in photo.exif
+    photo.save(tmp_path / "b.png")
+    assert read_photo(tmp_path / "b.png").xmp == photo.xmp
 
 
 @pytest.mark.parametrize(("colour_type", "key"), [(0, b""), (0, b"\0"), (0, b"\0\7\0\7"), (2, b"\0\0"), (2, bytes(8))])
