@@ -12,12 +12,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from ldrestore.errors import MissingExtraError, UnsupportedFormatError
-from ldrestore.images.exif import ORIENTATION_TAG
 from ldrestore.images.files import head_of
 from ldrestore.images.formats import READ_FORMATS, format_of
+from ldrestore.images.metadata import Metadata
 from ldrestore.images.orientation import TURNED
-from ldrestore.images.photo_making import decoder_errors
-from ldrestore.images.tiff import opened, states_alpha
+from ldrestore.images.photo_making import decoder_errors, understood
+from ldrestore.images.png import png_metadata
+from ldrestore.images.tiff import opened, stated_orientation, states_alpha
 
 # Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
 _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
@@ -48,9 +49,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_header(path: str | Path) -> PictureHeader:
-    """Size and transparency of a picture, as its header announces them.
-
-    Where a PNG states its orientation behind the pixels only, that is not looked at.
+    """Size and transparency of a picture, as its header announces them, and turned as its EXIF or XMP says.
 
     Args:
         path: The file; its format is told by the content.
@@ -76,7 +75,9 @@ def read_header(path: str | Path) -> PictureHeader:
             return _tiff_header(path)
         with _PILLOW_CLASSES[file_format](path) as image:
             has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
-            return _upright(*image.size, orientation=_orientation_of(image), has_alpha=has_alpha)
+            blocks = {name: image.info.get(name) for name in ("exif", "xmp")}
+            metadata = png_metadata(path) if file_format == "PNG" else Metadata(**blocks)
+            return _upright(*image.size, orientation=understood(metadata, path)[1], has_alpha=has_alpha)
 
 
 def _heif_header(path: Path) -> PictureHeader:
@@ -94,23 +95,11 @@ def _tiff_header(path: Path) -> PictureHeader:
     """Of the first page."""
     with opened(path) as file:
         page: Any = file.pages[0]
-        tag = page.tags.get(ORIENTATION_TAG)
-        orientation = 1 if tag is None else tag.value
         width, height = int(page.imagewidth), int(page.imagelength)  # a damaged tag may hold many numbers, or none
-        return _upright(width, height, orientation=orientation, has_alpha=states_alpha(page))
+        return _upright(width, height, orientation=stated_orientation(page), has_alpha=states_alpha(page))
 
 
-def _orientation_of(image: ImageFile) -> object:
-    """What the metadata before the pixels state; Pillow would decode a PNG to look behind them."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    try:
-        return image.getexif().get(ORIENTATION_TAG)
-    except Exception:  # Pillow's EXIF parser raises whatever the damage leads to; readers then leave EXIF out too
-        return 1
-
-
-def _upright(width: int, height: int, *, orientation: object, has_alpha: bool) -> PictureHeader:
+def _upright(width: int, height: int, *, orientation: int, has_alpha: bool) -> PictureHeader:
     """The header of a picture whose width and height are swapped where the orientation says so."""
     if orientation in TURNED:
         width, height = height, width

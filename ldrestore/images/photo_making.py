@@ -84,7 +84,7 @@ def make_photo(decoded: Decoded, *, path: Path | None, file_format: str | None, 
     name = path or "image"
     if decoded.num_frames > 1:
         warnings.warn(f"{name}: has {decoded.num_frames} frames; only the first is used", UserWarning, stacklevel=3)
-    metadata, stated, promises = _understood(decoded.metadata, name)
+    metadata, stated, promises = understood(decoded.metadata, name)
     orientation = stated if decoded.orientation is None else decoded.orientation
     blocks, turning_losses = turned_blocks(metadata.blocks, orientation)
     for damage in decoded.damages:
@@ -109,7 +109,7 @@ def make_photo(decoded: Decoded, *, path: Path | None, file_format: str | None, 
     )
 
 
-def _understood(metadata: Metadata, name: object) -> tuple[Metadata, int, tuple[str, ...]]:
+def understood(metadata: Metadata, name: object) -> tuple[Metadata, int, tuple[str, ...]]:
     """See `upright_metadata`; a damaged EXIF block is left out with a warning."""
     try:
         return upright_metadata(metadata)

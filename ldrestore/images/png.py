@@ -1,6 +1,7 @@
 """PNG, W3C PNG, third edition: the chunks are read here, the pixels by Pillow (8 bits and less) or OpenCV (16 bits)."""
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -88,6 +89,26 @@ def decode_png(path: Path, check_size: SizeCheck) -> Decoded:
         losses=(CREDENTIALS,) if any(kind == _CREDENTIALS for kind, _ in chunks) else (),
         damages=(*damages, *unread),
     )
+
+
+def png_metadata(path: Path) -> Metadata:
+    """What a PNG keeps beside its pixels, before and behind them, without reading these; damaged blocks are left out.
+
+    Args:
+        path: A file that begins as a PNG does.
+    """
+    chunks: list[Chunk] = []
+    with path.open("rb") as file:
+        file.seek(len(PNG_SIGNATURE))
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind in _PIXEL_KINDS:
+                file.seek(length + 4, os.SEEK_CUR)
+                continue
+            value = file.read(length)
+            if int.from_bytes(file.read(4), "big") == zlib.crc32(value, zlib.crc32(kind)):
+                chunks.append((kind, value))
+    return _metadata_of(chunks)[0]
 
 
 def framed(kind: bytes, data: bytes) -> bytes:

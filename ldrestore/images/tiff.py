@@ -22,6 +22,7 @@ from ldrestore.images.orientation import UPRIGHT_TAG, valid_orientation
 from ldrestore.images.photoshop import iptc_of_resources
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.resolution import Resolution, resolution_of
+from ldrestore.images.xmp import xmp_orientation
 
 DESCRIPTION_TAG = 0x010E
 TEXT_TAGS = (DESCRIPTION_TAG, 0x010D, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
@@ -111,6 +112,15 @@ def states_alpha(page: Any) -> bool:
     return not _is_left_to_pillow(page) and _alpha_index(_kinds_of_samples(page)[1]) is not None
 
 
+def stated_orientation(page: Any) -> int:
+    """The orientation, 1 to 8, that a page's own tag states, or else its XMP."""
+    orientation = _orientation_of(page)
+    if orientation is not None:
+        return orientation
+    packet = page.tags.get(XMP_TAG)
+    return valid_orientation(xmp_orientation(None if packet is None else _bytes_of(packet.value)))
+
+
 def _kinds_of_samples(page: Any) -> tuple[int, list[int]]:
     """How many samples of a pixel are colours, and what the page says of each other one; 0 for nothing."""
     num_colours = {_RGB: 3, _SEPARATED: 4}.get(int(page.photometric), 1)
@@ -192,9 +202,10 @@ def _read_with_pillow(
             raise UnsupportedFormatError(
                 path, f"TIFF pages of {kind} are not supported ({error})", "convert it to grey or RGB first"
             ) from error
+        stated = image.getexif().get(ORIENTATION_TAG)
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
-        orientation = valid_orientation(image.getexif().get(ORIENTATION_TAG))
-        blocks, turning_losses = turned_blocks(metadata.blocks, _orientation_of(page) or UPRIGHT_TAG)
+        orientation = None if stated is None else UPRIGHT_TAG  # it does not see every orientation that XMP states
+        blocks, turning_losses = turned_blocks(metadata.blocks, valid_orientation(stated))
         metadata, losses = dataclasses.replace(metadata, blocks=blocks), (*losses, *turning_losses)
         metadata = _without_profile(metadata) if image.mode == "CMYK" else metadata
     return Decoded(pixels=pixels, alpha=alpha, metadata=metadata, orientation=orientation, losses=losses, **fields)

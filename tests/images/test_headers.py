@@ -4,11 +4,12 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from ldrestore.errors import CorruptImageError, ImageNotFoundError, UnsupportedFormatError
 from ldrestore.images.files import read_photo
 from ldrestore.images.headers import read_header, read_size
+from tests.images.png_files import chunk
 
 
 def picture(path, *, orientation=1, mode="RGB"):
@@ -29,6 +30,37 @@ def picture(path, *, orientation=1, mode="RGB"):
 def test_the_header_tells_the_size_of_the_upright_picture(tmp_path, suffix, orientation):
     path = picture(tmp_path / f"a{suffix}", orientation=orientation)
     assert read_size(path) == read_photo(path).pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize("stated", ['tiff:Orientation="6"', "tiff:Orientation = '6'", "<tiff:Orientation>6</"])
+@pytest.mark.parametrize("kind", ["a.jpg", "a.png", "behind.png", "a.webp", "rgb.tif", "palette.tif", "big.tif"])
+def test_an_orientation_that_only_xmp_states_turns_header_and_pixels(tmp_path, kind, stated):
+    packet = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description {stated}/></x:xmpmeta>".encode()
+    path = tmp_path / kind
+    image = Image.fromarray(np.zeros((20, 30, 3), np.uint8))
+    if kind == "big.tif":
+        tags = [(700, 1, len(packet), packet, True)]
+        tifffile.imwrite(path, np.asarray(image), photometric="rgb", byteorder=">", bigtiff=True, extratags=tags)
+    elif path.suffix == ".tif":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[700] = packet
+        image.convert("P" if kind == "palette.tif" else "RGB").save(path, tiffinfo=tags)
+    elif path.suffix == ".png":
+        image.save(path)
+        content, place = path.read_bytes(), 33 if kind == "a.png" else -12  # behind IHDR, or before IEND
+        text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet)
+        path.write_bytes(content[:place] + text + content[place:])
+    else:
+        image.save(path, xmp=packet)
+    assert read_size(path) == (20, 30)
+    assert read_photo(path).pixels.shape == (30, 20, 3)
+
+
+def test_exif_counts_before_xmp_in_the_header_too(tmp_path, xmp):
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif, xmp=xmp)
+    assert read_size(tmp_path / "a.jpg") == read_photo(tmp_path / "a.jpg").pixels.shape[1::-1] == (30, 20)
 
 
 @pytest.mark.parametrize(
