@@ -1,5 +1,6 @@
 """Checkpoints of trained parts alone, with a pointer to the base that they were trained upon and do not copy."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def _pointer(parts: Mapping[str, Any], name: str | None, *, table: PartTable) ->
 
 def _public_name(name: str | None) -> str | None:
     """A name that tells nothing of this disk: of a path, the last part."""
-    return (Path(name).name if Path(name).is_absolute() or Path(name).exists() else name) if name else None
+    return (Path(name).name if Path(name).is_absolute() or os.path.exists(name) else name) if name else None
 
 
 def _identity(network: nn.Module) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -57,7 +58,7 @@ def load_base_parts(
     """
     if prediction_type is not None and prediction_type not in PREDICTION_TYPES:
         raise ConfigError(f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, got {prediction_type!r}")
-    if Path(name_or_path).is_file():
+    if os.path.isfile(name_or_path):
         path = Path(name_or_path)
         scheduler = _trained_schedule(prediction_type, layout=layout, source=path.name)
         parts = {**layout.read_file(path), "scheduler": scheduler}
@@ -67,7 +68,7 @@ def load_base_parts(
     else:
         folder = _find(str(name_or_path), layout=layout, revision=revision, local_files_only=local_files_only)
         parts = _of_folder(folder, prediction_type, layout=layout, dtype=dtype)
-    name = Path(name_or_path).name if Path(name_or_path).exists() else str(name_or_path)
+    name = Path(name_or_path).name if os.path.exists(name_or_path) else str(name_or_path)
     make_ready(parts, name=name)
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
@@ -147,7 +148,7 @@ def _find(name: str, *, layout: BaseLayout, revision: str | None, local_files_on
     Raises:
         WeightsUnavailableError: none is.
     """
-    record = None if Path(name).is_dir() else find_base(name)
+    record = None if os.path.isdir(name) else find_base(name)
     names, patterns = [name] if record is None else [record.repository, *record.mirrors], base_files(layout)
     for index, one in enumerate(names):
         try:

@@ -1,5 +1,6 @@
 """What training runs exported, to be put upon the base that they were trained upon."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def tower_of_base(base: str | Path, *, name: str = "image_encoder", local_files_
     Raises:
         WeightsUnavailableError: nothing lies there, or it cannot be fetched.
     """
-    if Path(base).is_file() or find_base(str(base)) is not None:
+    if os.path.isfile(base) or find_base(str(base)) is not None:
         return None
     folder = find_folder(base, patterns=(f"{name}/*",), local_files_only=local_files_only) / name
     return folder if folder.is_dir() else None

@@ -1,6 +1,7 @@
 """What is checked of a saved pipeline before anything of it is loaded."""
 
 import inspect
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def find_saved_pipeline(name_or_path: str | Path, *, revision: str | None, local
     """
     embedded = embedded_folder(name_or_path)
     folder = find_model_folder(embedded or name_or_path, revision=revision, local_files_only=local_files_only)
-    is_named = embedded is not None or not Path(name_or_path).is_dir()
+    is_named = embedded is not None or not os.path.isdir(name_or_path)
     return folder, str(name_or_path) if is_named else folder.resolve().name
 
 

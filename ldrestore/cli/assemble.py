@@ -1,5 +1,6 @@
 """`ldrestore assemble`: what training exported becomes a model that `restore --model` takes."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +94,7 @@ def _check_published(name: str, base: str, *, adapters_only: bool) -> None:
         raise InputError("--published-as names the base of adapters alone; give it with --adapters-only")
     if not is_repository(name):
         raise InputError(f"--published-as takes a Hub repository such as owner/name, got {name!r}")
-    if not Path(base).exists():
+    if not os.path.exists(base):
         raise InputError(f"--published-as is for a base on this disk, and {base} is none; leave it out")
 
 

@@ -92,7 +92,7 @@ def _read_json(path: Path) -> Any:
     """
     try:
         return json.loads(_read_text(path) or "null")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is no valid JSON ({error}); get an intact copy of the model folder") from error
 
 

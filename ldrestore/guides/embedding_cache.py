@@ -249,7 +249,7 @@ def _read_identity(text: str | None, path: Path) -> GuideIdentity:
         version, guide = content["version"], content["guide"]
         if version == FORMAT_VERSION:
             return GuideIdentity.from_dict(guide)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise EmbeddingCacheError(
             f"{path} has a damaged header ({error}); make it again with ldrestore guide"
         ) from error

@@ -147,7 +147,7 @@ def _check_record_place(path: Path) -> None:
         is_record = "ldrestore" in json.loads(path.read_bytes())
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         is_record = False
     if not is_record:
         raise OutputExistsError(

@@ -1,6 +1,7 @@
 """An exported network, computed by onnxruntime: the .onnx file alone suffices to restore."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -121,7 +122,7 @@ class OnnxRegressor:
             WeightsError: the file is damaged, no export of ours, or one that this version does not know.
         """
         runtime, path = import_onnxruntime(), Path(path)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise WeightsUnavailableError(f"no file at {path}; make it with: ldrestore export MODEL {path.name}")
         self.threads = torch.get_num_threads()
         self.runtime_version: str = runtime.__version__
@@ -323,7 +324,7 @@ def read_facts(metadata: Mapping[str, str], *, source: str) -> ExportedFacts:
         raise WeightsError(f"{source} was not written by ldrestore; make one with: ldrestore export MODEL OUT")
     try:
         content = json.loads(metadata[EXPORT_METADATA_KEY])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{source}: its metadata cannot be read ({error}); export it again") from error
     if not isinstance(content, dict) or content.get("format") not in tuple(_FACTS_BEFORE):
         raise WeightsError(f"{source} has another format than {EXPORT_FORMAT}; export it again with this version")

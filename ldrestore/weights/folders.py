@@ -1,6 +1,7 @@
 """Folders of weights, found on the disk or fetched from the Hub, and the small files that lie in them."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ def find_folder(
         WeightsUnavailableError: nothing lies there, or it cannot be fetched.
     """
     folder = Path(name_or_path)
-    if folder.is_dir():
+    if os.path.isdir(folder):  # of names that are too long the method raises
         return folder
     request = (str(name_or_path), revision, tuple(patterns), constants.HF_HUB_CACHE, constants.ENDPOINT)
     folder = _fetched.get(request, folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         try:
             folder = Path(
                 snapshot_download(
@@ -49,7 +50,7 @@ def find_folder(
                 )
             )
         except (OSError, HFValidationError) as error:  # no connection, no such repository, no such name
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise WeightsUnavailableError(
                 f"no folder {str(name_or_path)!r}, and it cannot be fetched from the Hub ({reason}); give the path of "
                 "a local folder, set HF_ENDPOINT to a mirror, or fill the cache on a connected machine and set "
@@ -85,7 +86,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as JSON ({error}); fetch the model again") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds no JSON object; fetch the model again")

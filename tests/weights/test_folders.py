@@ -27,7 +27,21 @@ def test_a_folder_that_is_not_there_names_the_ways_out(tmp_path):
         find_model_folder(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
+def test_a_name_too_long_for_the_file_system_is_no_folder():
+    with pytest.raises(WeightsUnavailableError, match=r"no folder 'nnn.*local folder"):
+        find_folder("n" * 300)
+
+
+def test_a_failure_without_words_is_told_by_its_kind(monkeypatch):
+    def fetch(name, **options):
+        raise TimeoutError
+
+    monkeypatch.setattr("ldrestore.weights.folders.snapshot_download", fetch)
+    with pytest.raises(WeightsUnavailableError, match=r"cannot be fetched from the Hub \(TimeoutError\)"):
+        find_folder("nobody/slow")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff", "[" * 100_000])
 def test_damaged_json_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(WeightsError, match=r"config\.json"):
