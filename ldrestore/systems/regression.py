@@ -180,7 +180,7 @@ class RegressionSystem:
 
         Returns:
             (1, C, h, w), float32 where `lq` is, not clamped, `lq` itself where the hints rule everything out; and the
-            probabilities (N,), float32 on the CPU, of the degradations of networks that estimate them, None from others.
+            probabilities (N,), float32 on the CPU, of the degradations where the network estimates them, else None.
 
         Raises:
             UndefinedNumbersError: the network gives infinite or undefined pixels in float32 too.
