@@ -170,9 +170,8 @@ def _check_range(pixels: np.ndarray, alpha: np.ndarray | None, path: Path) -> No
     """
     for values in (pixels, alpha):
         if values is not None and values.dtype == np.float32 and not (values.min() >= 0 and values.max() <= 1):
-            raise PixelRangeError(
-                path, f"float pixels must lie in [0, 1], got [{values.min():g}, {values.max():g}]", "clip them first"
-            )
+            reach = f"[{float(values.min()):.9g}, {float(values.max()):.9g}]"
+            raise PixelRangeError(path, f"float pixels must lie in [0, 1], got {reach}", "clip them first")
 
 
 def _encode(

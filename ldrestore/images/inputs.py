@@ -18,7 +18,7 @@ from ldrestore.images.jpeg import jpeg_metadata
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.orientation import valid_orientation
 from ldrestore.images.photo import Photo
-from ldrestore.images.photo_making import NOT_FINITE_ADVICE, decoder_errors, make_photo
+from ldrestore.images.photo_making import LARGEST_WHITE, NOT_FINITE_ADVICE, decoder_errors, make_photo
 from ldrestore.images.pillow_pixels import pixels_of
 from ldrestore.images.png import XMP_KEYWORD
 from ldrestore.images.resolution import Resolution, resolution_of
@@ -178,7 +178,7 @@ def _photo_of_array(array: np.ndarray, *, clip: bool) -> Photo:
         raise ShapeError(f"expected an array of shape (H, W) or (H, W, 1 to 4), got {array.shape}")
     if values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
-        is_inside = low >= 0 and high <= 1  # false for NaN too
+        is_inside = low >= 0 and high <= LARGEST_WHITE  # false for NaN too
         if not is_inside and not (clip and np.isfinite([low, high]).all()):
             advice = "rescale them, or pass clip=True" if np.isfinite([low, high]).all() else NOT_FINITE_ADVICE
             raise InputError(f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]; {advice}")

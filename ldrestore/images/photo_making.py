@@ -22,6 +22,8 @@ from ldrestore.images.metadata import Metadata, turned_blocks, upright_metadata
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 
+LARGEST_WHITE = 1 + 2**-24
+"""The largest float of 64 bits that is 1 in the 32 bits of a photo."""
 NOT_FINITE_ADVICE = "replace what is infinite or not a number, with another program or numpy.nan_to_num"
 """What helps where clipping does not."""
 
@@ -130,7 +132,7 @@ def _checked_floats(values: np.ndarray, name: object, *, clip: bool) -> np.ndarr
         PixelRangeError: a value outside [0, 1] that is not to be clipped, or not finite.
     """
     low, high = float(values.min()), float(values.max())
-    is_inside, is_finite = low >= 0 and high <= 1, bool(np.isfinite([low, high]).all())  # NaN is neither
+    is_inside, is_finite = low >= 0 and high <= LARGEST_WHITE, bool(np.isfinite([low, high]).all())  # NaN is neither
     if not is_inside and not (clip and is_finite):
         advice = "rescale them, or clip them: --clip of restore, degrade, explain and guide, clip=True in Python"
         raise PixelRangeError(

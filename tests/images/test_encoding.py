@@ -106,9 +106,11 @@ def test_formats_that_cannot_hold_alpha_refuse_it(tmp_path, rng, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
-def test_floats_outside_the_range_are_refused(tmp_path, value):
-    with pytest.raises(PixelRangeError, match=r"must lie in \[0, 1\], got .*; clip them first"):
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-0.1, "-0.1"), (1.1, "1.1"), (np.nan, "nan"), (1 + 2**-23, "1.00000012")]
+)
+def test_floats_outside_the_range_are_refused(tmp_path, value, shown):
+    with pytest.raises(PixelRangeError, match=rf"must lie in \[0, 1\], got .*{shown}.*; clip them first"):
         write_photo(Photo(pixels=np.full((4, 4, 3), value, np.float32)), tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
 

@@ -68,6 +68,9 @@ def test_floats_outside_the_range_are_clipped_where_asked(kind):
         to_photo(np.full((2, 2), np.nan), clip=True)
     with pytest.raises(InputError, match=r"got .0, 1\.00000012.; rescale them, or pass clip=True"):
         to_photo(np.array([[0, 1 + 2**-23]], np.float32))
+    assert to_photo(np.array([[0, 1 + 4e-16]])).pixels.ravel().tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"got .0, 1\.00000006.; rescale them"):
+        to_photo(np.array([[0, np.nextafter(1 + 2**-24, 2)]]))
 
 
 def test_a_pil_image_is_turned_upright(pixels):

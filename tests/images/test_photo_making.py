@@ -54,6 +54,12 @@ def test_floats_become_float32_and_stay_in_their_range():
         photo_of(floats(np.inf, 0), clip=True)
 
 
+def test_what_is_white_in_32_bits_is_white_and_the_next_double_is_told_from_it():
+    assert photo_of(floats(0, 1 + 4e-16, 1 + 2**-24)).pixels.ravel().tolist() == [0, 1, 1]
+    with pytest.raises(PixelRangeError, match=r"got \[0, 1\.00000006\]; rescale them, or clip them"):
+        photo_of(floats(0, np.nextafter(1 + 2**-24, 2)))
+
+
 @pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0)])
 def test_colours_that_were_multiplied_by_alpha_are_divided_by_it(dtype, white):
     alpha = np.array([[white, white / 5, 0]]).astype(dtype)
