@@ -67,6 +67,9 @@ def carried_metadata(metadata: Metadata, file_format: str, *, width: int, height
     if file_format == "WEBP" and blocks.resolution is not None:
         exif = _exif_with_resolution(exif, blocks.resolution)
         blocks = dataclasses.replace(blocks, resolution=None) if exif_resolution(exif) is not None else blocks
+    if file_format == "BMP" and blocks.resolution is not None and blocks.resolution.unit == "none":
+        _warn("the shape of pixels of no stated size, which a BMP cannot hold")
+        blocks = dataclasses.replace(blocks, resolution=None)
     if blocks.geo_tags and "geo_tags" in holds and blocks.geo_size != (width, height):
         _warn("tags of GeoTIFF, which hold for the old size")
         blocks = dataclasses.replace(blocks, geo_tags=())

@@ -31,6 +31,7 @@ from ldrestore.errors import (
     UnsupportedFormatError,
 )
 from ldrestore.images.bit_depth import to_8_bit
+from ldrestore.images.bmp import pillows_density
 from ldrestore.images.carried import carried_metadata
 from ldrestore.images.formats import MAX_BMP_BYTES, MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.jpeg_writing import write_jpeg
@@ -193,9 +194,7 @@ def _encode(
     elif file_format == "WEBP":
         _write_webp(image, file, quality=quality, metadata=metadata)
     else:
-        resolution = metadata.blocks.resolution
-        density = (0, 0) if resolution is None else tuple(map(float, resolution.per("inch")))  # 0 states none
-        image.save(file, "BMP", dpi=density)
+        image.save(file, "BMP", dpi=pillows_density(metadata.blocks.resolution))
 
 
 def pil_view(pixels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:

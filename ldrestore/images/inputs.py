@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from ldrestore.errors import InputError, ShapeError
+from ldrestore.images.bmp import PILLOWS_INCHES
 from ldrestore.images.decoded import Decoded
 from ldrestore.images.exif import ORIENTATION_TAG, exif_resolution
 from ldrestore.images.files import read_photo
@@ -147,6 +149,8 @@ def _density_of(image: Image.Image) -> Resolution | None:
     if not isinstance(density, tuple) or len(density) != 2:
         return None
     x, y = density
+    if isinstance(image, BmpImageFile):
+        return resolution_of(round(x * PILLOWS_INCHES), round(y * PILLOWS_INCHES), "metre")
     if isinstance(image, PngImageFile):  # Pillow has divided whole pixels a metre
         return resolution_of(round(x / 0.0254), round(y / 0.0254), "metre")
     return resolution_of(x, y, "inch")
