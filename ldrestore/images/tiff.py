@@ -39,7 +39,7 @@ GEO_TAGS = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844
 
 _CREDENTIALS_TAG = 0xCD41
 _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
-_WHITE_IS_ZERO, _RGB, _SEPARATED = 0, 2, 5
+_WHITE_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 2, 3, 5
 _INKS_TAG, _CMYK = 332, 1
 _FAX_COMPRESSIONS = (2, 3, 4, 32771)
 """Modified Huffman, T.4 and T.6 of the CCITT, and the first of them by words."""
@@ -71,6 +71,7 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         if _is_left_to_pillow(page):
             return _read_with_pillow(path, metadata, page, losses=losses, fields=fields)
         values = _read_fax(path, page) if _is_fax(page) else np.asarray(page.asarray())
+        palette = page.colormap
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
     values = values if values.ndim == 3 else values[..., None]  # (H, W, samples)
     colours, alpha, is_multiplied, lost = _colours_and_alpha(values, page)
@@ -78,6 +79,8 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         convert = deep_cmyk_to_srgb if colours.dtype == np.uint16 else shallow_cmyk_to_srgb
         colours = convert(colours, metadata.icc_profile, path)
         metadata = _without_profile(metadata)
+    elif page.photometric == _PALETTE:
+        colours = _looked_up(colours, palette, path)
     elif page.photometric == _WHITE_IS_ZERO:
         colours = (1.0 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max) - colours
     return Decoded(
@@ -146,9 +149,27 @@ def _is_left_to_pillow(page: Any) -> bool:
 
     Faxes are not left to it: of rows that their codes do not tell it gives whatever lay in memory.
     """
-    is_unknown_to_pillow = page.bitspersample == 16 or (page.bitspersample == 8 and page.samplesperpixel > 4)
-    is_own_cmyk = page.photometric == _SEPARATED and is_unknown_to_pillow
+    if _is_unknown_to_pillow(page):
+        return False
+    is_deep_or_wide = page.bitspersample == 16 or (page.bitspersample == 8 and page.samplesperpixel > 4)
+    is_own_cmyk = page.photometric == _SEPARATED and is_deep_or_wide
     return (page.photometric > _RGB and not is_own_cmyk) or (page.bitspersample < 8 and not _is_fax(page))
+
+
+def _is_unknown_to_pillow(page: Any) -> bool:
+    """Whether a page lies in a big-endian BigTIFF, which Pillow takes for a TIFF."""
+    return bool(page.parent.is_bigtiff and page.parent.byteorder == ">")
+
+
+def _looked_up(indices: np.ndarray, palette: Any, path: Path) -> np.ndarray:
+    """The colours (H, W, 3) uint8 of a palette, whose 16 bits are cut to 8 as Pillow does; indices (H, W, 1).
+
+    Raises:
+        CorruptImageError: there is no palette, or it is too short.
+    """
+    if np.shape(palette) != (3, 1 + np.iinfo(indices.dtype).max):
+        raise CorruptImageError(path, "the palette is damaged or missing", "get an intact copy of the file")
+    return (palette >> 8).astype(np.uint8).T[indices[..., 0]]
 
 
 def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
@@ -173,7 +194,13 @@ def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
         raise UnsupportedFormatError(
             path, f"TIFF samples of {kind[1]} bits ({kind[0]}) are not supported", "store 8 or 16 bits, or float"
         )
-    needed, most = {_RGB: (3, 4), _SEPARATED: (4, 5)}.get(int(page.photometric), (1, 4))
+    if page.photometric > _RGB and page.photometric not in (_PALETTE, _SEPARATED):
+        raise UnsupportedFormatError(
+            path,
+            f"TIFF pages of colour space {page.photometric!s} are not supported in a big-endian BigTIFF",
+            "write it little-endian, or convert it to grey or RGB first",
+        )
+    needed, most = {_RGB: (3, 4), _PALETTE: (1, 1), _SEPARATED: (4, 5)}.get(int(page.photometric), (1, 4))
     inks = page.tags.get(_INKS_TAG)
     is_other_ink = page.photometric == _SEPARATED and (
         page.dtype.kind != "u" or (inks is not None and inks.value != _CMYK)
@@ -253,9 +280,9 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
     exif: bytes | None = None
     blocks: dict[int, bytes | None] = {}
     try:
-        is_unknown_to_pillow = file.is_bigtiff and file.byteorder == ">"
-        blocks, kept = _blocks_without_pillow(page) if is_unknown_to_pillow else _read_blocks(path)
-        losses += (_CAMERA_DATA,) if is_unknown_to_pillow and any(tag in page.tags for tag in CAMERA_TAGS) else ()
+        is_unknown = _is_unknown_to_pillow(page)
+        blocks, kept = _blocks_without_pillow(page) if is_unknown else _read_blocks(path)
+        losses += (_CAMERA_DATA,) if is_unknown and any(tag in page.tags for tag in CAMERA_TAGS) else ()
         if _SHAPE.match(str(kept.get(DESCRIPTION_TAG))) and not _SHAPE.match(page.description):
             kept[DESCRIPTION_TAG] = as_stored(page.description.encode().decode("latin-1"))  # tifffile adds a second one
         if DESCRIPTION_TAG in kept and (is_promise := _describes_a_stack(file, page)) is not None:

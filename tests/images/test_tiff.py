@@ -387,3 +387,35 @@ def test_every_byte_order_and_size_keeps_profile_texts_and_xmp(tmp_path, rng, by
     assert photo.icc_profile == profile
     assert photo.xmp is not None
     assert "Käfer".encode() in photo.exif
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_palettes_and_cmyk_are_the_same_in_every_byte_order_and_size(tmp_path, rng, byteorder, is_big):
+    options = {"byteorder": byteorder, "bigtiff": is_big, "metadata": None}
+    indices, palette = values_of(np.uint8, (6, 9), rng), values_of(np.uint16, (3, 256), rng)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=palette, **options)
+    expected = (palette >> 8).T[indices]
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, expected)
+    inks = values_of(np.uint8, (6, 9, 4), rng)
+    tifffile.imwrite(tmp_path / "b.tif", inks, photometric="separated", **options)
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.tif").pixels, Image.fromarray(inks, "CMYK").convert("RGB"))
+
+
+def test_what_a_big_endian_bigtiff_cannot_be_read_for_is_said_plainly(tmp_path, rng):
+    options = {"byteorder": ">", "bigtiff": True, "metadata": None}
+    values = values_of(np.uint8, (16, 16, 3), rng)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression="jpeg", **options)  # stored as YCbCr
+    with pytest.raises(UnsupportedFormatError, match="not supported in a big-endian BigTIFF; write it little-endian"):
+        read_photo(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", values[..., 0] & 15, photometric="minisblack", bitspersample=4, **options)
+    with pytest.raises(UnsupportedFormatError, match=r"samples of 4 bits .*are not supported; store 8 or 16 bits"):
+        read_photo(tmp_path / "b.tif")
+    palette = values_of(np.uint16, (3, 256), rng)
+    tifffile.imwrite(tmp_path / "c.tif", values[..., 0], photometric="palette", colormap=palette, **options)
+    content = bytearray((tmp_path / "c.tif").read_bytes())
+    place = content.index(b"\x01\x40\0\x03" + (768).to_bytes(8, "big"))  # ColorMap
+    content[place + 4 : place + 12] = (765).to_bytes(8, "big")
+    (tmp_path / "c.tif").write_bytes(content)
+    with pytest.raises(CorruptImageError, match="palette"):
+        read_photo(tmp_path / "c.tif")
