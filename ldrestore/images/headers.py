@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
@@ -18,7 +17,7 @@ from ldrestore.images.metadata import Metadata
 from ldrestore.images.orientation import TURNED
 from ldrestore.images.photo_making import decoder_errors, understood
 from ldrestore.images.png import png_metadata
-from ldrestore.images.tiff import opened, stated_orientation, states_alpha
+from ldrestore.images.tiff import full_page, opened, stated_orientation, states_alpha
 
 # Called themselves: `Image.open` takes a camera's JPEG with a preview behind it for an animation.
 _PILLOW_CLASSES: dict[str, type[ImageFile]] = {
@@ -92,9 +91,9 @@ def _heif_header(path: Path) -> PictureHeader:
 
 
 def _tiff_header(path: Path) -> PictureHeader:
-    """Of the first page."""
+    """Of the page that is read."""
     with opened(path) as file:
-        page: Any = file.pages[0]
+        page = full_page(file, path)
         width, height = int(page.imagewidth), int(page.imagelength)  # a damaged tag may hold many numbers, or none
         return _upright(width, height, orientation=stated_orientation(page), has_alpha=states_alpha(page))
 

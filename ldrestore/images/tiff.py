@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ldrestore.errors import CorruptImageError, UnsupportedFormatError
 from ldrestore.images.cmyk import deep_cmyk_to_srgb, shallow_cmyk_to_srgb
@@ -38,6 +38,7 @@ GEO_TAGS = (33550, 33920, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844
 """Of GeoTIFF 1.1: scale, tie points, transformation and keys; metadata and missing value of GDAL; RPC coefficients."""
 
 _CREDENTIALS_TAG = 0xCD41
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType, TIFF 6.0, page 36
 _EXTRA_SAMPLES_TAG, _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 338, 1, 2
 _WHITE_IS_ZERO, _RGB, _PALETTE, _SEPARATED = 0, 2, 3, 5
 _INKS_TAG, _CMYK = 332, 1
@@ -46,6 +47,7 @@ _FAX_COMPRESSIONS = (2, 3, 4, 32771)
 _PLAIN_TYPES = {("uint8", 8), ("uint16", 16), ("float16", 16), ("float32", 32), ("float64", 64)}
 _SILENT = logging.NullHandler()
 _CAMERA_DATA = "camera data of EXIF in a big-endian BigTIFF"
+_PREVIEW = "a preview before the picture"
 _STACK = "the description of a stack of pictures"
 _EXTRA_CHANNEL = "channels that are neither colour nor alpha"
 _SHAPE = re.compile(r"\{\"shape\":|shape=\(")
@@ -53,7 +55,7 @@ _MANY = re.compile(r"(?:images|channels|slices|frames)=(?:[2-9]|\d{2})")
 
 
 def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
-    """The first page of a TIFF or BigTIFF.
+    """The first page of a TIFF or BigTIFF that is no preview of another one.
 
     A sample behind the colours is alpha where the file says so. EXIF holds texts, camera's and GPS data; makers' notes
     are left out. CMYK becomes sRGB, of 16 bits in 16 bits, and loses its profile.
@@ -64,10 +66,11 @@ def decode_tiff(path: Path, check_size: SizeCheck) -> Decoded:
         ImageTooLargeError: more pixels than allowed.
     """
     with opened(path) as file:
-        page: Any = file.pages[0]
+        page = full_page(file, path)
         _check_page(page, path, check_size)
         metadata, losses, damages = _metadata_of(file, page, path)
-        fields: dict[str, Any] = {"num_frames": len(file.pages), "bit_depth": page.bitspersample, "damages": damages}
+        num_frames = len(file.pages) - page.index
+        fields: dict[str, Any] = {"num_frames": num_frames, "bit_depth": page.bitspersample, "damages": damages}
         if _is_left_to_pillow(page):
             return _read_with_pillow(path, metadata, page, losses=losses, fields=fields)
         values = _read_fax(path, page) if _is_fax(page) else np.asarray(page.asarray())
@@ -98,6 +101,23 @@ def opened(path: Path) -> tifffile.TiffFile:
     """A TIFF whose pages can be looked at; close it."""
     logging.getLogger("tifffile").addHandler(_SILENT)  # or its notes on damaged files go to the terminal
     return tifffile.TiffFile(path)
+
+
+def full_page(file: tifffile.TiffFile, path: Path) -> Any:
+    """The first page that is neither a preview nor a mask of another one; the first of all where every one is.
+
+    Raises:
+        UnsupportedFormatError: the picture of a preview lies in a directory below it, as in raw files of cameras.
+    """
+    pages: Any = file.pages
+    page = next((page for page in pages if not page.subfiletype & (_REDUCED | _MASK)), pages[0])
+    if page.is_reduced and any(not part.is_reduced for part in page.pages or ()):
+        raise UnsupportedFormatError(
+            path,
+            "its pages are previews, and the picture lies in a directory below them, as in raw files of cameras",
+            "develop it with a raw converter, or write the full picture as a page of its own",
+        )
+    return page
 
 
 def _colours_and_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray, np.ndarray | None, bool, tuple[str, ...]]:
@@ -229,6 +249,7 @@ def _read_with_pillow(
             raise UnsupportedFormatError(
                 path, f"TIFF pages of {kind} are not supported ({error})", "convert it to grey or RGB first"
             ) from error
+        image.seek(page.index)
         stated = image.getexif().get(ORIENTATION_TAG)
         pixels, alpha = pixels_of(image, path)  # Pillow turns TIFFs, and no other format, upright by itself
         orientation = None if stated is None else UPRIGHT_TAG  # it does not see every orientation that XMP states
@@ -246,7 +267,7 @@ def _read_fax(path: Path, page: Any) -> np.ndarray:
     """
     damage = CorruptImageError(path, "part of the pixels is damaged or missing", "get an intact copy of the file")
     try:
-        levels = imagecodecs.tiff_decode(path.read_bytes(), index=0)
+        levels = imagecodecs.tiff_decode(path.read_bytes(), index=page.index)
     except (imagecodecs.TiffError, ValueError, IndexError) as error:
         raise damage from error
     if levels.shape != (page.imagelength, page.imagewidth) or levels.dtype != bool:
@@ -274,14 +295,15 @@ def _number(value: Any) -> int | None:
 
 
 def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str, ...], tuple[str, ...]]:
-    """All blocks of the first page, what of them is left out, and what is wrong with damaged ones."""
+    """All blocks of the page, what of them is left out, and what is wrong with damaged ones."""
     losses: tuple[str, ...] = (CREDENTIALS,) if _CREDENTIALS_TAG in page.tags else ()
+    losses += (_PREVIEW,) if page.index else ()
     damages: list[str] = []
     exif: bytes | None = None
     blocks: dict[int, bytes | None] = {}
     try:
         is_unknown = _is_unknown_to_pillow(page)
-        blocks, kept = _blocks_without_pillow(page) if is_unknown else _read_blocks(path)
+        blocks, kept = _blocks_without_pillow(page) if is_unknown else _read_blocks(path, page.offset)
         losses += (_CAMERA_DATA,) if is_unknown and any(tag in page.tags for tag in CAMERA_TAGS) else ()
         if _SHAPE.match(str(kept.get(DESCRIPTION_TAG))) and not _SHAPE.match(page.description):
             kept[DESCRIPTION_TAG] = as_stored(page.description.encode().decode("latin-1"))  # tifffile adds a second one
@@ -326,15 +348,13 @@ def as_stored(value: Any) -> Any:
     return _StoredText(value) if isinstance(value, str) else value
 
 
-def _read_blocks(path: Path) -> tuple[dict[int, bytes | None], Image.Exif]:
-    """Profile and XMP by tag, and texts and the camera's data as one EXIF block."""
+def _read_blocks(path: Path, place: int) -> tuple[dict[int, bytes | None], Image.Exif]:
+    """Profile and XMP by tag, and texts and the camera's data as one EXIF block, of the page that lies at a place."""
     with path.open("rb") as file:
         head = file.read(16)
-        is_big = b"+" in head[2:4]
-        directory = ImageFileDirectory_v2(head if is_big else head[:8])
         exif, kept = Image.Exif(), Image.Exif()
-        exif.bigtiff, exif.endian = is_big, "<" if head[:2] == b"II" else ">"
-        exif.load_from_fp(file, directory.next)
+        exif.bigtiff, exif.endian = b"+" in head[2:4], "<" if head[:2] == b"II" else ">"
+        exif.load_from_fp(file, place)
         tags = (*TEXT_TAGS, *NUMBER_TAGS, *BYTE_TAGS, ORIENTATION_TAG)
         kept.update({tag: as_stored(exif[tag]) for tag in tags if tag in exif})
         for tag in CAMERA_TAGS:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
 
 from ldrestore.errors import CorruptImageError, MetadataLossWarning, PixelRangeError, UnsupportedFormatError
 from ldrestore.images import tiff_writing
 from ldrestore.images.exif import ORIENTATION_TAG
 from ldrestore.images.files import read_photo, write_photo
+from ldrestore.images.headers import read_size
 from ldrestore.images.orientation import upright
 from ldrestore.images.photo import Photo
 from ldrestore.images.resolution import resolution_of
@@ -419,3 +420,53 @@ def test_what_a_big_endian_bigtiff_cannot_be_read_for_is_said_plainly(tmp_path, 
     (tmp_path / "c.tif").write_bytes(content)
     with pytest.raises(CorruptImageError, match="palette"):
         read_photo(tmp_path / "c.tif")
+
+
+@pytest.mark.parametrize("kind", ["rgb", "palette"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_full_picture_behind_previews_is_read_and_the_previews_told(tmp_path, rng, kind, others):
+    values = values_of(np.uint8, (20, 30, 3), rng)
+    options = {"photometric": "rgb", "metadata": None}
+    if kind == "palette":
+        palette = values_of(np.uint16, (3, 256), rng)
+        values, options = values[..., 0], {"photometric": "palette", "colormap": palette, "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for side in (5, 10):
+            preview = values_of(np.uint8, (side, side, 3), rng)
+            writer.write(preview, photometric="rgb", subfiletype=1, metadata=None, software="of a preview")
+        writer.write(values, subfiletype=0, software="of the picture", resolution=(300, 300), **options)
+        for _ in range(others):
+            writer.write(values, subfiletype=0, **options)
+    with pytest.warns() as caught:
+        photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, (palette >> 8).T[values] if kind == "palette" else values)
+    assert b"of the picture" in photo.exif
+    assert photo.blocks.resolution == resolution_of(300, 300, "inch")
+    assert read_size(tmp_path / "a.tif") == (30, 20)
+    messages = [str(one.message) for one in caught]
+    assert messages.count("a preview before the picture: left out of the result") == 1
+    assert sum("has 2 frames; only the first is used" in message for message in messages) == others
+
+
+def test_the_fax_behind_a_preview_is_read(tmp_path, rng):
+    levels = rng.random((20, 30)) > 0.5
+    with AppendingTiffWriter(tmp_path / "a.tif", True) as file:
+        Image.fromarray(levels[::4, ::4]).save(file, "TIFF", compression="group4", tiffinfo={254: 1})
+        file.newFrame()
+        Image.fromarray(levels).save(file, "TIFF", compression="group4")
+    with pytest.warns(MetadataLossWarning, match="a preview before the picture: left out of the result"):
+        photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels[..., 0], levels * np.uint8(255))
+
+
+def test_a_picture_below_its_preview_is_refused_and_previews_alone_are_read(tmp_path, rng):
+    small, large = values_of(np.uint8, (5, 6, 3), rng), values_of(np.uint8, (20, 30, 3), rng)
+    options = {"photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(small, subfiletype=1, subifds=1, **options)
+        writer.write(large, subfiletype=0, **options)
+    for read in (read_photo, read_size):
+        with pytest.raises(UnsupportedFormatError, match=r"its pages are previews, .* develop it with a raw converter"):
+            read(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", small, subfiletype=1, **options)
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.tif").pixels, small)
