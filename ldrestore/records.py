@@ -113,6 +113,8 @@ def read_record(result: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
+        if not result.exists():
+            raise RecordError(f"there is no file {printable(result)}; check the path of the result") from None
         raise RecordError(
             f"{printable(result)} has no record: no {printable(path.name)} lies beside it; results of --no-record "
             "cannot be replayed, and a record is to be moved together with its picture"

@@ -15,6 +15,7 @@ from ldrestore.assets.catalog import MODELS, embedded_folder
 from ldrestore.errors import InputError, UnknownModelError, UnknownNameError, WeightsError, WeightsUnavailableError
 from ldrestore.options import make_options
 from ldrestore.registry import ModelRecord, TrackRecord, resolve
+from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.tracks import (
     TRACKS,
     list_engines,
@@ -237,6 +238,7 @@ def _locate(
         return _Found(location=name_or_path, track=track_with_engine("onnx"))
     if _is_foreign_file(name_or_path) and base is None:
         return _Found(location=name_or_path, track=TRACKS.get("foreign"))
+    _check_no_architecture(name_or_path)
     location = embedded_folder(name_or_path) or name_or_path
     if base is not None:
         _check_adapters(location)
@@ -270,6 +272,20 @@ def _reach(location: str | Path, *, prefers_cache: bool, local_files_only: bool)
             if any((folder / name).is_file() for name in ("model_index.json", ADAPTERS_FILE)):
                 return folder, True
     return find_folder(location, local_files_only=local_files_only), False
+
+
+def _check_no_architecture(name_or_path: str | Path) -> None:
+    """Refuse the name of an architecture before the Hub is asked for it.
+
+    Raises:
+        UnknownModelError: it is one, and no folder is called so.
+    """
+    name = str(name_or_path)
+    if name in REGRESSORS and not Path(name).exists():
+        raise UnknownModelError(
+            f"{name} is an architecture, not a model; `ldrestore convert {name} CHECKPOINT OUT_DIR` makes a model "
+            "folder of a published file, and `ldrestore fetch` lists the files whose place is known"
+        )
 
 
 def _check_adapters(location: str | Path) -> None:

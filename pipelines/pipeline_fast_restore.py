@@ -227,7 +227,10 @@ class FastRestorePipeline(DiffusionPipeline):
                 for photo, mask, steering in zip(photos, masks, steerings, strict=True)
             ]
         takes_hints = record_of(self.regressor).takes_hints
-        advice = [advice_on(estimate, strengths or {}) if takes_hints else () for _, estimate, _ in found]
+        advice = [
+            advice_on(photo, estimate, strengths or {}) if takes_hints else ()
+            for photo, (_, estimate, _) in zip(photos, found, strict=True)
+        ]
         return output_of(photos, found, options=options, advice=advice)
 
     def _restore_photo(

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from ldrestore.errors import ExportError, InputError, UnknownNameError, WeightsError, WeightsUnavailableError
+from ldrestore.errors import (
+    ExportError,
+    InputError,
+    UnknownModelError,
+    UnknownNameError,
+    WeightsError,
+    WeightsUnavailableError,
+)
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.restorers import export_model, list_models, load_restorer, restore
@@ -107,6 +114,14 @@ def test_a_folder_of_another_pipeline_is_refused(folder):
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
 def test_number_formats_are_taken_by_name_too(folder, dtype):
     assert load_restorer(folder, device="cpu", dtype=dtype).dtype == torch.bfloat16
+
+
+def test_an_architecture_is_told_from_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownModelError, match="nafnet is an architecture, not a model; `ldrestore convert nafnet"):
+        load_restorer("nafnet")
+    save_model(tmp_path / "nafnet", seed=0)
+    assert type(load_restorer("nafnet", device="cpu")).__name__ == "FastRestorePipeline"
 
 
 def test_unknown_devices_and_number_formats_are_refused(folder):

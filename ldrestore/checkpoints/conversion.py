@@ -11,9 +11,10 @@ from diffusers import ModelMixin
 from torch import Tensor
 
 from ldrestore.checkpoints.faithdiff_conversion import FaithDiffSizes, faithdiff_parts
-from ldrestore.checkpoints.foreign_conversion import FOREIGN, convert_foreign
+from ldrestore.checkpoints.foreign_conversion import convert_foreign
+from ldrestore.checkpoints.published_catalog import CLIP_TOWER, FAITHDIFF, FOREIGN, INSTRUCTION_HEAD, OTHER_LAYOUTS
 from ldrestore.checkpoints.whole_folder import whole_folder, write_json
-from ldrestore.errors import ConfigError, InputError, WeightsError
+from ldrestore.errors import ConfigError, InputError, UnknownNameError, WeightsError
 from ldrestore.guides.clip_layout import tower_config, tower_weights
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.registry import RegressorRecord, resolve
@@ -25,15 +26,6 @@ from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.fitting import check_fit, load_strictly
 from ldrestore.weights.hashes import hash_of_file, hash_of_weights
 from ldrestore.weights.published_files import check_recorded_hash, read_checkpoint
-
-INSTRUCTION_HEAD = "instructir_head"
-"""Name under which `convert` takes the text head of InstructIR."""
-
-CLIP_TOWER = "clip_tower"
-"""Name under which `convert` takes a checkpoint of OpenCLIP, of whose vision tower it makes a `ClipTower`."""
-
-FAITHDIFF = "faithdiff"
-"""Name under which `convert` takes FaithDiff's published file."""
 
 FAITHDIFF_SOURCE, FAITHDIFF_LICENCE = "https://github.com/JyChen9811/FaithDiff", "MIT"
 CLIP_SOURCE = "https://github.com/mlfoundations/open_clip"
@@ -76,6 +68,8 @@ def convert(name: str, checkpoint_path: str | Path, out_dir: str | Path, *, head
         FAITHDIFF: convert_faithdiff,
         FOREIGN: convert_foreign,
     }
+    if name not in REGRESSORS and name not in converters:
+        raise UnknownNameError("architecture", name, [*REGRESSORS.names(), *OTHER_LAYOUTS])
     if head is not None and (name in converters or not REGRESSORS.get(name).takes_embedding):
         raise InputError(f"{name} takes no instruction head; leave the head out")
     if name in converters:

@@ -11,8 +11,6 @@ from ldrestore.weights.folders import read_json
 from ldrestore.weights.hashes import hash_of_file
 from ldrestore.weights.published_files import check_recorded_hash, read_state_dict
 
-FOREIGN = "spandrel"
-"""Name under which `convert` takes any file of a network that spandrel recognises."""
 FOREIGN_WEIGHTS = "model.safetensors"
 """In the folder."""
 FOREIGN_PIPELINE = "ForeignRestorePipeline"

@@ -5,6 +5,21 @@ from dataclasses import dataclass
 from ldrestore.checkpoints.bases import BASES
 from ldrestore.registry import Registry
 
+INSTRUCTION_HEAD = "instructir_head"
+"""Name under which `convert` takes the text head of InstructIR."""
+
+CLIP_TOWER = "clip_tower"
+"""Name under which `convert` takes a checkpoint of OpenCLIP, of whose vision tower it makes a `ClipTower`."""
+
+FAITHDIFF = "faithdiff"
+"""Name under which `convert` takes FaithDiff's published file."""
+
+FOREIGN = "spandrel"
+"""Name under which `convert` takes what the package of that name recognises."""
+
+OTHER_LAYOUTS = (INSTRUCTION_HEAD, CLIP_TOWER, FAITHDIFF, FOREIGN)
+"""What `convert` takes besides architectures of the fast track."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFile:

@@ -12,9 +12,10 @@ def complete_models(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_architectures(incomplete: str) -> list[str]:
     """Names that `ldrestore convert` takes."""
+    from ldrestore.checkpoints.published_catalog import OTHER_LAYOUTS
     from ldrestore.regressors.catalog import REGRESSORS
 
-    return _starting(REGRESSORS.names(), incomplete)
+    return _starting([*REGRESSORS.names(), *OTHER_LAYOUTS], incomplete)
 
 
 def complete_degradations(incomplete: str) -> list[str]:
@@ -27,10 +28,10 @@ def complete_degradations(incomplete: str) -> list[str]:
 
 def complete_recipes(incomplete: str) -> list[str]:
     """The last step of a recipe such as "rain+jp"."""
-    from ldrestore.degradations.catalog import DEGRADATIONS
+    from ldrestore.degradations.catalog import DEGRADATIONS, MIXTURES
 
     before, plus, last = incomplete.rpartition("+")
-    return [f"{before}{plus}{name}" for name in _starting(DEGRADATIONS.names(), last)]
+    return [f"{before}{plus}{name}" for name in _starting([*DEGRADATIONS.names(), *MIXTURES], last)]
 
 
 def complete_fetched(incomplete: str) -> list[str]:

@@ -22,7 +22,8 @@ def convert_command(
         str,
         typer.Argument(
             metavar="ARCH",
-            help="Name of the architecture; `ldrestore models --architectures` lists them.",
+            help="Name of the architecture; `ldrestore models --architectures` lists them. Or `instructir_head`, "
+            "`clip_tower`, `faithdiff`; or `spandrel`, for whatever the package of that name recognises.",
             autocompletion=complete_architectures,
         ),
     ],

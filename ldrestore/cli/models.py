@@ -47,7 +47,7 @@ def models_command(
         ]
         _print_lines(("architecture", "weights", "ops", "published for"), rows)
         print("\nldrestore convert NAME CHECKPOINT OUT_DIR makes a model of a published file;")
-        print("ldrestore fetch NAME tells where that lies. --json tells licences and sources.")
+        print("ldrestore fetch lists files whose place is known. --json tells licences.")
         return
     models = [(record.name, record.track, f"{record.parameters / 1e6:.1f} M", record.summary) for record in MODELS]
     _print_lines(("model", "track", "weights", "what it is"), models)

@@ -1,6 +1,6 @@
 """A run as a person sees it: a bar or nothing on the way, failures and advice as they come, the summary."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from ldrestore.cli.console import PlainProgress, print_json, print_table, progress_bar, say
@@ -73,7 +73,8 @@ def show_outcome(outcome: Outcome, *, is_quiet: bool, tells_estimate: bool) -> N
         return
     estimate = estimate_of(outcome)
     if tells_estimate and estimate:
-        say(f"{outcome.job.name}: the model saw {estimate}")
+        source = "the model went by what you said:" if was_said(outcome) else "the model saw"
+        say(f"{outcome.job.name}: {source} {estimate}")
     for sentence in outcome.advice:
         say(f"{outcome.job.name}: {sentence}")
 
@@ -86,6 +87,19 @@ def estimate_of(outcome: Outcome) -> str:
     ranked = sorted(degradations.items(), key=lambda pair: -pair[1])[:MOST_NAMED]
     named = [f"{name} {probability:.2f}" for name, probability in ranked if probability >= LEAST_NAMED]
     return ", ".join(named) or "nothing wrong"
+
+
+def was_said(outcome: Outcome) -> bool:
+    """Whether the record tells, in place of an estimate, what the user said of the damage: diffusion goes by that."""
+    record = outcome.record or {}
+    weights = record.get("options", {}).get("degradations") or {}
+    estimate = record.get("degradations") or {}
+    return bool(weights) and _without_zeros(estimate) == _without_zeros(weights)
+
+
+def _without_zeros(values: Mapping[str, float]) -> dict[str, float]:
+    """What is not 0."""
+    return {name: value for name, value in values.items() if value}
 
 
 def show_report(report: RunReport, *, as_json: bool, is_quiet: bool, is_verbose: bool = False) -> int:

@@ -156,6 +156,7 @@ class RestoreCall:
             Exit: with the exit code.
             LDRestoreError: nothing could be begun.
         """
+        self._check_pool()
         given = given_to(self)
         plan = self._plan(scale=given.get("scale", 1))
         sheet = self._sheet() if self.report and not self.dry_run else None
@@ -255,6 +256,18 @@ class RestoreCall:
         from ldrestore.jobs.restoring import RestoreWorker
 
         return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not is_quiet)
+
+    def _check_pool(self) -> None:
+        """Refuse what only a pool of workers heeds.
+
+        Raises:
+            InputError: a number of workers or of threads, and no pool.
+        """
+        if self.engine not in (ACCELERATE, RAY) and (self.workers is not None or self.threads != 1):
+            raise InputError(
+                f"--workers and --threads are for --engine {ACCELERATE} and {RAY}; leave them out, or name one of "
+                "these (the threads of this process are those of the variable OMP_NUM_THREADS)"
+            )
 
     def _pool_of_workers(self, request: "RestoreRequest") -> "Run | None":
         """How the pictures are done by a pool of workers; None where this process does them."""

@@ -154,7 +154,7 @@ def file_state(result: Path, record: Mapping[str, Any]) -> FileState:
 
 
 def find_input(result: Path, record: Mapping[str, Any]) -> Path | None:
-    """The picture that a result was made of, told by its pixels: beside it, or of its name in a folder beside its own.
+    """The picture that a result was made of, told by its pixels: beside it, or of its name above or in a folder beside.
 
     Args:
         result: The picture that was made.
@@ -185,12 +185,12 @@ def find_input(result: Path, record: Mapping[str, Any]) -> Path | None:
 
 
 def _candidates(result: Path) -> Iterator[Path]:
-    """Pictures in the result's folder, and those of its name in folders beside that, or below such a one as deep."""
+    """Pictures in the result's folder; those of its name one above, in folders beside, or below such a one as deep."""
     folder = result.absolute().parent
     yield from (path for path in sorted(folder.iterdir()) if path != folder / result.name and _is_picture(path))
-    for outer, inner in ((folder.parent, Path()), (folder.parent.parent, Path(folder.name))):
-        for other in _listed(outer):
-            yield from (path for path in _listed(other / inner) if path.stem == result.stem and _is_picture(path))
+    places = [folder.parent, *_listed(folder.parent), *(other / folder.name for other in _listed(folder.parent.parent))]
+    for place in places:
+        yield from (path for path in _listed(place) if path.stem == result.stem and _is_picture(path))
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -26,6 +26,12 @@ EmbeddingInput = Embedding | Sequence[Embedding | None] | Callable[[Photo], Embe
 SURE = 0.5
 """Probability from which the estimate is taken for sure enough to be told."""
 
+DARK_MEDIAN = 0.15
+"""Half of a picture lies below this share of white where it is called dark; of Kodak24 no picture is."""
+
+_LOOKED_AT = 512
+"""Pixels a side that darkness is judged by."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
@@ -135,16 +141,28 @@ def rules_everything_out(hints: Tensor) -> bool:
     return bool((named > 0).all() and (strengths == 0).all())
 
 
-def advice_on(estimate: DegradationEstimate | None, strengths: Mapping[str, float]) -> tuple[str, ...]:
+def advice_on(photo: Photo, estimate: DegradationEstimate | None, strengths: Mapping[str, float]) -> tuple[str, ...]:
     """What a network that takes hints leaves to the user, and how to ask for it.
 
     Args:
-        estimate: What it sees in the picture; None from one that estimates nothing.
+        photo: The picture as it came.
+        estimate: What the network sees in it; None from one that estimates nothing.
         strengths: What the user has said already.
     """
-    if estimate is None or DARKNESS not in estimate.names or DARKNESS in strengths or estimate[DARKNESS] < SURE:
+    if estimate is None or DARKNESS not in estimate.names or DARKNESS in strengths:
         return ()
-    return (f"looks too dark, which may be meant; --degradation {DARKNESS} brightens it",)
+    if estimate[DARKNESS] >= SURE:
+        return (f"looks too dark, which may be meant; --degradation {DARKNESS} brightens it",)
+    if is_dark(photo):
+        return (f"is dark, which may be meant; --degradation {DARKNESS} brightens it",)
+    return ()
+
+
+def is_dark(photo: Photo) -> bool:
+    """Whether half of a picture lies below `DARK_MEDIAN`."""
+    step = max(1, *(side // _LOOKED_AT for side in photo.pixels.shape[:2]))
+    looked_at = photo.pixels[::step, ::step].astype(np.float32).mean(axis=2)
+    return bool(np.median(looked_at) < DARK_MEDIAN * photo.max_value)
 
 
 def read_embeddings(

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from ldrestore.checkpoints.conversion import INSTRUCTION_HEAD
-from ldrestore.checkpoints.published_catalog import PUBLISHED_MODELS, PublishedFile, PublishedModel
+from ldrestore.checkpoints.published_catalog import INSTRUCTION_HEAD, PUBLISHED_MODELS, PublishedFile, PublishedModel
 from ldrestore.checkpoints.published_models import fetch_published
 from ldrestore.errors import InputError, WeightsError, WeightsUnavailableError
 from ldrestore.registry import Registry

@@ -34,7 +34,12 @@ def offered(call, monkeypatch):
         ),
         (("degrade", "a.png", "b.png", "--recipe", "rain+jp"), ["rain+jpeg"]),
         (("info", "default-"), ["default-fast"]),
+        (
+            ("degrade", "a.png", "b.png", "--recipe", "cdd11/low_haze"),
+            [f"cdd11/low_haze{s}" for s in ("", "_rain", "_snow")],
+        ),
         (("convert", "moce_ir_"), ["moce_ir_s"]),
+        (("convert", "fai"), ["faithdiff"]),
         (("fetch", "instructir_"), ["instructir_head"]),
         (("fetch", "met"), ["metrics"]),
     ],

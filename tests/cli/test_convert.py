@@ -35,6 +35,9 @@ def test_an_unknown_architecture_is_a_wrong_call(call, tmp_path):
     result = call("convert", "nafnett", tmp_path / "weights.pth", tmp_path / "model")
     assert result.exit_code == 2
     assert "did you mean 'nafnet'" in result.stderr
+    result = call("convert", "faithdif", tmp_path / "weights.pth", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "did you mean 'faithdiff'" in result.stderr
 
 
 def test_a_file_that_is_no_checkpoint_is_an_error(call, tmp_path):

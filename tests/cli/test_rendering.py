@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ldrestore.cli.rendering import estimate_of, show_plan, show_report, show_run
+from ldrestore.cli.rendering import estimate_of, show_outcome, show_plan, show_report, show_run
 from ldrestore.errors import CorruptImageError
 from ldrestore.jobs.outcome import Ignored, Job, Outcome, Result, Status
 from ldrestore.jobs.plan import Plan
@@ -50,6 +50,19 @@ def test_what_the_model_saw_is_told_of_a_single_picture_or_when_asked_for(capsys
     assert "a.png: the model saw low_light 0.98" in capsys.readouterr().err
     run(PLAN, is_quiet=False, is_verbose=True)
     assert capsys.readouterr().err.count("the model saw low_light 0.98") == 2
+
+
+def test_what_was_said_is_not_told_as_seen(capsys):
+    record = {
+        "degradations": {"haze": 0.7, "rain": 0.3, "snow": 0.0},
+        "options": {"degradations": {"haze": 0.7, "rain": 0.3}},
+    }
+    outcome = Outcome(job=job("a.png"), status=Status.DONE, record=record)
+    show_outcome(outcome, is_quiet=False, tells_estimate=True)
+    assert capsys.readouterr().err.splitlines() == ["a.png: the model went by what you said: haze 0.70, rain 0.30"]
+    record["options"] = {"degradations": {"haze": 1.0}}
+    show_outcome(outcome, is_quiet=False, tells_estimate=True)
+    assert capsys.readouterr().err.splitlines() == ["a.png: the model saw haze 0.70, rain 0.30"]
 
 
 @pytest.mark.parametrize(

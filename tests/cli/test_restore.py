@@ -187,6 +187,8 @@ def test_a_mask_of_another_size_is_a_failure(restore, folder, picture, tmp_path)
         (["--memory", "0"], "--memory takes a positive number of gigabytes"),
         (["--fidelity", "2"], "--fidelity"),
         (["--protect", "missing.png"], "no mask at missing.png"),
+        (["--workers", "2"], "--workers and --threads are for --engine accelerate and ray"),
+        (["--threads", "2", "--engine", "onnx"], "--workers and --threads are for --engine accelerate and ray"),
         (["--device", "toaster"], "toaster"),
         (["--format", "gif"], "--format"),
         (["--instruction", "make it nice"], "this model, NAFNet, takes no instructions; leave the instruction out"),

@@ -95,7 +95,7 @@ def test_another_input_is_told_and_nothing_is_computed(picture, tiny_model, tmp_
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("x.png", "out.png"), ("in/x.png", "out/x.png"), ("in/sub/x.png", "out/sub/x.png")],
+    [("x.png", "out.png"), ("in/x.png", "out/x.png"), ("x.png", "out/x.png"), ("in/sub/x.png", "out/sub/x.png")],
 )
 def test_the_input_is_found_by_its_pixels(picture, tiny_model, tmp_path, source, target):
     picture(tmp_path / "a.png", seed=9)
@@ -150,6 +150,8 @@ def test_what_is_no_record_is_refused(picture, tmp_path, text, message):
         record_path(result).write_text(text)
     with pytest.raises(RecordError, match=message):
         replay(result)
+    with pytest.raises(RecordError, match=r"there is no file .*y\.png; check the path"):
+        replay(tmp_path / "y.png")
 
 
 @pytest.mark.parametrize("options", [{"fidelity": "much"}, {"scale": 99}, {"fidelity": 2}])

@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from ldrestore.errors import InputError, UnknownNameError
+from ldrestore.images.photo import Photo
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.structures import DegradationEstimate
-from ldrestore.systems.regression_steering import advice_on, hints_of_strengths
+from ldrestore.systems.regression_steering import advice_on, hints_of_strengths, is_dark
 from tests.regressors.test_contract import tiny
+
+BRIGHT = Photo(pixels=np.full((8, 8, 3), 200, np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,19 @@ def test_hints_are_flags_then_strengths():
 
 def test_a_picture_that_looks_too_dark_comes_with_the_way_to_ask():
     dark = DegradationEstimate(("haze", "low_light"), (0.1, 0.8))
-    assert advice_on(dark, {}) == ("looks too dark, which may be meant; --degradation low_light brightens it",)
-    assert advice_on(dark, {"low_light": 0.0}) == ()
-    assert advice_on(DegradationEstimate(("low_light",), (0.3,)), {}) == advice_on(None, {}) == ()
+    assert advice_on(BRIGHT, dark, {}) == ("looks too dark, which may be meant; --degradation low_light brightens it",)
+    assert advice_on(BRIGHT, dark, {"low_light": 0.0}) == ()
+    unsure = DegradationEstimate(("low_light",), (0.3,))
+    assert advice_on(BRIGHT, unsure, {}) == advice_on(BRIGHT, None, {}) == ()
+
+
+def test_a_dark_picture_comes_with_it_too_where_the_network_is_unsure(pipeline):
+    night = np.full((2000, 1040, 3), 20, np.uint8)
+    night[:500] = 240  # a bright sky over a dark city
+    for pixels in (night, night.astype(np.uint16) * 257, night[..., :1]):
+        assert is_dark(Photo(pixels=pixels)) and not is_dark(Photo(pixels=np.iinfo(pixels.dtype).max - pixels))
+    unsure = DegradationEstimate(("low_light",), (0.3,))
+    advice = ("is dark, which may be meant; --degradation low_light brightens it",)
+    assert advice_on(Photo(pixels=night), unsure, {}) == advice
+    assert advice_on(Photo(pixels=night), unsure, {"low_light": 0.5}) == ()
+    assert pipeline(night[-40:, -56:]).advice[0][0].endswith(advice[0][-40:])

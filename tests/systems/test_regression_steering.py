@@ -17,6 +17,7 @@ from ldrestore.systems.regression_steering import (
 )
 from tests.regressors.test_contract import tiny
 
+BRIGHT = Photo(pixels=np.full((8, 8, 3), 200, np.uint8))
 PHOTOS = [Photo(pixels=np.full((2, 2, 3), value, np.uint8)) for value in (0, 255)]
 
 
@@ -105,10 +106,10 @@ def test_a_record_tells_equal_embeddings_apart_by_their_numbers():
 )
 def test_a_dark_picture_is_left_and_the_user_told_how_to_brighten_it(probability, strengths, has_advice):
     estimate = DegradationEstimate(("rain", "low_light"), (0.1, probability))
-    advice = advice_on(estimate, strengths)
+    advice = advice_on(BRIGHT, estimate, strengths)
     assert bool(advice) == has_advice
     assert all("--degradation low_light brightens it" in line for line in advice)
 
 
 def test_models_that_know_no_darkness_give_no_advice():
-    assert advice_on(None, {}) == advice_on(DegradationEstimate(("rain",), (0.9,)), {}) == ()
+    assert advice_on(BRIGHT, None, {}) == advice_on(BRIGHT, DegradationEstimate(("rain",), (0.9,)), {}) == ()
