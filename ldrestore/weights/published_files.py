@@ -8,7 +8,7 @@ import pickle
 import warnings
 import zipfile
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ COMPANIONS = (
 COMPILED = "_orig_mod."
 """What torch.compile puts before the keys of a module, wherever in a network that is."""
 
-AVERAGED_COUNT = "n_averaged"
-"""Counter of `torch.optim.swa_utils.AveragedModel` beside the averaged weights."""
+AVERAGE_COUNTERS = ({"n_averaged"}, {"num_updates", "decay"}, {"initted", "step"})
+"""What stands beside averaged weights, or alone: of `torch.optim.swa_utils.AveragedModel`, LitEma and ema-pytorch."""
 
 PICKLE_ALLOW_LIST: tuple[Any, ...] = (
     Namespace,
@@ -160,7 +160,9 @@ def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds no weights; expected a state dict, alone or under {', '.join(WRAPPERS)}")
     weights = {str(key).replace(COMPILED, ""): value.detach() for key, value in tensors.items()}
     while True:
-        weights.pop(AVERAGED_COUNT, None)
+        for counters in AVERAGE_COUNTERS:
+            if counters <= weights.keys():  # one alone may be a network's own
+                weights = {key: value for key, value in weights.items() if key not in counters}
         prefix = _prefix_of(weights)
         if prefix is None:
             return weights
@@ -172,13 +174,20 @@ def _state_dict_in(content: object, depth: int = 0) -> Mapping[Any, Tensor] | No
     if not isinstance(content, Mapping) or not content or depth > DEEPEST_WRAPPING:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):
-        return content
+        return None if _are_counters(content) else content
     for name in WRAPPERS:
         if (found := _state_dict_in(content.get(name), depth + 1)) is not None:
             return found
     parts = [part for part in content.values() if isinstance(part, Mapping) and part]
-    whole = [part for part in parts if all(isinstance(value, Tensor) for value in part.values())]
+    whole = [
+        part for part in parts if all(isinstance(value, Tensor) for value in part.values()) and not _are_counters(part)
+    ]
     return whole[0] if len(whole) == 1 else None
+
+
+def _are_counters(names: Iterable[Any]) -> bool:
+    """Whether names are those of an average's counters, without any of weights."""
+    return any(set(names) <= counters for counters in AVERAGE_COUNTERS)
 
 
 def check_finite_weights(weights: Mapping[str, Tensor], *, source: str) -> None:
@@ -215,10 +224,15 @@ def _prefix_of(weights: Mapping[str, Tensor]) -> str | None:
             return prefix
     first = {key.partition(".")[0] for key in weights if "." in key} if all("." in key for key in weights) else set()
     wanted = (*WRAPPERS, *(prefix.rstrip(".") for prefix in PREFIXES))
-    names = [name for name in wanted if name in first]
+    names = [name for name in wanted if name in first and not _are_counters(_behind(f"{name}.", weights))]
     if names and first <= {*wanted, *COMPANIONS}:  # several networks, or a network and its average
         return f"{names[0]}."
     return None
+
+
+def _behind(prefix: str, weights: Mapping[str, Tensor]) -> list[str]:
+    """The rest of the keys that begin with a prefix."""
+    return [key.removeprefix(prefix) for key in weights if key.startswith(prefix)]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

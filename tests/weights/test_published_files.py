@@ -122,6 +122,34 @@ def test_averaged_weights_lose_their_counter(tmp_path):
         assert is_equal(read_checkpoint(tmp_path / name), network.state_dict())
 
 
+LITEMA = {"num_updates": torch.tensor(5), "decay": torch.tensor(0.999)}
+EMA_PYTORCH = {"initted": torch.tensor([True]), "step": torch.tensor([5])}
+
+
+@pytest.mark.parametrize("counters", [LITEMA, EMA_PYTORCH, {"n_averaged": torch.tensor(5)}])
+@pytest.mark.parametrize("average", ["ema", "model_ema", "params_ema", "ema_model"])
+def test_an_average_of_counters_alone_does_not_hide_the_weights(average, counters, tmp_path):
+    for wrapper in ("state_dict", "model", "params"):
+        torch.save({average: counters, wrapper: state()}, tmp_path / f"{wrapper}.pth")
+        save_file(prefixed(counters, f"{average}.") | prefixed(state(), f"{wrapper}."), tmp_path / f"{wrapper}.st")
+        assert is_equal(read_checkpoint(tmp_path / f"{wrapper}.pth"), state())
+        assert is_equal(read_checkpoint(tmp_path / f"{wrapper}.st"), state())
+    torch.save({"my_own_name": state(), "my_average": counters}, tmp_path / "own.pth")
+    torch.save({"state_dict": prefixed(state(), "model.") | prefixed(counters, f"{average}.")}, tmp_path / "flat.ckpt")
+    torch.save({average: counters | state(), "state_dict": state(1)}, tmp_path / "beside.pth")
+    for name in ("own.pth", "flat.ckpt", "beside.pth"):
+        assert is_equal(read_checkpoint(tmp_path / name), state())
+
+
+def test_counters_without_any_weights_are_refused_and_a_networks_own_decay_stays(tmp_path):
+    torch.save({"ema": LITEMA, "epoch": 3}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="holds no weights"):
+        read_checkpoint(tmp_path / "a.pth")
+    own = state() | {"decay": torch.ones(3)}
+    torch.save({"ema": own}, tmp_path / "b.pth")
+    assert is_equal(read_checkpoint(tmp_path / "b.pth"), own)
+
+
 def test_compiled_parts_inside_a_network_lose_their_prefix(tmp_path):
     save_file({"a._orig_mod.weight": state()["a.weight"], "a.bias": state()["a.bias"]}, tmp_path / "a.safetensors")
     assert is_equal(read_checkpoint(tmp_path / "a.safetensors"), state())
