@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ldrestore.evaluation.contestants import INPUT
 from ldrestore.evaluation.reliability import table_of_reliability
 from ldrestore.evaluation.results import ComparisonRow, MeanRow, MetricRow, Results
-from ldrestore.evaluation.tables import cost_table, markdown, protocol_line
+from ldrestore.evaluation.tables import cost_table, interval_text, markdown, protocol_line, statistics_note
 
 
 def card_tables(results: Results, model: str, *, heading: str = "###") -> str:
@@ -119,7 +119,7 @@ def sizes_line(results: Results) -> str:
     sets = ", ".join(f"{title}: {count}" for title, count in by_title.items())
     return (
         f'Pictures: {sets}. In brackets 95 % bootstrap intervals over scenes; a gain is "tied" or "worse" where '
-        "a paired test shows no better result."
+        f"a paired test shows no better result.{statistics_note(results)}"
     )
 
 
@@ -143,9 +143,9 @@ def _gain_cells(row: ComparisonRow | None, metric: MetricRow) -> Sequence[str]:
     if row is None:
         return "–", "–"
     digits = metric.digits
-    interval = f"[{row.low:+.{digits}f}, {row.high:+.{digits}f}]"
+    interval = interval_text(row, f"+.{digits}f")
     words = {"second": "", "first": ", worse", "tied": ", tied"}
-    return f"{row.difference:+.{digits}f} {interval}{words[row.verdict]}", f"{row.worst_difference:+.{digits}f}"
+    return f"{row.difference:+.{digits}f}{interval}{words[row.verdict]}", f"{row.worst_difference:+.{digits}f}"
 
 
 def _figure(row: MeanRow | None, metric: MetricRow) -> str:
@@ -153,9 +153,7 @@ def _figure(row: MeanRow | None, metric: MetricRow) -> str:
     if row is None:
         return "–"
     mean = f"{row.mean:.{metric.digits}f}{'' if row.cap is None else ' (capped)'}"
-    if row.low is None or row.high is None:
-        return mean
-    return f"{mean} [{row.low:.{metric.digits}f}, {row.high:.{metric.digits}f}]"
+    return f"{mean}{interval_text(row, f'.{metric.digits}f')}"
 
 
 def _percent(count: int, total: int) -> str:

@@ -87,10 +87,15 @@ def with_datasets_of(results: Results, more: Results) -> Results:
         more: Of another, by the same protocol, of other datasets.
 
     Raises:
-        InputError: the protocols differ, or a dataset is in both.
+        InputError: the protocols or statistics differ, or a dataset is in both.
     """
     if dict(results.protocol) != dict(more.protocol):
         raise InputError(f"the suites {results.suite} and {more.suite} have different protocols; measure one anew")
+    if results.statistics != more.statistics:
+        raise InputError(
+            f"the suites {results.suite} and {more.suite} have their intervals computed in two ways, "
+            f"{results.statistics} and {more.statistics}; bring both up to date with: ldrestore bench --rescore DIR"
+        )
     twice = sorted(_names(results.datasets) & _names(more.datasets))
     if twice:
         raise InputError(f"{', '.join(twice)} is in both suites, {results.suite} and {more.suite}")

@@ -19,6 +19,8 @@ RESULTS_VERSION = 1
 """Of the layout below; a file of another one is refused."""
 RESULTS_FILE = "results.json"
 """In the folder of a benchmark."""
+PLAIN_BOOTSTRAP = "plain bootstrap"
+"""Statistics of files that do not name theirs: intervals that are too narrow, and p too small, for few scenes."""
 DATA_PREFIX = "data:"
 """Of the path of a picture that lies below the data root."""
 
@@ -158,7 +160,7 @@ class MeanRow:
     mean: float
     """Over pictures, each the mean of its seeds; of an average over its datasets."""
     low: float | None
-    """Lower end of the 95 % bootstrap interval over scenes; None of an average, and of metrics of whole sets."""
+    """Lower end of the 95 % bootstrap interval over scenes; None of one or two, an average, a metric of sets."""
     high: float | None
     num_pictures: int
     num_scenes: int
@@ -178,11 +180,11 @@ class ComparisonRow:
     second: str
     difference: float
     """Mean of second - first, in units of the metric."""
-    low: float
-    """Lower end of its 95 % bootstrap interval over scenes."""
-    high: float
+    low: float | None
+    """Lower end of its 95 % bootstrap interval over scenes; None of one or two."""
+    high: float | None
     p: float
-    """Two-sided, by the bootstrap, and never below what so few scenes can show."""
+    """Two-sided, by flips of the scenes' signs, and never below what so few scenes can show."""
     p_holm: float
     """Holm's, over the datasets of the same metric and contestants."""
     verdict: str
@@ -257,6 +259,8 @@ class Results:
     """Every setting, see `ldrestore.metrics.protocols.Protocol`."""
     environments: Mapping[str, Any]
     """Hash to machine, device, threads and versions."""
+    statistics: str = PLAIN_BOOTSTRAP
+    """How intervals and p are computed, see `ldrestore.evaluation.paired_statistics`; earlier files do not say it."""
     averages: Mapping[str, Any] = field(default_factory=dict)
     """Name of an average to its datasets."""
     published: tuple[str, ...] = ()

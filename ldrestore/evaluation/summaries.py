@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ldrestore.evaluation.paired_statistics import estimate_mean, holm, verdict_of
+from ldrestore.evaluation.paired_statistics import STATISTICS, estimate_mean, holm, sign_flip_p, verdict_of
 from ldrestore.evaluation.reliability import reliability_rows
 from ldrestore.evaluation.results import ComparisonRow, EstimateRow, MeanRow, MetricRow, OutputRow, Results
 from ldrestore.metrics.catalog import DECIBELS
@@ -21,6 +21,7 @@ def summarised(results: Results) -> Results:
     """The results with their means, comparisons and estimates computed anew."""
     return replace(
         results,
+        statistics=STATISTICS,
         means=tuple(_means(results)),
         comparisons=tuple(_comparisons(results)),
         estimates=tuple(_estimates(results)),
@@ -184,7 +185,8 @@ def _comparison(
         return None
     differences = [second[picture] - first[picture] for picture in shared]
     worst = (max if metric.lower_is_better else min)(range(len(shared)), key=differences.__getitem__)
-    estimate = estimate_mean(differences, [clusters[dataset, picture] for picture in shared])
+    scenes = [clusters[dataset, picture] for picture in shared]
+    estimate, p = estimate_mean(differences, scenes), sign_flip_p(differences, scenes)
     return ComparisonRow(
         dataset=dataset,
         metric=metric.name,
@@ -193,8 +195,8 @@ def _comparison(
         difference=estimate.mean,
         low=estimate.low,
         high=estimate.high,
-        p=estimate.p,
-        p_holm=estimate.p,
+        p=p,
+        p_holm=p,
         verdict="tied",
         num_scenes=estimate.num_scenes,
         worst_picture=shared[worst],

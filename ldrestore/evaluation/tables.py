@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ldrestore.evaluation.paired_statistics import LEVEL
 from ldrestore.evaluation.published_tables import PublishedTable, find_published, markdown_of
-from ldrestore.evaluation.results import ComparisonRow, CostRow, MeanRow, MetricRow, Results
+from ldrestore.evaluation.results import PLAIN_BOOTSTRAP, ComparisonRow, CostRow, MeanRow, MetricRow, Results
 from ldrestore.metrics.ssim import SsimWindow
 
 _SHORT_PROTOCOL = (
@@ -108,8 +108,7 @@ def verdicts_of(results: Results, metric: MetricRow) -> str:
     for (first, second), rows in pairs.items():
         cells = [
             "; ".join(
-                f"{row.dataset} {row.difference:+.{metric.digits}f} [{row.low:+.{metric.digits}f}, "
-                f"{row.high:+.{metric.digits}f}]"
+                f"{row.dataset} {row.difference:+.{metric.digits}f}{interval_text(row, f'+.{metric.digits}f')}"
                 for row in rows
                 if row.verdict == verdict
             )
@@ -139,6 +138,23 @@ def cost_table(costs: Sequence[CostRow]) -> str:
         for row in costs
     ]
     return markdown(("", "s a megapixel", "peak GB", "parameters, M", "GMACs at 256 x 256", "on"), lines)
+
+
+def interval_text(row: MeanRow | ComparisonRow, form: str) -> str:
+    """The interval of a row behind its figure; nothing where it has none.
+
+    Args:
+        row: A mean or a difference.
+        form: Of both ends, such as ".2f".
+    """
+    return "" if row.low is None or row.high is None else f" [{row.low:{form}}, {row.high:{form}}]"
+
+
+def statistics_note(results: Results) -> str:
+    """A sentence on intervals and verdicts of earlier versions, with a space before it; nothing of present ones."""
+    if results.statistics != PLAIN_BOOTSTRAP:
+        return ""
+    return " Both are of a plain bootstrap as it was computed before: too sure where scenes are few."
 
 
 def protocol_line(results: Results) -> str:
@@ -217,6 +233,6 @@ def _mean_cell(row: MeanRow | None, metric: MetricRow, *, mark: str, has_interva
     digits = metric.digits
     mean = f"{row.mean:.{digits}f}{'' if row.cap is None else '*'}"
     text = f"{mark}{mean}{mark}"
-    if has_intervals and row.low is not None and row.high is not None:
-        text += f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+    if has_intervals:
+        text += interval_text(row, f".{digits}f")
     return text if row.spread is None else f"{text} ± {row.spread:.{digits}f}"

@@ -16,7 +16,7 @@ def test_a_line_has_the_input_the_gain_its_verdict_and_the_worst_picture():
         line.split(" | ")[0].strip("| "): line
         for line in table_of_model(results, "default", results.metrics[0]).split("\n")
     }
-    assert "20.00 [20.00, 20.00] | **25.45 [25.27, 25.63]** | +5.45 [+5.27, +5.63] | +5.00" in lines["rain"]
+    assert "20.00 [20.00, 20.00] | **25.45 [25.23, 25.67]** | +5.45 [+5.23, +5.67] | +5.00" in lines["rain"]
     assert ", worse |" in lines["clean"]
     assert ", tied | -2.00" in lines["jpeg"]
     assert worst_pictures(results, "default") == {"rain": "a", "clean": "a", "jpeg": "b"}

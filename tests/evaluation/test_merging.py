@@ -61,3 +61,5 @@ def test_datasets_of_another_suite_follow_unless_they_are_there_already():
         with_datasets_of(one, replace(one, suite="other"))
     with pytest.raises(InputError, match="different protocols"):
         with_datasets_of(one, replace(more, protocol={"name": "other"}))
+    with pytest.raises(InputError, match=r"in two ways, .* and plain bootstrap; .* --rescore DIR"):
+        with_datasets_of(one, replace(more, statistics="plain bootstrap"))

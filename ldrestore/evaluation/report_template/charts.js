@@ -85,14 +85,15 @@ function updateVerdicts() {
   const lines = rows.map((row) => {
     const isSame = row.second === second;
     const [low, high] = isSame ? [row.low, row.high] : [-row.high, -row.low];
+    const range = row.low === null ? null : make("small", {}, `${signed(low, metric.digits)} – ${signed(high, metric.digits)}`);
     const winner = row.verdict === "tied" ? null : row[row.verdict];
     const tied = make("span", { class: "chip" }, "tied");
     const chip = winner === null ? tied : make("span", { class: "chip won", style: { "--colour": colourOf(winner) } }, winner);
-    return make("tr", {}, make("th", { scope: "row" }, row.dataset.replaceAll("_", " ")), make("td", {}, make("span", { class: "value" }, signed(isSame ? row.difference : -row.difference, metric.digits)), make("small", {}, `${signed(low, metric.digits)} – ${signed(high, metric.digits)}`)), make("td", {}, row.p_holm < 0.001 ? "< 0.001" : row.p_holm.toFixed(3)), make("td", {}, chip));
+    return make("tr", {}, make("th", { scope: "row" }, row.dataset.replaceAll("_", " ")), make("td", {}, make("span", { class: "value" }, signed(isSame ? row.difference : -row.difference, metric.digits)), range), make("td", {}, row.p_holm < 0.001 ? "< 0.001" : row.p_holm.toFixed(3)), make("td", {}, chip));
   });
   const head = ["dataset", `difference, ${metric.name}`, "p", "better"].map((title) => make("th", { scope: "col" }, title));
   put("verdicts", make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...lines)));
-  put("verdict-note", `${second} minus ${first} on the same pictures, with 95 % intervals over scenes; p after Holm over the datasets. What is not below ${data.level} is tied: n scenes cannot give a p below 2/2ⁿ.`);
+  put("verdict-note", `${second} minus ${first} on the same pictures, with 95 % intervals over scenes; p after Holm over the datasets. What is not below ${data.level} is tied: n scenes cannot give a p below 2/2ⁿ, and fewer than 6 show no difference.`);
 }
 
 // What stands for the quality of a contestant: the first average that it has, or the mean over all datasets.

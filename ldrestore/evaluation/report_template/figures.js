@@ -50,7 +50,7 @@ function updateMeans() {
   put(
     "metric-note",
     `${metric.name}: ${metric.lower_is_better ? "lower" : "higher"} is better. Protocol ${data.protocol.name}. ` +
-      "Below each mean its 95 % interval, by a bootstrap over scenes; the best mean of a column is bold, which alone " +
+      "Below each mean its 95 % interval, by a bootstrap over scenes, of three or more; the best mean of a column is bold, which alone " +
       "does not make it better: see the verdicts."
   );
 }

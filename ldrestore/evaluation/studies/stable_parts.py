@@ -23,7 +23,7 @@ from ldrestore.evaluation.studies.study_tables import (
 )
 from ldrestore.evaluation.suites import SuiteConfig
 from ldrestore.evaluation.summaries import values_of
-from ldrestore.evaluation.tables import markdown
+from ldrestore.evaluation.tables import interval_text, markdown
 from ldrestore.structures import MPERCEIVER_SET
 
 PLAIN, OWN_LATENTS, AUTOENCODER, SOLVER = "without refinement", "own latents", "autoencoder alone", "DPM-Solver++"
@@ -139,9 +139,9 @@ def ceiling_of(results: Results) -> str:
     if row is None or not values:
         return ""
     return (
-        f"The autoencoder's round trip of {row.num_pictures} clean pictures: **{row.mean:.2f} [{row.low:.2f}, "
-        f"{row.high:.2f}] dB**, at worst {min(values.values()):.2f} dB. It bounds whatever is decoded without the "
-        "refinement."
+        f"The autoencoder's round trip of {row.num_pictures} clean pictures: **{row.mean:.2f}"
+        f"{interval_text(row, '.2f')} dB**, at worst {min(values.values()):.2f} dB. It bounds whatever is decoded "
+        "without the refinement."
     )
 
 

@@ -1,10 +1,11 @@
 """Tables that several studies show of restored pictures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ldrestore.evaluation.results import ComparisonRow, MeanRow, Results
 from ldrestore.evaluation.suites import SuiteDataset
-from ldrestore.evaluation.tables import markdown, protocol_line
+from ldrestore.evaluation.tables import interval_text, markdown, protocol_line, statistics_note
 
 Paired = Sequence[tuple[str, str, str]]
 """Title, first and second contestant of each column of differences."""
@@ -89,7 +90,7 @@ def origin_of(results: Results) -> str:
     notes = [f"- {note}" for note in results.notes]
     statistics = (
         "In brackets 95 % bootstrap intervals over scenes; differences are paired, and bold where a test shows them "
-        "after Holm's correction over the datasets, which few pictures cannot."
+        f"after Holm's correction over the datasets, which few pictures cannot.{statistics_note(results)}"
     )
     parts = (f"{results.summary} {protocol_line(results)} {statistics}", "\n".join(places), "\n".join(notes))
     return "\n\n".join(part for part in parts if part)
@@ -105,20 +106,23 @@ def _mean(row: MeanRow | None, digits: int) -> str:
     if row is None:
         return "–"
     mean = f"{row.mean:.{digits}f}{'' if row.cap is None else ' (capped)'}"
-    if row.low is None or row.high is None:
-        return mean
-    return f"{mean} [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+    return f"{mean}{interval_text(row, f'.{digits}f')}"
 
 
 def _difference(
     rows: Mapping[tuple[str, str, str], ComparisonRow], dataset: str, first: str, second: str, digits: int
 ) -> str:
     """A difference, whichever way round the results hold it."""
-    row, sign = rows.get((dataset, first, second)), 1
-    if row is None:
-        row, sign = rows.get((dataset, second, first)), -1
+    row, turned = rows.get((dataset, first, second)), rows.get((dataset, second, first))
+    if row is None and turned is not None:
+        row = _turned(turned)
     if row is None:
         return "–"
-    low, high = sorted((sign * row.low, sign * row.high))
     mark = "" if row.verdict == "tied" else "**"
-    return f"{mark}{sign * row.difference:+.{digits}f}{mark} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{mark}{row.difference:+.{digits}f}{mark}{interval_text(row, f'+.{digits}f')}"
+
+
+def _turned(row: ComparisonRow) -> ComparisonRow:
+    """First - second in place of second - first."""
+    low, high = (None if end is None else -end for end in (row.high, row.low))
+    return replace(row, difference=-row.difference, low=low, high=high)
