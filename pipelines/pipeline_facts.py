@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ldrestore.checkpoints.network_identity import identity_of
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import record_of
 from ldrestore.regressors.instruction_head import InstructionHead
@@ -19,6 +20,8 @@ def facts_of_fast(pipeline: FastRestorePipeline) -> dict[str, Any]:
         "parameters": network.num_parameters(),
         "bytes_per_pixel": architecture.bytes_per_pixel,
         "instructions": _instructions(pipeline.instruction_head),
+        "degradations": list(network.config["degradations"]) if architecture.takes_hints else None,
+        "sha256_in_records": identity_of(network)["weights_sha256"],
         "source": architecture.source,
         "provenance": _exported(network),
     }

@@ -41,7 +41,7 @@ def info_command(
     if as_json:
         print_json(facts)
         raise typer.Exit()
-    shown = {**facts, "instructions": facts.get("instructions") or "takes none"}
+    shown = {**facts, **{name: facts.get(name) or "takes none" for name in ("instructions", "degradations")}}
     rows = [(name, _text(value)) for name, value in shown.items() if name != "card" and value is not None]
     print_table(("fact", "value"), rows)
     if facts["card"]:

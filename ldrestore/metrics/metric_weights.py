@@ -110,6 +110,12 @@ def path_of_weights(name: str) -> Path:
     return cache_of_metrics() / f"{name}.safetensors"
 
 
+def _from_home(path: Path) -> str:
+    """A path that names nobody, since results that tell it are published: "~" in place of the user's folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
+
+
 def _read(path: Path) -> Tensors:
     """A file of safetensors.
 
@@ -119,7 +125,7 @@ def _read(path: Path) -> Tensors:
     """
     if not path.is_file():
         raise WeightsUnavailableError(
-            f"no weights at {path}; get them with: ldrestore fetch metrics, or name a file with --weights"
+            f"no weights at {_from_home(path)}; get them with: ldrestore fetch metrics, or name a file with --weights"
         )
     try:
         return load_file(path)

@@ -1,5 +1,7 @@
 import json
 
+from PIL import Image
+
 from tests.embedded_models import embed_folder
 
 
@@ -15,7 +17,19 @@ def test_facts_of_a_model_folder_are_told(call, tiny_model):
     assert facts["instructions"] is None
     shown = call("info", tiny_model).stdout
     assert f"{facts['parameters']:,}" in shown
-    assert "takes none" in shown
+    assert shown.count("takes none") == 2
+    assert len(facts["sha256_in_records"]) == 64
+
+
+def test_whether_a_model_can_be_told_of_the_damage_and_what_records_call_its_weights(call, tmp_path):
+    facts = json.loads(call("info", "default", "--json").stdout)
+    assert "haze" in facts["degradations"]
+    Image.new("RGB", (24, 16)).save(tmp_path / "a.png")
+    call("restore", tmp_path / "a.png", tmp_path / "b.png", "--device", "cpu")
+    record = json.loads((tmp_path / "b.png.json").read_text())
+    assert facts["sha256_in_records"] == record["model"]["weights_sha256"]
+    other = json.loads(call("info", "default-fast", "--json").stdout)
+    assert other["degradations"] is None
 
 
 def test_what_a_models_instructions_may_ask_for_is_told(call, instructed_model):

@@ -3,6 +3,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,12 @@ def test_without_pip_s_index_the_reason_and_the_way_are_told(monkeypatch):
 def test_a_pickle_that_names_anything_but_arrays_is_refused():
     with pytest.raises(WeightsError, match=r"names builtins\.print, which is no array"):
         module._ArrayUnpickler(io.BytesIO(pickle.dumps(print))).load()
+
+
+def test_what_is_missing_is_named_without_the_users_folder(cache, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: cache.parents[2])
+    with pytest.raises(WeightsUnavailableError, match=r"no weights at ~/cache/ldrestore/metrics/lpips\.safetensors; "):
+        read_metric_weights("lpips")
 
 
 def test_missing_and_damaged_files_say_what_to_do(cache):
