@@ -73,7 +73,8 @@ def score_command(
     """Score finished pictures against their ground truth, by a named protocol.
 
     Two files, or two folders whose pictures share their stems. What cannot be computed here is named with the way to
-    get it, and the rest goes on. Exit code 1: a picture had no partner, was broken or of another size.
+    get it, and the rest goes on. Exit code 1: a picture had no partner, was broken or of another size, or nothing at
+    all could be computed.
     """
     from ldrestore.metrics.protocols import find_protocol
     from ldrestore.metrics.scoring import open_metrics, score_paths
@@ -90,7 +91,7 @@ def score_command(
         say(f"unavailable: {name}: {reason}")
     for stem, reason in board.failures.items():
         say(f"failed: {stem}: {reason}")
-    raise typer.Exit(1 if board.failures else 0)
+    raise typer.Exit(1 if board.failures or not board.means else 0)
 
 
 def named_files(words: list[str]) -> dict[str, Path]:
@@ -126,6 +127,8 @@ def _print_scores(board: "Scoreboard") -> None:
         print("no score could be computed")
         return
     print_table(("picture", *names), rows)
+    for name in board.set_values:
+        print(f"{name} is of {board.set_pictures} pictures")
     for name in names:
         count = sum(name in values for values in board.pictures.values())
         if 0 < count < len(board.pictures):

@@ -147,6 +147,8 @@ class SetScoreRow:
     dataset: str
     seed: int | None = None
     scores: Mapping[str, float]
+    num_pictures: int | None = None
+    """That they are of; earlier files do not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ _PACKAGES = {
     "iqa": ("torch", "pyiqa"),
 }
 """What computes a metric beside ldrestore, by its name or its toolbox; torch for the others."""
+_Group = tuple[str, str, int | None]
+"""Contestant, dataset and seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,28 +305,53 @@ def _scored_row(step: ScoreStep, output: OutputRow, metrics: Sequence[MetricRow]
 
 
 def _with_set_scores(step: ScoreStep, results: Results, opened: OpenedMetrics) -> Results:
-    """The results with metrics of whole datasets, over the outputs that did not fail."""
+    """The results with metrics of whole datasets, over all outputs that go together with their ground truths."""
     if not opened.sets:
         return replace(results, set_scores=())
-    rows, reasons = [], {}
-    pictures = {(row.dataset, row.name): row for row in results.pictures}
-    groups: dict[tuple[str, str, int | None], list[tuple[Loader, Loader]]] = {}
-    for output in results.outputs:
-        picture = pictures.get((output.dataset, output.picture))
-        if output.failure is None and picture is not None and picture.gt is not None:
-            sides = (_loader(step, output, picture, "result"), _loader(step, output, picture, "gt"))
-            groups.setdefault((output.contestant, output.dataset, output.seed), []).append(sides)
+    results, groups = _grouped(step, results)
+    rows = []
+    reasons: dict[str, list[str]] = {}
     for (contestant, dataset, seed), loaders in groups.items():
         scores = {}
         for name, measure in opened.sets.items():
             try:
                 scores[name] = measure(loaders)
             except InputError as error:
-                reasons[name] = f"{dataset}: {error}"
-        if scores:
-            rows.append(SetScoreRow(contestant=contestant, dataset=dataset, seed=seed, scores=scores))
-    metrics = tuple(replace(row, unavailable=row.unavailable or reasons.get(row.name)) for row in results.metrics)
-    return replace(results, set_scores=tuple(rows), metrics=metrics)
+                reasons.setdefault(name, []).append(f"{contestant}, {dataset}: {error}")
+        row = SetScoreRow(contestant=contestant, dataset=dataset, seed=seed, scores=scores, num_pictures=len(loaders))
+        rows += [row] if scores else []
+    return _with_reasons(replace(results, set_scores=tuple(rows)), reasons)
+
+
+def _grouped(step: ScoreStep, results: Results) -> tuple[Results, dict[_Group, list[tuple[Loader, Loader]]]]:
+    """What metrics of whole sets take of each group, whatever other metrics make of it; the others have failed."""
+    pictures, truths = {(row.dataset, row.name): row for row in results.pictures}, _Truths(step)
+    groups: dict[_Group, list[tuple[Loader, Loader]]] = {}
+    outputs = list(results.outputs)
+    for index, output in enumerate(outputs):
+        picture = pictures.get((output.dataset, output.picture))
+        if output.path is None or picture is None or picture.gt is None:
+            continue
+        try:
+            bring_together(*_read_pair(step, output, picture, truths), step.protocol)
+        except (ImageFileError, ShapeError) as error:
+            reasons = [output.failure] if output.failure else []
+            reasons += [str(error)] if str(error) not in (output.failure or "") else []
+            outputs[index] = replace(output, failure="; ".join(reasons))
+            continue
+        sides = (_loader(step, output, picture, "result"), _loader(step, output, picture, "gt"))
+        groups.setdefault((output.contestant, output.dataset, output.seed), []).append(sides)
+    return replace(results, outputs=tuple(outputs)), groups
+
+
+def _with_reasons(results: Results, reasons: Mapping[str, Sequence[str]]) -> Results:
+    """The results with why metrics of whole sets have no value: of nothing, or, as notes, of some datasets."""
+    measured = {name for row in results.set_scores for name in row.scores}
+    notes = [note for note in results.notes if note.partition(" of ")[0] not in _PACKAGES]  # of an earlier scoring
+    notes += [f"{name} of {reason}" for name, lines in reasons.items() if name in measured for reason in lines]
+    missing = {name: lines[0] for name, lines in reasons.items() if name not in measured}
+    metrics = (replace(row, unavailable=row.unavailable or missing.get(row.name)) for row in results.metrics)
+    return replace(results, metrics=tuple(metrics), notes=tuple(notes))
 
 
 def _loader(step: ScoreStep, output: OutputRow, picture: PictureRow, side: str) -> Loader:

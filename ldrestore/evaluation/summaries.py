@@ -118,7 +118,8 @@ def _mean_of_sets(results: Results, contestant: str, dataset: str, metric: str) 
     values = [row.scores[metric] for row in rows if metric in row.scores]
     if not values:
         return None
-    num_pictures = len({row.picture for row in _rows(results, contestant, dataset) if row.path is not None})
+    restored = len({row.picture for row in _rows(results, contestant, dataset) if row.path is not None})
+    counts = [row.num_pictures for row in rows if metric in row.scores and row.num_pictures is not None]
     return MeanRow(
         contestant=contestant,
         dataset=dataset,
@@ -126,7 +127,7 @@ def _mean_of_sets(results: Results, contestant: str, dataset: str, metric: str) 
         mean=float(np.mean(values)),
         low=None,
         high=None,
-        num_pictures=num_pictures,
+        num_pictures=min(counts, default=restored),
         num_scenes=0,
         spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
     )

@@ -12,6 +12,7 @@ from ldrestore.metrics.ssim import SsimWindow
 
 _SHORT_PROTOCOL = (
     "colour",
+    "luma_rounding",
     "border",
     "multiple",
     "rounding",

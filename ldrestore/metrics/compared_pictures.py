@@ -33,6 +33,8 @@ class ComparedPictures:
         else:
             luma_range: LumaRange = "limited" if self.protocol.colour == "y_limited" else "full"
             result, gt = (luma_of(picture, luma_range) for picture in pictures)
+            if self.protocol.luma_rounding == "uint8":
+                result, gt = np.floor(result + 0.5), np.floor(gt + 0.5)
         if not result.size:
             raise ShapeError(f"nothing is left of {self.result.shape[:2]} without {border} pixels at each side")
         return result, gt

@@ -32,6 +32,8 @@ class Protocol:
     colour: Colour = "rgb"
     """What PSNR and SSIM are computed of: RGB, or BT.601 luma of limited (MATLAB, BasicSR) or full range. The other
     metrics look at RGB."""
+    luma_rounding: Literal["uint8", "none"] = "none"
+    """Whether luma is rounded to whole levels before it is compared, as MATLAB's `rgb2ycbcr` gives it of 8-bit RGB."""
     border: int = 0
     """Pixels cut away at each side before PSNR and SSIM."""
     multiple: int = 1
@@ -132,8 +134,11 @@ PROTOCOLS = {
             UINT8,
             name="restormer_derain",
             summary="Restormer, deraining: PSNR and SSIM of MATLAB's luma",
-            source="MATLAB evaluation of Restormer's deraining; its treatment of SSIM at the border is not known here",
+            source="Deraining/evaluate_PSNR_SSIM.m of Restormer: rgb2ycbcr of 8-bit RGB, whose luma has whole levels; "
+            "SSIM over the windows that lie whole in the picture, K 0.01 and 0.03, L 255",
             colour="y_limited",
+            luma_rounding="uint8",
+            split="Rain100L, Rain100H, Test100, Test1200, Test2800; the mean of the five sets' means",
         ),
         replace(
             UINT8,

@@ -53,6 +53,8 @@ class Scoreboard:
     """Stem to metric to value."""
     set_values: Mapping[str, float]
     """Metrics of whole sets."""
+    set_pictures: int
+    """Pairs that those are of; 0 where none was asked for."""
     unavailable: Mapping[str, str]
     """Metric to the reason why it could not be computed."""
     failures: Mapping[str, str]
@@ -76,6 +78,7 @@ class Scoreboard:
             "means": _plain(self.means),
             "pictures": {stem: _plain(values) for stem, values in self.pictures.items()},
             "unavailable": dict(self.unavailable),
+            **({"set_pictures": self.set_pictures} if self.set_values else {}),
         }
 
 
@@ -223,11 +226,16 @@ def score_paths(results: Path, gt: Path, *, protocol: Protocol, opened: OpenedMe
             pictures[stem] = values
         if problems:
             failures[stem] = "; ".join(problems)
-    whole, unavailable = _scored_sets(pairs, failures, protocol, opened)
+    together, problems_of_sets = _brought_together(pairs, protocol) if opened.sets else ([], {})
+    for stem, problem in problems_of_sets.items():
+        if problem not in failures.get(stem, ""):
+            failures[stem] = "; ".join(part for part in (failures.get(stem), problem) if part)
+    whole, unavailable = _scored_sets(together, protocol, opened)
     return Scoreboard(
         protocol=protocol,
         pictures=pictures,
         set_values=whole,
+        set_pictures=len(together),
         unavailable={**opened.unavailable, **unavailable},
         failures=failures,
     )
@@ -293,13 +301,27 @@ def _scored(result: Path, gt: Path, protocol: Protocol, opened: OpenedMetrics) -
     return values, problems
 
 
+def _brought_together(
+    pairs: Mapping[str, tuple[Path, Path]], protocol: Protocol
+) -> tuple[list[tuple[Path, Path]], dict[str, str]]:
+    """The pairs that metrics of whole sets take, whatever others make of them; stem to what is wrong with one."""
+    together, problems = [], {}
+    for stem, (result, gt) in pairs.items():
+        try:
+            bring_together(read_photo(result), read_photo(gt), protocol, name=result.name)
+        except (ImageFileError, ShapeError) as error:
+            problems[stem] = str(error)
+            continue
+        together.append((result, gt))
+    return together, problems
+
+
 def _scored_sets(
-    pairs: Mapping[str, tuple[Path, Path]], failures: Mapping[str, str], protocol: Protocol, opened: OpenedMetrics
+    pairs: Sequence[tuple[Path, Path]], protocol: Protocol, opened: OpenedMetrics
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Values of metrics of whole sets over the pictures that did not fail, and why some have none."""
+    """Values of metrics of whole sets, and why some have none."""
     values, unavailable = {}, {}
-    kept = [pair for stem, pair in pairs.items() if stem not in failures]
-    loaders = [(_loader(*pair, protocol, "result"), _loader(*pair, protocol, "gt")) for pair in kept]
+    loaders = [(_loader(*pair, protocol, "result"), _loader(*pair, protocol, "gt")) for pair in pairs]
     for name, measure in opened.sets.items():
         try:
             values[name] = measure(loaders)

@@ -62,6 +62,7 @@ def test_without_any_score_there_is_a_word_and_no_empty_table(call, pair, pictur
     for name in "ab":
         picture(pair[0] / f"{name}.png", height=17)
     outcome = call("score", *pair, *words)
+    assert outcome.exit_code == 1
     assert outcome.stdout.endswith("no score could be computed\n") and "mean of" not in outcome.stdout
     assert ("unavailable: lpips: no weights" if words else "failed: b: the result has") in outcome.stderr
 

@@ -1,9 +1,13 @@
 import dataclasses
 import json
+import math
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from ldrestore.datasets.pictures import read_rgb
@@ -275,6 +279,31 @@ def test_pictures_of_another_kind_are_named_and_cost_nothing_else(tmp_path, writ
     rows = {row.picture: row for row in found.outputs}
     assert rows["colour"].failure == "the result is RGB and the ground truth grey; save both alike"
     assert rows["deep"].scores["psnr"] > 10 and rows["clear"].scores["psnr"] > 10
+
+
+def test_metrics_of_sets_take_what_goes_together_and_say_how_many_that_were(tmp_path, write, monkeypatch):
+    calculate = lambda **options: {"frechet_inception_distance": float(len(options["input1"]))}  # noqa: E731
+    toolbox = types.SimpleNamespace(gmsd=lambda x, y, data_range: torch.tensor(math.nan))
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
+    monkeypatch.setitem(sys.modules, "piq", toolbox)
+    (tmp_path / "inception.pth").write_bytes(b"")
+    for name in "abc":
+        for folder in ("lq", "gt", "done"):
+            write(tmp_path / folder / f"{name}.png", size=(20, 30) if (name, folder) == ("c", "done") else (40, 50))
+    metrics = ("fid", "piq:gmsd")  # gmsd fails on every picture, which is nothing to FID
+    for chosen in (metrics, ("fid",)):
+        with pytest.warns(UserWarning, match="FID of . pictures"):
+            found = evaluate(
+                SuiteConfig(name="pairs", summary="", datasets=()),
+                [results_contestant("done", tmp_path / "done")],
+                tmp_path / "out",
+                pairs=(tmp_path / "lq", tmp_path / "gt"),
+                options=BenchOptions(metrics=chosen, weights={"fid": tmp_path / "inception.pth"}),
+            )
+        counts = {row.contestant: (row.mean, row.num_pictures) for row in found.means if row.metric == "fid"}
+        assert counts == {"input": (3.0, 3), "done": (2.0, 2)}
+        failures = {(row.contestant, row.picture): row.failure for row in found.outputs}
+        assert "the result has 30x20 pixels" in failures["done", "c"] and not found.is_whole
 
 
 def test_a_model_that_fails_to_load_fails_alone(tmp_path, monkeypatch):

@@ -1,10 +1,15 @@
 import dataclasses
+import math
 
+import numpy as np
 import pytest
 
 from ldrestore.errors import UnknownNameError
 from ldrestore.metrics.catalog import METRICS, find_metric
+from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.protocols import PROTOCOLS, find_protocol
+from ldrestore.metrics.psnr import psnr
+from ldrestore.metrics.ssim import ssim
 from ldrestore.registry import resolve
 
 
@@ -22,6 +27,24 @@ def test_those_that_papers_are_compared_by_are_there():
     assert PROTOCOLS["osediff"].colour == "y_limited"
     assert PROTOCOLS["unildiff"].colour == "y_full"
     assert PROTOCOLS["super_resolution_x4"].border == 4
+
+
+def test_derained_pictures_are_compared_by_whole_levels_of_luma():
+    def pictures(result, gt, name):
+        values = [np.full((11, 11, 3), colour, np.uint8) for colour in (result, gt)]
+        return ComparedPictures(*values, PROTOCOLS[name]).for_distortion()
+
+    # Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255: 31.588 and 31.686, both level 32; 16 and 235 of black and white
+    near, far = ((10, 20, 30), (10, 20, 31)), ((0, 0, 0), (255, 255, 255))
+    assert [picture[0, 0, 0] for picture in pictures(*near, "restormer_derain")] == [32, 32]
+    assert psnr(*pictures(*near, "restormer_derain")) == math.inf
+    assert psnr(*pictures(*near, "osediff")) == pytest.approx(20 * math.log10(255 / (24.966 / 255)))
+    assert psnr(*pictures(*far, "restormer_derain")) == pytest.approx(20 * math.log10(255 / 219))
+    constant = (0.01 * 255) ** 2
+    expected = (2 * 16 * 235 + constant) / (16**2 + 235**2 + constant)  # one window, without any structure
+    assert ssim(*pictures(*far, "restormer_derain"), window=PROTOCOLS["restormer_derain"].ssim_window) == pytest.approx(
+        expected
+    )
 
 
 def test_they_are_frozen():

@@ -134,9 +134,7 @@ def test_wrong_calls_are_explained(folders, tmp_path, results, gt, message):
         board_of(tmp_path / results, tmp_path / gt, "psnr")
 
 
-def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypatch):
-    import types
-
+def test_sets_are_measured_over_the_pairs_that_go_together_whatever_other_metrics_refuse(folders, monkeypatch):
     arguments = {}
 
     def calculate(**options):
@@ -147,13 +145,30 @@ def test_sets_are_measured_over_the_pictures_that_did_not_fail(folders, monkeypa
     weights = folders[0] / "inception.pth"
     weights.write_bytes(b"")
     Image.new("RGB", (64, 64)).save(folders[0] / "alone.png")
-    opened = open_metrics(["fid", "psnr"], weights={"fid": weights})
+    toolbox = types.SimpleNamespace(gmsd=lambda x, y, data_range: torch.tensor(math.nan))
+    monkeypatch.setitem(sys.modules, "piq", toolbox)
+    opened = open_metrics(["fid", "psnr", "piq:gmsd"], weights={"fid": weights})
     with pytest.warns(UserWarning, match="FID of 2 pictures: fewer than 500"):
         board = score_paths(*folders, protocol=UINT8, opened=opened)
-    assert board.means["fid"] == 2.0
+    assert set(board.failures) == {"a", "more/b", "alone"} and board.set_pictures == 2
+    assert board.means["fid"] == 2.0 and board.document()["set_pictures"] == 2
     assert arguments["fid"] and not arguments["kid"]
     assert arguments["input1"][0].shape == (3, 64, 80)
     assert np.array_equal(arguments["input1"][1], arguments["input2"][1])
+
+
+def test_a_pair_that_sets_cannot_take_is_named_without_any_other_metric(folders, monkeypatch):
+    calculate = lambda **options: {"frechet_inception_distance": float(len(options["input1"]))}  # noqa: E731
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
+    weights = folders[0] / "inception.pth"
+    weights.write_bytes(b"")
+    for side in folders:
+        Image.new("RGB", (64, 64)).save(side / "c.png")
+    Image.new("RGB", (64, 32)).save(folders[0] / "c.png")
+    with pytest.warns(UserWarning, match="FID of 2 pictures"):
+        board = score_paths(*folders, protocol=UINT8, opened=open_metrics(["fid"], weights={"fid": weights}))
+    assert board.set_values == {"fid": 2.0} and board.set_pictures == 2
+    assert "the result has 64x32 pixels and the ground truth 64x64" in board.failures["c"]
 
 
 def test_whatever_another_package_raises_or_no_number_fails_alone(folders, monkeypatch):
