@@ -5,6 +5,7 @@ Importing this imports no torch; listing models does not either.
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -266,7 +267,7 @@ def _reach(location: str | Path, *, prefers_cache: bool, local_files_only: bool)
     """
     from ldrestore.weights.folders import find_folder
 
-    if prefers_cache and not Path(location).is_dir():
+    if prefers_cache and not os.path.isdir(location):
         with contextlib.suppress(WeightsUnavailableError):
             folder = find_folder(location, local_files_only=True)
             if any((folder / name).is_file() for name in ("model_index.json", ADAPTERS_FILE)):
@@ -295,7 +296,7 @@ def _check_adapters(location: str | Path) -> None:
         InputError: it is the folder or file of a whole model.
     """
     path = Path(location)
-    if path.exists() and not (path / ADAPTERS_FILE).is_file():
+    if os.path.exists(path) and not (path / ADAPTERS_FILE).is_file():
         raise InputError(f"{path.name} is a whole model, and base is for adapters alone; leave the base out")
 
 
@@ -308,12 +309,12 @@ def _stamp(location: str | Path) -> tuple[Any, ...]:
 
 def _is_exported(name_or_path: str | Path) -> bool:
     """Whether a model's name is that of an .onnx file, there or not."""
-    return Path(name_or_path).suffix.lower() == ".onnx" and not Path(name_or_path).is_dir()
+    return Path(name_or_path).suffix.lower() == ".onnx" and not os.path.isdir(name_or_path)
 
 
 def _is_foreign_file(name_or_path: str | Path) -> bool:
     """Whether a model is one file of weights, which spandrel may recognise."""
-    return Path(name_or_path).suffix.lower() in FOREIGN_SUFFIXES and Path(name_or_path).is_file()
+    return Path(name_or_path).suffix.lower() in FOREIGN_SUFFIXES and os.path.isfile(name_or_path)
 
 
 def _check_engine(track: TrackRecord, engine: str) -> None:

@@ -97,9 +97,11 @@ def test_unknown_options_are_refused_before_loading(folder, picture):
 def test_unknown_models_name_the_way_out(tmp_path):
     with pytest.raises(WeightsUnavailableError, match="did you mean 'default'"):
         load_restorer("defualt")
-    for name in (tmp_path / "absent", "nobody/nothing"):
+    for name in (tmp_path / "absent", "nobody/nothing", "n" * 300, "n" * 300 + ".pth"):
         with pytest.raises(WeightsUnavailableError, match="HF_HUB_OFFLINE"):
             load_restorer(name)
+    with pytest.raises(WeightsUnavailableError, match=r"no file at n+\.onnx; make it with"):
+        load_restorer("n" * 300 + ".onnx")
 
 
 def test_a_folder_of_another_pipeline_is_refused(folder):
