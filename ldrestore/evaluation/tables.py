@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 
 from ldrestore.evaluation.paired_statistics import LEVEL
@@ -67,7 +66,10 @@ def csv_report(results: Results) -> str:
 
 
 def table_of_means(results: Results, metric: MetricRow, *, has_intervals: bool = True) -> str:
-    """One metric as Markdown: a row a contestant, a column a dataset or average, the best of each column in bold."""
+    """One metric as Markdown: a row a contestant, a column a dataset or average, the best of each column in bold.
+
+    A mean of fewer pictures than the dataset has says so, and one of fewer than another contestant's is never the best.
+    """
     columns, lines = mean_cells(results, metric, has_intervals=has_intervals, best_mark="**")
     return markdown(columns, lines)
 
@@ -87,13 +89,15 @@ def mean_cells(
     columns = [*(row.name for row in results.datasets), *results.averages]
     columns = [column for column in columns if any((each.name, column) in means for each in results.contestants)]
     best = {column: _best([row for key, row in means.items() if key[1] == column], metric) for column in columns}
+    counts = {row.name: row.num_pictures for row in results.datasets}
+    counts |= {name: sum(counts[part] for part in parts) for name, parts in results.averages.items()}
     lines = []
     for contestant in results.contestants:
         cells = []
         for column in columns:
             row = means.get((contestant.name, column))
-            mark = best_mark if row is not None and row.mean == best[column] else ""
-            cells.append(_mean_cell(row, metric, mark=mark, has_intervals=has_intervals))
+            mark = best_mark if row in best[column] else ""
+            cells.append(_mean_cell(row, metric, mark=mark, has_intervals=has_intervals, count=counts[column]))
         if any((contestant.name, column) in means for column in columns):
             lines.append((contestant.name, *cells))
     return (f"{metric.name} {'↓' if metric.lower_is_better else '↑'}", *columns), lines
@@ -221,14 +225,16 @@ def failure_lines(results: Results) -> list[str]:
     return lines
 
 
-def _best(rows: Sequence[MeanRow], metric: MetricRow) -> float:
-    """The best mean of a column."""
-    values = [row.mean for row in rows]
-    return (min(values) if metric.lower_is_better else max(values)) if values else math.nan
+def _best(rows: Sequence[MeanRow], metric: MetricRow) -> list[MeanRow]:
+    """The best of a column, of those over the most pictures; several where they are equal."""
+    most = max((row.num_pictures for row in rows), default=0)
+    whole = [row for row in rows if row.num_pictures == most]
+    best = (min if metric.lower_is_better else max)((row.mean for row in whole), default=None)
+    return [row for row in whole if row.mean == best]
 
 
-def _mean_cell(row: MeanRow | None, metric: MetricRow, *, mark: str, has_intervals: bool) -> str:
-    """A mean, its interval, its spread over seeds, and a star where the cap was reached."""
+def _mean_cell(row: MeanRow | None, metric: MetricRow, *, mark: str, has_intervals: bool, count: int) -> str:
+    """A mean, its interval, its spread over seeds, a star where the cap was reached, and how many pictures it lacks."""
     if row is None:
         return "–"
     digits = metric.digits
@@ -236,4 +242,5 @@ def _mean_cell(row: MeanRow | None, metric: MetricRow, *, mark: str, has_interva
     text = f"{mark}{mean}{mark}"
     if has_intervals:
         text += interval_text(row, f".{digits}f")
-    return text if row.spread is None else f"{text} ± {row.spread:.{digits}f}"
+    text += "" if row.spread is None else f" ± {row.spread:.{digits}f}"
+    return text if row.num_pictures >= count else f"{text} ({row.num_pictures} of {count})"

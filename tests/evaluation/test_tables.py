@@ -39,6 +39,19 @@ def test_the_best_of_each_column_is_bold_whichever_way_is_better():
     assert columns == ("lpips ↓", "rain") and lines == [("a", "0.050"), ("b", "**0.040**")]
 
 
+def test_a_mean_over_fewer_pictures_says_so_and_is_not_the_best():
+    rows = [output("whole", of, f"{index}.png", psnr=20.0) for of in ("rain", "haze") for index in range(3)]
+    rows += [output("lucky", of, "0.png", psnr=30.0) for of in ("rain", "haze")]
+    results = results_of(*rows, sizes={"rain": 3, "haze": 3}, averages={"both": ["rain", "haze"]})
+    _, lines = mean_cells(summarised(results), PSNR, best_mark="**")
+    assert lines == [
+        ("whole", "**20.00**", "**20.00**", "**20.00**"),
+        ("lucky", "30.00 (1 of 3)", "30.00 (1 of 3)", "30.00 (2 of 6)"),
+    ]
+    alike = results_of(*rows[:2], *[replace(row, contestant="other") for row in rows[:2]], sizes={"rain": 3})
+    assert mean_cells(summarised(alike), PSNR, best_mark="**")[1][0] == ("whole", "**20.00** (2 of 3)")
+
+
 def test_intervals_stand_behind_the_means_where_they_are_asked_for():
     results = summary(a=20)
     assert "[" not in table_of_means(results, PSNR, has_intervals=False)
@@ -55,7 +68,7 @@ def test_a_contestant_without_a_value_is_left_out_and_a_hole_is_a_dash():
 
 def test_a_mean_with_capped_pictures_has_a_star_and_a_sentence():
     rows = [output("a", "rain", "0.png", psnr=math.inf), output("a", "rain", "1.png", psnr=20.0)]
-    results = summarised(results_of(*rows))
+    results = summarised(results_of(*rows, sizes={"rain": 2}))
     assert mean_cells(results, PSNR)[1] == [("a", "40.00*")]
     assert "A picture counts at most 60 dB in the means marked with *." in markdown_report(results)
 

@@ -6,21 +6,31 @@ function columnsOf(metric) {
   return names.filter((column) => contestants.some((name) => meanOf(metric, name, column)));
 }
 
+// The best mean over the most pictures: one over fewer is never bold.
 function bestOf(metric, column) {
   const rows = contestants.map((name) => meanOf(metric, name, column)).filter(Boolean);
-  const values = rows.map((row) => row.mean);
+  const most = Math.max(...rows.map((row) => row.pictures));
+  const values = rows.filter((row) => row.pictures === most).map((row) => row.mean);
   return metric.lower_is_better ? Math.min(...values) : Math.max(...values);
 }
 
-function meanCell(metric, row, best) {
+// How many pictures a column has.
+function countOf(column) {
+  const parts = data.averages[column] || [column];
+  return data.datasets.filter((row) => parts.includes(row.name)).reduce((sum, row) => sum + row.num_pictures, 0);
+}
+
+function meanCell(metric, row, best, column) {
   if (!row) return "–";
   const star = row.cap === null ? null : make("abbr", { title: `a picture counts at most ${row.cap} dB` }, "*");
   const value = shown(row.mean, metric.digits);
-  const parts = [make(row.mean === best ? "strong" : "span", { class: "value" }, value, star)];
+  const isWhole = contestants.every((name) => (meanOf(metric, name, column) || row).pictures <= row.pictures);
+  const parts = [make(row.mean === best && isWhole ? "strong" : "span", { class: "value" }, value, star)];
   if (row.spread !== null) parts.push(make("small", { title: "standard deviation over seeds" }, `± ${shown(row.spread, metric.digits)}`));
   if (row.low !== null) {
     parts.push(make("small", {}, `${shown(row.low, metric.digits)} – ${shown(row.high, metric.digits)}`));
   }
+  if (row.pictures < countOf(column)) parts.push(make("small", {}, `${row.pictures} of ${countOf(column)} pictures`));
   return parts;
 }
 
@@ -41,7 +51,7 @@ function updateMeans() {
       class: about ? undefined : "average",
       isLow: metric.lower_is_better,
       value: (row) => (meanOf(metric, row.name, name) || {}).mean,
-      cell: (row) => meanCell(metric, meanOf(metric, row.name, name), best),
+      cell: (row) => meanCell(metric, meanOf(metric, row.name, name), best, name),
     };
   });
   const rows = contestants.filter((name) => data.means[metric.name][name]).map((name) => ({ name }));
