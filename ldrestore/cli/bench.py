@@ -132,8 +132,7 @@ class BenchCall:
             _time_networks(self.network, self.out, device="cpu" if self.device == "auto" else self.device)
             raise typer.Exit()
         if self.merge:
-            _merge(self.merge, self.out)
-            raise typer.Exit()
+            raise typer.Exit(_merge(self.merge, self.out))
         if self.study is not None:
             print(self._studied(self.study))
             print(f"everything lies in {self.out}")
@@ -311,8 +310,8 @@ def _time_networks(names: list[str], out: Path | None, *, device: str) -> None:
         write_network_costs(document, out)
 
 
-def _merge(files: list[Path], out: Path | None) -> None:
-    """Write the results of several files, and their tables, side by side.
+def _merge(files: list[Path], out: Path | None) -> int:
+    """Write the results of several files, and their tables, side by side; the exit code, as of a run.
 
     Raises:
         InputError: there is no folder for them, or they do not go together.
@@ -325,15 +324,22 @@ def _merge(files: list[Path], out: Path | None) -> None:
         raise InputError("results need a folder; give --out DIR")
     results = merged([read_results(path) for path in files])
     gather_files(results, [path if path.is_dir() else path.parent for path in files], out)
-    _print_results(write_report(results, out), out)
+    report = write_report(results, out)
+    for note in report.notes:
+        say(f"note: {note}")
+    _print_results(report, out)
+    return 0 if report.is_whole else 1
 
 
 def _print_changes(old: Path, new: Path, *, tolerances: dict[str, float]) -> int:
     """Gains and regressions; the exit code."""
-    from ldrestore.evaluation.comparison import compare_results
+    from ldrestore.evaluation.comparison import compare_results, other_versions
     from ldrestore.evaluation.results import read_results
 
-    changes = compare_results(read_results(old), read_results(new), tolerances=tolerances)
+    before, after = read_results(old), read_results(new)
+    changes = compare_results(before, after, tolerances=tolerances)
+    for note in other_versions(before, after):
+        say(f"note: {note}")
     regressions = [change for change in changes if change.is_regression]
     for change in regressions:
         print(f"regression: {change}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.evaluation.results import OutputRow, Results
+from ldrestore.evaluation.results import MetricRow, OutputRow, Results
 
 TOLERANCES = {"psnr": 0.1, "ssim": 0.005, "ms_ssim": 0.005, "lpips": 0.005, "lpips_vgg": 0.005, "dists": 0.005}
 """How much worse a picture may be, in units of the metric, before it is a regression; else 2 % of the old value."""
@@ -78,18 +78,40 @@ def check_comparable(old: Results, new: Results) -> None:
     """Refuse two files whose figures cannot stand side by side.
 
     Raises:
-        InputError: they differ in suite, protocol, or pictures of one name.
+        InputError: they differ in suite, protocol, the weights of a metric, or pictures of one name.
     """
     if old.suite != new.suite:
         raise InputError(f"the results are of the suites {old.suite} and {new.suite}; compare two runs of one")
     differing = [name for name in old.protocol if old.protocol[name] != new.protocol.get(name)]
     if differing:
         raise InputError(f"the protocols {old.protocol['name']} and {new.protocol['name']} differ in {differing}")
+    for first, second in _common_metrics(old, new):
+        if first.weights_sha256 != second.weights_sha256:
+            raise InputError(
+                f"{first.name} is computed with other weights in each of the results; score one of them again with: "
+                "ldrestore bench --rescore DIR"
+            )
     hashes = {(row.dataset, row.name): (row.lq_sha256, row.gt_sha256) for row in old.pictures}
     for row in new.pictures:
         known = hashes.get((row.dataset, row.name))
         if known is not None and known != (row.lq_sha256, row.gt_sha256):
             raise InputError(f"{row.dataset}/{row.name} is another picture in each of the results; make both anew")
+
+
+def other_versions(old: Results, new: Results) -> list[str]:
+    """A sentence for each metric that other versions of its packages have computed in each of two files."""
+    return [
+        f"{first.name} was computed by {first.version} and by {second.version}; "
+        "ldrestore bench --rescore DIR brings one of them up to the other"
+        for first, second in _common_metrics(old, new)
+        if first.version != second.version
+    ]
+
+
+def _common_metrics(old: Results, new: Results) -> list[tuple[MetricRow, MetricRow]]:
+    """The metrics that both files could compute."""
+    others = {row.name: row for row in new.metrics if row.unavailable is None}
+    return [(row, others[row.name]) for row in old.metrics if row.unavailable is None and row.name in others]
 
 
 def _scores(results: Results, contestants: set[str]) -> dict[ScoreKey, float]:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldrestore.errors import InputError
-from ldrestore.evaluation.comparison import check_comparable
+from ldrestore.evaluation.comparison import check_comparable, other_versions
 from ldrestore.evaluation.contestants import INPUT
-from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, OutputRow, Results, located
+from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, MetricRow, OutputRow, Results, SetScoreRow, located
 from ldrestore.evaluation.stored_files import link_or_copy
 from ldrestore.evaluation.summaries import summarised
 
@@ -22,7 +22,8 @@ def merged(submissions: Sequence[Results]) -> Results:
         submissions: Whole results, with pictures and outputs, at least one.
 
     Raises:
-        InputError: suites, protocols or pictures differ, or one contestant comes twice with other files or options.
+        InputError: suites, protocols, weights of metrics or pictures differ, or one contestant comes twice with other
+            files or options.
     """
     if not submissions:
         raise InputError("nothing to merge; give at least one results file")
@@ -34,22 +35,17 @@ def merged(submissions: Sequence[Results]) -> Results:
         names = {row.name for row in fresh}
         pictures = {(row.dataset, row.name) for row in whole.pictures}
         outputs = _new_outputs(whole, other)
-        grown = {(row.contestant, row.dataset) for row in outputs if row.contestant not in names}
         whole = replace(
             whole,
             environments={**other.environments, **whole.environments},
             datasets=(*whole.datasets, *(row for row in other.datasets if row.name not in _names(whole.datasets))),
-            metrics=(*whole.metrics, *(row for row in other.metrics if row.name not in _names(whole.metrics))),
+            metrics=_merged_metrics(whole.metrics, other.metrics),
             contestants=(*whole.contestants, *fresh),
             pictures=(*whole.pictures, *(row for row in other.pictures if (row.dataset, row.name) not in pictures)),
-            outputs=(*whole.outputs, *outputs),
-            set_scores=tuple(
-                row
-                for row in (*whole.set_scores, *(row for row in other.set_scores if row.contestant in names))
-                if (row.contestant, row.dataset) not in grown  # it was of fewer pictures
-            ),
+            outputs=(*_completed(whole, other), *outputs),
+            set_scores=_merged_set_scores(whole, other),
             costs=(*whole.costs, *(row for row in other.costs if row.contestant in names)),
-            notes=tuple(dict.fromkeys((*whole.notes, *other.notes))),
+            notes=tuple(dict.fromkeys((*whole.notes, *other.notes, *other_versions(whole, other)))),
         )
     return summarised(whole)
 
@@ -131,18 +127,68 @@ def _new_outputs(whole: Results, other: Results) -> list[OutputRow]:
     Raises:
         InputError: finished results of one name hold another picture in each of the files.
     """
-    known = {(row.contestant, row.dataset, row.picture, row.seed): row for row in whole.outputs}
+    known = {_key(row): row for row in whole.outputs}
     finished = {row.name for row in whole.contestants if row.kind == "results"}
     fresh = []
     for row in other.outputs:
-        there = known.get((row.contestant, row.dataset, row.picture, row.seed))
+        there = known.get(_key(row))
         if there is None:
             fresh.append(row)
-        elif row.contestant in finished and row.sha256 != there.sha256:
+        elif row.contestant in finished and None not in (row.path, there.path) and row.sha256 != there.sha256:
             raise InputError(
                 f"{row.contestant} has another result of {row.dataset}/{row.picture} in each of the files; rename one"
             )
     return fresh
+
+
+def _merged_metrics(ours: Sequence[MetricRow], others: Sequence[MetricRow]) -> tuple[MetricRow, ...]:
+    """The metrics of both; one that a single file could compute is as that has it."""
+    known = {row.name: row for row in others if row.unavailable is None}
+    kept = (known.get(row.name, row) if row.unavailable is not None else row for row in ours)
+    return (*kept, *(row for row in others if row.name not in _names(ours)))
+
+
+def _completed(whole: Results, other: Results) -> list[OutputRow]:
+    """The outputs of the first file, with the scores that only the other has of the same pictures."""
+    known = {_key(row): row for row in other.outputs}
+    rows = []
+    for row in whole.outputs:
+        twin = known.get(_key(row))
+        if twin is None or twin.path is None or (row.path is not None and row.sha256 != twin.sha256):
+            rows.append(row)
+        elif row.path is None:
+            rows.append(twin)
+        else:
+            failures = dict.fromkeys(part for part in (row.failure, twin.failure) if part)
+            scores = {**twin.scores, **row.scores}
+            rows.append(replace(row, scores=scores, failure="; ".join(failures) or None))
+    return rows
+
+
+def _merged_set_scores(whole: Results, other: Results) -> tuple[SetScoreRow, ...]:
+    """Metrics of whole datasets, as far as both files have the same outputs of a dataset, or one has none."""
+    ours, theirs = _hashes(whole), _hashes(other)
+    merged_rows: dict[tuple[str, str, int | None], SetScoreRow] = {}
+    for row in (*whole.set_scores, *other.set_scores):
+        group, key = (row.contestant, row.dataset), (row.contestant, row.dataset, row.seed)
+        if group in ours and group in theirs and ours[group] != theirs[group]:
+            continue  # it is of fewer pictures, or of others
+        first = merged_rows.get(key, row)
+        merged_rows[key] = replace(first, scores={**row.scores, **first.scores})
+    return tuple(merged_rows.values())
+
+
+def _hashes(results: Results) -> dict[tuple[str, str], dict[tuple[str, int | None], str | None]]:
+    """Contestant and dataset to picture and seed to the hash of the output."""
+    found: dict[tuple[str, str], dict[tuple[str, int | None], str | None]] = {}
+    for row in results.outputs:
+        found.setdefault((row.contestant, row.dataset), {})[row.picture, row.seed] = row.sha256
+    return found
+
+
+def _key(row: OutputRow) -> tuple[str, str, str, int | None]:
+    """What an output is of."""
+    return row.contestant, row.dataset, row.picture, row.seed
 
 
 def _names(rows: Sequence[object]) -> set[str]:

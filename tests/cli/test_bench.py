@@ -81,6 +81,13 @@ def test_somebody_elses_results_are_merged_with_their_pictures_and_checked(run, 
     assert outcome.exit_code == 1 and "is not the picture that was stored" in outcome.stderr
 
 
+def test_merging_ends_as_a_run_does(run, call, tmp_path):
+    (tmp_path / "lq" / "b.png").write_bytes(b"no picture")
+    run("mine")
+    outcome = call("bench", "--merge", tmp_path / "mine", "--merge", tmp_path / "mine", "--out", tmp_path / "both")
+    assert outcome.exit_code == 1 and "failed: " in outcome.stderr
+
+
 def test_paths_that_lead_out_of_the_folder_are_refused(run, call, tmp_path):
     run("out")
     path = tmp_path / "out" / "results.json"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.evaluation.comparison import compare_results
+from ldrestore.evaluation.comparison import compare_results, other_versions
 from ldrestore.evaluation.results import ContestantRow, MetricRow, OutputRow, PictureRow, Results
 
 
@@ -84,6 +84,21 @@ def test_other_tolerances():
         compare_results(old, new, tolerances={"psnrr": 1.5})
 
 
+def weighed(results, **facts):
+    return replace(
+        results, metrics=tuple(replace(row, **facts) if row.name == "lpips" else row for row in results.metrics)
+    )
+
+
+def test_other_versions_of_a_metric_are_named():
+    old = results({"psnr": 30.0})
+    assert other_versions(old, old) == []
+    (note,) = other_versions(old, weighed(old, version="2"))
+    assert note.startswith("lpips was computed by 1 and by 2; ")
+    assert not other_versions(old, weighed(old, version="2", weights_sha256="2", unavailable="no weights"))
+    compare_results(weighed(old, weights_sha256="1"), weighed(old, unavailable="no weights"))
+
+
 def test_what_cannot_be_compared_is_refused():
     old = results({"psnr": 30.0})
     with pytest.raises(InputError, match="of the suites s and t"):
@@ -92,5 +107,7 @@ def test_what_cannot_be_compared_is_refused():
         compare_results(old, replace(old, protocol={"name": "uint8", "colour": "y_limited"}))
     with pytest.raises(InputError, match="d/0 is another picture"):
         compare_results(old, replace(old, pictures=(replace(old.pictures[0], gt_sha256="3"),)))
+    with pytest.raises(InputError, match=r"lpips is computed with other weights in each of the results; .* --rescore"):
+        compare_results(weighed(old, weights_sha256="1"), weighed(old, weights_sha256="2"))
     with pytest.raises(InputError, match="no contestant is in both"):
         compare_results(old, results({"psnr": 30.0}, contestant="b"))
