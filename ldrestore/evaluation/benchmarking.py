@@ -12,6 +12,7 @@ from ldrestore.evaluation.cases import SuiteCases, cases_of_suite
 from ldrestore.evaluation.contestants import (
     INPUT,
     Contestant,
+    check_results_are_of_one_input,
     contestant_identity,
     forget_contestants,
     licence_of,
@@ -101,7 +102,8 @@ def evaluate(
         What `results.json` holds. In a run of several processes only the first one's is whole.
 
     Raises:
-        InputError: a name is unknown, two contestants have one name, or nothing is to be compared.
+        InputError: a name is unknown, two contestants have one name, one finished result serves two pictures, or
+            nothing is to be compared.
         MissingSetError: sets of the suite are not there.
     """
     forget_contestants()
@@ -114,6 +116,9 @@ def evaluate(
     contestants = _contestants(models, options)
     own = None if pairs is None else own_pairs(Path(pairs[0]), Path(pairs[1]))
     cases = cases_of_suite(config, data_root=options.data_root, pairs=own, limit=options.limit)
+    for contestant in contestants:
+        if contestant.kind == "results":
+            check_results_are_of_one_input(contestant, cases.cases)
     step = RestoreStep(
         suite=cases,
         contestants=contestants,
@@ -149,8 +154,8 @@ def rescore(
 ) -> Results:
     """Score the stored results of a benchmark again, without running a model; with other metrics or another protocol.
 
-    Scores that are kept of the same pictures by the same metric are taken, unless the options ask for fresh ones: then
-    every picture is read, and held against its hash, so that somebody else's results are checked.
+    Scores that are kept of the same pictures by the same metric are taken, unless a file was written since, or the
+    options ask for fresh ones: then the pictures are read, and held against their hashes.
 
     Args:
         out_dir: The folder of a benchmark.

@@ -64,6 +64,12 @@ class Case:
     noise_skip: int = 0
     """Numbers drawn before its noise, of those that papers draw."""
 
+    @property
+    def input_key(self) -> tuple[object, ...]:
+        """What its input is made of: equal of two cases that differ in what models are told."""
+        config = self.dataset_config
+        return self.files.lq, self.files.gt, config.recipe, config.severity, config.noise_sigma_255, config.crop
+
     def pictures(self, memory: PictureMemory | None = None) -> CasePictures:
         """Read and make them.
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -147,6 +147,31 @@ def takes_part(contestant: Contestant, case: Case) -> bool:
         return True
     record = PEERS.get(contestant.source)
     return case.task in record.tasks and (case.sigma_255 is not None or not record.needs_sigma)
+
+
+def check_results_are_of_one_input(contestant: Contestant, cases: Sequence[Case]) -> None:
+    """Refuse finished results of which one file would serve two inputs.
+
+    Args:
+        contestant: Of finished pictures.
+        cases: All that it is given.
+
+    Raises:
+        InputError: DIR/NAME.png is found for two pictures that are not made alike.
+    """
+    served: dict[Path, Case] = {}
+    for case in cases:
+        try:
+            path = finished_results(contestant.source).path_of(case)
+        except DatasetError:  # it is named where the picture is restored
+            continue
+        first = served.setdefault(path, case)
+        if first.input_key != case.input_key:
+            names = [f"{each.dataset}/{each.name}" for each in (first, case)]
+            raise InputError(
+                f"--results {contestant.name}: {path.relative_to(contestant.source)} would be the result of both "
+                f"{names[0]} and {names[1]}; name each like its input, in a folder of its dataset"
+            )
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ from ldrestore.config import as_plain
 from ldrestore.errors import ImageFileError, InputError, ScoreError, ShapeError
 from ldrestore.evaluation.environments import version_of_packages
 from ldrestore.evaluation.picture_memory import PictureMemory
-from ldrestore.evaluation.results import MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
+from ldrestore.evaluation.results import DATA_PREFIX, MetricRow, OutputRow, PictureRow, Results, SetScoreRow, located
 from ldrestore.evaluation.shards import Shard
 from ldrestore.evaluation.stored_files import (
     folder_name,
@@ -24,6 +24,7 @@ from ldrestore.evaluation.stored_files import (
     key_of,
     picture_name,
     read_json_or_none,
+    stamp_of,
     write_document,
 )
 from ldrestore.images.files import read_photo
@@ -38,6 +39,8 @@ from ldrestore.weights.hashes import hash_of_file
 
 SCORES = "scores"
 """Folder of scores."""
+FILES = "files"
+"""Beside the scores of a result: the files that they are of, so that one that was overwritten since is noticed."""
 TRUTHS_KEPT = 8
 """Ground truths in memory at a time: contestants follow each other on one picture, datasets on one scene."""
 _PACKAGES = {
@@ -200,11 +203,35 @@ def _score_output(
         for metric in wanted
         if (entry := known.get(metric.name, {})).get("key") != keys[metric.name] or "failure" in entry
     ]
-    if not missing:
+    stamps = _stamps(step, output, picture)
+    if not missing and known.get(FILES) == stamps:
         return
+    if known and known.get(FILES) != stamps and not _are_as_stored(step, output, picture, truths):
+        missing = [metric.name for metric in wanted]
     for name, value in _measured(step, output, picture, missing, opened, truths).items():
         known[name] = {"key": keys[name], **value}
+    known[FILES] = stamps
     write_document(place, known)
+
+
+def _stamps(step: ScoreStep, output: OutputRow, picture: PictureRow) -> dict[str, str | None]:
+    """The files that scores are of, as far as they are within reach, with their stamps."""
+    paths = (path for path in (output.path, picture.gt, picture.lq) if path is not None)
+    within = (path for path in paths if step.data_root is not None or not path.startswith(DATA_PREFIX))
+    return {path: stamp_of(located(path, out_dir=step.out_dir, data_root=step.data_root)) for path in within}
+
+
+def _are_as_stored(step: ScoreStep, output: OutputRow, picture: PictureRow, truths: _Truths) -> bool:
+    """Whether result and ground truth, as far as they are within reach, have the pixels that the hashes are of."""
+    paths = _stamps(step, output, picture)
+    try:
+        if output.path in paths:
+            _read_result(step, output)
+        if picture.gt in paths:
+            truths.of(picture)
+    except (ImageFileError, ShapeError):
+        return False
+    return True
 
 
 def _is_applicable(metric: MetricRow, picture: PictureRow) -> bool:

@@ -97,6 +97,15 @@ def read_json_or_none(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def stamp_of(path: Path) -> str | None:
+    """Size in bytes and time of the last change in nanoseconds of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text, whole or not at all.
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 import sys
 import types
@@ -243,6 +244,29 @@ def test_a_changed_stored_picture_is_not_scored(results, tmp_path):
     assert "is not the picture that was stored" in again.failures[0].failure
 
 
+@pytest.mark.parametrize("part", ["result", "gt"])
+def test_a_file_that_was_overwritten_is_noticed_though_its_scores_are_kept(results, tmp_path, monkeypatch, part):
+    row = next(row for row in results.outputs if row.contestant == "tiny")
+    picture = results.picture(row.dataset, row.picture)
+    place = tmp_path / "out" / (row.path if part == "result" else picture.gt)
+    kept = place.read_bytes()
+    photo = read_photo(place)
+    photo.replace(pixels=255 - photo.pixels, alpha=None).save(place, overwrite=True)
+    again = rescore(tmp_path / "out")
+    assert row.picture in {each.picture for each in again.failures}
+    place.write_bytes(kept)
+    assert figures(rescore(tmp_path / "out")) == figures(results)
+    monkeypatch.setattr("ldrestore.evaluation.score_step.read_photo", None)  # what nobody touched is not read again
+    assert figures(rescore(tmp_path / "out")) == figures(results)
+
+
+def test_files_of_another_time_with_the_same_pixels_keep_their_scores(results, tmp_path, monkeypatch):
+    for path in (tmp_path / "out").rglob("*.png"):
+        os.utime(path, (1, 1))
+    monkeypatch.setattr("ldrestore.evaluation.score_step.value_of", None)
+    assert figures(rescore(tmp_path / "out")) == figures(results)
+
+
 def test_one_bad_picture_costs_nothing_else(tiny_fast, tmp_path, write):
     for name in "abc":
         write(tmp_path / "lq" / f"{name}.png", shift=3)
@@ -330,6 +354,40 @@ def test_finished_results_are_matched_by_dataset_and_name(results, tmp_path):
     assert {name: row.scores for name, row in theirs.items()} == ours
     lost = next(row for row in found.outputs if (row.contestant, row.dataset) == ("theirs", "clean"))
     assert "no result for clean/" in lost.failure
+
+
+def test_one_finished_picture_is_not_the_result_of_two_inputs(tmp_path, write):
+    for name in ("x/1", "y/1"):
+        write(tmp_path / "lq" / f"{name}.png", shift=9 if name == "x/1" else 3)
+        write(tmp_path / "gt" / f"{name}.png")
+    write(tmp_path / "done" / "1.png")
+    alone = SuiteConfig(name="pairs", summary="", metrics=("psnr",), datasets=())
+    done, own = results_contestant("done", tmp_path / "done"), (tmp_path / "lq", tmp_path / "gt")
+    with pytest.raises(
+        InputError, match=r"done: 1\.png would be the result of both pairs/x/1 and pairs/y/1; name each"
+    ):
+        evaluate(alone, [done], tmp_path / "out", pairs=own)
+    for name in ("x/1", "y/1"):
+        write(tmp_path / "done" / f"{name}.png")
+    assert not evaluate(alone, [done], tmp_path / "out", pairs=own).failures
+
+
+def test_what_differs_in_what_models_are_told_alone_has_one_finished_picture(tmp_path, write):
+    parts = {"recipe": "gaussian_noise(sigma_255=25)", "set": "builtin", "crop": 32, "limit": 1}
+    told = SuiteDataset(name="told", options={"degradations": ["gaussian_noise"]}, **parts)
+    results = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), told), [], tmp_path / "inputs")
+    (name,) = {row.name for row in results.pictures}
+    write(tmp_path / "done" / f"{name}.png", size=(32, 32))
+    done = results_contestant("done", tmp_path / "done")
+    found = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), told), [done], tmp_path / "out")
+    assert not found.failures
+    other = SuiteDataset(name="more", **{**parts, "recipe": "gaussian_noise(sigma_255=50)"})
+    with pytest.raises(InputError, match=f"both noise/{name} and more/{name}"):
+        evaluate(replace_datasets(SuiteDataset(name="noise", **parts), other), [done], tmp_path / "out")
+
+
+def replace_datasets(*datasets):
+    return SuiteConfig(name="tiny", summary="", metrics=("psnr",), datasets=datasets)
 
 
 def test_unrounded_protocols_store_what_they_compare(tiny_fast, tmp_path):
