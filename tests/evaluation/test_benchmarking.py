@@ -374,12 +374,12 @@ def test_one_finished_picture_is_not_the_result_of_two_inputs(tmp_path, write):
 
 def test_what_differs_in_what_models_are_told_alone_has_one_finished_picture(tmp_path, write):
     parts = {"recipe": "gaussian_noise(sigma_255=25)", "set": "builtin", "crop": 32, "limit": 1}
-    told = SuiteDataset(name="told", options={"degradations": ["gaussian_noise"]}, **parts)
-    results = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), told), [], tmp_path / "inputs")
+    hinted = SuiteDataset(name="told", options={"degradations": ["gaussian_noise"]}, **parts)
+    results = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), hinted), [], tmp_path / "inputs")
     (name,) = {row.name for row in results.pictures}
     write(tmp_path / "done" / f"{name}.png", size=(32, 32))
     done = results_contestant("done", tmp_path / "done")
-    found = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), told), [done], tmp_path / "out")
+    found = evaluate(replace_datasets(SuiteDataset(name="noise", **parts), hinted), [done], tmp_path / "out")
     assert not found.failures
     other = SuiteDataset(name="more", **{**parts, "recipe": "gaussian_noise(sigma_255=50)"})
     with pytest.raises(InputError, match=f"both noise/{name} and more/{name}"):
