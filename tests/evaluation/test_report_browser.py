@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ldrestore.evaluation.report_page import write_page
+from ldrestore.evaluation.summaries import summarised
 from tests.tiny_results import HOSTILE_MODEL, tiny_results
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -324,6 +325,20 @@ def test_pictures_beside_the_page_are_shown_and_held_against_each_other(open_pag
     loaded = "[...document.querySelectorAll('.pane img')].every((e) => e.complete && e.naturalWidth > 0)"
     page.wait_for_function(loaded)
     assert all(url.startswith(tmp_path.as_uri()) for url in page.requests)
+
+
+def test_a_mean_over_fewer_pictures_says_so_and_is_never_bold(open_page, tmp_path):
+    results = tiny_results(tmp_path)
+    best = max((row for row in results.outputs if row.contestant == "bolder"), key=lambda row: row.scores["psnr"])
+    kept = (row if row.contestant != "bolder" or row == best else replace(row, scores={}) for row in results.outputs)
+    write_page(summarised(replace(results, outputs=tuple(kept))), tmp_path)
+    page = open_page("#metric=psnr", folder=tmp_path)
+    assert "1 of 4 pictures" in page.inner_text("#means")
+    assert len(column(page, "means", 1)) == 3
+    bold = page.locator("#means tbody tr", has=page.locator("strong")).all_inner_texts()
+    assert bold and not any("bolder" in text for text in bold)
+    page = open_page("#metric=psnr&first=input&second=bolder", folder=tmp_path)  # of one scene, without an interval
+    assert "tied" in page.inner_text("#verdicts") and "NaN" not in page.inner_text("#verdicts")
 
 
 def test_times_of_all_sizes_have_three_digits(open_page, tmp_path):
