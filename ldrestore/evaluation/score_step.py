@@ -336,7 +336,7 @@ def _with_set_scores(step: ScoreStep, results: Results, opened: OpenedMetrics) -
     if not opened.sets:
         return replace(results, set_scores=())
     results, groups = _grouped(step, results)
-    rows = []
+    rows: list[SetScoreRow] = []
     reasons: dict[str, list[str]] = {}
     for (contestant, dataset, seed), loaders in groups.items():
         scores = {}
