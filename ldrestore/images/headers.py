@@ -74,8 +74,8 @@ def read_header(path: str | Path) -> PictureHeader:
             return _tiff_header(path)
         with _PILLOW_CLASSES[file_format](path) as image:
             has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
-            blocks = {name: image.info.get(name) for name in ("exif", "xmp")}
-            metadata = png_metadata(path) if file_format == "PNG" else Metadata(**blocks)
+            blocks = Metadata(exif=image.info.get("exif"), xmp=image.info.get("xmp"))
+            metadata = png_metadata(path) if file_format == "PNG" else blocks
             return _upright(*image.size, orientation=understood(metadata, path)[1], has_alpha=has_alpha)
 
 

@@ -189,7 +189,8 @@ def _looked_up(indices: np.ndarray, palette: Any, path: Path) -> np.ndarray:
     """
     if np.shape(palette) != (3, 1 + np.iinfo(indices.dtype).max):
         raise CorruptImageError(path, "the palette is damaged or missing", "get an intact copy of the file")
-    return (palette >> 8).astype(np.uint8).T[indices[..., 0]]
+    colours: np.ndarray = (palette >> 8).astype(np.uint8).T[indices[..., 0]]
+    return colours
 
 
 def _check_page(page: Any, path: Path, check_size: SizeCheck) -> None:
