@@ -1,5 +1,6 @@
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -40,6 +41,20 @@ def test_json_has_protocol_means_pictures_and_what_is_unavailable(call, pair, mo
     assert document["means"]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in document["pictures"].values()]))
     assert document["unavailable"].keys() == {"lpips", "piq:vif"}
     assert "unavailable: lpips:" in outcome.stderr
+
+
+@pytest.mark.filterwarnings("ignore:FID of 2 pictures")
+def test_metrics_of_sets_say_how_many_pictures_they_are_of(call, pair, picture, monkeypatch):
+    calculate = lambda **options: {"frechet_inception_distance": 12.5}  # noqa: E731
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
+    (pair[0].parent / "inception.pth").write_bytes(b"")
+    picture(pair[0] / "c.png", height=17)
+    picture(pair[1] / "c.png")
+    words = (*pair, "-m", "fid", "--weights", f"fid={pair[0].parent / 'inception.pth'}")
+    outcome = call("score", *words)
+    assert outcome.exit_code == 1 and "failed: c: the result has" in outcome.stderr
+    assert "fid is of 2 pictures" in outcome.stdout
+    assert json.loads(call("score", *words, "--json").stdout)["set_pictures"] == 2
 
 
 def test_equal_files_are_inf_and_the_table_names_the_cap(call, pair):
