@@ -1,6 +1,6 @@
 """A run as a person sees it: a bar or nothing on the way, failures and advice as they come, the summary."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ldrestore.cli.console import PlainProgress, print_json, print_table, progress_bar, say
@@ -92,14 +92,14 @@ def estimate_of(outcome: Outcome) -> str:
 def was_said(outcome: Outcome) -> bool:
     """Whether the record tells, in place of an estimate, what the user said of the damage: diffusion goes by that."""
     record = outcome.record or {}
-    weights = record.get("options", {}).get("degradations") or {}
-    estimate = record.get("degradations") or {}
-    return bool(weights) and _without_zeros(estimate) == _without_zeros(weights)
+    options = record.get("options")
+    weights = _without_zeros(options.get("degradations") if isinstance(options, dict) else None)
+    return bool(weights) and _without_zeros(record.get("degradations")) == weights
 
 
-def _without_zeros(values: Mapping[str, float]) -> dict[str, float]:
-    """What is not 0."""
-    return {name: value for name, value in values.items() if value}
+def _without_zeros(values: object) -> dict[str, float]:
+    """What of a record's numbers by name is not 0; nothing where there are none."""
+    return {name: value for name, value in values.items() if value} if isinstance(values, dict) else {}
 
 
 def show_report(report: RunReport, *, as_json: bool, is_quiet: bool, is_verbose: bool = False) -> int:
