@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import skimage
 import torch
 
+from ldrestore.assets.catalog import embedded_folder
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.images.photo import Photo
+from ldrestore.metrics import psnr
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.regression_steering import advice_on, hints_of_strengths, is_dark
@@ -45,6 +48,14 @@ def test_who_rules_everything_out_gets_the_picture_back(pipeline, lq):
     nothing = dict.fromkeys(pipeline.regressor.config["degradations"], 0.0)
     assert np.array_equal(pixels_of(pipeline(lq, degradations=nothing)), lq)
     assert not np.array_equal(pixels_of(pipeline(lq, degradations={**nothing, "rain": 0.5})), lq)
+
+
+def test_a_clean_picture_stays_much_as_it_is_when_nearly_everything_is_ruled_out():
+    embedded = FastRestorePipeline.from_pretrained(embedded_folder("default"))
+    embedded.set_progress_bar_config(disable=True)
+    clean = skimage.data.chelsea()[60:220, 100:260].copy()
+    nearly_nothing = {name: 0.0 for name in embedded.regressor.config["degradations"] if name != "haze"}
+    assert psnr(pixels_of(embedded(clean, degradations=nearly_nothing)), clean) > 33
 
 
 def test_tiles_hear_the_hints_too(pipeline):
