@@ -409,7 +409,13 @@ def test_what_a_big_endian_bigtiff_cannot_be_read_for_is_said_plainly(tmp_path, 
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression="jpeg", **options)  # stored as YCbCr
     with pytest.raises(UnsupportedFormatError, match="not supported in a big-endian BigTIFF; write it little-endian"):
         read_photo(tmp_path / "a.tif")
-    tifffile.imwrite(tmp_path / "b.tif", values[..., 0] & 15, photometric="minisblack", bitspersample=4, **options)
+    tifffile.imwrite(tmp_path / "b.tif", values[:, :8, 0], photometric="minisblack", **options)
+    content = bytearray((tmp_path / "b.tif").read_bytes())
+    for tag, value in ((256, 16), (258, 4)):  # two samples a byte: width and bits, written by hand
+        place = content.index(tag.to_bytes(2, "big") + b"\0")
+        kind, size = int.from_bytes(content[place + 2 : place + 4], "big"), {3: 2, 4: 4}
+        content[place + 12 : place + 12 + size[kind]] = value.to_bytes(size[kind], "big")
+    (tmp_path / "b.tif").write_bytes(content)
     with pytest.raises(UnsupportedFormatError, match=r"samples of 4 bits .*are not supported; store 8 or 16 bits"):
         read_photo(tmp_path / "b.tif")
     palette = values_of(np.uint16, (3, 256), rng)
