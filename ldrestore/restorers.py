@@ -6,6 +6,7 @@ Importing this imports no torch; listing models does not either.
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +42,8 @@ FOREIGN_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt"})
 """Of single files of weights; the pickles among them are refused with what to do."""
 MAX_LOADED = 2
 """Models that `restore` keeps in memory."""
+SLOW_FLOAT16 = "most CPUs compute float16 many times slower than float32; leave dtype (--dtype) out, or use a GPU"
+"""Warned of where float16 is asked for without a GPU."""
 
 
 def list_models() -> list[ModelRecord]:
@@ -123,7 +126,7 @@ def load_restorer(
     _check_engine(found.track, engine)
     if base is not None:
         pipeline = pipeline_class.from_base(base, name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
-        return pipeline.to(chosen_device)
+        return _placed(pipeline, chosen_device, chosen_dtype)
     pipeline = pipeline_class.from_pretrained(name_or_path, dtype=chosen_dtype, local_files_only=local_files_only)
     if engine == "onnx":
         from ldrestore.checkpoints.onnx_export import export_to_cache
@@ -132,7 +135,15 @@ def load_restorer(
         licence = _licence_of(name_or_path, found.location)
         path = export_to_cache(pipeline.components["regressor"], name=pipeline.config["_name_or_path"], licence=licence)
         pipeline.register_modules(regressor=OnnxRegressor(path))
-    return pipeline.to(chosen_device)
+    return _placed(pipeline, chosen_device, chosen_dtype)
+
+
+def _placed(pipeline: "DiffusionPipeline", device: "torch.device", dtype: "torch.dtype") -> "DiffusionPipeline":
+    """A pipeline on its device; float16 without a GPU is warned of in our words, diffusers' own say that it fails."""
+    if (device.type, str(dtype)) != ("cpu", "torch.float16"):
+        return pipeline.to(device)
+    warnings.warn(SLOW_FLOAT16, stacklevel=3)
+    return pipeline.to(device, silence_dtype_warnings=True)
 
 
 def export_model(name_or_path: str | Path, out_path: str | Path, *, overwrite: bool = False) -> Path:

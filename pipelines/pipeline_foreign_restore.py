@@ -83,8 +83,8 @@ class ForeignRestorePipeline:
         """Where it computes."""
         return self.network.device
 
-    def to(self, device: torch.device | str) -> "ForeignRestorePipeline":
-        """Move the network."""
+    def to(self, device: torch.device | str, *, silence_dtype_warnings: bool = True) -> "ForeignRestorePipeline":
+        """Move the network; nothing is said of its number format, whatever the second argument of diffusers' is."""
         self.network.to(torch.device(device), self.network.dtype)
         return self
 

@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 import sys
@@ -111,6 +112,15 @@ def test_a_folder_of_another_pipeline_is_refused(folder):
     )
     with pytest.raises(WeightsError, match="OtherPipeline"):
         load_restorer(folder)
+
+
+def test_float16_without_a_gpu_is_warned_of_in_one_line(folder, caplog):
+    logging.getLogger("diffusers").addHandler(caplog.handler)  # its records go no further than that
+    with pytest.warns(UserWarning, match="many times slower than float32; leave dtype") as warned:
+        assert load_restorer(folder, device="cpu", dtype="float16").dtype == torch.float16
+    logging.getLogger("diffusers").removeHandler(caplog.handler)
+    assert len(warned) == 1
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
