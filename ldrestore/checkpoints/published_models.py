@@ -76,7 +76,7 @@ def _file_of(record: PublishedModel, file: PublishedFile, archives: Path | None,
         WeightsUnavailableError: it cannot be had.
         WeightsError: it has another hash.
     """
-    path = _downloaded(record, file) if archives is None else archives / file.name
+    path = _downloaded(record, file, say=say) if archives is None else archives / file.name
     if not path.is_file():
         raise WeightsUnavailableError(f"no {file.name} in {archives}; download it from {record.page} into that folder")
     digest = hash_of_file(path)
@@ -90,7 +90,7 @@ def _file_of(record: PublishedModel, file: PublishedFile, archives: Path | None,
     return path
 
 
-def _downloaded(record: PublishedModel, file: PublishedFile) -> Path:
+def _downloaded(record: PublishedModel, file: PublishedFile, *, say: Callable[[str], None]) -> Path:
     """A file of the Hub, in its cache, from the first repository that has it.
 
     Raises:
@@ -105,6 +105,7 @@ def _downloaded(record: PublishedModel, file: PublishedFile) -> Path:
         )
     reasons = []
     for repository in record.repositories:
+        say(f"{file.name}: from {repository} on the Hub, or its cache; without a connection it is tried for a while")
         try:
             return Path(hf_hub_download(repository, file.name))
         except (OSError, HfHubHTTPError, HFValidationError) as error:

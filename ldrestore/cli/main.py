@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 some inputs failed; 2 wrong call; 130 interrupted.
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -88,6 +89,8 @@ def configure(
     if debug:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("ldrestore").setLevel(logging.DEBUG)
+    else:  # read when the package of the Hub is imported: without it, each retry without a connection is two lines
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def make_app() -> typer.Typer:

@@ -57,7 +57,9 @@ def test_a_file_of_the_hub_becomes_a_model_from_the_first_mirror_that_has_it(pub
     folder = fetch_published("nafnet", tmp_path / "out", say=lines.append)
     assert (folder / "model_index.json").is_file()
     assert hub == [("gone/nafnet", "tiny.pth"), ("good/nafnet", "tiny.pth")]
-    assert "licence of the weights: MIT" in lines[0] and "SHA-256" in lines[1] and "publish none" in lines[1]
+    assert "licence of the weights: MIT" in lines[0]
+    assert "from gone/nafnet on the Hub" in lines[1] and "from good/nafnet on the Hub" in lines[2]
+    assert "SHA-256" in lines[3] and "publish none" in lines[3]
 
 
 def test_a_failed_download_is_one_message_with_the_way_out(publish, hub, tmp_path):
