@@ -135,7 +135,8 @@ class FusionAttachment:
             (B, C, h, w), without what a fusion adds there.
         """
         conv_in = self.unet.conv_in
-        near = latents.to(conv_in.weight)  # which waits on the CPU where the U-Net is off-loaded
+        weight = conv_in.weight  # which waits on the CPU where the U-Net is off-loaded, or nowhere, layer by layer
+        near = latents.to(weight.dtype) if weight.is_meta else latents.to(weight)
         return conv_in.forward(near).to(latents.device)  # not called: hooks would see it
 
     def detach(self) -> None:

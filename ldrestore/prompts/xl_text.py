@@ -55,7 +55,9 @@ def encode_xl_text(texts: Sequence[str], *, tokenizers: Sequence[Any], text_enco
             truncation=True,
             return_tensors="pt",
         ).input_ids
-        output = encoder(tokens.to(encoder.device), output_hidden_states=True)
+        # weights that accelerate off-loads one by one are on no device until they are called
+        near = tokens if encoder.device.type == "meta" else tokens.to(encoder.device)
+        output = encoder(near, output_hidden_states=True)
         parts.append(output.hidden_states[-2])
         pooled.append(output[0])  # of the second one: the projected embedding of the end of the text
     for text in dict.fromkeys(texts):

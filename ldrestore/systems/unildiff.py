@@ -69,6 +69,16 @@ class XLConditioning:
         """How often a picture is in the batch: twice under guidance."""
         return 1 if self.guidance_scale == 1 else 2
 
+    def for_picture(self, lq: Tensor) -> "XLConditioning":
+        """The same upon a picture's device, and told of its size.
+
+        Args:
+            lq: (1, 3, H, W).
+        """
+        sizes = time_ids(lq.shape[-2], lq.shape[-1]).expand_as(self.time_ids)
+        texts = {name: getattr(self, name).to(lq.device) for name in ("prompt_embeds", "fusion_embeds", "pooled")}
+        return replace(self, **texts, time_ids=sizes.to(lq.device, self.time_ids.dtype))
+
     def single_passes(self) -> "list[XLConditioning]":
         """What each pass is told, by itself."""
         names = ("prompt_embeds", "fusion_embeds", "pooled", "time_ids")
@@ -303,8 +313,7 @@ class UniLDiff:
         Raises:
             UndefinedNumbersError: an encoder gives infinite or undefined numbers.
         """
-        sizes = time_ids(lq.shape[-2], lq.shape[-1]).to(conditioning.time_ids).expand_as(conditioning.time_ids)
-        sized = replace(conditioning, time_ids=sizes)
+        sized = conditioning.for_picture(lq)
         with self._widened():
             lq_latents = encode_checked(self.vae, lq, plan)
             lq_features = None if self.attachment is None else self._lq_features(lq, self.attachment, plan)
