@@ -25,17 +25,18 @@ def noisy(logits: Tensor) -> Tensor:
     return logits + torch.randn_like(logits) / logits.shape[1]
 
 
-def balance_loss(routing: Routing, *, costs: Tensor | None = None, correction: int = 1) -> Tensor:
+def balance_loss(routing: Routing, *, costs: Tensor | None = None, correction: int = 1, top_k: int = 1) -> Tensor:
     """Mean of the importance loss and the load loss: how unevenly the experts are used over a batch.
 
-    The two losses of V-MoE, for one chosen expert: the squared coefficients of variation of the experts' summed
-    probabilities, without noise, and of the probabilities that each would be chosen if the noise were drawn anew.
+    The two losses of V-MoE: the squared coefficients of variation of the experts' summed probabilities, without noise,
+    and of the probabilities that each would be among the chosen if its noise were drawn anew.
 
     Args:
         routing: Of the whole batch.
         costs: (N,), by which the importance of each expert is multiplied, so that even importance means more pictures
             for cheap experts, as in MoCE-IR; None for a balance without costs.
         correction: Subtracted from N in the variance: 1 for the unbiased one, 0 for that of the population.
+        top_k: Experts that are chosen for each of the B.
 
     Returns:
         Scalar, float32, at least 0.
@@ -43,8 +44,8 @@ def balance_loss(routing: Routing, *, costs: Tensor | None = None, correction: i
     importance = routing.logits.softmax(dim=-1).sum(dim=0)  # (N,)
     if costs is not None:
         importance = importance * costs
-    highest = routing.noisy_logits.amax(dim=-1, keepdim=True)  # what a freshly drawn noise would have to beat
-    load = torch.special.ndtr((routing.logits - highest) * routing.logits.shape[1]).mean(dim=0)  # (N,)
+    lowest_chosen = routing.noisy_logits.topk(top_k, dim=-1).values[:, -1:]  # what fresh noise would have to beat
+    load = torch.special.ndtr((routing.logits - lowest_chosen) * routing.logits.shape[1]).mean(dim=0)  # (N,)
     return 0.5 * (_squared_variation(importance, correction) + _squared_variation(load, correction))
 
 

@@ -54,7 +54,8 @@ class ExpertDecoder(nn.Module):
             return DecodedPictures(system.decode_features(latents).float(), None)
         with observed(self.daem.routers) as routings:
             restored = system.decode_features(latents, features, lq).float()
-        losses = [balance_loss(of_all_processes(routing), correction=0) for routing in routings.values()]
+        top_k: int = self.daem.config["top_k"]
+        losses = [balance_loss(of_all_processes(one), correction=0, top_k=top_k) for one in routings.values()]
         return DecodedPictures(restored, torch.stack(losses).mean())
 
 

@@ -106,8 +106,9 @@ def test_rows_of_the_ablation_train_what_they_have(prepared_of, extra, prefixes)
     assert keys and all(key.startswith(prefixes) for key in keys)
 
 
-def test_the_loss_is_equation_10(prepared_of):
-    network, task = prepared_of(latents={"sampled_share": 0.0, "max_noise": 0.0})
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_the_loss_is_equation_10(prepared_of, top_k):
+    network, task = prepared_of(latents={"sampled_share": 0.0, "max_noise": 0.0}, sizes=SIZES | {"top_k": top_k})
     network.eval()  # routers draw nothing
     pair = batch()
     with torch.no_grad(), observed(network.daem.routers) as routings:
@@ -115,7 +116,8 @@ def test_the_loss_is_equation_10(prepared_of):
         latents = task.base.vae.encode(pair["gt"] * 2 - 1).latent_dist.mode()
         features = task.restorer.lq_encoder(pair["lq"]).features
         restored = network(latents * 0.13025, features, pair["lq"]).restored
-    balance = torch.stack([balance_loss(routing, correction=0) for routing in routings.values()]).mean()
+    balances = [balance_loss(routing, correction=0, top_k=top_k) for routing in routings.values()]
+    balance = torch.stack(balances).mean()
     torch.testing.assert_close(parts["l1"], l1_loss(restored, pair["gt"]).mean())
     torch.testing.assert_close(parts["ssim"], 0.2 * ssim_loss(restored, pair["gt"]).mean())
     torch.testing.assert_close(parts["balance"], 0.01 * balance)
