@@ -179,13 +179,14 @@ class XLRestorer(nn.Module):
         super().__init__()
         self.base, self.unet, self.lq_encoder, self.fusion = base, unet, lq_encoder, fusion
         self.trains_all_after, self.plateau = trains_all_after, plateau
-        later = (*unet.parameters(), *lq_encoder.parameters())
-        self.trained_later = [weight for weight in later if weight.requires_grad]
+        named = self.named_parameters()
+        self._later = [name for name, weight in named if weight.requires_grad and not name.startswith("fusion.")]
         self.register_buffer("num_passes", torch.zeros((), dtype=torch.int64))
         if plateau is not None:
             self.register_buffer("lowest_loss", torch.tensor(torch.inf))
             self.register_buffer("num_not_lower", torch.zeros((), dtype=torch.int64))
         self._attachment: FusionAttachment | None = None
+        self._was_trained = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "XLRestorer":
         """A network of its own upon the same base: hooks of the one must not reach into the other."""
@@ -198,9 +199,16 @@ class XLRestorer(nn.Module):
             trains_all_after=self.trains_all_after,
             plateau=self.plateau,
         )
+        copied._later = self._later
         for kept, buffer in zip(copied.buffers(), self.buffers(), strict=True):
             kept.copy_(buffer)
         return copied.train(self.training)
+
+    @property
+    def trained_later(self) -> list[nn.Parameter]:
+        """Weights that wait for the switch, found anew: what shares them out among processes puts others in place."""
+        weights = dict(self.named_parameters())
+        return [weights[name] for name in self._later]
 
     @property
     def trains_all(self) -> bool:
@@ -270,9 +278,11 @@ class XLRestorer(nn.Module):
     def _switch(self) -> None:
         """Let gradients reach U-Net and LQ encoder, or not yet."""
         is_trained = self.trains_all
-        if self.trained_later and self.trained_later[0].requires_grad != is_trained:
-            for weight in self.trained_later:
-                weight.requires_grad_(is_trained)
+        turned = [weight for weight in self.trained_later if weight.requires_grad != is_trained]
+        for weight in turned:
+            weight.requires_grad_(is_trained)
+        if turned and self._was_trained != is_trained:  # FSDP forgets it of some weights from pass to pass
+            self._was_trained = is_trained
             state = "trained" if is_trained else "frozen"
             logger.info("pass %d: U-Net and LQ encoder are %s", int(self.num_passes), state)
 
