@@ -29,6 +29,11 @@ def test_a_config_loads_and_begins_with_the_command_that_runs_it(path):
         assert recipe == "clean" or parse_recipe(recipe).steps
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("fusion_*.yaml")), ids=lambda path: path.stem)
+def test_the_papers_setting_pays_the_absolute_difference(path):
+    assert load_training_config(path, []).loss.norm == "absolute"
+
+
 def test_ablations_differ_in_what_they_are_about_alone():
     configs = [load_training_config(path, []) for path in ABLATIONS]
     for config in configs:

@@ -6,7 +6,7 @@ after Rombach et al. 2022 (https://arxiv.org/abs/2112.10752), or the same for an
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -17,6 +17,10 @@ from ldrestore.sampling.denoising import prediction_type_of
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
+
+
+DifferenceNorm = Literal["squared", "absolute"]
+"""How a difference counts: by its square, or by itself without its sign."""
 
 
 def draw_timesteps(
@@ -168,18 +172,22 @@ def min_snr_weights(scheduler: Any, timesteps: Tensor, *, gamma: float) -> Tenso
     return shifted.clamp_max(gamma) / shifted
 
 
-def diffusion_loss(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared error of a prediction, each picture weighted.
+def diffusion_loss(
+    prediction: Tensor, target: Tensor, weights: Tensor | None = None, *, norm: DifferenceNorm = "squared"
+) -> Tensor:
+    """Mean squared or absolute error of a prediction, each picture weighted.
 
     Args:
         prediction: (B, C, H, W), what the U-Net put out.
         target: Same shape.
         weights: (B,), of `min_snr_weights`; None for 1.
+        norm: See `DifferenceNorm`.
 
     Returns:
         (B,), float32.
     """
-    errors = (prediction.float() - target.float()).square().mean(dim=(1, 2, 3))
+    differences = prediction.float() - target.float()
+    errors = (differences.square() if norm == "squared" else differences.abs()).mean(dim=(1, 2, 3))
     return errors if weights is None else weights * errors
 
 

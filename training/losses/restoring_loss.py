@@ -10,6 +10,7 @@ from torch import Tensor
 from ldrestore.errors import ConfigError
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.training.losses.diffusion_loss import (
+    DifferenceNorm,
     diffusion_loss,
     draw_timesteps,
     min_snr_weights,
@@ -23,6 +24,10 @@ from ldrestore.training.losses.diffusion_loss import (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffusionLossConfig:
     """The latent diffusion loss."""
+
+    norm: DifferenceNorm = "squared"
+    """How the difference of noise and prediction counts: "squared", as in Eq. 1, or "absolute", as in Eq. 9 of
+    UniLDiff."""
 
     min_snr_gamma: float | None = None
     """Largest signal-to-noise ratio that counts, see `diffusion_loss.min_snr_weights`; null weighs all steps alike, as
@@ -71,7 +76,7 @@ def restoring_loss(
         config: Which noise, which timesteps, which weights.
 
     Returns:
-        The mean, weighted by timestep where the config asks for it; and the plain mean as "squared".
+        The mean, weighted by timestep where the config asks for it; and the plain mean by the name of its norm.
     """
     timesteps = draw_timesteps(
         len(latents), scheduler=scheduler, device=latents.device, generator=None, shift=config.timestep_shift
@@ -82,11 +87,12 @@ def restoring_loss(
     if config.rollout_steps is not None:
         noise = _sampled(predict, latents, noise, timesteps, scheduler=scheduler, num_steps=config.rollout_steps)
     prediction = predict(scheduler.add_noise(latents, noise, timesteps), timesteps)
-    errors = diffusion_loss(prediction, prediction_target(scheduler, latents, noise, timesteps))  # (B,)
+    target = prediction_target(scheduler, latents, noise, timesteps)
+    errors = diffusion_loss(prediction, target, norm=config.norm)  # (B,)
     if config.min_snr_gamma is None:
-        return errors.mean(), {"squared": errors.mean()}
+        return errors.mean(), {config.norm: errors.mean()}
     weighted = errors * min_snr_weights(scheduler, timesteps, gamma=config.min_snr_gamma)
-    return weighted.mean(), {"squared": errors.mean()}
+    return weighted.mean(), {config.norm: errors.mean()}
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ class AdaptersTask:
             batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
 
         Returns:
-            The mean, weighted by timestep where the config asks for it; and the plain mean as "squared".
+            The mean, weighted by timestep where the config asks for it; and the plain mean by the name of its norm.
         """
         with self.base.autocast(batch["gt"].device):
             steering = self._steering(batch["lq"])

@@ -60,7 +60,7 @@ class FusionTask:
         return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 9 in its squared form, see `restoring_loss`, on latents of gt that are drawn from the posterior.
+        """Eq. 9, see `restoring_loss`, on latents of gt that are drawn from the posterior.
 
         Args:
             model: An `XLRestorer`, wrapped or not.

@@ -59,6 +59,8 @@ def test_losses_are_means_of_each_picture():
     torch.testing.assert_close(diffusion_loss(prediction, target), expected)
     weights = torch.tensor([0.5, 2.0])
     torch.testing.assert_close(diffusion_loss(prediction, target, weights), weights * expected)
+    absolute = torch.stack([(prediction[i] - target[i]).abs().mean() for i in range(2)])
+    torch.testing.assert_close(diffusion_loss(prediction, target, norm="absolute"), absolute)
 
 
 def test_timesteps_cover_the_whole_schedule():

@@ -112,6 +112,32 @@ def test_steps_are_counted_and_not_what_they_sample(network_of):
     assert int(network.num_passes) == 1
 
 
+def test_the_loss_is_equation_9(network_of):
+    network, task = network_of(loss={"norm": "absolute"})
+    passes = []
+    network.register_forward_hook(lambda _, inputs, output: passes.append((inputs[0], output)))
+    torch.manual_seed(4)
+    pair = {name: torch.rand(2, 3, 16, 16) for name in ("lq", "gt")}
+    state = torch.get_rng_state()
+    loss, parts = task.loss(network, {**pair, "degradations": torch.zeros(2, len(list_degradations()))})
+    torch.set_rng_state(state)
+    latents = network.base.vae.encode(pair["gt"] * 2 - 1).latent_dist.sample() * 0.13025
+    torch.rand(2)  # which task prompts are left out
+    timesteps, noise = torch.randint(1000, (2,)), torch.randn_like(latents)
+    ((noised, prediction),) = passes
+    torch.testing.assert_close(noised, network.base.scheduler.add_noise(latents, noise, timesteps))
+    torch.testing.assert_close(loss, (noise - prediction).abs().mean())
+    assert torch.equal(parts["absolute"], loss)
+
+
+def test_weights_that_another_has_taken_the_place_of_wait_for_the_switch_too(network_of):
+    network, task = network_of(switch={"after_steps": 2})
+    network.unet.conv_out.weight = torch.nn.Parameter(network.unet.conv_out.weight.detach().clone())  # as FSDP does
+    optimizer = adamw(network)
+    assert moved_parts(network, task, optimizer, num=2).keys() == {"fusion"}
+    assert "conv_out.weight" in moved_parts(network, task, optimizer, num=1)["unet"]
+
+
 def test_without_a_switch_the_fusion_moves_alone_to_the_end(network_of):
     network, task = network_of(switch={"after_steps": None})
     assert moved_parts(network, task, adamw(network), num=3).keys() == {"fusion"}
