@@ -123,12 +123,15 @@ SHARDING = {
 """What accelerate's launcher makes of `configs/accelerate/fsdp.yaml`, but for the size of what is wrapped."""
 
 
-def shard_on_cpu() -> None:
+def shard_on_cpu(**units: str) -> None:
     """Let FSDP2 share weights out over gloo.
 
     torch does so on the CPU, too; accelerate turns it on for accelerators alone, and is told that these are some.
+
+    Args:
+        units: Variables of the launcher that say which modules are shared out by themselves, in place of the size.
     """
-    os.environ.update(SHARDING)
+    os.environ.update(SHARDING | units)
     PartialState(cpu=True)
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
