@@ -5,7 +5,8 @@ explains or measures know the verbs of `UniLDiff` only: `condition`, and those o
 tiles; for batches of whole pictures, through which gradients pass, `predict_batch` and `decode_features`.
 
 A picture has two texts: a caption, of what it shows, which SDXL's own attentions read; and a task prompt, of what is to
-be done, which DAFF reads together with the caption. Both may be empty, which is the prompt-free setting; the paper's
+be done, which DAFF reads together with the caption. Without a DAFF that reads, SDXL's attentions read the task prompt
+behind the caption, as in the paper's Table 5. Both may be empty, which is the prompt-free setting; the paper's
 own numbers of that setting may still have been made with captions.
 """
 
@@ -44,6 +45,7 @@ from ldrestore.systems.sampled_system import (
     networks_among,
     predict_in_tiles,
 )
+from ldrestore.systems.unildiff_parts import reads_tasks
 from ldrestore.tiling.cut_maps import Place
 from ldrestore.tiling.planning import is_one_tile
 
@@ -53,11 +55,11 @@ class XLConditioning:
     """What SDXL's U-Net and DAFF are told of B pictures; under guidance of 2 B: all without a text first."""
 
     prompt_embeds: Tensor
-    """(B, L, D), of the captions, for the U-Net's own attentions."""
+    """(B, L, D), for the U-Net's own attentions: of the captions, with the task prompts where no fusion reads them."""
     fusion_embeds: Tensor
     """(B, 2 L, D), of captions and task prompts, for DAFF."""
     pooled: Tensor
-    """(B, D2), of the captions."""
+    """(B, D2), of the same texts as `prompt_embeds`."""
     time_ids: Tensor
     """(B, 6), sizes in pixels, see `xl_text.time_ids`."""
     guidance_scale: float = 1.0
@@ -93,6 +95,7 @@ def xl_conditioning(
     *,
     size: tuple[int, int],
     read: Callable[[Sequence[str]], XLText],
+    has_reader: bool = True,
     guidance_scale: float = 1.0,
 ) -> XLConditioning:
     """Read the texts of B pictures; each different one is read once.
@@ -102,6 +105,7 @@ def xl_conditioning(
         tasks: B task prompts; may be empty.
         size: Height and width of the pictures.
         read: Embeds texts, see `reader_of`.
+        has_reader: Whether there is a fusion that reads the task prompts, see `reads_tasks`.
         guidance_scale: See `XLConditioning`.
 
     Raises:
@@ -109,6 +113,9 @@ def xl_conditioning(
     """
     if len(captions) != len(tasks):
         raise ShapeError(f"expected a task prompt for each caption, got {len(tasks)} for {len(captions)}")
+    if not has_reader:
+        pairs = zip(captions, tasks, strict=True)
+        captions = [", ".join(text for text in pair if text) for pair in pairs]
     if guidance_scale != 1:
         captions, tasks = [*[""] * len(captions), *captions], [*[""] * len(tasks), *tasks]
     texts = sorted({*captions, *tasks})
@@ -194,7 +201,8 @@ def predict_fused(
         added_cond_kwargs={"text_embeds": inputs["text_embeds"], "time_ids": inputs["time_ids"]},
         return_dict=False,
     )[0].float()
-    return guided_prediction(output.chunk(passes), conditioning.guidance_scale)
+    predictions = (output,) if passes == 1 else output.chunk(passes)  # FSDP wants no view of what it has computed
+    return guided_prediction(predictions, conditioning.guidance_scale)
 
 
 def guided_prediction(predictions: Sequence[Tensor], guidance_scale: float) -> Tensor:
@@ -295,8 +303,10 @@ class UniLDiff:
         Raises:
             UndefinedNumbersError: a model gives infinite or undefined numbers.
         """
-        read = reader_of(self.parts)
-        conditioning = xl_conditioning([caption], [task], size=(0, 0), read=read, guidance_scale=guidance_scale)
+        read, has_reader = reader_of(self.parts), reads_tasks(self.parts)
+        conditioning = xl_conditioning(
+            [caption], [task], size=(0, 0), read=read, has_reader=has_reader, guidance_scale=guidance_scale
+        )
         for text in (conditioning.fusion_embeds, conditioning.pooled):
             check_finite(text, of="the text's embeddings")
         return conditioning

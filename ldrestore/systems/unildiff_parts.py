@@ -34,6 +34,12 @@ def fusion_of(parts: Mapping[str, Any]) -> LatentFusion | None:
     return next((parts[name] for name in FUSIONS if parts.get(name) is not None), None)
 
 
+def reads_tasks(parts: Mapping[str, Any]) -> bool:
+    """Whether the fusion among the parts attends to texts, as DAFF does, so that task prompts have a way in there."""
+    fusion = fusion_of(parts)
+    return fusion is not None and fusion.config.get("text_dim") is not None
+
+
 def name_of_fusion(fusion: LatentFusion) -> str:
     """How a pipeline calls a fusion."""
     return next(name for name, target in FUSIONS.items() if target.endswith(f":{type(fusion).__name__}"))

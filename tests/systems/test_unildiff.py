@@ -60,6 +60,24 @@ def test_a_prediction_is_that_of_the_training_in_one_or_two_passes(guidance_scal
     assert system.attachment.slot.prepared is None
 
 
+@pytest.mark.parametrize(
+    ("replaced", "caption"),
+    [
+        ({}, "a house"),
+        ({"daff": None}, "a house, remove the rain"),
+        ({"daff": tiny_daff(text_dim=None)}, "a house, remove the rain"),
+        ({"daff": None, "residual_alignment": tiny_alignment()}, "a house, remove the rain"),
+    ],
+    ids=["daff", "none", "daff without text", "residual alignment"],
+)
+def test_a_task_prompt_that_no_fusion_reads_goes_behind_the_caption(replaced, caption):
+    system = system_of(**replaced)
+    found, expected = system.condition("a house", "remove the rain"), system.condition(caption, "")
+    assert torch.equal(found.prompt_embeds, expected.prompt_embeds) and torch.equal(found.pooled, expected.pooled)
+    alone = system.condition("", "remove the rain").prompt_embeds
+    assert torch.equal(alone, system.condition("" if "daff" not in replaced else "remove the rain", "").prompt_embeds)
+
+
 @pytest.mark.parametrize("places", [["conv_in"], ["conv_in", "down_blocks.0"]])
 @torch.no_grad()
 def test_a_window_sees_its_own_part_of_the_picture(places):
@@ -135,17 +153,24 @@ def test_what_the_fusion_sees_is_encoded_in_tiles_like_the_whole():
 @torch.no_grad()
 def test_what_does_not_depend_on_the_timestep_is_computed_once():
     system = system_of()
-    counts = dict.fromkeys(("lq_encoder", "text_encoder", "text_encoder_2"), 0)
-    for name in counts:
+    fusion = system.parts["daff"].fusions["conv_in"]
+    once = {name: system.parts[name] for name in ("lq_encoder", "text_encoder", "text_encoder_2")}
+    once |= {
+        "projection": fusion.lq_projection,
+        "patches": fusion.embed_lq,
+        "words": fusion.text_attention.to_key_value,
+    }
+    counts = dict.fromkeys(once, 0)
+    for name, module in once.items():
 
         def count(module, inputs, name=name):
             counts[name] += 1
 
-        system.parts[name].register_forward_pre_hook(count)
+        module.register_forward_pre_hook(count)
     begun = begun_of(system, picture(16, 16))
     for timestep in (900, 500, 100):
         system.predict(noise(4, 4), torch.tensor(timestep), begun=begun)
-    assert counts == {"lq_encoder": 1, "text_encoder": 1, "text_encoder_2": 1}
+    assert counts == dict.fromkeys(once, 1)
 
 
 @torch.no_grad()

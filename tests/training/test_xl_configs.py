@@ -44,6 +44,8 @@ def test_ablations_differ_in_what_they_are_about_alone():
         (config.fusion.num_double, config.fusion.num_single) for config in configs if config.fusion.kind == "daff"
     }
     assert blocks == {(0, 3), (2, 0), (1, 2)}
+    rows = {(config.fusion.kind, config.text.has_tasks) for config in configs}  # of Table 5, but for its experts
+    assert rows >= {("none", False), ("none", True), ("daff", False), ("daff", True)}
 
 
 def test_the_parts_of_the_embedded_model_keep_to_sixteen_megabytes_in_half_precision():

@@ -99,9 +99,11 @@ class FrozenXLBase:
         for part in self.modules():
             nn.Module.to(part, dtype)  # diffusers' own `to` warns of parts kept in float32, of which are none
 
-    def condition(self, captions: list[str], tasks: list[str], *, size: tuple[int, int]) -> XLConditioning:
+    def condition(
+        self, captions: list[str], tasks: list[str], *, size: tuple[int, int], has_reader: bool = True
+    ) -> XLConditioning:
         """Read texts, see `unildiff.xl_conditioning`; what is read is kept, since the texts are few."""
-        return xl_conditioning(captions, tasks, size=size, read=self._read)
+        return xl_conditioning(captions, tasks, size=size, read=self._read, has_reader=has_reader)
 
     def system(self, trained: Mapping[str, Any], *, attachment: FusionAttachment | None = None) -> UniLDiff:
         """The system upon this base.

@@ -23,7 +23,7 @@ from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.prompts.task_prompts import TASK_PROMPTS, task_prompt
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.systems.unildiff import XLConditioning
-from ldrestore.systems.unildiff_parts import FUSIONS, UNILDIFF_PARTS, name_of_fusion
+from ldrestore.systems.unildiff_parts import FUSIONS, UNILDIFF_PARTS, name_of_fusion, reads_tasks
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.training_data import create_dataset
@@ -88,7 +88,8 @@ class FusionTask:
                 "" if is_left else task_of(row)
                 for is_left, row in zip(is_left_out, batch["degradations"].tolist(), strict=True)
             ]
-        return self.base.condition([""] * num, tasks, size=(batch["gt"].shape[-2], batch["gt"].shape[-1]))
+        size, has_reader = (batch["gt"].shape[-2], batch["gt"].shape[-1]), reads_tasks(self.network.parts())
+        return self.base.condition([""] * num, tasks, size=size, has_reader=has_reader)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, prompt-free, and the PSNR of short samples."""

@@ -242,6 +242,15 @@ def test_low_rank_additions_are_added_to_the_weights_under_them():
     torch.testing.assert_close(merged["a.weight"], weight + high @ low)
 
 
+@pytest.mark.parametrize("kind", ["daff", "none"])
+def test_task_prompts_reach_the_unet_itself_where_no_fusion_reads_them(network_of, kind):
+    network, task = network_of(fusion={**FUSION, "kind": kind}, switch={"after_steps": 0}, text={"dropout": 0.0})
+    labels = torch.tensor([[1.0 if name == "rain" else 0.0 for name in list_degradations()]])
+    found = task._conditioning({"gt": torch.rand(1, 3, 16, 16), "degradations": labels})
+    expected = network.base.condition(["" if kind == "daff" else "remove the rain"], [""], size=(16, 16))
+    assert torch.equal(found.prompt_embeds, expected.prompt_embeds)
+
+
 def test_a_task_prompt_says_what_is_there():
     severities = [0.5 if name in ("rain", "haze") else 0.0 for name in list_degradations()]
     assert task_of(severities) in ("remove the rain, and remove the haze", "remove the haze, and remove the rain")
