@@ -193,6 +193,20 @@ def test_half_precision_stays_finite():
     assert daff(hidden.half() * 100, torch.tensor(5), prepared, place="conv_in").isfinite().all()
 
 
+@torch.no_grad()
+def test_tokens_beyond_half_precision_are_clipped():
+    torch.manual_seed(0)
+    single, double = SingleStreamBlock(32, head_dim=16), DoubleStreamBlock(32, head_dim=16)
+    for linear in (single.modulation.linear, double.hq.modulation.linear):
+        linear.bias[-32:] = 1000.0  # the last gate
+    for linear in (single.linear2, double.hq.mlp[2]):
+        linear.bias.fill_(1000.0)
+    tokens, temb = torch.randn(1, 4, 32).half(), torch.randn(1, 32).half()
+    hidden = double.half()(tokens, tokens, temb, None)[1]
+    for clipped in (hidden, single.half()(tokens, temb, None)):
+        assert (clipped == torch.finfo(torch.float16).max).all()
+
+
 def test_it_saves_and_loads(tmp_path):
     daff = awake(small_daff(places=("conv_in", "down_blocks.0")))
     daff.save_pretrained(tmp_path)
