@@ -166,13 +166,13 @@ class Page:
                 with gr.Accordion("More", open=False, elem_id="ld-more"):
                     scale = gr.Slider(1, MAX_SCALE, value=1, step=1, label="Enlarge, times a side", elem_id="ld-scale")
                     steps = gr.Slider(1, 100, value=20, step=1, label="Steps", visible=False, elem_id="ld-steps")
-                    mask = self._upload(label="Mask: white stays as it is", elem_id="ld-mask", height=110)
+                    mask = self._upload(label="Mask: white stays as it is", elem_id="ld-mask", height=150)
                 go, stop = self._buttons("Restore", elem_id="ld-restore", stop_id="ld-cancel")
                 status = gr.HTML(elem_id="ld-status", min_height=64, apply_default_css=False)
             with gr.Column(scale=7, min_width=300, elem_classes="ld-seen"):
                 painter, results = self._views()
         call = gr.State(0)
-        self._look_events(upload, model, [bars, painter, instruction, steps, about, status])
+        self._look_events(upload, model, results, [bars, painter, instruction, steps, about, status])
         wishes = [call, upload, model, bars, painter, mask, fidelity, grain, instruction, scale, steps]
         shown = [*results, status]
         self._run_events(go, stop, call, self.handlers.restore, wishes, shown, status, group=ON_DEVICE)
@@ -249,17 +249,22 @@ class Page:
         wishes = [call, uploads, model, fidelity, grain, scale]
         self._run_events(go, stop, call, self.handlers.restore_batch, wishes, [table, archive], note, group="batch")
 
-    def _look_events(self, upload: Any, model: Any, shown: list[Any]) -> None:
-        """A new picture, or another model, is looked at."""
-        for event in (upload.change, model.change):
-            event(
+    def _look_events(self, upload: Any, model: Any, results: list[Any], shown: list[Any]) -> None:
+        """A new picture, or another model, is looked at, and what was made of the last picture goes."""
+        status = shown[-1]
+        plain: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        for begun in (
+            upload.change(self.handlers.forget, inputs=upload, outputs=[*results, status], **plain),
+            model.change(self.handlers.begin_look, inputs=upload, outputs=status, **plain),
+        ):
+            begun.then(
                 self.handlers.look,
                 inputs=[upload, model],
                 outputs=shown,
                 concurrency_id=ON_DEVICE,
                 concurrency_limit=self.handlers.studio.devices.num_devices,
                 show_progress="minimal",
-                show_progress_on=shown[-1],
+                show_progress_on=status,
                 api_visibility="private",
                 trigger_mode="always_last",
                 api_name="page_look",

@@ -103,6 +103,21 @@ class PageHandlers:
             markup.sighting_message(sighting, name=path.name),
         )
 
+    @staticmethod
+    def begin_look(upload: str | None) -> str:
+        """A picture will be looked at, which takes a while: a line that says so."""
+        return "" if upload is None else markup.message("Looking at it …")
+
+    def forget(self, upload: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Another picture was dropped, or the last one taken away: what was made of the last one goes.
+
+        Returns:
+            Values of the divider, the map of changes, the two downloads, the record, the tabs and the status.
+        """
+        self.visitors.remove_folder(_session(request), "restored")
+        files = _nothing_to_fetch(), _nothing_to_fetch()
+        return None, None, *files, None, gr.update(selected="picture"), self.begin_look(upload)
+
     def restore(
         self,
         call: int,
@@ -129,7 +144,7 @@ class PageHandlers:
             return *nothing, markup.message("Drop a picture first.", tone="bad")
         try:
             path = self._upload(page.upload)
-            folder = self.visitors.new_folder(session, "restore")
+            folder = self.visitors.new_folder(session, "restoring")
             wishes = Wishes(
                 model=find_offered(self.studio.models, page.model),
                 fidelity=page.fidelity,
@@ -147,6 +162,7 @@ class PageHandlers:
             return *nothing, markup.message(f"{error}.".capitalize())
         except (LDRestoreError, OSError) as error:
             return *nothing, markup.message(self._plain(error, page.upload), tone="bad")
+        self.visitors.keep_folder(session, "restoring", as_purpose="restored")
         return (
             (str(finished.before), str(finished.after)),
             None if finished.changes is None else str(finished.changes),
@@ -174,7 +190,7 @@ class PageHandlers:
         """
         session = _session(request)
         if not uploads:
-            yield markup.message("Drop some pictures first.", tone="bad"), gr.update(interactive=False)
+            yield markup.message("Drop some pictures first.", tone="bad"), gr.skip()
             return
         try:
             paths = [self._upload(upload) for upload in uploads]
@@ -190,10 +206,10 @@ class PageHandlers:
                 is_cancelled=functools.partial(self.visitors.is_cancelled, session, call),
             )
             for state in states:
-                archive = gr.update(value=str(state.archive), interactive=True) if state.archive else gr.skip()
-                yield markup.batch_table(state), archive
+                archive = gr.update(value=str(state.archive), interactive=True) if state.archive else None
+                yield markup.batch_table(state), archive or _nothing_to_fetch()
         except (LDRestoreError, OSError) as error:
-            yield markup.message(self._plain(error, ""), tone="bad"), gr.skip()
+            yield markup.message(self._plain(error, ""), tone="bad"), _nothing_to_fetch()
 
     def call_restore(
         self,
@@ -300,6 +316,11 @@ def bars_of(sighting: Sighting) -> dict[str, Any]:
     else:
         note = "What the model sees. This one decides by itself; default can be told."
     return {"rows": rows, "note": note, "told": {}}
+
+
+def _nothing_to_fetch() -> Any:  # Any: as gradio has it
+    """For a download whose file is not there, or not yet."""
+    return gr.update(value=None, interactive=False)
 
 
 def _moved_bars(bars: Any) -> dict[str, float] | None:

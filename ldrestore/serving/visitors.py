@@ -63,6 +63,30 @@ class Visitors:
             self._store.remove(before)
         return folder
 
+    def keep_folder(self, session: str, purpose: str, *, as_purpose: str) -> None:
+        """Let what lies in a folder take the place of what was kept for another purpose before.
+
+        Args:
+            session: The visitor's.
+            purpose: The folder was made for; nothing happens where there is none, as when the visitor has gone.
+            as_purpose: What it is kept for from now on.
+        """
+        with self._lock:
+            folders = {} if session not in self._visitors else self._visitors[session].folders
+            before = folders.pop(as_purpose, None) if purpose in folders else None
+            if purpose in folders:
+                folders[as_purpose] = folders.pop(purpose)
+        if before is not None:
+            self._store.remove(before)
+
+    def remove_folder(self, session: str, purpose: str) -> None:
+        """Remove what a visitor has been given for a purpose, where there is something."""
+        with self._lock:
+            visitor = self._visitors.get(session)
+            folder = None if visitor is None else visitor.folders.pop(purpose, None)
+        if folder is not None:
+            self._store.remove(folder)
+
     def end(self, session: str) -> None:
         """Forget a visitor who has gone; what was begun for them ends, and their folders go."""
         with self._lock:

@@ -67,6 +67,27 @@ def test_another_result_takes_the_place_of_the_last(handlers, send):
             read_photo(path)
 
 
+def test_a_result_stays_to_be_fetched_when_the_next_try_comes_to_nothing(handlers, send):
+    upload = str(send(handlers.studio))
+    result = restored(handlers, upload)[2]["value"]
+    call = handlers.begin(VISITOR)[0]
+    handlers.cancel(VISITOR)
+    restored(handlers, upload, call)
+    restored(handlers, upload, scale=99)
+    assert read_photo(result).width == 24
+
+
+def test_another_picture_takes_the_last_result_away(handlers, send):
+    result = restored(handlers, str(send(handlers.studio)))[2]["value"]
+    compare, changes, download, record_file, record, tabs, status = handlers.forget("other.png", VISITOR)
+    assert "Looking" in status
+    assert (compare, changes, record, tabs["selected"]) == (None, None, None, "picture")
+    assert [(one["value"], one["interactive"]) for one in (download, record_file)] == [(None, False)] * 2
+    with pytest.raises(OSError, match="no such file"):
+        read_photo(result)
+    assert handlers.forget(None, VISITOR)[-1] == ""
+
+
 def test_moved_bars_steer(handlers, send):
     upload = str(send(handlers.studio))
     record = restored(handlers, upload, model="sampler", steps=2, bars={"told": {"rain": 0.4}})[4]
@@ -119,6 +140,7 @@ def test_a_batch_shows_its_states_and_gives_a_zip(handlers, send):
     states = list(handlers.restore_batch(handlers.begin(VISITOR)[0], uploads, "tiny", 0, 0, 1.0, VISITOR))
     assert "restoring …" in states[0][0]
     assert "2 of 2" in states[-1][0] and states[-1][1]["value"].endswith("restored.zip")
+    assert not states[0][1]["interactive"]  # the zip of the batch before is gone
     (line,) = handlers.restore_batch(handlers.begin(VISITOR)[0], [], "tiny", 0, 0, 1, VISITOR)
     assert "Drop some pictures first" in line[0]
 

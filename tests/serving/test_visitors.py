@@ -23,3 +23,19 @@ def test_who_leaves_takes_work_and_folders_along(tmp_path):
     visitors.end("a")
     assert visitors.is_cancelled("a", call)
     assert [path for path in store.root.iterdir() if path.is_dir()] == [other]
+
+
+def test_a_folder_is_kept_in_place_of_the_last_one(tmp_path):
+    visitors = Visitors(TemporaryStore(tmp_path))
+    first = visitors.new_folder("a", "restoring")
+    visitors.keep_folder("a", "restoring", as_purpose="restored")
+    second = visitors.new_folder("a", "restoring")
+    assert first.exists()
+    visitors.keep_folder("a", "restoring", as_purpose="restored")
+    assert [folder.exists() for folder in (first, second)] == [False, True]
+    visitors.keep_folder("a", "restoring", as_purpose="restored")
+    visitors.keep_folder("nobody", "restoring", as_purpose="restored")
+    assert second.exists()
+    visitors.remove_folder("a", "restored")
+    visitors.remove_folder("nobody", "restored")
+    assert not second.exists()
