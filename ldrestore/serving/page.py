@@ -301,9 +301,9 @@ class Page:
             api_visibility="private",
             api_name=f"page_{run.__name__}",
         )
-        run_event.then(
-            self.handlers.end, outputs=[go, stop], queue=False, api_visibility="private", show_progress="hidden"
-        )
+        end: Any = self.handlers.end if group == ON_DEVICE else self.handlers.end_batch
+        ended = [go, stop] if group == ON_DEVICE else [go, stop, status]
+        run_event.then(end, outputs=ended, queue=False, api_visibility="private", show_progress="hidden")
         stop.click(self.handlers.cancel, outputs=status, queue=False, api_visibility="private", show_progress="hidden")
 
     def _interface(self) -> None:

@@ -65,6 +65,10 @@ class PageHandlers:
         """A call has ended, one way or another: Restore is back."""
         return gr.update(visible=True), gr.update(visible=False)
 
+    def end_batch(self) -> tuple[Any, Any, str]:
+        """The same for a batch, whose states stand in the table: nothing is said beside it."""
+        return *self.end(), ""
+
     def leave(self, request: gr.Request) -> None:
         """A visitor has closed the page."""
         self.visitors.end(_session(request))

@@ -145,6 +145,12 @@ def test_a_batch_shows_its_states_and_gives_a_zip(handlers, send):
     assert "Drop some pictures first" in line[0]
 
 
+def test_nothing_is_said_beside_the_states_of_a_batch_that_has_ended(handlers):
+    assert "Cancelling" in handlers.cancel(VISITOR)
+    go, stop, line = handlers.end_batch()
+    assert (go["visible"], stop["visible"], line) == (True, False, "")
+
+
 def test_bars_say_whether_they_can_be_moved(handlers, send):
     studio = handlers.studio
     folder = studio.store.new_folder()
