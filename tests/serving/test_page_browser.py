@@ -141,6 +141,25 @@ def test_cancel_ends_a_long_picture_and_the_next_one_works(open_it, picture, pho
     assert not page.locator("#ld-download:not([disabled])").count()
 
 
+def test_a_result_can_be_fetched_until_another_picture_is_dropped(open_it, picture, photo, tmp_path):
+    page = open_it()
+    drop(page, photo)
+    page.locator("#ld-bars input[type=range]").first.wait_for()
+    restore(page)
+    page.get_by_role("button", name="More").click()
+    page.locator("#ld-steps input[type=number]").fill("100")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.locator("#ld-status").get_by_text("Cancelled").wait_for()
+    assert Image.open(io.BytesIO(download(page, "#ld-download")[0])).size == (128, 96)
+    assert page.locator("#ld-compare").is_visible()
+    page.locator("#ld-upload").get_by_role("button", name="Clear").click()
+    drop(page, picture(tmp_path / "other.png"))
+    page.locator("#ld-status").get_by_text("other.png").wait_for()
+    assert page.locator("#ld-download").is_disabled()
+    assert page.locator("#ld-painter").is_visible()
+
+
 def test_a_hostile_name_and_a_broken_file_are_words(open_it, tmp_path):
     page = open_it()
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
@@ -174,6 +193,9 @@ def test_nothing_runs_out_of_the_window_and_all_can_be_named(open_it, scheme, wi
     page = open_it(viewport={"width": width, "height": height}, color_scheme=scheme)
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#ld-upload").bounding_box()["x"] <= 0.04 * width + 1  # little is wasted beside it
+    for view in ("Picture", "Compare", "Changes", "Record"):
+        assert page.get_by_role("tab", name=view, exact=True).is_visible()
     nameless = page.evaluate(
         """[...document.querySelectorAll('button, input:not([type=file]), select, textarea, canvas')]
         .filter(e => e.checkVisibility())
@@ -181,6 +203,15 @@ def test_nothing_runs_out_of_the_window_and_all_can_be_named(open_it, scheme, wi
         .map(e => e.outerHTML.slice(0, 200))"""
     )
     assert nameless == []
+
+
+def test_results_stay_in_sight_beside_a_longer_column(open_it):
+    page = open_it(viewport={"width": 1440, "height": 500})
+    page.locator(".ld-asked").evaluate("column => { column.style.minHeight = '3000px' }")
+    before = page.locator("#ld-views").bounding_box()["y"]
+    page.evaluate("window.scrollTo(0, 1000)")
+    assert page.evaluate("window.scrollY") == 1000 and before > 100
+    assert 0 <= page.locator("#ld-views").bounding_box()["y"] < 40
 
 
 def test_colours_are_changed_by_a_button(open_it):
