@@ -148,6 +148,7 @@ def test_the_fusion_and_what_the_switch_frees_train_alike_in_two_processes(tmp_p
     assert [line["trains_all"] for line in metrics(tmp_path / "two") if "loss" in line] == [0, 0, 1, 1]
 
 
+@pytest.mark.timeout(540)  # two launches
 def test_a_fusion_whose_weights_are_shared_out_trains_as_one_whose_are_not(tmp_path):
     path = fusion_config(tmp_path, ema=None)
     launch(path, tmp_path, "whole", script="tiny_fusion.py")
