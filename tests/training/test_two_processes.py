@@ -20,11 +20,11 @@ from tests.tiny_xl import tiny_xl_base
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-def launch(*arguments: str | Path, script: str = "tiny_run.py") -> None:
-    """Run a script of this folder in two processes on the CPU."""
+def launch(*arguments: str | Path, script: str = "tiny_run.py", seconds: int = 240) -> None:
+    """Run a script of this folder in two processes on the CPU, for so many seconds at most."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [str(Path(__file__).with_name(script)), *map(str, arguments)]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     assert outcome.returncode == 0, outcome.stderr
 
 
@@ -148,11 +148,11 @@ def test_the_fusion_and_what_the_switch_frees_train_alike_in_two_processes(tmp_p
     assert [line["trains_all"] for line in metrics(tmp_path / "two") if "loss" in line] == [0, 0, 1, 1]
 
 
-@pytest.mark.timeout(540)  # two launches
+@pytest.mark.timeout(840)  # two launches
 def test_a_fusion_whose_weights_are_shared_out_trains_as_one_whose_are_not(tmp_path):
     path = fusion_config(tmp_path, ema=None)
-    launch(path, tmp_path, "whole", script="tiny_fusion.py")
-    launch(path, tmp_path, "shared", "--shard", script="tiny_fusion.py")
+    launch(path, tmp_path, "whole", script="tiny_fusion.py", seconds=400)
+    launch(path, tmp_path, "shared", "--shard", script="tiny_fusion.py", seconds=400)
     whole, shared = metrics(tmp_path / "whole"), metrics(tmp_path / "shared")
     assert [line["trains_all"] for line in shared] == [0, 0, 1, 1]
     for left, right in zip(whole, shared, strict=True):
