@@ -16,7 +16,7 @@ MODELS.register(
         tasks=FIRST_SET,
         licence="Apache-2.0",
         parameters=6_800_883,
-        summary="for real damage; can be told",
+        summary="for photographs; heeds what you say",
     )
 )
 
@@ -28,7 +28,7 @@ MODELS.register(
         tasks=FIRST_SET,
         licence="Apache-2.0",
         parameters=3_723_558,
-        summary="smaller; for damage of `degrade`",
+        summary="smaller, faster; for simpler damage",
     )
 )
 

@@ -78,6 +78,7 @@ def app_command(
     from ldrestore.serving.settings import PageSettings, check_page_packages
 
     check_page_packages()
+    say("starting the page; this may take a minute")
     from ldrestore.serving.page_server import serving
 
     settings = PageSettings(
