@@ -32,6 +32,7 @@ def pixels_of(pipeline, lq, **options):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' own
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # numpy's, to torch
 @pytest.mark.parametrize(
     "scheduler_class",
     [
