@@ -140,7 +140,10 @@ def _one_each(files: list[tuple[Path, str]], problems: list[str]) -> dict[str, P
 
 
 def _names_of(paths: list[Path]) -> Mapping[Path, str]:
-    """Unique names: stems, or where these repeat, paths from the folder that holds all of them."""
+    """Unique names: stems, or where these repeat, paths from the folder that holds all of them.
+
+    The paths have no suffix, unless files of one folder differ in it alone.
+    """
     counts = Counter(path.stem for path in paths)
     if all(count == 1 for count in counts.values()):
         return {path: path.stem for path in paths}
@@ -148,4 +151,7 @@ def _names_of(paths: list[Path]) -> Mapping[Path, str]:
     shared = 0
     while all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):
         shared += 1
-    return {path: "/".join((*path.parts[shared:-1], path.stem)) for path in paths}
+    names = {path: "/".join((*path.parts[shared:-1], path.stem)) for path in paths}
+    if len(set(names.values())) == len(paths):
+        return names
+    return {path: "/".join(path.parts[shared:]) for path in paths}

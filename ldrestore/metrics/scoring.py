@@ -381,8 +381,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _pictures_of(folder: Path) -> Iterator[Path]:
-    """Picture files below a folder, sorted."""
-    yield from sorted(path for path in folder.rglob("*") if path.is_file() and is_image_path(path))
+    """Picture files below a folder, sorted; hidden files and folders, whose names begin with a dot, are left out."""
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.is_file() and is_image_path(path):
+            yield path
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, Any]:
