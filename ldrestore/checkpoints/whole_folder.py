@@ -1,5 +1,6 @@
 """A folder that is there whole or not at all."""
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError(f"{target} is not empty; name another folder")
-        place = target.resolve()
+        place = _resolved(target)
         place.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=place.parent, prefix=".partial-") as folder:
             written = Path(folder) / place.name
@@ -50,3 +51,15 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
         raise ExportError(
             f"{target} cannot be written ({reason}); make room, or name a folder that you may write to"
         ) from error
+
+
+def _resolved(target: Path) -> Path:
+    """A path without links.
+
+    Raises:
+        OSError: links lead in a circle, or no file may have such a name.
+    """
+    try:
+        return target.resolve()
+    except (RuntimeError, ValueError) as error:  # before Python 3.13 of a circle; of a null character
+        raise OSError(errno.ELOOP, str(error)) from error

@@ -5,6 +5,7 @@ Pickles are read here and nowhere else, with `weights_only=True` and a short lis
 
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from argparse import Namespace
@@ -22,8 +23,10 @@ from ldrestore.errors import WeightsError, WeightsUnavailableError
 from ldrestore.weights.hashes import hash_of_file
 
 WRAPPERS = (
-    *("params_ema", "state_dict_ema", "model_ema", "ema_model", "net_ema", "ema"),
+    *("params_ema", "params-ema", "state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "net_ema"),
+    *("generator_ema", "g_ema", "ema"),
     *("params", "state_dict", "model_state_dict", "network_g", "netG", "net_g", "generator", "model", "net", "weights"),
+    "online_model",
 )
 """Names under which checkpoints keep their weights, in the order of preference, averaged ones first: as a key of a
 pickle, or before every key."""
@@ -40,8 +43,12 @@ COMPANIONS = (
 COMPILED = "_orig_mod."
 """What torch.compile puts before the keys of a module, wherever in a network that is."""
 
-AVERAGE_COUNTERS = ({"n_averaged"}, {"num_updates", "decay"}, {"initted", "step"})
-"""What stands beside averaged weights, or alone: of `torch.optim.swa_utils.AveragedModel`, LitEma and ema-pytorch."""
+AVERAGE_COUNTERS = ({"n_averaged"}, {"num_updates", "decay"}, {"initted", "step"}, {"step_counter"})
+"""What stands beside averaged weights, or alone: of `torch.optim.swa_utils.AveragedModel`, LitEma, ema-pytorch and
+MMEditing, which counts its steps so beside any weights."""
+
+PLAIN_VALUES = (bool, int, float, str, np.generic, type(None))
+"""What may stand among tensors and is no weight, such as the number of an epoch, or a module's extra state."""
 
 PICKLE_ALLOW_LIST: tuple[Any, ...] = (
     Namespace,
@@ -62,6 +69,8 @@ PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 
 LARGEST_HEADER = 100_000_000
 """Bytes of a safetensors header; the format's own limit."""
+
+_DIGEST = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -127,17 +136,42 @@ def check_recorded_hash(path: Path) -> None:
     """Hold a file against the hash that lies beside it as `NAME.sha256`, if one does.
 
     Args:
-        path: The file. What lies beside it begins with the 64 digits of its SHA-256, as `sha256sum` writes it.
+        path: The file. What lies beside it has the 64 digits of its SHA-256, as `sha256sum` writes them, tagged or not;
+            where it has those of several files, the line that names this one counts.
 
     Raises:
-        WeightsError: the file has another hash.
+        WeightsUnavailableError: one of the two cannot be opened.
+        WeightsError: the file has another hash, or what lies beside it has none.
     """
     record = path.with_name(f"{path.name}.sha256")
-    if not path.is_file() or not record.is_file():
+    if not os.path.isfile(path) or not os.path.isfile(record):  # of names that are too long the methods raise
         return
-    expected = record.read_text(encoding="utf-8", errors="replace").strip()[:64].lower()
-    if hash_of_file(path) != expected:
+    try:
+        expected, found = _recorded_hash(record, path.name), hash_of_file(path)
+    except OSError as error:
+        raise WeightsUnavailableError(f"{path} cannot be checked ({error.strerror}); check its permissions") from error
+    if found != expected:
         raise WeightsError(f"{path} is not what {record.name} says (SHA-256 {expected[:12]}...); download it again")
+
+
+def _recorded_hash(record: Path, name: str) -> str:
+    """The hash of a file that a record states.
+
+    Args:
+        record: Of one or several files.
+        name: Of the file.
+
+    Raises:
+        WeightsError: it holds no hash.
+    """
+    content = record.read_bytes()
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as Windows' shell writes
+    lines = content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace").splitlines()
+    found = [(line, match[0].lower()) for line in lines if (match := _DIGEST.search(line))]
+    if not found:
+        raise WeightsError(f"{record} holds no SHA-256; write it with sha256sum, or remove it")
+    named = re.compile(rf"(?:^|[\s*(/]){re.escape(name)}(?:[\s)]|$)")
+    return next((digest for line, digest in found if named.search(line)), found[0][1])
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -166,23 +200,60 @@ def unwrapped(content: object, path: Path) -> dict[str, Tensor]:
         prefix = _prefix_of(weights)
         if prefix is None:
             return weights
-        weights = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        wanted = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        others = {key: value for key, value in weights.items() if not key.startswith(prefix)}
+        weights = dict(_with_dots(wanted, others))
+
+
+def _with_dots(average: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """An average whose keys have lost their dots, as those of LitEma have, under the keys of the network beside it.
+
+    Args:
+        average: Weights that were found.
+        others: What lies beside them.
+
+    Returns:
+        The network beside them with its weights averaged, and buffers, of which LitEma keeps none, as they are; the
+        found weights themselves where they have dots, or nothing beside them has their names.
+    """
+    names = set(average).difference(*AVERAGE_COUNTERS)
+    if not others or any("." in name for name in names):
+        return average
+    prefixes = {"", *(f"{key.partition('.')[0]}." for key in others)}
+    for prefix in sorted(prefixes):
+        own = {key.removeprefix(prefix): value for key, value in others.items() if key.startswith(prefix)}
+        dotted = {key.replace(".", ""): key for key in own}
+        if names <= dotted.keys() and any("." in key for key in own):
+            return own | {dotted[name]: average[name] for name in names}
+    return average
 
 
 def _state_dict_in(content: object, depth: int = 0) -> Mapping[Any, Tensor] | None:
     """What holds tensors and nothing else: the content itself, what lies under a usual name, or the only such part."""
     if not isinstance(content, Mapping) or not content or depth > DEEPEST_WRAPPING:
         return None
-    if all(isinstance(value, Tensor) for value in content.values()):
-        return None if _are_counters(content) else content
+    if all(isinstance(value, (Tensor, *PLAIN_VALUES)) for value in content.values()):
+        tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+        return tensors if tensors and not _are_counters(tensors) else None
     for name in WRAPPERS:
         if (found := _state_dict_in(content.get(name), depth + 1)) is not None:
-            return found
+            return _with_dots(found, _beside(name, content))
     parts = [part for part in content.values() if isinstance(part, Mapping) and part]
     whole = [
         part for part in parts if all(isinstance(value, Tensor) for value in part.values()) and not _are_counters(part)
     ]
     return whole[0] if len(whole) == 1 else None
+
+
+def _beside(name: str, content: Mapping[Any, object]) -> dict[str, Tensor]:
+    """The tensors of all parts of a checkpoint but one, their part's name before their keys."""
+    parts = {other: part for other, part in content.items() if other != name and isinstance(part, Mapping)}
+    return {
+        f"{other}.{key}": value
+        for other, part in parts.items()
+        for key, value in part.items()
+        if isinstance(value, Tensor)
+    }
 
 
 def _are_counters(names: Iterable[Any]) -> bool:
