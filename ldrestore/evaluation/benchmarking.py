@@ -272,7 +272,7 @@ def _restored(step: RestoreStep, notes: tuple[str, ...]) -> Results:
         ldrestore=__version__,
         protocol=as_plain(find_protocol(suite.protocol)),
         environments=environments,
-        averages={name: list(parts) for name, parts in suite.averages.items()},
+        averages={name: list(parts) for name, parts in suite.averages.items() if set(parts) <= step.suite.sets.keys()},
         published=suite.published,
         datasets=tuple(_dataset_rows(step)),
         contestants=tuple(

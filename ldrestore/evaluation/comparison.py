@@ -1,13 +1,15 @@
 """Two results files of one suite: what became better or worse, picture by picture."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.evaluation.results import MetricRow, OutputRow, Results
+from ldrestore.evaluation.results import RESULTS_FILE, MetricRow, OutputRow, Results
 
 TOLERANCES = {"psnr": 0.1, "ssim": 0.005, "ms_ssim": 0.005, "lpips": 0.005, "lpips_vgg": 0.005, "dists": 0.005}
-"""How much worse a picture may be, in units of the metric, before it is a regression; else 2 % of the old value."""
+"""How much worse a picture may be, in units of the metric, before it is a regression; else 2 % of the old value, and
+nothing where that is infinite."""
 _RELATIVE = 0.02
 
 ScoreKey = tuple[str, str, str, int | None, str]
@@ -46,10 +48,13 @@ def compare_results(old: Results, new: Results, *, tolerances: Mapping[str, floa
         tolerances: Metric to tolerance, over `TOLERANCES`.
 
     Raises:
-        InputError: suites, protocols or pictures differ, or no contestant is in both.
+        InputError: suites, protocols or pictures differ, no contestant is in both, or one of both is a summary
+            without single pictures.
         UnknownNameError: a tolerance of a metric that the old results lack.
     """
     check_comparable(old, new)
+    for results in (old, new):
+        check_whole(results)
     lower = {row.name: row.lower_is_better for row in old.metrics}
     for name in tolerances or {}:
         if name not in lower:
@@ -69,9 +74,21 @@ def compare_results(old: Results, new: Results, *, tolerances: Mapping[str, floa
             changes.append(Change(key=key, old=was, new=now, gain=0.0, is_regression=now is None))
             continue
         gain = was - now if lower.get(key[-1], False) else now - was
-        tolerance = allowed.get(key[-1], _RELATIVE * abs(was))
+        tolerance = allowed.get(key[-1], _RELATIVE * abs(was) if math.isfinite(was) else 0.0)
         changes.append(Change(key=key, old=was, new=now, gain=gain, is_regression=gain < -tolerance))
     return sorted(changes, key=lambda change: (not change.is_regression, change.gain))
+
+
+def check_whole(results: Results) -> None:
+    """Refuse a file that was condensed to its means, of which nothing is to be computed.
+
+    Raises:
+        InputError: it has means and no outputs.
+    """
+    if results.means and not results.outputs:
+        raise InputError(
+            f"the results of {results.suite} are means without single pictures; give the {RESULTS_FILE} of the run"
+        )
 
 
 def check_comparable(old: Results, new: Results) -> None:

@@ -5,9 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldrestore.errors import InputError
-from ldrestore.evaluation.comparison import check_comparable, other_versions
+from ldrestore.evaluation.comparison import check_comparable, check_whole, other_versions
 from ldrestore.evaluation.contestants import INPUT
-from ldrestore.evaluation.results import DATA_PREFIX, ContestantRow, MetricRow, OutputRow, Results, SetScoreRow, located
+from ldrestore.evaluation.results import (
+    DATA_PREFIX,
+    ContestantRow,
+    DatasetRow,
+    MetricRow,
+    OutputRow,
+    Results,
+    SetScoreRow,
+    located,
+)
 from ldrestore.evaluation.stored_files import link_or_copy
 from ldrestore.evaluation.summaries import summarised
 
@@ -22,29 +31,32 @@ def merged(submissions: Sequence[Results]) -> Results:
         submissions: Whole results, with pictures and outputs, at least one.
 
     Raises:
-        InputError: suites, protocols, weights of metrics or pictures differ, or one contestant comes twice with other
-            files or options.
+        InputError: suites, protocols, weights of metrics or pictures differ, one contestant comes twice with other
+            files or options, or a file is a summary without single pictures.
     """
     if not submissions:
         raise InputError("nothing to merge; give at least one results file")
+    for results in submissions:
+        check_whole(results)
     whole = submissions[0]
     for other in submissions[1:]:
         check_comparable(whole, other)
         known = {row.name: row for row in whole.contestants}
         fresh = [row for row in other.contestants if _is_new(row, known)]
-        names = {row.name for row in fresh}
+        measured = {row.contestant for row in whole.costs}
         pictures = {(row.dataset, row.name) for row in whole.pictures}
         outputs = _new_outputs(whole, other)
         whole = replace(
             whole,
             environments={**other.environments, **whole.environments},
-            datasets=(*whole.datasets, *(row for row in other.datasets if row.name not in _names(whole.datasets))),
+            averages={**other.averages, **whole.averages},
+            datasets=_merged_datasets(whole, other),
             metrics=_merged_metrics(whole.metrics, other.metrics),
             contestants=(*whole.contestants, *fresh),
             pictures=(*whole.pictures, *(row for row in other.pictures if (row.dataset, row.name) not in pictures)),
             outputs=(*_completed(whole, other), *outputs),
             set_scores=_merged_set_scores(whole, other),
-            costs=(*whole.costs, *(row for row in other.costs if row.contestant in names)),
+            costs=(*whole.costs, *(row for row in other.costs if row.contestant not in measured)),
             notes=tuple(dict.fromkeys((*whole.notes, *other.notes, *other_versions(whole, other)))),
         )
     return summarised(whole)
@@ -103,6 +115,27 @@ def with_datasets_of(results: Results, more: Results) -> Results:
         comparisons=(*results.comparisons, *more.comparisons),
         notes=tuple(dict.fromkeys((*results.notes, *more.notes))),
     )
+
+
+def _merged_datasets(whole: Results, other: Results) -> tuple[DatasetRow, ...]:
+    """The datasets of both; of one that both have, the pictures of both."""
+    theirs = {row.name: row for row in other.datasets}
+    pictures: dict[str, set[str]] = {}
+    for results in (whole, other):
+        for output in results.outputs:
+            pictures.setdefault(output.dataset, set()).add(output.picture)
+    rows = []
+    for row in whole.datasets:
+        twin = theirs.pop(row.name, row)
+        rows.append(
+            replace(
+                row,
+                num_pictures=max(row.num_pictures, twin.num_pictures, len(pictures.get(row.name, ()))),
+                num_left_out=max(row.num_left_out, twin.num_left_out),
+                notes=tuple(dict.fromkeys((*row.notes, *twin.notes))),
+            )
+        )
+    return (*rows, *theirs.values())
 
 
 def _is_new(row: ContestantRow, known: dict[str, ContestantRow]) -> bool:

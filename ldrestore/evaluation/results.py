@@ -6,6 +6,8 @@ beside it: "outputs/.." and "pictures/.." are below its folder, "data:.." below 
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,9 @@ PLAIN_BOOTSTRAP = "plain bootstrap"
 """Statistics of files that do not name theirs: intervals that are too narrow, and p too small, for few scenes."""
 DATA_PREFIX = "data:"
 """Of the path of a picture that lies below the data root."""
+_HASH = re.compile(r"[0-9a-f]+")
+_SETTINGS = ("name", "colour", "border", "multiple", "rounding", "ssim_window", "psnr_mean", "psnr_cap")
+"""Of a protocol, without which figures cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +292,10 @@ class Results:
         Raises:
             KeyError: there is none.
         """
-        return next(row for row in self.pictures if (row.dataset, row.name) == (dataset, name))
+        for row in self.pictures:
+            if (row.dataset, row.name) == (dataset, name):
+                return row
+        raise KeyError(f"{dataset}/{name}")
 
     @property
     def failures(self) -> tuple[OutputRow, ...]:
@@ -304,7 +312,8 @@ def read_results(path: Path) -> Results:
     """Results from `results.json`, or from the folder that holds it.
 
     Raises:
-        InputError: there is no such file, it is of another version, or it is damaged; says which.
+        InputError: there is no such file, it is of another version, it is damaged, or its rows do not belong
+            together; says which.
     """
     path = path / RESULTS_FILE if path.is_dir() else path
     if not path.is_file():
@@ -324,6 +333,9 @@ def read_results(path: Path) -> Results:
         results = build(Results, document, where=str(path))
     except ConfigError as error:
         raise InputError(f"the results are damaged: {error}") from error
+    fault = _fault_of(results)
+    if fault is not None:
+        raise InputError(f"the results are damaged: {path}: {fault}; run the benchmark again, or ask who made the file")
     outputs = tuple(replace(row, scores=_as_numbers(row.scores, path)) for row in results.outputs)
     set_scores = tuple(replace(row, scores=_as_numbers(row.scores, path)) for row in results.set_scores)
     return replace(results, outputs=outputs, set_scores=set_scores)
@@ -371,6 +383,33 @@ def located(path: str, *, out_dir: Path, data_root: Path | None) -> Path:
     if data_root is None:
         raise InputError(f"{path} lies below the data root; give it with --data-root")
     return data_root / path.removeprefix(DATA_PREFIX)
+
+
+def _fault_of(results: Results) -> str | None:
+    """What is wrong with rows that are well formed, each by itself; None for nothing.
+
+    Someone else's file is merged, scored again and shown: no name in it may lead to nothing, or stand for two things,
+    and no hash may be the path of a file.
+    """
+    missing = [name for name in _SETTINGS if name not in results.protocol]
+    if missing:
+        return f"its protocol lacks {', '.join(missing)}"
+    pictures = Counter((row.dataset, row.name) for row in results.pictures)
+    outputs = Counter((row.contestant, row.dataset, row.picture, row.seed) for row in results.outputs)
+    twice = [str(key) for counts in (pictures, outputs) for key, count in counts.items() if count > 1]
+    if twice:
+        return f"{twice[0]} is there twice"
+    contestants, datasets = ({row.name for row in rows} for rows in (results.contestants, results.datasets))
+    for output in results.outputs:
+        name = f"{output.contestant}, {output.dataset}/{output.picture}"
+        if output.contestant not in contestants or output.dataset not in datasets:
+            return f"the contestant or the dataset of {name} is not listed"
+        if (output.path is not None or output.scores) and (output.dataset, output.picture) not in pictures:
+            return f"the picture of {name} is not listed"
+    hashes = [digest for picture in results.pictures for digest in (picture.lq_sha256, picture.gt_sha256)]
+    hashes += [output.sha256 for output in results.outputs]
+    wrong = [digest for digest in hashes if digest is not None and not _HASH.fullmatch(digest)]
+    return f"{wrong[0]!r} is no hash of a picture" if wrong else None
 
 
 def _as_numbers(scores: Mapping[str, Any], path: Path) -> dict[str, float]:

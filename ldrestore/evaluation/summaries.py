@@ -82,6 +82,7 @@ def _means(results: Results) -> Iterator[MeanRow]:
                     high=None,
                     num_pictures=sum(row.num_pictures for row in whole),
                     num_scenes=0,
+                    cap=next((row.cap for row in whole if row.cap is not None), None),
                 )
     yield from rows.values()
 

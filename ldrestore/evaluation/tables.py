@@ -90,7 +90,7 @@ def mean_cells(
     columns = [column for column in columns if any((each.name, column) in means for each in results.contestants)]
     best = {column: _best([row for key, row in means.items() if key[1] == column], metric) for column in columns}
     counts = {row.name: row.num_pictures for row in results.datasets}
-    counts |= {name: sum(counts[part] for part in parts) for name, parts in results.averages.items()}
+    counts |= {name: sum(counts.get(part, 0) for part in parts) for name, parts in results.averages.items()}
     lines = []
     for contestant in results.contestants:
         cells = []
@@ -125,8 +125,13 @@ def verdicts_of(results: Results, metric: MetricRow) -> str:
 
 def markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    rows = [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
-    return "\n".join([f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows])
+    head, *rows = (f"| {' | '.join(map(_cell, line))} |" for line in (columns, *lines))
+    return "\n".join([head, "|" + "---|" * len(columns), *rows])
+
+
+def _cell(text: str) -> str:
+    """A cell that cannot end its column or its line."""
+    return " ".join(text.replace("|", "/").split())
 
 
 def cost_table(costs: Sequence[CostRow]) -> str:

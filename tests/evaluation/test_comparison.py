@@ -111,3 +111,73 @@ def test_what_cannot_be_compared_is_refused():
         compare_results(weighed(old, weights_sha256="1"), weighed(old, weights_sha256="2"))
     with pytest.raises(InputError, match="no contestant is in both"):
         compare_results(old, results({"psnr": 30.0}, contestant="b"))
+
+
+@pytest.mark.parametrize("name", ["psnr", "consistency"])
+def test_a_value_that_was_infinite_and_is_not_is_a_regression_of_every_metric(name: str) -> None:
+    rows = (metric(name, lower=False),)
+    equal, near = (replace(results({name: value}), metrics=rows) for value in (float("inf"), 59.9))
+    assert [change.is_regression for change in compare_results(equal, near)] == [True]
+    assert [change.is_regression for change in compare_results(near, equal)] == [False]
+    assert compare_results(equal, equal) == []
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [("psnr", 30.0, 29.9), ("lpips", 0.10, 0.105), ("niqe", 5.0, 5.1)])
+def test_as_much_worse_as_is_tolerated_is_no_regression_and_a_thousandth_more_is(
+    name: str, old: float, new: float
+) -> None:
+    worse = new + (new - old) * 0.001
+    (change,) = compare_results(results({name: old}), results({name: old + (new - old) * 0.999}))
+    assert not change.is_regression and change.gain < 0
+    (change,) = compare_results(results({name: old}), results({name: worse}))
+    assert change.is_regression
+
+
+def test_no_tolerance_at_all_finds_the_smallest_loss() -> None:
+    old, new = results({"psnr": 30.0}), results({"psnr": 29.9999})
+    assert compare_results(old, new, tolerances={"psnr": 0.0})[0].is_regression
+    assert not compare_results(old, old, tolerances={"psnr": 0.0})
+
+
+def test_a_picture_that_is_gone_is_named_with_what_it_had() -> None:
+    (change,) = compare_results(results({"psnr": 30.0}, {"psnr": 25.0}), results({"psnr": 30.0}))
+    assert change.is_regression and str(change) == "a, d/1: psnr 25.0000 → none"
+    (change,) = compare_results(results({"psnr": 30.0}), results({"psnr": 30.0}, {"psnr": 25.0}))
+    assert not change.is_regression and str(change) == "a, d/1: psnr none → 25.0000"
+
+
+def test_each_seed_is_compared_with_itself_and_named() -> None:
+    def drawn(*values):
+        whole = results({"psnr": 1.0})
+        rows = (replace(whole.outputs[0], seed=seed, scores={"psnr": value}) for seed, value in enumerate(values))
+        return replace(whole, outputs=tuple(rows))
+
+    changes = compare_results(drawn(30.0, 31.0, 32.0), drawn(30.0, 32.0, 31.0))
+    assert [str(change) for change in changes] == [
+        "a, d/0, seed 2: psnr 32.0000 → 31.0000",
+        "a, d/0, seed 1: psnr 31.0000 → 32.0000",
+    ]
+    assert [change.is_regression for change in changes] == [True, False]
+
+
+def test_regressions_come_before_what_is_tolerated_however_small_they_are() -> None:
+    old = results({"psnr": 30.0, "lpips": 0.10})
+    changes = compare_results(old, results({"psnr": 29.92, "lpips": 0.12}))
+    assert [(change.key[-1], change.is_regression) for change in changes] == [("lpips", True), ("psnr", False)]
+    assert changes[1].gain < changes[0].gain < 0  # a dB is not a unit of LPIPS
+
+
+def test_only_contestants_of_both_are_compared_and_their_order_is_nothing() -> None:
+    one, other = results({"psnr": 30.0}), results({"psnr": 20.0}, contestant="b")
+    both = replace(one, contestants=one.contestants + other.contestants, outputs=one.outputs + other.outputs)
+    turned = replace(both, contestants=both.contestants[::-1], outputs=both.outputs[::-1])
+    assert compare_results(one, both) == compare_results(both, one) == compare_results(both, turned) == []
+
+
+def test_a_comparison_turned_round_has_its_gains_turned_round() -> None:
+    old = results({"psnr": 30.0, "lpips": 0.1, "niqe": 5.0}, {"psnr": 22.0, "lpips": 0.3})
+    new = results({"psnr": 31.0, "lpips": 0.2, "niqe": 4.0}, {"psnr": 21.0, "lpips": 0.2})
+    gains = {change.key: change.gain for change in compare_results(old, new)}
+    back = {change.key: change.gain for change in compare_results(new, old)}
+    assert gains.keys() == back.keys() and len(gains) == 5
+    assert all(gains[key] == pytest.approx(-back[key]) for key in gains)

@@ -1,5 +1,6 @@
 """Means, averages and comparisons of the scores of a benchmark."""
 
+import dataclasses
 import math
 
 import pytest
@@ -104,3 +105,77 @@ def test_estimates_count_the_likeliest_name_of_each_picture():
     rows = [output("a", "rain", f"{index}.png", psnr=20.0, degradations=one) for index, one in enumerate(shares)]
     (row,) = summarised(results_of(*rows, metrics=(PSNR,))).estimates
     assert row.task == "rain" and row.counts == {"rain": 2, "haze": 1}
+
+
+def test_an_average_of_a_capped_mean_names_the_cap_too() -> None:
+    rows = [*scored("a", [math.inf, 20]), *scored("a", [30, 30], of="haze"), *scored("b", [20, 20])]
+    rows += scored("b", [30, 30], of="haze")
+    averages = {"both": ["rain", "haze"], "one": ["haze"]}
+    results = summarised(results_of(*rows, sizes={"rain": 2, "haze": 2}, averages=averages))
+    row = mean_row(results, "a", of="both")
+    assert (row.mean, row.cap) == (35.0, 60.0)
+    assert mean_row(results, "b", of="both").cap is None and mean_row(results, "a", of="one").cap is None
+
+
+def test_the_order_of_rows_changes_no_figure() -> None:
+    values = [21.3, 24.1, 19.8, 30.2, 26.6, 22.2, 25.0]
+    rows = [*scored("a", values), *scored("b", [value + index / 10 for index, value in enumerate(values)])]
+    first, second = summarised(results_of(*rows)), summarised(results_of(rows[0], *rows[:0:-1]))
+    for one, other in zip(first.means, second.means, strict=True):
+        assert (one.contestant, one.mean) == (other.contestant, pytest.approx(other.mean))
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))
+    (one,), (other,) = first.comparisons, second.comparisons
+    assert (one.p, one.verdict, one.worst_picture) == (other.p, other.verdict, other.worst_picture)
+
+
+def test_pictures_of_one_scene_are_one_in_intervals_and_tests() -> None:
+    rows = [*scored("a", [20.0] * 12), *scored("b", [21.0] * 12)]
+    results = results_of(*rows)
+    clustered = tuple(
+        dataclasses.replace(row, cluster=f"scene {index // 3}") for index, row in enumerate(results.pictures)
+    )
+    (alone,) = summarised(results).comparisons
+    (together,) = summarised(dataclasses.replace(results, pictures=clustered)).comparisons
+    assert (alone.num_scenes, together.num_scenes) == (12, 4)
+    assert (alone.p, together.p) == (2 / 2**12, 2 / 2**4)
+    assert (alone.verdict, together.verdict) == ("second", "tied")
+
+
+def test_the_worst_picture_is_where_the_second_lost_most_whichever_way_is_better() -> None:
+    def rows(name, values):
+        return [output(name, "rain", f"{index}.png", psnr=v, lpips=v / 100) for index, v in enumerate(values)]
+
+    results = results_of(*rows("a", [20.0, 20.0, 20.0]), *rows("b", [22.0, 17.0, 26.0]), metrics=(PSNR, LPIPS))
+    worst = {row.metric: (row.worst_picture, row.worst_difference) for row in summarised(results).comparisons}
+    assert worst == {"psnr": ("1.png", -3.0), "lpips": ("2.png", pytest.approx(0.06))}
+
+
+def test_every_two_contestants_are_compared_once_in_their_order() -> None:
+    results = summarised(results_of(*(row for name in "cab" for row in scored(name, [20.0, 21.0]))))
+    assert [(row.first, row.second) for row in results.comparisons] == [("c", "a"), ("c", "b"), ("a", "b")]
+    assert {row.verdict for row in results.comparisons} == {"tied"}
+
+
+def test_a_capped_picture_counts_as_the_cap_in_differences_too() -> None:
+    rows = [*scored("a", [math.inf, 20.0]), *scored("b", [50.0, 20.0])]
+    (row,) = summarised(results_of(*rows)).comparisons
+    assert (row.difference, row.worst_difference) == (-5.0, -10.0)
+
+
+def test_a_metric_that_nothing_has_gives_no_row() -> None:
+    results = summarised(results_of(*scored("a", [20.0]), metrics=(PSNR, LPIPS, FID)))
+    assert {row.metric for row in results.means} == {"psnr"}
+
+
+def test_summing_up_twice_changes_nothing() -> None:
+    once = summarised(results_of(*scored("a", [20.0, 25.0, 22.0]), *scored("b", [21.0, 24.0, 29.0])))
+    assert summarised(once) == once
+
+
+def test_a_set_metric_says_how_many_pictures_it_is_of_and_the_fewest_of_several_seeds() -> None:
+    scores = tuple(
+        SetScoreRow(contestant="a", dataset="rain", seed=seed, scores={"fid": 1.0}, num_pictures=count)
+        for seed, count in ((0, 12), (1, 9))
+    )
+    results = summarised(results_of(*scored("a", [20.0] * 12), metrics=(FID,), set_scores=scores))
+    assert mean_row(results, "a", metric="fid").num_pictures == 9

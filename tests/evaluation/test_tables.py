@@ -5,15 +5,18 @@ import io
 import math
 from dataclasses import asdict, replace
 
-from ldrestore.evaluation.results import CostRow
+from ldrestore.evaluation.published_tables import find_published
+from ldrestore.evaluation.results import PLAIN_BOOTSTRAP, CostRow, SetScoreRow
 from ldrestore.evaluation.summaries import summarised
 from ldrestore.evaluation.tables import (
     cost_table,
     csv_report,
+    failure_lines,
     markdown,
     markdown_report,
     mean_cells,
     protocol_line,
+    statistics_note,
     table_of_means,
     verdicts_of,
 )
@@ -135,3 +138,88 @@ def test_what_was_not_measured_of_the_cost_is_a_dash():
 
 def test_a_cell_cannot_break_the_table():
     assert markdown(("a",), [("x|y",)]).splitlines()[-1] == "| x/y |"
+
+
+def test_heads_and_line_ends_cannot_break_the_table_either() -> None:
+    text = markdown(("", "a|b", "c\nd"), [("x\r\ny", "1", "2")])
+    assert text.splitlines() == ["|  | a/b | c d |", "|---|---|---|", "| x y | 1 | 2 |"]
+
+
+def test_an_average_whose_dataset_is_missing_costs_no_table() -> None:
+    results = results_of(output("a", "rain", "0.png", psnr=20.0), averages={"both": ["rain", "haze"]})
+    assert mean_cells(summarised(results), PSNR) == (("psnr ↑", "rain"), [("a", "20.00 (1 of 12)")])
+
+
+def test_equal_means_are_both_the_best() -> None:
+    assert mean_cells(summary(a=20, b=20), PSNR, best_mark="**")[1] == [("a", "**20.05**"), ("b", "**20.05**")]
+
+
+def test_the_spread_over_seeds_stands_behind_the_mean() -> None:
+    rows = [output("a", "rain", "0.png", seed=seed, psnr=value) for seed, value in enumerate((20.0, 22.0))]
+    assert mean_cells(summarised(results_of(*rows, sizes={"rain": 1})), PSNR)[1] == [("a", "21.00 ± 1.41")]
+
+
+def test_columns_are_the_datasets_in_their_order_and_then_the_averages() -> None:
+    rows = [output("a", of, "0.png", psnr=20.0) for of in ("snow", "rain")]
+    results = summarised(results_of(*rows, sizes={"snow": 1, "rain": 1}, averages={"all": ["rain", "snow"]}))
+    assert mean_cells(results, PSNR)[0] == ("psnr ↑", "snow", "rain", "all")
+
+
+def test_printed_tables_stand_under_their_paper_and_protocol_behind_the_measured_ones() -> None:
+    name = "unildiff/table_7"
+    report = markdown_report(replace(summary(a=20), published=(name,)))
+    printed = find_published(name)
+    assert report.index("## psnr") < report.index(f"## As printed: {printed.paper}, Table 7")
+    assert '<span style="color:grey">' in report and f"Protocol as printed: {printed.protocol}." in report
+    assert "29.35" in report  # the average as it is printed, though its row gives another
+
+
+def test_costs_have_a_part_where_they_were_measured() -> None:
+    assert "## Cost" not in markdown_report(summary(a=20))
+    cost = CostRow(
+        contestant="a",
+        seconds_per_megapixel=12.345,
+        megapixels=0.26,
+        repeats=3,
+        peak_gigabytes=0.456,
+        parameters=17_112_000,
+        gigamacs=63.64,
+        device="cpu",
+        threads=2,
+    )
+    report = markdown_report(replace(summary(a=20), costs=(cost,)))
+    assert "## Cost" in report and "| a | 12.3 | 0.46 | 17.11 | 63.6 | cpu, 2 threads |" in report
+
+
+def test_scores_of_whole_sets_are_lines_of_csv_without_a_picture() -> None:
+    scores = SetScoreRow(contestant="a", dataset="rain", scores={"fid": 12.5}, num_pictures=3)
+    text = csv_report(results_of(output("a", "rain", "0.png", psnr=20.0), set_scores=(scores,)))
+    assert text.splitlines()[-1] == "a,rain,,,fid,12.5,uint8,,"
+
+
+def test_values_of_csv_are_read_back_to_the_digit() -> None:
+    value = 27.123456789012345
+    rows = csv.DictReader(io.StringIO(csv_report(results_of(output("a", "rain", "0.png", psnr=value)))))
+    assert [float(row["value"]) for row in rows] == [value]
+
+
+def test_names_with_commas_quotes_and_line_ends_are_one_cell_of_csv() -> None:
+    hostile = 'a,"b"\nc'
+    rows = list(csv.DictReader(io.StringIO(csv_report(results_of(output(hostile, "rain", hostile, psnr=1.0))))))
+    assert [(row["contestant"], row["picture"]) for row in rows] == [(hostile, hostile)]
+
+
+def test_figures_of_a_plain_bootstrap_are_called_too_sure() -> None:
+    assert statistics_note(summary(a=20)) == ""
+    note = statistics_note(replace(summary(a=20), statistics=PLAIN_BOOTSTRAP))
+    assert note.startswith(" ") and "too sure where scenes are few" in note
+
+
+def test_failures_of_one_reason_are_counted_and_others_stay_apart() -> None:
+    rows = [output("a", "rain", f"{index}.png", failure="no memory") for index in range(2)]
+    rows += [output("a", "rain", "2.png", failure="broken"), output("b", "rain", "0.png", failure="no memory")]
+    assert failure_lines(results_of(*rows)) == [
+        "a, rain: 0.png and 1 more: no memory",
+        "a, rain: 2.png: broken",
+        "b, rain: 0.png: no memory",
+    ]
