@@ -114,9 +114,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(typing.get_args(hint), value, where)
     if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise ConfigError(f"{where}: expected one of {typing.get_args(hint)}, got {value!r}")
-        return value
+        return _convert_choice(typing.get_args(hint), value, where)
     if origin is tuple:
         return _convert_tuple(typing.get_args(hint), value, where)
     if origin in (dict, Mapping):
@@ -132,6 +130,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
     return value
+
+
+def _convert_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    """One of some words; YAML 1.1 reads no and off, yes and on as truth values, so these pass for a word of theirs."""
+    words = {False: ("no", "off"), True: ("yes", "on")}[value] if isinstance(value, bool) else ()
+    for choice in (value, *words):
+        if choice in choices:
+            return choice
+    raise ConfigError(f"{where}: expected one of {choices}, got {value!r}")
 
 
 def _convert_float(value: Any, where: str) -> float:

@@ -75,3 +75,27 @@ def test_overrides_need_an_equals_sign_and_a_section():
         set_override({}, "steps")
     with pytest.raises(ConfigError, match="not a section"):
         set_override({"steps": 1}, "steps.more=2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    kind: Literal["no", "bf16"] = "bf16"
+    switch: Literal["on", "auto"] = "auto"
+
+
+@pytest.mark.parametrize(("text", "kind"), [("no", "no"), ("'no'", "no"), ("off", "no"), ("bf16", "bf16")])
+def test_words_that_yaml_reads_as_truth_values_are_taken_as_words(text: str, kind: str) -> None:
+    values: dict[str, object] = {}
+    set_override(values, f"kind={text}")
+    if text == "off":
+        with pytest.raises(ConfigError, match=r"expected one of \('on', 'auto'\), got False"):
+            build(Precision, {"switch": values["kind"]})
+    assert build(Precision, values).kind == kind
+
+
+def test_a_truth_value_is_no_word_where_none_is_meant(tmp_path: Path) -> None:
+    assert build(Precision, {"switch": True}).switch == "on"
+    with pytest.raises(ConfigError, match=r"expected one of \('no', 'bf16'\), got True"):
+        build(Precision, {"kind": True})
+    with pytest.raises(ConfigError, match=r"name: expected one of .*'sgd'.*got False"):
+        build(Inner, {"rate": 1, "name": False})

@@ -75,6 +75,9 @@ class TrainingState:
 def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator: Accelerator) -> Path:
     """Write a checkpoint and delete the oldest ones; every process must call this.
 
+    Those of later steps, behind which the run went back, are set aside: neither do they count as newer ones when the
+    oldest are deleted, nor does a run go on from them.
+
     Args:
         state: What to save.
         config: Where to write, and what to remember.
@@ -92,7 +95,8 @@ def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator
     partial = parent / f"partial_{state.step:08d}"
     with writing_together(config.run.output_dir):
         if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
+            for left_over in parent.glob("partial_*"):  # of a run that died while it wrote
+                shutil.rmtree(left_over, ignore_errors=True)
             partial.mkdir(parents=True)
     is_sharded = accelerator.distributed_type in SHARDED
     with (writing if is_sharded else writing_together)(config.run.output_dir):
@@ -107,6 +111,7 @@ def save_checkpoint(state: TrainingState, *, config: TrainingConfig, accelerator
     with writing_together(config.run.output_dir):
         if accelerator.is_main_process:
             write_hashes(partial)
+            _set_later_aside(config.run.output_dir, state.step)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             for old in list_checkpoints(config.run.output_dir)[: -config.run.keep_checkpoints]:
@@ -214,6 +219,17 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
         if number.isascii() and number.isdecimal() and folder.is_dir():
             steps[folder] = int(number)
     return sorted(steps, key=steps.__getitem__)
+
+
+def _set_later_aside(output_dir: Path, step: int) -> None:
+    """Give checkpoints of later steps a name under which they do not count."""
+    for folder in list_checkpoints(output_dir):
+        number = folder.name.removeprefix("step_")
+        if int(number) > step:
+            aside = folder.with_name(f"left_{number}")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            logger.warning("the run went back to before step %d; its checkpoint is now %s", int(number), aside)
 
 
 def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:

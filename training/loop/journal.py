@@ -17,52 +17,64 @@ from ldrestore.errors import LDRestoreError
 METRICS_FILE = "metrics.jsonl"
 
 
+def divergence(sign: object, *, step: int) -> LDRestoreError:
+    """The error of a run whose numbers are not finite any more, with what to do.
+
+    Args:
+        sign: What tells.
+        step: Optimizer steps done.
+    """
+    return LDRestoreError(
+        f"training diverged: {sign} at step {step}; lower the learning rate, or clip gradients harder, "
+        "and start again from an earlier checkpoint"
+    )
+
+
 class LossWindow:
-    """Sums of a process's losses since the last line of metrics."""
+    """Sums of a process's losses since the last line of metrics, each with the passes that had it."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add the losses of one forward pass, scalars; nothing waits for the device."""
         for name, value in values.items():
             scalar = value.detach().float()
             self._sums[name] = self._sums[name] + scalar if name in self._sums else scalar
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def mean(self, accelerator: Accelerator, *, step: int) -> dict[str, float]:
         """Means over the window and all processes, which must all call this; empty for an empty window.
 
+        A loss that began within the window, such as a discriminator's, is the mean over the passes since.
+
         Raises:
             LDRestoreError: a mean is not finite: training has diverged.
         """
-        if not self._count:
+        if not self._sums:
             return {}
         names = sorted(self._sums)
-        means = torch.stack([self._sums[name] / self._count for name in names])
+        means = torch.stack([self._sums[name] / self._counts[name] for name in names])
         means = accelerator.reduce(means, reduction="mean")
         values = dict(zip(names, means.tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
-            raise LDRestoreError(
-                f"training diverged: {values} at step {step}; lower the learning rate, or clip gradients harder, "
-                "and start again from an earlier checkpoint"
-            )
+            raise divergence(values, step=step)
         return values
 
     def clear(self) -> None:
         """Start the next window."""
-        self._sums, self._count = {}, 0
+        self._sums, self._counts = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Sums and count as plain numbers; exact, for every float32 is a float64."""
-        return {"count": self._count, "sums": {name: value.item() for name, value in self._sums.items()}}
+        """Sums and counts as plain numbers; exact, for every float32 is a float64."""
+        return {"counts": dict(self._counts), "sums": {name: value.item() for name, value in self._sums.items()}}
 
     def load_state_dict(self, state: dict[str, Any], *, device: torch.device) -> None:
-        """Take over what `state_dict` gave."""
-        self._count = state["count"]
+        """Take over what `state_dict` gave; older checkpoints have one count for all."""
         self._sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"]) if "counts" in state else dict.fromkeys(self._sums, state["count"])
 
 
 class Stopwatch:

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.logging import get_logger
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin, set_seed
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import Dataset
 
 from ldrestore.errors import ConfigError, MissingExtraError
@@ -25,7 +26,7 @@ from ldrestore.training.loop.agreement import agreed
 from ldrestore.training.loop.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ldrestore.training.loop.clipping import Norms, clip_gradients, require_whole_gradients
 from ldrestore.training.loop.ema import Ema
-from ldrestore.training.loop.journal import Journal, Stopwatch
+from ldrestore.training.loop.journal import Journal, Stopwatch, divergence
 from ldrestore.training.loop.optimizers import create_optimizer
 from ldrestore.training.loop.provenance import write_provenance
 from ldrestore.training.loop.run_folder import writing_together
@@ -287,9 +288,26 @@ def finish_step(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None
     if step % settings.checkpoint_every == 0 or run.is_finished or run.is_stopping:
         with agreed():
             run.state.window.mean(run.accelerator, step=step)  # raises rather than save weights that diverged
+            require_finite_weights(run.state.model, step=step)
         export_weights(run)
         folder = save_checkpoint(run.state, config=run.config, accelerator=run.accelerator)
         logger.info("step %d: wrote %s", step, folder)
+
+
+def require_finite_weights(model: nn.Module, *, step: int) -> None:
+    """Refuse to save what the last step broke: no loss tells of it before the next pass.
+
+    Args:
+        model: As accelerate prepared it; of weights that are shared out, each process looks at its own part.
+        step: Optimizer steps done.
+
+    Raises:
+        LDRestoreError: a weight in training is not finite.
+    """
+    trained = [weight.detach() for weight in model.parameters() if weight.requires_grad]
+    own = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in trained]
+    if own and not torch.stack([weight.isfinite().all() for weight in own]).all():
+        raise divergence("weights are no numbers", step=step)
 
 
 def log_metrics(run: TrainingRun, *, learning_rate: float, norms: Norms) -> None:

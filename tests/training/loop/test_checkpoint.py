@@ -1,12 +1,25 @@
 import json
+import random
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_run import run_tiny, tiny_config
+from accelerate import Accelerator
+from tiny_run import TinyConfig, TinyTask, run_tiny, tiny_config
+from torch import nn
 
+from ldrestore.config import as_plain
 from ldrestore.errors import ConfigError, WeightsError
-from ldrestore.training.loop.checkpoint import check_same_config, find_checkpoint, list_checkpoints
+from ldrestore.training.loop.checkpoint import (
+    check_same_config,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from ldrestore.training.loop.training_loop import create_state
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +201,111 @@ def test_random_states_that_cannot_be_read_are_an_error(finished):
     (newest / "files.json").unlink()  # of a version that kept no hashes
     with pytest.raises(WeightsError, match=r"process_0\.pt holds no random states"):
         run_tiny(finished, resume=str(newest))
+
+
+def test_another_number_of_processes_is_refused_with_what_to_do(finished: TinyConfig) -> None:
+    newest = list_checkpoints(finished.run.output_dir)[-1]
+    progress = json.loads((newest / "progress.json").read_text())
+    (newest / "progress.json").write_text(json.dumps(progress | {"num_processes": 3}))
+    (newest / "files.json").unlink()
+    with pytest.raises(
+        ConfigError, match="written by 3 processes, this run has 1; resume with as many, or start a new"
+    ):
+        run_tiny(finished, resume="auto")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "run.num_workers=1",
+        "run.log_every=3",
+        "run.validate_every=2",
+        "run.checkpoint_every=7",
+        "run.keep_checkpoints=9",
+    ],
+)
+def test_what_changes_no_result_may_change_when_a_run_goes_on(finished: TinyConfig, override: str) -> None:
+    check = tiny_config(finished.run.output_dir, "run.keep_checkpoints=2", override)
+    assert check != finished
+    assert run_tiny(check, resume="auto")
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("run.seed=4", r"run\.seed \(3 -> 4\)"),
+        ("run.device=auto", r"run\.device \(cpu -> auto\)"),
+        ("run.mixed_precision=bf16", r"run\.mixed_precision \(no -> bf16\)"),
+        ("run.gradient_accumulation_steps=1", r"run\.gradient_accumulation_steps \(2 -> 1\)"),
+        ("run.channels_last=true", r"run\.channels_last \(False -> True\)"),
+        ("optimizer.name=muon", r"optimizer\.name \(adamw -> muon\)"),
+        ("optimizer.betas=[0.9, 0.99]", r"optimizer\.betas\.1 \(0\.9 -> 0\.99\)"),
+        ("optimizer.max_grad_norm=null", r"optimizer\.max_grad_norm \(1\.0 -> None\)"),
+        ("ema.decay=0.5", r"ema\.decay \(0\.999 -> 0\.5\)"),
+    ],
+)
+def test_what_changes_results_may_not(finished: TinyConfig, override: str, named: str) -> None:
+    saved = as_plain(tiny_config(finished.run.output_dir))
+    with pytest.raises(ConfigError, match=named):
+        check_same_config(saved, as_plain(tiny_config(finished.run.output_dir, override)))
+
+
+def test_all_random_numbers_go_on_where_a_checkpoint_was_written(tmp_path: Path) -> None:
+    config, accelerator = tiny_config(tmp_path), Accelerator(cpu=True)
+
+    def drawn() -> list[float]:
+        return [random.random(), float(np.random.rand()), float(torch.rand(())), random.gauss(0, 1)]
+
+    state = create_state(config, network=nn.Linear(2, 2), accelerator=accelerator)
+    drawn()
+    folder = save_checkpoint(state, config=config, accelerator=accelerator)
+    expected = drawn()
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(77)
+    load_checkpoint(folder, state, config=config, accelerator=accelerator)
+    assert drawn() == expected
+
+
+def test_every_file_of_a_checkpoint_is_hashed(finished: TinyConfig) -> None:
+    newest = list_checkpoints(finished.run.output_dir)[-1]
+    names = {path.relative_to(newest).as_posix() for path in newest.rglob("*") if path.is_file()}
+    assert json.loads((newest / "files.json").read_text()).keys() == names - {"files.json"}
+    assert set(FILES) <= names
+
+
+SHORT = (
+    "stages=[{patch_size: 8, batch_size: 1, steps: 6}]",
+    "run.checkpoint_every=2",
+    "run.gradient_accumulation_steps=1",
+)
+"""Six passes, with checkpoints after each second one."""
+
+
+def test_a_single_checkpoint_may_be_kept_and_what_a_crash_left_is_swept_away(tmp_path: Path) -> None:
+    left = tmp_path / "checkpoints/partial_00000003"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"cut")
+    run_tiny(tiny_config(tmp_path, *SHORT, "run.keep_checkpoints=1"))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000006"]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_run_that_went_back_keeps_what_it_writes_and_goes_on_from_it(tmp_path: Path, keep: int) -> None:
+    """The checkpoints of the way that was left are no newer ones of this."""
+    run_tiny(tiny_config(tmp_path, *SHORT, "run.keep_checkpoints=9"))
+    config = tiny_config(tmp_path, *SHORT, f"run.keep_checkpoints={keep}")
+    assert not run_tiny(config, task=TinyTask(interrupt_at=1), resume=str(tmp_path / "checkpoints/step_00000002"))
+    assert find_checkpoint(config.run, "auto") == tmp_path / "checkpoints/step_00000003"
+    assert [folder.name for folder in list_checkpoints(tmp_path)] == ["step_00000002", "step_00000003"][-keep:]
+    assert {path.name for path in (tmp_path / "checkpoints").glob("left_*")} == {"left_00000004", "left_00000006"}
+    assert run_tiny(config, resume="auto")
+    assert list_checkpoints(tmp_path)[-1].name == "step_00000006"
+
+
+def test_going_back_behind_a_damaged_checkpoint_leaves_the_intact_ones(tmp_path: Path) -> None:
+    run_tiny(tiny_config(tmp_path, *SHORT, "run.keep_checkpoints=2"))
+    damage(tmp_path / "checkpoints/step_00000006/optimizer.bin", "cut")
+    config = tiny_config(tmp_path, *SHORT, "run.keep_checkpoints=1")
+    older = find_checkpoint(config.run, "auto", skips_damaged=True)
+    assert not run_tiny(config, task=TinyTask(interrupt_at=1), resume=str(older))
+    assert find_checkpoint(config.run, "auto").name == "step_00000005"

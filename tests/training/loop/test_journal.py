@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,3 +53,63 @@ def test_stopwatch_counts_the_steps_since_the_last_reading():
         pass
     assert watch.steps_per_second() > 0
     assert watch.steps_per_second() == 0
+
+
+def test_a_loss_that_begins_within_the_window_is_the_mean_over_the_passes_since(accelerator: Accelerator) -> None:
+    window = LossWindow()
+    for judge in (None, None, 3.0, 5.0):
+        window.add({"loss": torch.tensor(1.0)} | ({} if judge is None else {"judge": torch.tensor(judge)}))
+    assert window.mean(accelerator, step=4) == {"judge": 4.0, "loss": 1.0}
+    other = LossWindow()
+    other.load_state_dict(json.loads(json.dumps(window.state_dict())), device=torch.device("cpu"))
+    other.add({"loss": torch.tensor(6.0), "judge": torch.tensor(1.0)})
+    assert other.mean(accelerator, step=5) == {"judge": 3.0, "loss": 2.0}
+
+
+def test_windows_of_older_checkpoints_have_one_count_for_all(accelerator: Accelerator) -> None:
+    window = LossWindow()
+    window.load_state_dict({"count": 3, "sums": {"loss": 6.0, "l1": 3.0}}, device=torch.device("cpu"))
+    assert window.mean(accelerator, step=3) == {"l1": 1.0, "loss": 2.0}
+    window.load_state_dict({"count": 0, "sums": {}}, device=torch.device("cpu"))
+    assert window.mean(accelerator, step=3) == {}
+
+
+def test_a_window_that_was_cleared_begins_anew_and_an_empty_one_says_nothing(accelerator: Accelerator) -> None:
+    window = LossWindow()
+    assert window.mean(accelerator, step=0) == {}
+    window.add({"loss": torch.tensor(9.0)})
+    window.clear()
+    assert window.mean(accelerator, step=1) == {}
+    window.add({"loss": torch.tensor(2.0, requires_grad=True, dtype=torch.float64)})
+    assert window.mean(accelerator, step=2) == {"loss": 2.0}
+    assert not window._sums["loss"].requires_grad
+
+
+class Recorded:
+    """An accelerator that keeps what its tracker is told."""
+
+    def __init__(self, *, is_main_process: bool = True) -> None:
+        self.is_main_process, self.tracked = is_main_process, []
+
+    def log(self, values: dict[str, float], *, step: int) -> None:
+        self.tracked.append((step, values))
+
+
+def test_the_tracker_is_told_of_numbers_alone(tmp_path: Path) -> None:
+    accelerator = Recorded()
+    Journal(tmp_path, accelerator).write(3, {"loss": 0.5, "grad_norm": None, "l1": float("nan")})
+    assert accelerator.tracked == [(3, {"loss": 0.5})]
+
+
+def test_only_the_main_process_writes_and_rewinds(tmp_path: Path) -> None:
+    Journal(tmp_path, Recorded()).write(5, {"loss": 0.5})
+    written = (tmp_path / "metrics.jsonl").read_text()
+    other = Recorded(is_main_process=False)
+    Journal(tmp_path, other).write(6, {"loss": 0.4})
+    Journal(tmp_path, other).rewind(0)
+    assert (tmp_path / "metrics.jsonl").read_text() == written and other.tracked == []
+
+
+def test_a_run_without_metrics_has_nothing_to_rewind(tmp_path: Path) -> None:
+    Journal(tmp_path, Recorded()).rewind(3)
+    assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from accelerate.utils import DistributedType
@@ -116,3 +118,74 @@ def test_a_run_that_was_stopped_resumes_to_the_bit(tmp_path, monkeypatch):
     assert not run_tiny(broken, task=TinyTask(interrupt_at=11))
     assert run_tiny(broken, resume="auto")
     assert_equal_to_the_bit(final_state(tmp_path / "broken"), final_state(tmp_path / "straight"))
+
+
+def muon_literally(weight: torch.Tensor, gradients: list[torch.Tensor], *, rate: float, decay: float) -> torch.Tensor:
+    """Jordan's steps on a matrix that is no taller than wide, scaled as in Sec. 2.2 of Liu et al. 2025."""
+    theta, buffer = weight.double(), torch.zeros_like(weight, dtype=torch.float64)
+    for gradient in gradients:
+        g = gradient.double()
+        buffer = 0.95 * buffer + 0.05 * g
+        x = 0.05 * g + 0.95 * buffer
+        x = x / x.norm()
+        for _ in range(5):
+            a = x @ x.T
+            x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        theta = theta - rate * decay * theta
+        theta = theta - rate * 0.2 * max(x.shape) ** 0.5 * x
+    return theta
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
+def test_steps_are_those_of_the_published_loop(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Linear(shape[1], shape[0], bias=False)
+    before = layer.weight.detach().clone()
+    gradients = [torch.randn(shape, generator=generator) for _ in range(4)]
+    optimizer = create_optimizer(
+        layer, OptimizerConfig(name="muon", learning_rate=0.03, weight_decay=0.2), DistributedType.NO
+    )
+    for gradient in gradients:
+        layer.weight.grad = gradient.clone()
+        optimizer.step()
+    is_wide = shape[0] <= shape[1]
+    rows, turned = (before, gradients) if is_wide else (before.T, [gradient.T for gradient in gradients])
+    expected = muon_literally(rows, turned, rate=0.03, decay=0.2)
+    torch.testing.assert_close(
+        layer.weight.detach().double(), expected if is_wide else expected.T, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_convolution_is_a_matrix_of_its_outputs_and_all_the_rest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels, dense = nn.Conv2d(4, 16, 3, bias=False), nn.Linear(36, 16, bias=False)
+    with torch.no_grad():
+        dense.weight.copy_(pixels.weight.flatten(1))
+    gradient = torch.randn(16, 4, 3, 3, generator=generator)
+    pixels.weight.grad, dense.weight.grad = gradient, gradient.flatten(1).clone()
+    for layer in (pixels, dense):
+        create_optimizer(layer, OptimizerConfig(name="muon", learning_rate=0.01), DistributedType.NO).step()
+    assert torch.equal(pixels.weight.flatten(1), dense.weight)
+
+
+def test_a_saved_state_goes_on_to_the_bit() -> None:
+    def layers() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(16, 24), nn.LayerNorm(24))
+
+    def stepped(network: nn.Sequential, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        optimizer.zero_grad()
+        network(torch.randn(3, 16, generator=torch.Generator().manual_seed(seed))).pow(3).sum().backward()
+        optimizer.step()
+
+    config = OptimizerConfig(name="muon", learning_rate=0.02, weight_decay=0.1)
+    straight = layers()
+    optimizer = create_optimizer(straight, config, DistributedType.NO)
+    stepped(straight, optimizer, 1)
+    other = layers()
+    other.load_state_dict(straight.state_dict())
+    resumed = create_optimizer(other, config, DistributedType.NO)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for network, each in ((straight, optimizer), (other, resumed)):
+        stepped(network, each, 2)
+    assert_equal_to_the_bit(dict(other.state_dict()), dict(straight.state_dict()))

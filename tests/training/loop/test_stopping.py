@@ -3,6 +3,7 @@ import signal
 import threading
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from ldrestore.training.loop.stopping import StopRequest
@@ -39,3 +40,15 @@ def test_other_threads_train_without_signals():
     thread.start()
     thread.join()
     assert not errors
+
+
+@pytest.mark.parametrize(("wishes_of_others", "is_stopping"), [(0, False), (1, True), (3, True)])
+def test_of_several_processes_one_wish_is_enough(wishes_of_others: int, is_stopping: bool) -> None:
+    class Processes:
+        num_processes, device = 4, torch.device("cpu")
+
+        def reduce(self, wishes: torch.Tensor, *, reduction: str) -> torch.Tensor:
+            assert reduction == "sum" and wishes.tolist() == [0]
+            return wishes + wishes_of_others
+
+    assert StopRequest().agreed(Processes()) is is_stopping
