@@ -27,7 +27,7 @@ from ldrestore.systems.regression_steering import (
     Steering,
     steerings_of,
 )
-from ldrestore.weights.hashes import hash_of_weights
+from ldrestore.weights.hashes import cached_hash
 
 Usage = Mapping[str, tuple[float, ...]]
 """Name of the pool, block or place, in the order of the forward pass, to one value in [0, 1] a prompt or expert."""
@@ -126,7 +126,7 @@ def explain(
     )
     output = pipeline.restore(picture, options)
     pictures, part = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth), middle_part(picture)
-    lq = _lq_of(picture, part, network)
+    lq = _lq_of(picture, part, pipeline)
     usage = _usage(network, lq, steering)
     is_given = instruction is not None or embedding is not None
     return Explanation(
@@ -169,7 +169,7 @@ def usage_of(
     network = explained_network(pipeline)
     check_usage(network)
     steering = _steering(pipeline, picture, instruction=instruction, embedding=embedding, strengths=strengths)
-    return _usage(network, _lq_of(picture, middle_part(picture), network), steering)
+    return _usage(network, _lq_of(picture, middle_part(picture), pipeline), steering)
 
 
 def explained_network(pipeline: FastRestorePipeline) -> ModelMixin:
@@ -205,7 +205,7 @@ def describe_model(network: nn.Module) -> ExplainedModel:
     has_experts = record.routes_to_one or record.shows_expert_maps
     return ExplainedModel(
         architecture=type(network).__name__,
-        weights_sha256=hash_of_weights(network),
+        weights_sha256=cached_hash(network),
         unit=("expert" if has_experts else "prompt") if record.shows_usage else None,
         routes_to_one=record.routes_to_one,
     )
@@ -245,11 +245,11 @@ def _steering(
     return steering
 
 
-def _lq_of(picture: Photo, part: PicturePart, network: ModelMixin) -> Tensor:
-    """The part as the network takes it: (1, 3, h, w) in [0, 1], on its device and in its number format."""
+def _lq_of(picture: Photo, part: PicturePart, pipeline: FastRestorePipeline) -> Tensor:
+    """The part as the network takes it: (1, 3, h, w) in [0, 1], where it computes and in its number format."""
     shares = shares_of(part.of(picture.pixels), picture)  # (h, w, C)
     lq = torch.from_numpy(np.ascontiguousarray(shares.transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)
-    return lq.to(network.device, network.dtype)
+    return lq.to(pipeline._execution_device, pipeline.regressor.dtype)
 
 
 def _usage(network: ModelMixin, lq: Tensor, steering: Steering) -> dict[str, tuple[float, ...]]:

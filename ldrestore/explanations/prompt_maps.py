@@ -15,6 +15,7 @@ from torch import Tensor
 from ldrestore.estimators.degradation_predictor import estimates_of
 from ldrestore.explanations.point_map import MIN_POINTS, PointMap, check_mapping, map_points
 from ldrestore.images.photo import Photo
+from ldrestore.pipelines.one_call import one_call
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.structures import DegradationEstimate
 from ldrestore.systems.finite_numbers import check_finite
@@ -71,12 +72,13 @@ def view_picture(pipeline: StableRestorePipeline, picture: Photo) -> PictureView
         WeightsError: the model gives infinite or undefined numbers.
     """
     system = MPerceiver(pipeline.components, attachment=None)
-    lq = lq_of(picture.pixels, multiple=1, device=pipeline.image_encoder.device)
-    embeddings = check_finite(system.embed(lq), of="the embeddings of the picture")  # (1, K, D)
-    (estimate,) = estimates_of(system.probabilities(embeddings), pipeline.predictor.names)
-    if pipeline.cm_adapter is None:
-        return PictureView(estimate=estimate, texts=None)
-    return PictureView(estimate=estimate, texts=_array(check_finite(system.texts(embeddings), of=TEXT)))
+    lq = lq_of(picture.pixels, multiple=1, device=pipeline._execution_device)
+    with one_call(pipeline):
+        embeddings = check_finite(system.embed(lq), of="the embeddings of the picture")  # (1, K, D)
+        (estimate,) = estimates_of(system.probabilities(embeddings), pipeline.predictor.names)
+        if pipeline.cm_adapter is None:
+            return PictureView(estimate=estimate, texts=None)
+        return PictureView(estimate=estimate, texts=_array(check_finite(system.texts(embeddings), of=TEXT)))
 
 
 def map_prompts(pipeline: StableRestorePipeline, views: Sequence[PictureView] = ()) -> PromptMaps:
@@ -127,9 +129,12 @@ def _visual_pools(pipeline: StableRestorePipeline) -> dict[str, np.ndarray]:
 @torch.no_grad()
 def _words_of_pool(pipeline: StableRestorePipeline) -> np.ndarray:
     """E_txt(T): what the text encoder puts out at each word of T_i alone, (N, L, D)."""
-    assert pipeline.textual_prompts is not None, "its caller has looked"
-    words = pipeline.textual_prompts.tp  # (N, L, D)
-    encoded = check_finite(MPerceiver(pipeline.components, attachment=None).encode_words(words), of=TEXT)
+    pool = pipeline.textual_prompts
+    assert pool is not None, "its caller has looked"
+    no_words = torch.zeros(1, len(pool.names), 0, pool.config["text_dim"], dtype=pool.dtype)
+    with one_call(pipeline):
+        words = pool(no_words.to(pipeline._execution_device))[0]  # (N, L, D), called: its weights may be off-loaded
+        encoded = check_finite(MPerceiver(pipeline.components, attachment=None).encode_words(words), of=TEXT)
     return _array(encoded[:, 1 : words.shape[1] + 1])
 
 

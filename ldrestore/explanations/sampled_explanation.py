@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from diffusers import DiffusionPipeline
 
+from ldrestore.errors import InputError
 from ldrestore.explanations.differences import Difference, ExplainedPictures
 from ldrestore.explanations.picture_part import PicturePart, cut, middle_part, read_pair
 from ldrestore.explanations.sampling_strip import CleanEstimate, decode_estimates, decode_plainly, watched_sampling
@@ -66,13 +67,14 @@ def explain_sampled(
         guidance_scale: Of the call.
 
     Raises:
-        InputError: an option out of range, or an unknown degradation.
+        InputError: an option out of range, an unknown degradation, or a picture that is to be enlarged or turned.
         ShapeError: the ground truth has another size.
         ImageFileError: a path cannot be read.
         ConfigError: the scheduler is none whose estimates can be told.
         WeightsError: a model gives infinite or undefined numbers.
         OutOfMemoryError: not even the smallest tile fits.
     """
+    _check_one_pass(options)
     whole, truth = read_pair(image, gt)
     part = middle_part(whole)
     picture, truth = cut(whole, part), None if truth is None else cut(truth, part)
@@ -81,7 +83,8 @@ def explain_sampled(
         output = restore(picture, watched)
     record = output.records[0]
     plan = TilePlan(**record["tile_plan"])
-    plain = [watch.latents] if has_refiner and watch.latents is not None else []
+    is_refined = has_refiner and options.refine
+    plain = [watch.latents] if is_refined and watch.latents is not None else []
     unrefined = next(iter(decode_plainly(pipeline, plain, picture, plan=plan)), None)
     pictures = ExplainedPictures(picture=picture, restored=output.photos[0], gt=truth, unrefined=unrefined)
     return SampledExplanation(
@@ -95,3 +98,16 @@ def explain_sampled(
         record=record,
         differences=pictures.differences(),
     )
+
+
+def _check_one_pass(options: SamplingOptions) -> None:
+    """Refuse what leaves no one way from the picture to a result of its size.
+
+    Raises:
+        InputError: the picture is to be enlarged, or restored in all orientations.
+    """
+    if options.scale != 1 or options.self_ensemble:
+        raise InputError(
+            "an explanation follows a picture of its own size through one sampling; leave out scale and self_ensemble, "
+            f"got {options.scale} and {options.self_ensemble}"
+        )

@@ -89,7 +89,7 @@ def section_of_sampling(explanation: SampledExplanation) -> Section:
     if has_refiner:
         lead += "The result is decoded from the last latents, without the refiner and with it."
     else:
-        lead += "The model has no refiner."
+        lead += "The decoding had no refiner."
     estimates = "There are no estimates on the way: memory allowed tiles only, and no pass saw the whole."
     if numbers:
         has_gt = explanation.pictures.gt is not None

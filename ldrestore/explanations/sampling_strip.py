@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from ldrestore.images.photo import Photo
+from ldrestore.pipelines.one_call import one_call
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.clean_estimate import clean_latents
 from ldrestore.structures import TilePlan
+from ldrestore.systems.finite_numbers import again_in_float32
 from ldrestore.systems.sampled_pictures import lq_of, to_pixels
 from ldrestore.systems.sampled_system import decode_unrefined
 from ldrestore.systems.unildiff import guided_prediction
@@ -121,12 +124,16 @@ def decode_plainly(
         latents: Any number of (1, 4, h, w).
         picture: The input, of whose size, depth and channels the results are.
         plan: The tiles.
+
+    Raises:
+        UndefinedNumbersError: the decoder gives infinite or undefined numbers in float32 too.
     """
     vae = pipeline.components["vae"]
-    lq = lq_of(picture.pixels, multiple=downsampling_of(vae), device=vae.device)
+    lq = lq_of(picture.pixels, multiple=downsampling_of(vae), device=pipeline._execution_device)
     pictures = []
-    for one in latents:
-        decoded = decode_unrefined(vae, one, lq, plan=plan)
-        pixels = to_pixels(decoded, lq, picture.pixels, fidelity=0.0, colour_fix="off")
-        pictures.append(picture.replace(pixels=pixels, alpha=picture.alpha))
+    with one_call(pipeline):
+        for one in latents:
+            decoded = again_in_float32(partial(decode_unrefined, vae, one, lq, plan=plan), [vae])
+            pixels = to_pixels(decoded, lq, picture.pixels, fidelity=0.0, colour_fix="off")
+            pictures.append(picture.replace(pixels=pixels, alpha=picture.alpha))
     return pictures

@@ -54,7 +54,7 @@ def explain_xl(
     Raises:
         LDRestoreError: as `explain_sampled`.
     """
-    timesteps = timesteps_of(options, pipeline.scheduler, device=pipeline.device).tolist()
+    timesteps = timesteps_of(options, pipeline.scheduler, device=pipeline._execution_device).tolist()
     shown = dict.fromkeys(timesteps[place] for place in (0, len(timesteps) // 2, -1)) if timesteps else {}
     routers = {} if pipeline.daem is None else pipeline.daem.routers
     with (
