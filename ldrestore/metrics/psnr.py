@@ -46,5 +46,13 @@ def decibels(mean_square: float, *, peak: float = 255.0, cap: float = math.inf) 
         mean_square: At least 0, in units of the scale.
         peak: Largest value of the scale.
         cap: What 0 gives, and at most.
+
+    Returns:
+        NaN for what is no number, so that no broken picture passes for a perfect one.
     """
-    return cap if mean_square == 0 else min(cap, 10 * math.log10(peak**2 / mean_square))
+    if mean_square == 0:
+        return cap
+    if mean_square == math.inf:
+        return -math.inf
+    value = 10 * math.log10(peak**2 / mean_square)
+    return cap if value > cap else value  # min(cap, NaN) would be the cap
