@@ -11,6 +11,7 @@ areas the coefficients are 0, but computed they are rounding errors of either si
 of the calibration table that alone makes 8.93 of 8.64. Here they are set to 0 (8.67), so that machines agree.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -44,7 +45,7 @@ class Pristine:
 
 
 def niqe(picture: np.ndarray, pristine: Pristine) -> float:
-    """NIQE of one picture, at least 0, lower is better.
+    """NIQE of one picture, at least 0, lower is better; NaN where fewer than two blocks are more than even areas.
 
     Args:
         picture: (H, W, 3), RGB on a scale of 255.
@@ -61,6 +62,8 @@ def niqe(picture: np.ndarray, pristine: Pristine) -> float:
     luma = np.rint(picture[: rows * BLOCK, : columns * BLOCK] @ _GREY)  # (h, w)
     features = np.concatenate([_features(luma, BLOCK), _features(_halved(luma), BLOCK // 2)], axis=1)  # (N, 36)
     known = features[~np.isnan(features).any(axis=1)]
+    if len(known) < 2:
+        return math.nan
     difference = pristine.mean - np.nanmean(features, axis=0)
     pooled = (pristine.covariance + np.cov(known, rowvar=False)) / 2
     return float(np.sqrt(difference @ np.linalg.pinv(pooled) @ difference))
