@@ -90,6 +90,7 @@ def _opened(options: MetricOptions, name: str, key: str) -> SetMeasure:
             cuda=options.device.startswith("cuda"),
             feature_extractor_weights_path=str(weights),
             cache=False,
+            save_cpu_ram=True,  # reads in this process: its workers would pickle the loaders, where they do not fork
             verbose=False,
         )
         return float(figures[key])
