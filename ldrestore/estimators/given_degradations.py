@@ -31,7 +31,10 @@ def given_estimate(degradations: str | Mapping[str, float], names: Sequence[str]
     for name in weights:
         if name not in names:
             raise UnknownNameError("degradation", name, names)
-    is_valid = all(isinstance(weight, int | float) and 0 <= weight <= 1 for weight in weights.values())
+    is_valid = all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight <= 1
+        for weight in weights.values()
+    )
     total = math.fsum(weights.values()) if is_valid else math.nan
     if not abs(total - 1) <= SUM_TOLERANCE:
         raise InputError(

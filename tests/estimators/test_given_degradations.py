@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.estimators.given_degradations import given_estimate, given_strengths
+from ldrestore.estimators.given_degradations import given_estimate, given_strengths, read_degradations
 
 NAMES = ("haze", "rain", "gaussian_noise")
 
@@ -35,6 +35,7 @@ def test_a_small_rest_is_scaled_away():
         ("rain=nan", "lie in"),
         ({}, "sum to 1"),
         ({"rain": "1"}, "lie in"),
+        ({"rain": True}, "lie in"),
         ("rain=much", "the weight of rain is no number: 'much'; write rain=0.5"),
         ("rain=", "is no number: ''"),
         ("rain=0.5,rain=0.5", "rain is given twice"),
@@ -64,3 +65,33 @@ def test_a_strength_out_of_range_is_refused(strength):
 def test_a_strength_of_an_unknown_name_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
         given_strengths("hazee=1", NAMES)
+
+
+def test_one_for_all_pictures_and_one_or_none_for_each_are_read_alike() -> None:
+    rain, haze = given_estimate("rain", NAMES), given_estimate({"haze": 1}, NAMES)
+    assert read_degradations("rain", names=NAMES, num_pictures=3) == [rain] * 3
+    assert read_degradations({"haze": 1}, names=NAMES, num_pictures=2) == [haze] * 2
+    assert read_degradations(None, names=NAMES, num_pictures=2) == [None, None]
+    assert read_degradations(["rain", None, {"haze": 1}], names=NAMES, num_pictures=3) == [rain, None, haze]
+    assert read_degradations(("rain",), names=NAMES, num_pictures=1) == [rain]
+    assert read_degradations([], names=NAMES, num_pictures=0) == []
+
+
+@pytest.mark.parametrize("given", [["rain"], [None] * 3, []])
+def test_another_number_than_pictures_is_refused(given: list[str | None]) -> None:
+    with pytest.raises(InputError, match=f"one or None for each of the 2 pictures, got {len(given)} degradations"):
+        read_degradations(given, names=NAMES, num_pictures=2)
+
+
+def test_a_bad_one_among_many_is_refused_as_it_is_alone() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
+        read_degradations(["rain", "hazee"], names=NAMES, num_pictures=2)
+    with pytest.raises(InputError, match="sum to 1"):
+        read_degradations([None, "rain=0.5"], names=NAMES, num_pictures=2)
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[::-1]])
+def test_the_order_in_which_weights_are_given_does_not_matter(names: tuple[str, ...]) -> None:
+    first, second = (given_estimate(text, names) for text in ("rain=0.25,haze=0.75", " haze = 0.75 , rain = 0.25 "))
+    assert first == second
+    assert dict(zip(first.names, first.probabilities, strict=True)) == {"haze": 0.75, "rain": 0.25, "gaussian_noise": 0}
