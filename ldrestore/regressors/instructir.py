@@ -139,5 +139,6 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     body = options_of_body(weights)
     own = {key: value for key, value in body.items() if key not in ("squeeze", "is_affine")}
+    own["img_channel"] = weights["intro.weight"].shape[1]  # nothing is folded here
     text = weights.get("enc_cond.0.fc.weight")
     return own | ({"with_text": False} if text is None else {"with_text": True, "txtdim": text.shape[1]})

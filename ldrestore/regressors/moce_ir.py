@@ -312,8 +312,6 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         weights: Key to tensor; has "patch_embed.proj.weight", those of each level's attention and of the first experts.
     """
     experts = "dec.2.2.layers.0.adapter.experts."
-    num_experts = count_modules(weights, experts)
-    ranks = [len(weights[f"{experts}{index}.0.proj.0.weight"]) for index in range(num_experts)]
     groups = ("enc.0.0.", "enc.1.0.", "enc.2.0.", "latent.")
     return {
         "dim": len(weights["patch_embed.proj.weight"]),
@@ -321,6 +319,17 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "num_dec_blocks": tuple(count_modules(weights, f"dec.{index}.2.layers.") for index in (2, 1, 0)),
         "heads": tuple(len(weights[f"{group}layers.0.mixer.temperature"]) for group in groups),
         "num_refinement_blocks": count_modules(weights, "refinement.layers."),
-        "num_experts": num_experts,
-        "rank": ranks[-1] // ranks[-2],
+        "num_experts": count_modules(weights, experts),
+        "rank": _base_of_ranks(weights),
     }
+
+
+def _base_of_ranks(weights: Mapping[str, Tensor]) -> int:
+    """The base by which the ranks of the experts grow, of the widest level, where least of it is lost in rounding."""
+    experts = "dec.0.2.layers.0.adapter.experts."
+    ranks = [weights[f"{experts}{index}.0.proj.0.weight"].shape[:2] for index in range(count_modules(weights, experts))]
+    num_channels = ranks[0][1]
+    bases = range(1, num_channels + 1)
+    grown = ([num_channels // base**power for power in reversed(range(len(ranks)))] for base in bases)
+    found = [rank for rank, _ in ranks]
+    return next(base for base, expected in zip(bases, grown, strict=True) if expected == found)

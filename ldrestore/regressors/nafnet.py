@@ -130,16 +130,25 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         weights: Key to tensor; has "intro.weight" and "ending.weight".
     """
     width, folded = weights["intro.weight"].shape[:2]
-    img_channel = 3 if folded % 3 == 0 else 1
+    img_channel, squeeze = _unfolded(folded)
     return {
         "img_channel": img_channel,
         "width": width,
         "middle_blk_num": count_modules(weights, "middle_blks."),
         "enc_blk_nums": _blocks_of_levels(weights, "encoders."),
         "dec_blk_nums": _blocks_of_levels(weights, "decoders."),
-        "squeeze": math.isqrt(folded // img_channel),
+        "squeeze": squeeze,
         "is_affine": weights["ending.weight"].shape[0] == 2 * folded,
     }
+
+
+def _unfolded(folded: int) -> tuple[int, int]:
+    """Channels of the picture and side of the pixel blocks: colour or grey where it can be, else nothing is folded."""
+    for img_channel in (3, 1):  # 3 a^2 is never b^2, so that at most one of the two fits
+        squeeze = math.isqrt(folded // img_channel)
+        if img_channel * squeeze**2 == folded:
+            return img_channel, squeeze
+    return folded, 1
 
 
 def _blocks_of_levels(weights: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:

@@ -44,7 +44,9 @@ def test_keys_shapes_and_size_are_the_published_ones():
     assert round(sum(weight.numel() for weight in network.parameters()) / 1e6, 3) == 15.843
 
 
-@pytest.mark.parametrize("overrides", [{}, {"with_text": False}])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"with_text": False}, {"img_channel": 1}, {"img_channel": 4}, {"img_channel": 6}]
+)
 def test_the_layout_is_read_off_the_shapes(overrides):
     network = small(**overrides)
     found = options_of_checkpoint(network.state_dict())

@@ -74,6 +74,23 @@ def test_the_layout_is_read_off_the_shapes():
     }
 
 
+@pytest.mark.parametrize(
+    ("dim", "num_experts", "rank"),
+    [(16, 4, 2), (16, 2, 2), (16, 2, 6), (16, 3, 3), (24, 2, 7), (24, 2, 24), (48, 3, 5), (8, 4, 1), (12, 2, 5)],
+)
+def test_the_base_of_the_ranks_is_read_off_them_though_they_are_rounded_down(
+    dim: int, num_experts: int, rank: int
+) -> None:
+    with torch.device("meta"):
+        network = create_regressor("moce_ir", **{**TINY, "dim": dim, "num_experts": num_experts, "rank": rank})
+        found = options_of_checkpoint(network.state_dict())
+        again = create_regressor("moce_ir", **found)
+    assert (found["dim"], found["num_experts"]) == (dim, num_experts)
+    assert {key: value.shape for key, value in again.state_dict().items()} == {
+        key: value.shape for key, value in network.state_dict().items()
+    }
+
+
 def test_a_batch_gives_what_its_pictures_give_alone():
     network, lq = tiny(), pictures()
     with torch.no_grad():
