@@ -55,8 +55,8 @@ def test_pictures_too_small_for_the_last_layer_are_refused(distance):
 def literal_distance(network: Lpips, x: Tensor, y: Tensor) -> float:
     """Eq. 1 of Zhang et al. 2018 for one pair, place by place."""
     shift, scale = torch.tensor(SHIFT)[:, None, None], torch.tensor(SCALE)[:, None, None]
-    seen = [((2 * picture - 1) - shift) / scale for picture in (x, y)]
-    layers = zip(*(list(network.trunk.features(picture)) for picture in seen), strict=True)
+    normed = [((2 * picture - 1) - shift) / scale for picture in (x, y)]
+    layers = zip(*(list(network.trunk.features(picture)) for picture in normed), strict=True)
     total = 0.0
     for head, (ours, theirs) in zip(network.heads, layers, strict=True):
         height, width = ours.shape[-2:]

@@ -121,10 +121,10 @@ def test_folded_pictures_and_gains_follow_their_equations(
 
 
 def test_what_is_injected_stands_before_each_decoder_level_coarsest_first() -> None:
-    network, lq, seen = random_network(), torch.rand(2, 3, 8, 12), []
+    network, lq, shapes = random_network(), torch.rand(2, 3, 8, 12), []
 
     def condition(features: list[Tensor]) -> list[Callable[[Tensor], Tensor]]:
-        seen.extend(tuple(feature.shape) for feature in features)
+        shapes.extend(tuple(feature.shape) for feature in features)
         return [lambda hidden_states: 2 * hidden_states, lambda hidden_states: hidden_states - 1]
 
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_what_is_injected_stands_before_each_decoder_level_coarsest_first() -> N
         hidden = network.decoders[1](network.ups[1](hidden) + fine - 1)
         torch.testing.assert_close(found, lq + network.ending(hidden), rtol=1e-4, atol=1e-5)
         assert torch.equal(network(lq, lambda features: [nn.Identity(), nn.Identity()]), network(lq))
-    assert seen == [(2, 4, 8, 12), (2, 8, 4, 6), (2, 16, 2, 3)]
+    assert shapes == [(2, 4, 8, 12), (2, 8, 4, 6), (2, 16, 2, 3)]
 
 
 @pytest.mark.parametrize(
