@@ -137,3 +137,78 @@ def test_the_noise_between_two_latents_makes_one_of_the_other(scheduler):
     noised, latents = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
     noise = noise_between(noised, latents, timesteps=TIMESTEPS, scheduler=scheduler)
     torch.testing.assert_close(scheduler.add_noise(latents, noise, TIMESTEPS), noised, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.25, 1.0, 3.0])
+def test_timesteps_are_moved_as_equation_23_says(shift: float) -> None:
+    options = {"scheduler": DDIMScheduler(), "device": torch.device("cpu")}
+    drawn = draw_timesteps(500, generator=torch.Generator().manual_seed(3), shift=shift, **options)
+    even = torch.randint(1000, (500,), generator=torch.Generator().manual_seed(3)).double()
+    share = (even + 0.5) / 1000
+    expected = 1000 * shift * share / (1 + (shift - 1) * share)
+    assert (drawn - expected).abs().max() <= 1 and drawn.dtype == torch.int64
+    if shift == 1:
+        assert torch.equal(drawn, even.long())
+
+
+def test_weights_for_velocities_count_one_more_than_the_ratio() -> None:
+    scheduler = create_scheduler()
+    for timestep, weight in zip(TIMESTEPS, min_snr_weights(scheduler, TIMESTEPS, gamma=5.0), strict=True):
+        alpha_bar = scheduler.alphas_cumprod[timestep].item()
+        ratio = alpha_bar / (1 - alpha_bar) + 1
+        assert weight.item() == pytest.approx(min(ratio, 5) / ratio, rel=1e-4)
+
+
+def test_losses_of_half_precision_are_computed_in_float32() -> None:
+    prediction = torch.full((1, 1, 1, 4), 300.0, dtype=torch.float16, requires_grad=True)
+    loss = diffusion_loss(prediction, torch.zeros(1, 1, 1, 4, dtype=torch.float16))
+    assert loss.dtype == torch.float32 and loss.item() == 90000  # beyond float16
+    loss.sum().backward()
+    assert prediction.grad.isfinite().all()
+
+
+def test_a_rollout_of_no_way_changes_nothing() -> None:
+    noised, timesteps = torch.randn(2, 4, 2, 2), torch.tensor([10, 700])
+    found = rolled_out(
+        noised,
+        begin=timesteps,
+        end=timesteps,
+        num_steps=2,
+        predict=lambda noised, at: torch.tanh(noised),
+        scheduler=create_scheduler(ends_in_pure_noise=False),
+    )
+    torch.testing.assert_close(found, noised, rtol=1e-4, atol=1e-5)
+
+
+def test_each_picture_of_a_rollout_goes_its_own_way() -> None:
+    scheduler, noised = create_scheduler(), torch.randn(2, 4, 2, 2)
+    known = {
+        "num_steps": 3,
+        "predict": lambda noised, at: torch.sin(noised + at.view(-1, 1, 1, 1)),
+        "scheduler": scheduler,
+    }
+    begin, end = torch.tensor([999, 800]), torch.tensor([500, 20])
+    together = rolled_out(noised, begin=begin, end=end, **known)
+    for row in range(2):
+        alone = rolled_out(noised[row : row + 1], begin=begin[row : row + 1], end=end[row : row + 1], **known)
+        torch.testing.assert_close(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("is_sampled", [True, False])
+def test_latents_carry_no_gradient_and_are_float32(is_sampled: bool) -> None:
+    vae = create_vae(VaeSizes(widths=(8, 8), num_groups=4)).to(torch.bfloat16)
+    pictures = torch.rand(2, 3, 8, 8, requires_grad=True)
+    latents = encoded(vae, pictures, is_sampled=is_sampled)
+    assert latents.shape == (2, 4, 4, 4) and latents.dtype == torch.float32 and not latents.requires_grad
+
+
+def test_posteriors_are_drawn_by_their_generator() -> None:
+    vae, picture = create_vae(VaeSizes(widths=(8, 8), num_groups=4)), torch.rand(1, 3, 8, 8)
+    drawn = [
+        encoded(vae, picture, is_sampled=True, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    with torch.no_grad():
+        posterior = vae.encode(picture * 2 - 1).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn[0], posterior.mean + posterior.std * noise)

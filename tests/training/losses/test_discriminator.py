@@ -59,3 +59,25 @@ def test_its_state_loads():
     other.load_state_dict(discriminator.state_dict())
     images = torch.rand(1, 3, 32, 32)
     assert torch.equal(other.eval()(images), discriminator.eval()(images))
+
+
+def test_channels_double_up_to_eight_times_the_first() -> None:
+    discriminator = PatchDiscriminator(2, num_layers=5)
+    widths = [module.out_channels for module in discriminator.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert widths == [2, 4, 8, 16, 16, 1]
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_the_smallest_picture_has_one_score(num_layers: int) -> None:
+    side = 2 ** (num_layers + 1)
+    assert PatchDiscriminator(2, num_layers=num_layers)(torch.rand(2, 3, side, side)).shape == (2, 1, 1, 1)
+
+
+def test_judging_without_training_leaves_the_estimate_of_norms() -> None:
+    discriminator, images = PatchDiscriminator(4, num_layers=2), torch.rand(1, 3, 16, 16)
+    state = {key: value.clone() for key, value in discriminator.eval().state_dict().items()}
+    discriminator(images)
+    assert all(torch.equal(value, state[key]) for key, value in discriminator.state_dict().items())
+    discriminator.train()(images)
+    moved = {key for key, value in discriminator.state_dict().items() if not torch.equal(value, state[key])}
+    assert moved and all("parametrizations.weight.0._" in key for key in moved)

@@ -119,3 +119,40 @@ def test_wrong_weights_are_refused():
         RefinerLossWeights(adversarial=0.1)
     with pytest.raises(ConfigError, match=r"\[0, 1\], got 2000"):
         RefinerLossWeights(adversarial_from=2000)
+
+
+def test_scores_beyond_the_hinges_are_pulled_no_further() -> None:
+    restored_scores = torch.tensor([-1.5, -0.5, 0.5]).view(1, 1, 1, 3).requires_grad_()
+    gt_scores = torch.tensor([1.5, 0.5, -0.5]).view(1, 1, 1, 3).requires_grad_()
+    discriminator_loss(restored_scores, gt_scores).sum().backward()
+    torch.testing.assert_close(restored_scores.grad.flatten(), torch.tensor([0.0, 1.0, 1.0]) / 3)
+    torch.testing.assert_close(gt_scores.grad.flatten(), torch.tensor([0.0, -1.0, -1.0]) / 3)
+
+
+def test_the_restorer_is_always_pulled_to_higher_scores() -> None:
+    scores = torch.tensor([-5.0, 0.0, 5.0, 1.0]).view(1, 1, 2, 2).requires_grad_()
+    adversarial_loss(scores).sum().backward()
+    assert scores.grad.flatten().tolist() == [-0.25] * 4
+
+
+def test_colour_is_the_arc_tangent_with_its_floor() -> None:
+    restored, gt = (torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.3, 0.1, 0.4), (0.2, 0.5, 0.1)))
+    a, b = (0.3, 0.1, 0.4), (0.2, 0.5, 0.1)
+    cross = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+    length = math.sqrt(sum(value**2 for value in cross) + 1e-6) - 1e-3
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    assert colour_loss(restored, gt).item() == pytest.approx(math.atan2(length, dot + 1e-3), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"adversarial": 0.01}, {"adversarial_from": 0.0}, {"adversarial_from": 1.0}, {"l1": 0.0}]
+)
+def test_weights_at_their_bounds_are_taken(options: dict[str, float]) -> None:
+    weights = RefinerLossWeights(**options)
+    assert all(getattr(weights, name) == value for name, value in options.items())
+
+
+def test_before_the_judge_takes_part_its_weight_counts_nothing() -> None:
+    restored, gt = pictures()
+    weights = RefinerLossWeights(colour=0, perceptual=0, adversarial=0.01)
+    assert set(refiner_losses(restored, gt, weights=weights, perceptual=None)) == {"l1"}

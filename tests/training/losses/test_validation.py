@@ -9,7 +9,13 @@ from skimage import data, io
 from ldrestore.datasets.compared_pairs import centre_of, degraded
 from ldrestore.datasets.paired import PairedDataConfig
 from ldrestore.errors import ConfigError, UnknownNameError
-from ldrestore.training.losses.validation import ValidationConfig, create_pairs, psnr_8bit, validate_pairs
+from ldrestore.training.losses.validation import (
+    ValidationConfig,
+    ValidationPair,
+    create_pairs,
+    psnr_8bit,
+    validate_pairs,
+)
 
 
 def as_it_is(lq, pair):
@@ -99,3 +105,46 @@ def test_pairs_of_files_are_validated_as_they_are(tmp_path):
 def test_values_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         ValidationConfig(**{"folder": tmp_path, "recipes": ("rain",), **options})
+
+
+def test_values_beyond_the_range_are_clipped_and_rounded_as_a_file_would_be() -> None:
+    gt = torch.tensor([0, 255, 100, 100], dtype=torch.uint8).reshape(1, 2, 2).expand(3, -1, -1)
+    pair = ValidationPair("rain", Path("a.png"), gt, gt)
+    wrong = torch.tensor([-0.7, 1.9, 100.4 / 255, 99.6 / 255]).reshape(1, 1, 2, 2).expand(1, 3, -1, -1)
+    metrics = validate_pairs(lambda lq, pair: wrong, [pair], device=torch.device("cpu"))
+    assert metrics == {"psnr/rain": 100.0, "gain/rain": 0.0, "psnr": 100.0, "gain": 0.0}
+
+
+def test_means_are_over_pictures_and_not_over_recipes() -> None:
+    flat = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    pairs = [ValidationPair(recipe, Path("a.png"), flat + 10, flat) for recipe in ("rain", "rain", "haze")]
+    levels = iter((1, 2, 4))
+    metrics = validate_pairs(
+        lambda lq, pair: torch.full((1, 3, 4, 4), next(levels) / 255), pairs, device=torch.device("cpu")
+    )
+    figures = [20 * np.log10(255 / level) for level in (1, 2, 4)]
+    assert metrics["psnr/rain"] == pytest.approx(np.mean(figures[:2]))
+    assert metrics["psnr/haze"] == pytest.approx(figures[2])
+    assert metrics["psnr"] == pytest.approx(np.mean(figures))
+    assert metrics["gain"] == pytest.approx(np.mean(figures) - 20 * np.log10(25.5))
+
+
+@pytest.mark.parametrize(("option", "value"), [("severity", 0.9), ("seed", 3)])
+def test_another_severity_or_seed_gives_other_pairs_of_the_same_pictures(
+    config: ValidationConfig, option: str, value: float
+) -> None:
+    plain = dataclasses.replace(config, recipes=("rain",))
+    for one, other in zip(
+        create_pairs(plain), create_pairs(dataclasses.replace(plain, **{option: value})), strict=True
+    ):
+        assert torch.equal(one.gt, other.gt) and not torch.equal(one.lq, other.lq)
+
+
+def test_pictures_that_are_smaller_than_the_crop_are_taken_whole(tmp_path: Path) -> None:
+    io.imsave(tmp_path / "small.png", data.chelsea()[:21, :34])
+    (pair,) = create_pairs(ValidationConfig(folder=tmp_path, recipes=("clean",), crop_size=64))
+    assert pair.gt.shape == (3, 21, 34) and torch.equal(pair.lq, pair.gt)
+
+
+def test_without_a_validation_there_are_no_pairs() -> None:
+    assert create_pairs(None) == []
