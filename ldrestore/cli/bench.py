@@ -231,13 +231,15 @@ def _named_folders(words: list[str]) -> dict[str, Path]:
     """NAME=DIR words as a mapping.
 
     Raises:
-        InputError: a word has no "=".
+        InputError: a word has no "=", or two have one name.
     """
-    folders = {}
+    folders: dict[str, Path] = {}
     for word in words:
         name, separator, place = word.partition("=")
         if not separator or not name or not place:
             raise InputError(f"--results needs NAME=DIR, got {word!r}")
+        if name in folders:
+            raise InputError(f"--results {name} is given twice, with {folders[name]} and {place}; name each otherwise")
         folders[name] = Path(place)
     return folders
 
@@ -255,7 +257,7 @@ def _tolerances(words: list[str]) -> dict[str, float]:
             value = float(text)
         except ValueError:
             value = -1.0
-        if not separator or value < 0:
+        if not separator or not value >= 0:  # so that nan is none either
             raise InputError(f"--tolerance needs METRIC=X with X of at least 0, got {word!r}")
         tolerances[name] = value
     return tolerances

@@ -10,9 +10,9 @@ import numpy as np
 from ldrestore.datasets.compared_pairs import CLEAN_RECIPE, centre_of, degraded
 from ldrestore.datasets.pictures import read_rgb
 from ldrestore.degradations.recipes import Recipe, parse_recipe
-from ldrestore.errors import DatasetError, ImageFileError, MissingSetError, ShapeError
+from ldrestore.errors import ConfigError, DatasetError, ImageFileError, MissingSetError, ShapeError
 from ldrestore.evaluation.benchmark_catalog import BENCHMARKS
-from ldrestore.evaluation.benchmark_files import FoundSet, PictureFiles, find_set, places_of
+from ldrestore.evaluation.benchmark_files import OWN_PAIRS, FoundSet, PictureFiles, find_set, places_of
 from ldrestore.evaluation.picture_memory import PictureMemory
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
@@ -160,6 +160,7 @@ def cases_of_suite(
         MissingSetError: sets are not there that the suite needs, or none at all; names all of them, where they are
             looked for, and what to do.
         UnknownNameError: no such set.
+        ConfigError: a dataset degrades the pictures of a set that has no clean ones, or has the name of a user's pairs.
     """
     protocol = find_protocol(suite.protocol)
     sets: dict[str, FoundSet] = {}
@@ -167,6 +168,7 @@ def cases_of_suite(
     notes: list[str] = []
     drawn = 0
     for config, found in _found_sets(suite, data_root, pairs, notes):
+        _check_can_be_made(config, found)
         sets[config.name] = found
         notes += _words_on(config, found)
         files = found.files[:: config.every][: _least(config.limit, limit)]
@@ -208,7 +210,10 @@ def _found_sets(
 
     Raises:
         MissingSetError: the suite needs sets that are not there.
+        ConfigError: a dataset has the name of a user's pairs.
     """
+    if pairs is not None and any(config.name == OWN_PAIRS for config in suite.datasets):
+        raise ConfigError(f"suite {suite.name}: a dataset is called {OWN_PAIRS}, as one's own pairs are; rename it")
     found: list[tuple[SuiteDataset, FoundSet]] = []
     missing: dict[str, str] = {}
     for config in suite.datasets:
@@ -224,7 +229,21 @@ def _found_sets(
         raise _missing_sets(suite, missing, data_root)
     yield from found
     if pairs is not None:
-        yield SuiteDataset(name="pairs", set=pairs.record.name), pairs
+        yield SuiteDataset(name=OWN_PAIRS, set=pairs.record.name), pairs
+
+
+def _check_can_be_made(config: SuiteDataset, found: FoundSet) -> None:
+    """Refuse to degrade what has no clean pictures.
+
+    Raises:
+        ConfigError: the set has none.
+    """
+    is_made = config.recipe is not None or config.noise_sigma_255 is not None
+    if is_made and any(picture.gt is None for picture in found.files):
+        raise ConfigError(
+            f"{config.name}: {found.record.title} has no clean pictures that could be degraded; leave out recipe and "
+            "noise_sigma_255"
+        )
 
 
 def _missing_sets(suite: SuiteConfig, places: Mapping[str, str], data_root: Path | None) -> MissingSetError:

@@ -106,7 +106,10 @@ def score_all(step: ScoreStep, results: Results, *, say: Callable[[str], None]) 
     for output in step.shard.of(made):
         _score_output(step, output, pictures[output.dataset, output.picture], rows, opened, truths)
     step.shard.wait()
-    outputs = tuple(_scored_row(step, output, rows) for output in results.outputs)
+    outputs = tuple(
+        _scored_row(step, output, pictures[output.dataset, output.picture], rows) if output.path is not None else output
+        for output in results.outputs
+    )
     scored = replace(results, outputs=outputs, metrics=tuple(rows), protocol=as_plain(step.protocol))
     return _with_set_scores(step, scored, opened) if step.shard.is_first else scored
 
@@ -320,12 +323,14 @@ def _as_deep(photo: Photo) -> Photo:
     return Photo(pixels=photo.pixels.astype(np.uint16) * np.uint16(257))
 
 
-def _scored_row(step: ScoreStep, output: OutputRow, metrics: Sequence[MetricRow]) -> OutputRow:
-    """An output with the scores that were kept of it."""
-    if output.path is None:
-        return output
+def _scored_row(step: ScoreStep, output: OutputRow, picture: PictureRow, metrics: Sequence[MetricRow]) -> OutputRow:
+    """An output with the scores that were kept of it; not those of another protocol, or by other weights."""
     known = read_json_or_none(_score_place(step, output)) or {}
-    found = {metric.name: known[metric.name] for metric in metrics if metric.name in known}
+    found = {
+        metric.name: entry
+        for metric in metrics
+        if (entry := known.get(metric.name, {})).get("key") == _score_key(step, output, picture, metric)
+    }
     failures = list(dict.fromkeys(entry["failure"] for entry in found.values() if "failure" in entry))
     scores = {name: float(entry["value"]) for name, entry in found.items() if "value" in entry}
     return replace(output, scores=scores, failure="; ".join(failures) or None)

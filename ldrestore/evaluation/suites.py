@@ -51,6 +51,8 @@ class SuiteDataset:
             )
         if not 0 <= self.severity <= 1:
             raise ConfigError(f"{self.name}: severity must lie in [0, 1], got {self.severity}")
+        if self.noise_sigma_255 is not None and not 0 <= self.noise_sigma_255 <= 255:
+            raise ConfigError(f"{self.name}: noise_sigma_255 must lie in [0, 255], got {self.noise_sigma_255}")
         if self.crop is not None and self.crop < 8:
             raise ConfigError(f"{self.name}: crop must be at least 8 pixels, got {self.crop}")
         for name, value in (("every", self.every), ("limit", self.limit)):
@@ -84,13 +86,18 @@ class SuiteConfig:
 
         Raises:
             UnknownNameError: no such protocol, or an average of a dataset that the suite has not.
-            ConfigError: two datasets of one name.
+            ConfigError: two datasets of one name, or an average with the name of a dataset or without a list of them.
         """
         find_protocol(self.protocol)
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) != len(names):
             raise ConfigError(f"suite {self.name}: two datasets have one name among {', '.join(names)}")
-        for parts in self.averages.values():
+        for average, parts in self.averages.items():
+            if average in names or not isinstance(parts, list | tuple):
+                raise ConfigError(
+                    f"suite {self.name}: the average {average} needs a list of datasets, and a name that none "
+                    "of them has"
+                )
             for part in parts:
                 if part not in names:
                     raise UnknownNameError("dataset", str(part), names)

@@ -203,6 +203,9 @@ def test_a_study_is_measured_printed_and_lies_in_its_folder(call, tmp_path, monk
         (("--study", "ablations", "--out", "x", "--with", "strenth=1"), "did you mean 'strength'"),
         (("--compare", "a", "b"), "no results at a"),
         (("--compare", "a", "b", "--tolerance", "psnr"), "--tolerance needs METRIC=X"),
+        (("--compare", "a", "b", "--tolerance", "psnr=-0.1"), "with X of at least 0, got 'psnr=-0.1'"),
+        (("--compare", "a", "b", "--tolerance", "psnr=nan"), "with X of at least 0, got 'psnr=nan'"),
+        (("builtin", "--out", "x", "--results", "A=y", "--results", "A=z"), "--results A is given twice, with y and z"),
     ],
 )
 def test_wrong_calls_end_with_2_and_say_what_to_do(call, words, message):
