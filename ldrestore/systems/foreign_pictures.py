@@ -15,7 +15,7 @@ from ldrestore.regressors.foreign_network import ForeignFacts, ForeignNetwork
 from ldrestore.structures import TilePlan
 from ldrestore.systems.finite_numbers import check_finite
 from ldrestore.tiling.blending import restore_tiled
-from ldrestore.tiling.memory import resident_bytes
+from ldrestore.tiling.memory import resident_bytes, tile_map_bytes
 from ldrestore.tiling.orientations import Orientation, mean_over_orientations
 from ldrestore.tiling.picture_views import Window
 from ldrestore.tiling.planning import count_tiles, make_plan
@@ -60,13 +60,15 @@ def restore_foreign(
     shown = working_copy(photo, scale=before)
     after = options.scale // before
     tile = "off" if options.tile == "auto" and not network.facts.takes_tiles else options.tile
+    turned = tile_map_bytes(self_ensemble=options.self_ensemble) * after**2
     plan = make_plan(
         shown.height,
         shown.width,
         tile=tile,
         memory_gb=options.memory_gb,
-        bytes_per_pixel=BYTES_PER_PIXEL + BYTES_PER_OUTPUT * network.facts.scale**2,
+        bytes_per_pixel=BYTES_PER_PIXEL + BYTES_PER_OUTPUT * network.facts.scale**2 + turned,
         resident_bytes=resident_bytes(photo, large) + shown.pixels.nbytes,
+        scale=after,
     )
 
     def forward(lq: Tensor, orientation: Orientation | None = None) -> Tensor:

@@ -35,6 +35,7 @@ def make_plan(
     bytes_per_pixel: int,
     resident_bytes: int,
     overlap: int = DEFAULT_OVERLAP,
+    scale: int = 1,
 ) -> TilePlan:
     """How to cut a picture, as a user asks for it.
 
@@ -46,9 +47,10 @@ def make_plan(
         bytes_per_pixel: Working memory of the network.
         resident_bytes: What lies in memory beside it.
         overlap: Pixels that neighbouring tiles should share, see `overlap_of`.
+        scale: Pixels of the result along a pixel's side.
 
     Raises:
-        InputError: another tile, or a budget that is not positive.
+        InputError: another tile, or a budget that is not positive and finite.
         OutOfMemoryError: not even the smallest tile fits the budget.
     """
     if tile == "off":
@@ -57,8 +59,8 @@ def make_plan(
         return dataclasses.replace(fixed_plan(tile, overlap=overlap), look=_look_side(bytes_per_pixel))
     if tile != "auto":
         raise InputError(f"tile must be 'auto', 'off' or a number of pixels such as 512, got {tile!r}")
-    if not memory_gb > 0:
-        raise InputError(f"memory_gb must be positive, got {memory_gb}")
+    if not 0 < memory_gb < math.inf:
+        raise InputError(f"memory_gb must be positive and finite, got {memory_gb}")
     return plan_tiles(
         height,
         width,
@@ -66,6 +68,7 @@ def make_plan(
         bytes_per_pixel=bytes_per_pixel,
         resident_bytes=resident_bytes,
         overlap=overlap,
+        scale=scale,
     )
 
 
@@ -77,6 +80,7 @@ def plan_tiles(
     bytes_per_pixel: int,
     resident_bytes: int = 0,
     overlap: int = DEFAULT_OVERLAP,
+    scale: int = 1,
 ) -> TilePlan:
     """The largest tiles whose working memory fits the budget; the whole picture at once where that fits.
 
@@ -87,22 +91,24 @@ def plan_tiles(
         bytes_per_pixel: Peak working memory of the network, in bytes a pixel of a tile.
         resident_bytes: What lies in memory beside it, such as input and output.
         overlap: Pixels that neighbouring tiles should share, see `overlap_of`.
+        scale: Pixels of the result along a pixel's side.
 
     Raises:
         OutOfMemoryError: not even the smallest tile fits.
     """
     free = memory_bytes - resident_bytes
     look = _look_side(bytes_per_pixel, free=free)
-    if height * width * bytes_per_pixel <= free:
+    whole = height * width * bytes_per_pixel
+    if whole <= free:
         return TilePlan(tile=0, overlap=0, memory_bytes=memory_bytes, look=look)
     for tile in TILE_LADDER:
         shared = overlap_of(tile, overlap=overlap)
-        band_bytes = 3 * 4 * width * (min(tile, height) + shared)  # float32 rows that await blending
+        band_bytes = 3 * 4 * width * (min(tile, height) + shared) * scale**2  # float32 rows that await blending
         needed = tile * tile * bytes_per_pixel + band_bytes
         if needed <= free:
             return TilePlan(tile=tile, overlap=shared, memory_bytes=memory_bytes, look=look)
     raise OutOfMemoryError(
-        f"{width}x{height} pixels need at least {math.ceil((needed + resident_bytes) / 1e7) / 100} GB, "
+        f"{width}x{height} pixels need at least {math.ceil((min(needed, whole) + resident_bytes) / 1e7) / 100} GB, "
         f"got {memory_bytes / 1e9:.3g} GB; raise the memory budget"
     )
 
@@ -199,12 +205,14 @@ def tile_spans(size: int, plan: TilePlan, *, multiple: int = 1) -> list[slice]:
         size: Pixels of the axis.
         plan: Side and overlap of the tiles.
         multiple: Tiles start at multiples of this, if side and overlap are multiples too; the last one may be a little
-            smaller for it.
+            smaller for it. Tiles so small that their overlap would be lost start at multiples of a divisor of it.
     """
     tile = plan.tile or size
     if tile >= size:
         return [slice(0, size)]
-    stride = max(1, (tile - plan.overlap) // multiple) * multiple
+    step = tile - plan.overlap
+    multiple = next(divisor for divisor in range(step, 0, -1) if multiple % divisor == 0)
+    stride = step // multiple * multiple
     last = -(-(size - tile) // multiple) * multiple
     starts = [*range(0, size - tile, stride), last]
     return [slice(start, min(start + tile, size)) for start in starts]
