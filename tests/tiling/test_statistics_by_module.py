@@ -148,30 +148,30 @@ CUT = {"height": 40, "width": 48, "look": 16, "crop": 8, "multiple": 4, "overlap
 
 @pytest.mark.parametrize(("tile", "is_whole"), [(0, True), (48, True), (64, True), (40, False), (16, False)])
 def test_a_map_of_one_tile_is_computed_once_and_measured_never(tile: int, is_whole: bool) -> None:
-    cut, asked = CutMap(tile=tile, **CUT), []
+    cut, requests = CutMap(tile=tile, **CUT), []
 
     def compute(places: list[Place]) -> Tensor:
-        asked.append(places)
+        requests.append(places)
         return torch.cat(
             [torch.ones(1, 1, rows.stop - rows.start, columns.stop - columns.start) for rows, columns in places]
         )
 
     assert cut.is_whole == is_whole
     assert torch.equal(cut.compute(compute, {}), torch.ones(1, 1, 40, 48))
-    assert (asked == [[(slice(0, 40), slice(0, 48))]]) == is_whole
+    assert (requests == [[(slice(0, 40), slice(0, 48))]]) == is_whole
 
 
 def test_crops_are_asked_for_together_and_tiles_one_by_one() -> None:
-    cut, asked = CutMap(tile=16, **CUT), []
+    cut, requests = CutMap(tile=16, **CUT), []
     cells = torch.arange(40 * 48.0).view(1, 1, 40, 48)
 
     def compute(places: list[Place]) -> Tensor:
-        asked.append(places)
+        requests.append(places)
         return torch.cat([cells[..., rows, columns] for rows, columns in places])
 
     assert torch.equal(cut.compute(compute, {}), cells)
-    assert len(asked[0]) > 1 and all(len(places) == 1 for places in asked[1:])
-    for rows, columns in (place for places in asked for place in places):
+    assert len(requests[0]) > 1 and all(len(places) == 1 for places in requests[1:])
+    for rows, columns in (place for places in requests for place in places):
         assert rows.start % 4 == columns.start % 4 == 0
         assert rows.stop <= 40 and columns.stop <= 48
 
