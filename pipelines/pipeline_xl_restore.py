@@ -34,8 +34,9 @@ from ldrestore.pipelines.sampled_restoration import PictureSteering, StepCallbac
 from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.sampling.denoising import check_scheduler
 from ldrestore.systems.finite_numbers import again_in_float32
-from ldrestore.systems.unildiff import UniLDiff, XLConditioning
+from ldrestore.systems.unildiff import UniLDiff
 from ldrestore.systems.unildiff_parts import FUSIONS, UNILDIFF_PARTS, check_xl_parts
+from ldrestore.systems.unildiff_texts import XLConditioning
 
 
 class XLRestorePipeline(DiffusionPipeline):

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ldrestore.adapters.fusion_attachment import FusionAttachment, LatentFusion, attach_fusion
-from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.adapters.lq_encoder import EncodedLQ, LQEncoder
 from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.errors import ConfigError
 from ldrestore.prompts.xl_text import XLText
-from ldrestore.systems.unildiff import UniLDiff, XLConditioning, reader_of, xl_conditioning
+from ldrestore.systems.unildiff import UniLDiff
 from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS, name_of_fusion
+from ldrestore.systems.unildiff_texts import XLConditioning, reader_of, xl_conditioning
 from ldrestore.training.networks.frozen_base import PredictionType
 from ldrestore.training.networks.rebuilding import rebuilt, weights_of_part
 
@@ -102,7 +103,7 @@ class FrozenXLBase:
     def condition(
         self, captions: list[str], tasks: list[str], *, size: tuple[int, int], has_reader: bool = True
     ) -> XLConditioning:
-        """Read texts, see `unildiff.xl_conditioning`; what is read is kept, since the texts are few."""
+        """Read texts, see `unildiff_texts.xl_conditioning`; what is read is kept, since the texts are few."""
         return xl_conditioning(captions, tasks, size=size, read=self._read, has_reader=has_reader)
 
     def system(self, trained: Mapping[str, Any], *, attachment: FusionAttachment | None = None) -> UniLDiff:
@@ -248,13 +249,15 @@ class XLRestorer(nn.Module):
                 "pass %d: the loss was not lower in %d validations; stage 1a ends", int(self.num_passes), self.plateau
             )
 
-    def forward(self, noised: Tensor, timesteps: Tensor, lq: Tensor, conditioning: XLConditioning) -> Tensor:
+    def forward(
+        self, noised: Tensor, timesteps: Tensor, lq: Tensor | EncodedLQ, conditioning: XLConditioning
+    ) -> Tensor:
         """What the U-Net predicts with the damaged pictures in it, Eq. 1 to 5.
 
         Args:
             noised: (B, C, h, w), z_t.
             timesteps: (B,).
-            lq: (B, 3, H, W), in [0, 1].
+            lq: (B, 3, H, W), in [0, 1]; or what the LQ encoder made of it, which is not trained then.
             conditioning: Of the B pictures.
 
         Returns:

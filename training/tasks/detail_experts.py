@@ -16,6 +16,7 @@ from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
+from ldrestore.training.data.pair_cache import cached_pairs
 from ldrestore.training.data.training_data import create_dataset
 from ldrestore.training.entry import Prepared
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
@@ -50,15 +51,35 @@ class DetailExpertsTask:
         self._validation = RefinedValidation(config.validation, factor=downsampling_of(self.base.vae), plain="plain")
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
-        """Pairs of the stage's patch size."""
-        return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+        """Pairs of the stage's patch size, drawn anew or cached with their samples."""
+        if self.config.cache is None:
+            return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+        return cached_pairs(
+            self.config.cache,
+            self.config.data,
+            patch_size=stage.patch_size,
+            settings={"decodes": self.config.decodes, "steps": self.config.latents.max_steps},
+            networks=(self.base.vae, self.restorer),
+            compute=self._sampled_rows,
+        )
+
+    def _sampled_rows(self, batch: Batch) -> dict[str, Tensor]:
+        """What a cache keeps of pairs: both pictures, and latents of lq by the longest schedule."""
+        device = self.restorer.lq_encoder.device
+        self._to(device)
+        lq = batch["lq"].to(device)
+        return {
+            "lq": lq,
+            "gt": batch["gt"],
+            "sampled": self._sampled(lq, len(lq), self.config.latents.max_steps),
+        }
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 10: reconstruction, structure and balance.
 
         Args:
             model: An `ExpertDecoder`, wrapped or not.
-            batch: "lq" and "gt", (B, 3, P, P), in [0, 1].
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1]; of a cache "sampled" too, (B, C, h, w).
 
         Returns:
             The sum of all, and each by name, with its weight.
@@ -67,7 +88,7 @@ class DetailExpertsTask:
         self._to(lq.device)
         with torch.no_grad():
             features = self.restorer.lq_encoder(lq).features
-        sample = partial(self._sampled, lq)
+        sample = partial(self._sampled, lq) if "sampled" not in batch else lambda num, _: batch["sampled"][:num]
         latents = latents_to_decode(gt, vae=self.base.vae, config=self.config.latents, sample=sample)
         restored, balance = model(latents, features, lq)
         parts = {"l1": weights.l1 * l1_loss(restored, gt).mean()}
@@ -92,7 +113,9 @@ class DetailExpertsTask:
         return self._restored(lq[:num], lq_latents, torch.randn_like(lq_latents), steps=steps)
 
     def _restored(self, lq: Tensor, lq_latents: Tensor, noise: Tensor, *, steps: int) -> Tensor:
-        """Latents that stage 1 restores, prompt-free."""
+        """Latents that stage 1 restores, prompt-free; or those of the damaged pictures, where these are decoded."""
+        if self.config.decodes == "lq":
+            return lq_latents
         texts = [""] * len(lq)
         return sampled_latents(
             self.restorer,

@@ -7,6 +7,7 @@ from typing import Literal
 from ldrestore.errors import ConfigError
 from ldrestore.refiners.expert_routing import RoutingUnit
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig, require_stages
+from ldrestore.training.data.pair_cache import PairCacheConfig
 from ldrestore.training.data.training_data import PairDataConfig
 from ldrestore.training.losses.validation import ValidationConfig
 from ldrestore.training.networks.xl_restorer import XLBaseConfig
@@ -75,6 +76,11 @@ class DetailExpertsTrainingConfig:
     """Whether there is the module; False trains the decoder alone, a row of Table 5."""
     trains_decoder: bool = True
     """Whether the autoencoder's decoder is trained too, as in the paper."""
+    decodes: Literal["samples", "lq"] = "samples"
+    """Whose latents are decoded: those that stage 1 samples; or, as a control of what sampling is worth, the damaged
+    pictures' own."""
+    cache: PairCacheConfig | None = None
+    """Samples a number of pairs once, for short runs of one stage; null draws pairs and samples anew."""
     sizes: ExpertSizes = field(default_factory=ExpertSizes)
     """Of the module."""
     latents: RefinerLatentsConfig = field(default_factory=RefinerLatentsConfig)
@@ -91,5 +97,7 @@ class DetailExpertsTrainingConfig:
     def __post_init__(self) -> None:
         """Check what belongs together."""
         require_stages(self.stages)
+        if self.cache is not None and len(self.stages) > 1:
+            raise ConfigError(f"cached pairs have one size: give one stage, got {len(self.stages)}")
         if not self.has_experts and not self.trains_decoder:
             raise ConfigError("has_experts: false and trains_decoder: false leave nothing to train; set one of them")

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ldrestore.adapters.daff import DAFF
 from ldrestore.adapters.fusion_attachment import LatentFusion
-from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.adapters.lq_encoder import EncodedLQ, LQEncoder
 from ldrestore.adapters.residual_alignment import ResidualAlignment
 from ldrestore.checkpoints.run_exports import load_trained_part
 from ldrestore.checkpoints.sdxl import check_xl_unet_config
@@ -22,10 +22,11 @@ from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.images.padding import crop_to, pad_to_multiple
 from ldrestore.prompts.task_prompts import TASK_PROMPTS, task_prompt
 from ldrestore.refiners.refined_decoder import downsampling_of
-from ldrestore.systems.unildiff import XLConditioning
 from ldrestore.systems.unildiff_parts import FUSIONS, UNILDIFF_PARTS, name_of_fusion, reads_tasks
+from ldrestore.systems.unildiff_texts import XLConditioning
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
+from ldrestore.training.data.pair_cache import cached_pairs
 from ldrestore.training.data.training_data import create_dataset
 from ldrestore.training.entry import Prepared
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
@@ -56,31 +57,63 @@ class FusionTask:
         self._pairs = create_pairs(config.validation)
 
     def dataset(self, stage: StageConfig) -> Dataset[Any]:
-        """Pairs of the stage's patch size."""
-        return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+        """Pairs of the stage's patch size, drawn anew or cached."""
+        if self.config.cache is None:
+            return create_dataset(self.config.data, patch_size=stage.patch_size, seed=self.config.run.seed)
+        return cached_pairs(
+            self.config.cache,
+            self.config.data,
+            patch_size=stage.patch_size,
+            settings={"trainer": self.config.trainer},
+            networks=(self.base.vae, self.network.lq_encoder),
+            compute=self._encoded_rows,
+        )
+
+    def _encoded_rows(self, batch: Batch) -> dict[str, Tensor]:
+        """What a cache keeps of pairs: the posterior of gt, scaled, and what the LQ encoder makes of lq."""
+        device, scale = self.network.lq_encoder.device, self.base.vae.config["scaling_factor"]
+        self.base.to(device)
+        pictures = (batch["gt"].to(device) * 2 - 1).to(self.base.vae.dtype)
+        posterior = self.base.vae.encode(pictures).latent_dist
+        lq_encoded = self.network.lq_encoder(batch["lq"].to(device))
+        return {
+            "gt_mean": posterior.mean * scale,
+            "gt_std": posterior.std * scale,
+            "lq_latents": lq_encoded.latents,
+            "lq_last": lq_encoded.last,
+            "degradations": batch["degradations"],
+        }
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 9, see `restoring_loss`, on latents of gt that are drawn from the posterior.
 
         Args:
             model: An `XLRestorer`, wrapped or not.
-            batch: "lq" and "gt", (B, 3, P, P), in [0, 1]; "degradations", (B, D), above 0 for what is there.
+            batch: "lq" and "gt", (B, 3, P, P), in [0, 1], or the rows of a cache; "degradations", (B, D), above 0 for
+                what is there.
 
         Returns:
             The loss; its parts, and as "trains_all" whether U-Net and LQ encoder are trained.
         """
-        gt = batch["gt"]
-        self.base.to(gt.device)
-        latents = encoded(self.base.vae, gt, is_sampled=True)  # (B, C, h, w)
+        self.base.to(batch["degradations"].device)
+        latents, lq = self._encoded_pair(batch)
         conditioning = self._conditioning(batch)
-        trains_all = torch.tensor(float(self.network.trains_all), device=gt.device)
-        predict = partial(model, lq=batch["lq"], conditioning=conditioning)
+        trains_all = torch.tensor(float(self.network.trains_all), device=latents.device)
+        predict = partial(model, lq=lq, conditioning=conditioning)
         loss, parts = restoring_loss(predict, latents, scheduler=self.base.scheduler, config=self.config.loss)
         return loss, {**parts, "trains_all": trains_all}
 
+    def _encoded_pair(self, batch: Batch) -> tuple[Tensor, Tensor | EncodedLQ]:
+        """Latents of gt, (B, C, h, w), drawn from the posterior, and lq as the network takes it."""
+        if "gt" in batch:
+            return encoded(self.base.vae, batch["gt"], is_sampled=True), batch["lq"]
+        mean = batch["gt_mean"]
+        latents = mean + batch["gt_std"] * torch.randn_like(mean)
+        return latents, EncodedLQ(batch["lq_latents"], batch["lq_last"], ())
+
     def _conditioning(self, batch: Batch) -> XLConditioning:
         """Task prompts of a batch, some left out."""
-        num = len(batch["gt"])
+        num = len(batch["degradations"])
         tasks = [""] * num
         if self.config.text.has_tasks:
             is_left_out = (torch.rand(num) < self.config.text.dropout).tolist()
@@ -88,8 +121,11 @@ class FusionTask:
                 "" if is_left else task_of(row)
                 for is_left, row in zip(is_left_out, batch["degradations"].tolist(), strict=True)
             ]
-        size, has_reader = (batch["gt"].shape[-2], batch["gt"].shape[-1]), reads_tasks(self.network.parts())
-        return self.base.condition([""] * num, tasks, size=size, has_reader=has_reader)
+        factor = 1 if "gt" in batch else downsampling_of(self.base.vae)
+        height, width = (side * factor for side in batch["gt" if "gt" in batch else "gt_mean"].shape[-2:])
+        return self.base.condition(
+            [""] * num, tasks, size=(height, width), has_reader=reads_tasks(self.network.parts())
+        )
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The loss for each recipe of the validation config, prompt-free, and the PSNR of short samples."""
@@ -223,7 +259,7 @@ def create_restorer(config: FusionTrainingConfig) -> XLRestorer:
     else:
         unet.requires_grad_(config.switch.unet == "full")
     after, accumulation = config.switch.after_steps, config.run.gradient_accumulation_steps
-    lq_encoder.requires_grad_(True)
+    lq_encoder.requires_grad_(config.cache is None)
     network = XLRestorer(
         base,
         unet=unet,

@@ -7,6 +7,7 @@ from typing import Literal
 from ldrestore.adapters.daff import Layout, LQSource
 from ldrestore.errors import ConfigError
 from ldrestore.training.config import EmaConfig, OptimizerConfig, RunConfig, StageConfig, num_steps, require_stages
+from ldrestore.training.data.pair_cache import PairCacheConfig
 from ldrestore.training.data.training_data import PairDataConfig
 from ldrestore.training.losses.restoring_loss import DiffusionLossConfig
 from ldrestore.training.losses.validation import ValidationConfig
@@ -120,6 +121,9 @@ class FusionTrainingConfig:
     """Steps in which validation restores its pictures, to tell their PSNR; null leaves it at the loss."""
     init_from: Path | None = None
     """Export of an earlier run of this trainer, whose parts are trained on."""
+    cache: PairCacheConfig | None = None
+    """Encodes a number of pairs once, for short runs of one stage; the LQ encoder stays as it is then. null draws pairs
+    anew, and trains it."""
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
@@ -129,6 +133,8 @@ class FusionTrainingConfig:
         after = self.switch.after_steps
         if self.switch.plateau is not None and self.validation is None:
             raise ConfigError("switch.plateau waits for validations; give the section validation, or after_steps alone")
+        if self.cache is not None and len(self.stages) > 1:
+            raise ConfigError(f"cached pairs have one size: give one stage, got {len(self.stages)}")
         if self.fusion.kind == "none" and (after != 0 or self.switch.unet == "frozen"):
             raise ConfigError(
                 "without a fusion the U-Net alone learns: give switch.after_steps: 0 and switch.unet full or lora, got "
