@@ -37,6 +37,12 @@ for _record in (
         target=f"{_HERE}.ablations:ABLATIONS",
     ),
     StudyRecord(
+        name="xl-ablations",
+        summary="The rows of UniLDiff's Tables 4 and 5 over several seeds, as far as their models are named.",
+        takes="--model ROW-SEED for folders of scripts/run_xl_ablations.py; --data-root; --with crop, steps, metrics",
+        target=f"{_HERE}.xl_ablations:XL_ABLATIONS",
+    ),
+    StudyRecord(
         name="adaptation",
         summary="What few-shot adaptation gains and costs, and what models do under water, which they never saw.",
         takes="--model for each, before and after; --data-root; --with crop, steps",

@@ -173,4 +173,8 @@ def test_a_decoder_learns_from_cached_samples_or_from_the_damaged_latents(
     torch.testing.assert_close(decoded[0], batch["sampled"])
     vae = prepared.task.base.vae
     own = vae.encode(batch["lq"] * 2 - 1).latent_dist.mode() * vae.config["scaling_factor"]
-    assert (own - decoded[0]).abs().max() < 0.01 * own.abs().max() if decodes == "lq" else not torch.allclose(own, decoded[0])
+    assert (
+        (own - decoded[0]).abs().max() < 0.01 * own.abs().max()
+        if decodes == "lq"
+        else not torch.allclose(own, decoded[0])
+    )
