@@ -13,10 +13,13 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from ldrestore import __version__
@@ -85,40 +88,70 @@ def embed(base: Path, adapters: Path, refiner: Path | None, target: Path) -> Sta
         WeightsError: see `assemble`.
         ValueError: a weight does not fit into float16, or the files are too large; the target is left alone.
     """
+    check_target(target)
+    origin = {
+        "architecture": "mperceiver",
+        "source": "https://arxiv.org/abs/2312.02918",
+        "trained_with": f"ldrestore {__version__}",
+        "source_sha256": _hashes_of_exports(base, adapters, refiner),
+        "weights_licence": "Apache-2.0",
+    }
+    write_model(assemble(base, adapters, refiner), target, origin=origin, load=StableRestorePipeline.from_pretrained)
+    return StableRestorePipeline.from_pretrained(target)
+
+
+def check_target(target: Path) -> None:
+    """Refuse a folder with something else than a model.
+
+    Raises:
+        ValueError: it is one.
+    """
     present = {path.name for path in target.iterdir()} if target.is_dir() else set()
     if present - {CARD} and "model_index.json" not in present:
         raise ValueError(f"{target} holds something else than a model; name another folder")
-    pipeline = assemble(base, adapters, refiner)
+
+
+def write_model(
+    pipeline: DiffusionPipeline,
+    target: Path,
+    *,
+    origin: Mapping[str, Any],
+    load: Callable[[Path], DiffusionPipeline],
+) -> None:
+    """Write a pipeline, rounded to float16, in place of what lies at the target, of which the card stays.
+
+    Args:
+        pipeline: In float32; is rounded in place.
+        target: Where.
+        origin: What its `ldrestore.json` tells.
+        load: Loads the written folder, which is held against the rounded weights.
+
+    Raises:
+        ValueError: a weight does not fit into float16, or the files are too large; the target is left alone.
+    """
     rounded = _round(pipeline)
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}") as folder:
         written = Path(folder) / target.name
         with without_progress_bar():
             pipeline.save_pretrained(written)
-        origin = {
-            "architecture": "mperceiver",
-            "source": "https://arxiv.org/abs/2312.02918",
-            "trained_with": f"ldrestore {__version__}",
-            "source_sha256": _hashes_of_exports(base, adapters, refiner),
-            "weights_licence": "Apache-2.0",
-        }
         (written / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-        _clean_tokenizer(written)
+        for path in written.glob("*/tokenizer_config.json"):
+            _clean_tokenizer(path)
         if (target / CARD).is_file():
             shutil.copy(target / CARD, written / CARD)
         _check_files(written)
-        _check_weights(StableRestorePipeline.from_pretrained(written), rounded)
+        _check_weights(load(written), rounded)
         _take_place(written, target, aside=Path(folder) / "old")
-    return StableRestorePipeline.from_pretrained(target)
 
 
-def weights_of(pipeline: StableRestorePipeline) -> dict[str, dict[str, Tensor]]:
+def weights_of(pipeline: DiffusionPipeline) -> dict[str, dict[str, Tensor]]:
     """Part to key to tensor."""
     networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     return {name: part.state_dict() for name, part in networks.items()}
 
 
-def _round(pipeline: StableRestorePipeline) -> dict[str, dict[str, Tensor]]:
+def _round(pipeline: DiffusionPipeline) -> dict[str, dict[str, Tensor]]:
     """Make all parts float16, in place, and give the rounded weights in float32.
 
     Raises:
@@ -152,7 +185,7 @@ def _check_files(folder: Path) -> None:
         raise ValueError(f"all files have {sum(sizes.values()):,} bytes, more than {LARGEST_MODEL:,}")
 
 
-def _check_weights(loaded: StableRestorePipeline, rounded: dict[str, dict[str, Tensor]]) -> None:
+def _check_weights(loaded: DiffusionPipeline, rounded: dict[str, dict[str, Tensor]]) -> None:
     """Hold a loaded model against the weights that were meant, bit by bit.
 
     Raises:
@@ -187,11 +220,8 @@ def _take_place(written: Path, target: Path, *, aside: Path) -> None:
         raise
 
 
-def _clean_tokenizer(folder: Path) -> None:
-    """Take the length that texts were last cut to out of the tokenizer's settings; its own limit stands beside it."""
-    path = folder / "tokenizer" / "tokenizer_config.json"
-    if not path.is_file():
-        return
+def _clean_tokenizer(path: Path) -> None:
+    """Take the length that texts were last cut to out of a tokenizer's settings; its own limit stands beside it."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     if settings.pop(LEFTOVER, None) is not None:
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -207,8 +237,8 @@ def _hashes_of_exports(base: Path, adapters: Path, refiner: Path | None) -> dict
     return {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in files}
 
 
-def _report(pipeline: StableRestorePipeline, folder: Path) -> None:
-    """Print what there is now."""
+def print_sizes(pipeline: DiffusionPipeline, folder: Path) -> None:
+    """Print what there is now: parts, parameters and bytes."""
     sizes = {name: sum(weight.numel() for weight in part.values()) for name, part in weights_of(pipeline).items()}
     for name, size in sizes.items():
         print(f"{name:16} {size:>12,} numbers")
@@ -220,7 +250,6 @@ def _report(pipeline: StableRestorePipeline, folder: Path) -> None:
     )
     files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     print(f"{folder}: {parameters:,} parameters, {sum(files) / 1e6:.2f} MB, the largest file {max(files) / 1e6:.2f} MB")
-    print(f"knows {', '.join(pipeline.predictor.names)}; {'has' if pipeline.drm is not None else 'has no'} refinement")
 
 
 def main() -> None:
@@ -235,7 +264,8 @@ def main() -> None:
         pipeline = embed(arguments.base, arguments.adapters, arguments.refiner, arguments.out)
     except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
-    _report(pipeline, arguments.out)
+    print_sizes(pipeline, arguments.out)
+    print(f"knows {', '.join(pipeline.predictor.names)}; {'has' if pipeline.drm is not None else 'has no'} refinement")
 
 
 if __name__ == "__main__":

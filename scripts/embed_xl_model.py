@@ -1,0 +1,109 @@
+"""Put a trained small prior in SDXL's form, and what was trained upon it, into the package as the embedded XL model.
+
+    python scripts/embed_xl_model.py runs/xl/tiny_unet_cpu/export runs/xl/tiny_fusion_rollout_cpu/export \
+        runs/xl/tiny_experts_cpu/export
+
+The exports are those of stage 1 and stage 2, whose averaged weights are rounded to float16, which halves the files;
+`XLRestorePipeline` computes in float32 unless told otherwise. Where two hold the same part the later one counts: the
+U-Net is that of stage 1, the autoencoder that of stage 2. The new folder is loaded again and held against the rounded
+weights before it takes the place of the old one, of which the card stays. Its ldrestore.json tells the SHA-256 of every
+weight file that it was made of. What is larger than 16 MB with everything is refused.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from embed_stable_model import check_target, print_sizes, write_model
+
+from ldrestore import __version__
+from ldrestore.checkpoints.diffusion_folder import make_ready
+from ldrestore.errors import LDRestoreError, WeightsError
+from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
+from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS
+from ldrestore.weights.hashes import hash_of_file
+
+NAME = "ldrestore-tiny-xl"
+"""Of the model."""
+TARGET = Path(__file__).resolve().parent.parent / "ldrestore" / "assets" / "ldrestore_tiny_xl"
+"""Where it lies in the package."""
+
+
+def assemble_xl(base: Path, exports: Sequence[Path]) -> XLRestorePipeline:
+    """The pipeline of what training runs exported, in float32.
+
+    Args:
+        base: A whole base, as the prior's run exports it.
+        exports: Of stage 1 and stage 2, in this order.
+
+    Raises:
+        WeightsError: a part is missing or damaged, or two do not belong together.
+    """
+    pipeline = XLRestorePipeline.from_exports(base, *exports, local_files_only=True)
+    missing = [name for name in ("daff", "daem") if pipeline.components[name] is None]
+    if missing:
+        raise WeightsError(f"there is no {', no '.join(missing)}; name the folders that both stages exported")
+    make_ready(pipeline.components, name=NAME)
+    pipeline.register_to_config(_name_or_path=NAME)
+    return pipeline
+
+
+def embed_xl(base: Path, exports: Sequence[Path], target: Path) -> XLRestorePipeline:
+    """Write the model, rounded to float16, in place of what lies at the target.
+
+    Args:
+        base: See `assemble_xl`.
+        exports: The same.
+        target: Written anew, but for its card.
+
+    Returns:
+        The written model, loaded again.
+
+    Raises:
+        WeightsError: see `assemble_xl`.
+        ValueError: a weight does not fit into float16, or the files are too large; the target is left alone.
+    """
+    check_target(target)
+    origin = {
+        "architecture": "unildiff",
+        "source": "Unified Latent Diffusion for Image Restoration (UniLDiff)",
+        "trained_with": f"ldrestore {__version__}",
+        "source_sha256": hashes_of_parts(base, exports),
+        "weights_licence": "Apache-2.0",
+    }
+    write_model(assemble_xl(base, exports), target, origin=origin, load=XLRestorePipeline.from_pretrained)
+    return XLRestorePipeline.from_pretrained(target)
+
+
+def hashes_of_parts(base: Path, exports: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of the weight files that are taken, by part and name.
+
+    Args:
+        base: Has what no export has.
+        exports: Of two with a part the later one counts.
+    """
+    names = (*UNILDIFF_PARTS.frozen, *UNILDIFF_PARTS.trained)
+    places = {
+        name: next((each for each in (*reversed(exports), base) if (each / name).is_dir()), base) for name in names
+    }
+    files = [path for name, place in places.items() for path in sorted((place / name).glob("*.safetensors"))]
+    return {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in files}
+
+
+def main() -> None:
+    """Parse the command line and embed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("base", type=Path, help="folder of a whole base, as the prior's run exports it")
+    parser.add_argument("exports", type=Path, nargs="+", help="folders that stage 1 and stage 2 exported")
+    parser.add_argument("--out", type=Path, default=TARGET, help=f"where to write; {TARGET.name} in the package")
+    arguments = parser.parse_args()
+    try:
+        pipeline = embed_xl(arguments.base, arguments.exports, arguments.out)
+    except (LDRestoreError, ValueError, OSError) as error:
+        sys.exit(str(error))
+    print_sizes(pipeline, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
