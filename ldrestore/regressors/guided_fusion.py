@@ -111,30 +111,36 @@ class ChannelFusion(nn.Module):
             key: (B, C, 3, 3), for a map of (B, C, H, W).
 
         Returns:
-            (B, heads, c, c), each row sums to 1; in the type of the key, the sums over positions taken in float32.
+            (B, heads, c, c), each row sums to 1; in the type of the key, the sums over positions taken in float32, or
+            in float64 for such maps.
         """
-        num_heads = len(self.temperature)
-        sums = self.unit_sums(query).float()  # (B, C, 9)
-        queries, keys = (part.unflatten(1, (num_heads, -1)) for part in (sums, key.float().flatten(2)))
+        num_heads, full = len(self.temperature), _full_type(key)
+        sums = self.unit_sums(query).to(full)  # (B, C, 9)
+        queries, keys = (part.unflatten(1, (num_heads, -1)) for part in (sums, key.to(full).flatten(2)))
         logits = torch.einsum("bhcp,bhdp->bhcd", queries, keys) * self.temperature
         return logits.softmax(dim=-1).to(key.dtype)
 
 
 def _unit_sums(query: Tensor) -> Tensor:
-    """What `_gathered` gives of queries of unit length over the positions: (B, C, H, W) to float32 (B, C, 9)."""
+    """What `_gathered` gives of queries of unit length over the positions: (B, C, H, W) to (B, C, 9)."""
     num_positions = query.shape[2] * query.shape[3]
-    lengths = torch.linalg.vector_norm(query, dim=(2, 3), dtype=torch.float32).clamp_min(1e-12)  # (B, C)
+    lengths = torch.linalg.vector_norm(query, dim=(2, 3), dtype=_full_type(query)).clamp_min(1e-12)  # (B, C)
     return _gathered(query).flatten(2) / (lengths * num_positions**0.5)[..., None]
 
 
+def _full_type(features: Tensor) -> torch.dtype:
+    """In which sums over many positions are taken: float32, or float64 for maps of it."""
+    return torch.promote_types(features.dtype, torch.float32)
+
+
 def _gathered(features: Tensor) -> Tensor:
-    """Sums over the inner rows and columns, the outermost left alone: (B, C, H, W) to float32 (B, C, 3, 3) or less."""
+    """Sums over the inner rows and columns, the outermost left alone: (B, C, H, W) to (B, C, 3, 3) or less, in full."""
     for axis in (2, 3):
         size = features.shape[axis]
         if size > 3:
-            inner = features.narrow(axis, 1, size - 2).sum(axis, keepdim=True, dtype=torch.float32)
+            inner = features.narrow(axis, 1, size - 2).sum(axis, keepdim=True, dtype=_full_type(features))
             features = torch.cat([features.narrow(axis, 0, 1), inner, features.narrow(axis, size - 1, 1)], dim=axis)
-    return features.float()
+    return features.to(_full_type(features))
 
 
 def _widened(small: Tensor, height: int, width: int) -> Tensor:

@@ -1,12 +1,14 @@
 """What every registered regressor must do; new entries are tested without a new line here."""
 
 import re
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
+from ldrestore.registry import resolve
 from ldrestore.regressors.catalog import REGRESSORS
 from ldrestore.regressors.factory import create_regressor, list_regressors, record_of
 
@@ -270,3 +272,56 @@ def test_unknown_names_and_options_are_refused():
 def test_options_of_a_wrong_type_are_refused(regressor, options):
     with pytest.raises(ConfigError, match=f"{regressor} cannot be built with .*; check types and sizes"):
         create_regressor(regressor, **options)
+
+
+@torch.no_grad()
+def test_pictures_of_a_batch_do_not_know_each_other(name: str) -> None:
+    network = tiny(name)
+    dark_to_bright = torch.linspace(0, 1, 3)[:, None, None, None]
+    lq = dark_to_bright * torch.rand(3, 3, 17, 20)
+    together = network(lq)
+    alone = torch.cat([network(picture) for picture in lq.split(1)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(lq[[2, 0, 1]]), together[[2, 0, 1]], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_call_changes_neither_its_input_nor_the_next_one_and_any_memory_layout_will_do(name: str) -> None:
+    network, lq = tiny(name), torch.rand(2, 3, 17, 20)
+    kept = lq.clone()
+    expected = network(lq)
+    assert torch.equal(lq, kept)
+    assert torch.equal(network(lq), expected)
+    strided = torch.rand(2, 6, 17, 40)[:, ::2, :, ::2].copy_(lq)  # a view with holes
+    for same in (lq.contiguous(memory_format=torch.channels_last), strided):
+        torch.testing.assert_close(network(same), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_double_precision_and_gradients_change_no_digit_that_a_picture_shows(name: str) -> None:
+    network, lq = tiny(name), torch.rand(1, 3, 16, 24)
+    with torch.inference_mode():
+        expected = network(lq)
+    with_gradients = network(lq)
+    torch.testing.assert_close(with_gradients.detach(), expected.clone(), rtol=1e-4, atol=1e-5)
+    wide = network.double()(lq.double())
+    assert wide.dtype == torch.float64
+    torch.testing.assert_close(wide.float(), with_gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_read_off_the_shapes_builds_the_same_network(name: str) -> None:
+    record = REGRESSORS.get(name)
+    read = resolve(f"{record.target.partition(':')[0]}:options_of_checkpoint")
+    with torch.device("meta"):
+        network = create_regressor(name, **TINY[record.target])
+        found = read(network.state_dict())
+        again = create_regressor(name, **found)
+    shapes, read_shapes = ({key: value.shape for key, value in one.state_dict().items()} for one in (network, again))
+    assert read_shapes == shapes
+    traceless = {"top_k", "pool_sizes"}  # how many are chosen, and the size of a pool that is not there
+    read_options = {key: _listed(value) for key, value in found.items() if key not in traceless}
+    assert read_options == {key: _listed(network.config[key]) for key in read_options}
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists."""
+    return list(value) if isinstance(value, tuple) else value

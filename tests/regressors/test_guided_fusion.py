@@ -48,3 +48,22 @@ def test_the_literal_softmax_of_one_key_is_1_so_queries_and_keys_learn_nothing()
     fused.square().sum().backward()
     assert not block.q.weight.grad.any() and not block.k.weight.grad.any()
     assert block.v.weight.grad.any() and block.project_out.weight.grad.any()
+
+
+@pytest.mark.parametrize("size", [(2, 3), (4, 5)])
+def test_channel_fusion_has_exact_gradients_in_double_precision(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    block = ChannelFusion(4, num_heads=2, embedding_width=3).double()
+    features = torch.randn(1, 4, *size, dtype=torch.float64, requires_grad=True)
+    embedding = torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(block, (features, embedding))
+
+
+def test_half_precision_sums_over_many_positions_in_full() -> None:
+    torch.manual_seed(0)
+    block, embedding = ChannelFusion(4, num_heads=2, embedding_width=3), torch.randn(1, 3)
+    features = 10 + torch.randn(1, 4, 96, 96)
+    expected = block(features, embedding)
+    found = block.bfloat16()(features.bfloat16(), embedding.bfloat16())
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - expected).abs().mean() < 0.02 * expected.abs().mean()
