@@ -90,11 +90,11 @@ def test_without_a_word_both_codes_are_one_and_hints_reach_their_own_picture_alo
     module, reduced = look(), torch.rand(2, 3, 16, 16)
     silent = module(reduced, torch.zeros(2, 4))
     assert torch.equal(silent.code, silent.plain_code)
-    told = module(reduced, torch.tensor([[0.0] * 4, [1.0, 0.0, 1.0, 0.0]]))
-    torch.testing.assert_close(told.grid[0], silent.grid[0])
-    torch.testing.assert_close(told.plain_code, silent.plain_code)
-    assert (told.code[1] - silent.code[1]).abs().max() > 1e-3
-    assert (told.grid[1] - silent.grid[1]).abs().max() > 1e-5
+    hinted = module(reduced, torch.tensor([[0.0] * 4, [1.0, 0.0, 1.0, 0.0]]))
+    torch.testing.assert_close(hinted.grid[0], silent.grid[0])
+    torch.testing.assert_close(hinted.plain_code, silent.plain_code)
+    assert (hinted.code[1] - silent.code[1]).abs().max() > 1e-3
+    assert (hinted.grid[1] - silent.grid[1]).abs().max() > 1e-5
 
 
 def test_light_is_changed_by_the_guide_of_two_by_two_pixels() -> None:
