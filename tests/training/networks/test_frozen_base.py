@@ -1,19 +1,23 @@
 """The base of stage 1 may be a folder or a single file, and says what it predicts."""
 
+import copy
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
+from ldrestore.adapters.injection import InjectionLayers
 from ldrestore.checkpoints import stable_diffusion
 from ldrestore.errors import ConfigError, WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
 from ldrestore.guides.clip_tower import DEFAULT_TOWER
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.prompts.text_sequences import CLIP_TOKENS
-from ldrestore.training.networks.frozen_base import BaseConfig, load_base
+from ldrestore.training.networks.frozen_base import BaseConfig, load_base, load_part
 from ldrestore.training.trainers import train_by_config
 from tests.original_layout import original_layout
 from tests.tiny_clip import tiny_text_encoder, tiny_tower
@@ -104,3 +108,58 @@ def test_the_schedule_of_a_folder_is_its_own(folder):
     assert {key: found[key] for key in config if not key.startswith("_")} == {
         key: value for key, value in config.items() if not key.startswith("_")
     }
+
+
+def test_a_copy_is_the_base_itself_and_nothing_of_it_is_found_as_a_weight(folder: Path) -> None:
+    base = load_base(BaseConfig(path=str(folder)))
+    assert copy.deepcopy(base) is base
+    holder = torch.nn.Module()
+    holder.base = base
+    assert list(holder.parameters()) == [] and holder.state_dict() == {}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_frozen_weights_have_the_format_that_the_config_says(folder: Path, dtype: str) -> None:
+    base = load_base(BaseConfig(path=str(folder), dtype=dtype))
+    formats = {weight.dtype for part in base.modules() for weight in part.parameters()}
+    assert formats == {getattr(torch, dtype)}
+    assert not any(weight.requires_grad for part in base.modules() for weight in part.parameters())
+
+
+def test_channels_lie_innermost_where_asked(folder: Path) -> None:
+    for is_asked in (False, True):
+        base = load_base(BaseConfig(path=str(folder), channels_last=is_asked))
+        weight = base.vae.decoder.conv_in.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == is_asked
+
+
+def test_without_gradient_checkpointing_the_unet_is_in_evaluation(folder: Path) -> None:
+    for is_asked in (False, True):
+        base = load_base(BaseConfig(path=str(folder), gradient_checkpointing=is_asked))
+        assert base.unet.training == base.unet.is_gradient_checkpointing == is_asked
+        assert not base.vae.training and not base.text_encoder.training
+
+
+def test_layers_of_another_network_take_the_place_of_those_before(folder: Path) -> None:
+    base = load_base(BaseConfig(path=str(folder)))
+    assert base.system({}, acts=False).unet is base.unet
+    num_hooks = [sum(len(module._forward_hooks) for module in base.unet.modules())]
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        layers = InjectionLayers.for_unet(base.unet, feature_channels=8, hidden_channels=4)
+        for _ in range(2):
+            base.system({"injection": layers}, acts=True)
+        num_hooks.append(sum(len(module._forward_hooks) for module in base.unet.modules()))
+    assert num_hooks[1] == num_hooks[2]
+    base.system({}, acts=True)
+    assert sum(len(module._forward_hooks) for module in base.unet.modules()) == num_hooks[0]
+
+
+def test_a_part_that_cannot_be_read_is_named_with_its_class(tmp_path: Path, folder: Path) -> None:
+    assert load_part(AutoencoderKL, folder / "vae").config.latent_channels == 4
+    shutil.copytree(folder / "vae", tmp_path / "vae")
+    weights = next((tmp_path / "vae").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    for place in (tmp_path / "vae", tmp_path / "nowhere"):
+        with pytest.raises(WeightsError, match=rf"{place.name} cannot be loaded as AutoencoderKL .*give a whole base"):
+            load_part(AutoencoderKL, place)

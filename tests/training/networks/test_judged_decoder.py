@@ -1,5 +1,7 @@
 """The refined decoder and its judge: whose gradients reach whom, and when the judge takes part."""
 
+import copy
+
 import pytest
 import torch
 
@@ -61,3 +63,37 @@ def test_without_a_judge_the_decoder_only_decodes(base, network, inputs):
     judged = alone(*inputs, judges_from=0)
     assert judged.restored_scores is None and judged.restored.dtype == torch.float32
     assert not any(key.startswith(("judge.", "base.")) for key in alone.state_dict())
+
+
+def test_one_backward_pass_is_two_steps_of_a_game(network: JudgedDecoder, inputs: tuple) -> None:
+    """The gradients of the sum are those of each loss upon its own part."""
+    latents, features, probabilities, gt = inputs
+
+    def scored() -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        judged = network.eval().train()(latents, features, probabilities, gt, judges_from=0)
+        module = (judged.restored - gt).abs().mean() - judged.restored_scores.mean()
+        return module, judged.detached_scores.mean() - judged.gt_scores.mean()
+
+    def gradients(of: str, part: str) -> dict[str, torch.Tensor]:
+        network.load_state_dict(state)
+        network.zero_grad(set_to_none=True)
+        module, judge = scored()
+        {"sum": module + judge, "drm": module, "judge": judge}[of].backward()
+        found = network.get_submodule(part).named_parameters()
+        return {name: weight.grad.clone() for name, weight in found if weight.grad is not None}
+
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    for part in ("drm", "judge"):
+        together, alone = gradients("sum", part), gradients(part, part)
+        assert together.keys() == alone.keys() and together
+        for name, gradient in together.items():
+            torch.testing.assert_close(gradient, alone[name], msg=name)
+
+
+def test_a_copy_shares_the_base_and_counts_for_itself(network: JudgedDecoder, inputs: tuple) -> None:
+    network(*inputs, judges_from=None)
+    copied = copy.deepcopy(network)
+    copied(*inputs, judges_from=None)
+    assert copied.base is network.base
+    assert (int(network.num_passes), int(copied.num_passes)) == (1, 2)

@@ -5,7 +5,7 @@ import torch
 
 from ldrestore.errors import WeightsError
 from ldrestore.estimators.degradation_predictor import DegradationPredictor
-from ldrestore.training.networks.rebuilding import rebuilt, save_part
+from ldrestore.training.networks.rebuilding import rebuilt, save_part, weights_of_part
 
 
 def test_arguments_by_position_are_kept_and_weights_are_the_given_ones():
@@ -37,3 +37,14 @@ def test_a_part_is_written_with_its_own_weights_alone(tmp_path):
     again = DegradationPredictor.from_pretrained(tmp_path / "part")
     assert all((value == 2).all() for value in again.state_dict().values())
     assert not any((value == 2).all() for value in part.state_dict().values())
+
+
+def test_weights_of_a_part_are_those_behind_its_name_and_a_dot() -> None:
+    weights = {
+        "part.a": torch.zeros(1),
+        "part.b.part.c": torch.ones(1),
+        "partner.a": torch.ones(2),
+        "part": torch.ones(3),
+    }
+    assert weights_of_part(weights, "part").keys() == {"a", "b.part.c"}
+    assert weights_of_part(weights, "other") == {}
