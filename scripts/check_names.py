@@ -72,6 +72,8 @@ def participles_of(module: Module) -> list[str]:
             found.append((node.lineno, "variable", node.id))
         elif isinstance(node, ast.arg):
             found.append((node.lineno, "variable", node.arg))
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            found.append((node.lineno, "variable", node.name))
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.append((node.lineno, "attribute", node.attr))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -112,7 +114,8 @@ def _public_names(tree: ast.Module) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign):
-            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+            parts = (part for target in node.targets for part in ast.walk(target))  # several at once stand in a tuple
+            names += [part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.append(node.target.id)
     return [name for name in names if not name.startswith("_") and name != "logger"]

@@ -96,11 +96,8 @@ def _import_statements(node: ast.AST, *, is_deferred: bool) -> Iterator[tuple[as
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, is_deferred
+        elif isinstance(child, ast.If) and ast.unparse(child.test).rpartition(".")[2] == "TYPE_CHECKING":
+            for branch, defers in ((child.body, True), (child.orelse, is_deferred)):
+                yield from _import_statements(ast.Module(branch, []), is_deferred=defers)
         else:
-            defers = isinstance(child, _DEFERRING) or _is_for_type_checkers(child)
-            yield from _import_statements(child, is_deferred=is_deferred or defers)
-
-
-def _is_for_type_checkers(node: ast.AST) -> bool:
-    """Whether a node is `if TYPE_CHECKING:`."""
-    return isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+            yield from _import_statements(child, is_deferred=is_deferred or isinstance(child, _DEFERRING))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ldrestore.errors import ConfigError
 from ldrestore.tiling.shared_statistics import MapStatistic
 
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 2.0
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 2.0
 """The learned temperature is clamped to these."""
 
 SELECTION_NOISE = 0.1
@@ -73,7 +73,7 @@ class PromptCombination(nn.Module):
             query: (B, D).
         """
         cosines = F.normalize(query, dim=-1) @ F.normalize(self.prompt_keys, dim=-1).T  # (B, N)
-        similarities = cosines / self.temperature.clamp(MIN_TEMPERATURE, MAX_TEMPERATURE)
+        similarities = cosines / self.temperature.clamp(_MIN_TEMPERATURE, _MAX_TEMPERATURE)
         contested = similarities + SELECTION_NOISE * torch.randn_like(similarities) if self.training else similarities
         indices = contested.topk(self.top_k, dim=-1).indices  # (B, K)
         chosen = similarities.gather(1, indices).softmax(dim=-1)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-NUM_VALUES = {"restore": 9, "estimate": 2, "models": 0}
+_NUM_VALUES = {"restore": 9, "estimate": 2, "models": 0}
 """Calls of the HTTP interface, and how many values each takes."""
 FILE_PLACES = {"restore": (0, 5), "estimate": (0,), "models": ()}
 """Which of its values are files."""
@@ -31,13 +31,13 @@ def fault_of_call(name: str, body: bytes, *, is_stored: Callable[[str], bool]) -
     """
     if name.startswith(OWN_PREFIX):
         return None
-    if name not in NUM_VALUES:
-        return 404, f"there is no such call; there are {', '.join(sorted(NUM_VALUES))}"
+    if name not in _NUM_VALUES:
+        return 404, f"there is no such call; there are {', '.join(sorted(_NUM_VALUES))}"
     try:
         data = json.loads(body)["data"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return 422, 'send JSON such as {"data": [...]}, with the values in their order'
-    expected = NUM_VALUES[name]
+    expected = _NUM_VALUES[name]
     if not isinstance(data, list) or len(data) != expected:
         came = f"{len(data)}" if isinstance(data, list) else "no list"
         return 422, f"data must have {expected} values for {name}, got {came}; see the page's documentation"

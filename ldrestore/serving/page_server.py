@@ -17,9 +17,9 @@ from ldrestore.serving.page_handlers import PageHandlers, sweep_now_and_then
 from ldrestore.serving.settings import PageSettings
 from ldrestore.serving.studio import Studio
 
-QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """What gradio reads from the environment when it is imported or started."""
-PLAIN = {
+_PLAIN = {
     "share": False,
     "prevent_thread_lock": True,
     "quiet": True,
@@ -54,7 +54,7 @@ def serving(settings: PageSettings, *, parent: Path | None = None) -> Iterator[s
     studio = Studio(settings, parent=parent)
     stopped = threading.Event()
     try:
-        with _environment({**QUIET, "GRADIO_TEMP_DIR": str(studio.store.root)}):
+        with _environment({**_QUIET, "GRADIO_TEMP_DIR": str(studio.store.root)}):
             page = Page(PageHandlers(studio))
             page.blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=1, api_open=False)
             sweeper = threading.Thread(target=sweep_now_and_then, args=(page.handlers, stopped), daemon=True)
@@ -84,7 +84,7 @@ def _launch(blocks: Any, settings: PageSettings, studio: Studio, **looks: Any) -
             auth=None if settings.user is None else (settings.user, settings.password),
             max_file_size=settings.max_upload_bytes,
             app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
-            **{name: value for name, value in PLAIN.items() if name in known},
+            **{name: value for name, value in _PLAIN.items() if name in known},
             **looks,
         )
     except ValueError as error:  # gradio asks for its own page once, and waits three seconds

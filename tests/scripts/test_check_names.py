@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import pytest
 from check_names import KNOWN_TWICE, check_names, names_twice, participles_of, read_others
 from syntax_trees import parse_module, read_modules
 
@@ -67,3 +70,45 @@ def test_participles_as_variables_and_parameters_are_faults():
         "ldrestore.module0:6: an attribute is called _told; name what it is",
     ]
     assert faults_of("def told_of(picture):\n    return picture.seen\n") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{0}, OTHER{1} = 1, 2", "(FIRST{1}, [{0}]) = x", "*{0}, LAST{1} = x", "{0} = Z{1} = 3"]
+)
+def test_constants_that_are_set_together_are_names_too(text: str) -> None:
+    assert faults_of(text.format("SIDE", 1), text.format("SIDE", 2)) == [
+        "SIDE means two things: ldrestore.module0, ldrestore.module1"
+    ]
+
+
+def test_what_is_only_read_or_set_inside_something_is_no_name_of_the_module() -> None:
+    text = "TABLE{0}[KEY] = VALUE\nthing{0}.SIDE = 1\n_SIDE = 2\nX{0} = [SIDE for SIDE in ()]\n"
+    assert faults_of(text.format(1), text.format(2)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("try: ...\nexcept OSError as told: ...", 2),
+        ("match x:\n    case [1, *said]: ...", 2),
+        ("match x:\n    case int() as seen: ...", 2),
+        ("f = lambda asked: 1", 1),
+        ("for seen, i in x: ...", 1),
+        ("with x as said: ...", 1),
+        ("if (told := 1): ...", 1),
+        ("async def f(*, asked): ...", 1),
+    ],
+)
+def test_every_way_to_bind_a_variable_is_looked_at(text: str, line: int) -> None:
+    (fault,) = faults_of(text)
+    assert fault.startswith(f"ldrestore.module0:{line}: a variable is called ")
+    assert fault.endswith("; name what it is")
+
+
+def test_files_beside_the_library_are_read_by_their_path(tmp_path: Path) -> None:
+    for path in ("tests/images/test_a.py", "scripts/b.py", "integrations/c/d.py", "elsewhere/e.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("seen = 1", encoding="utf-8")
+    others = read_others(tmp_path)
+    assert [module.name for module in others] == ["integrations/c/d.py", "scripts/b.py", "tests/images/test_a.py"]
+    assert all(participles_of(module) for module in others)

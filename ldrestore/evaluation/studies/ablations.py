@@ -25,7 +25,7 @@ from ldrestore.evaluation.tables import markdown
 from ldrestore.structures import MPERCEIVER_SET
 from ldrestore.weights.folders import read_json
 
-TEXT, VISUAL = ("cm_adapter", "textual_prompts"), ("ir_adapter", "injection")
+_TEXT, _VISUAL = ("cm_adapter", "textual_prompts"), ("ir_adapter", "injection")
 NINE, THREE = "all nine", "rain, haze, raindrop"
 """Averages over MPerceiver's degradations, and over those of the paper's table."""
 
@@ -51,37 +51,37 @@ class TableRow:
 _BOTH = "+(Visual & Textual) Branch"
 ROWS: Mapping[str, TableRow] = {
     "bare": TableRow(title="bare prior", printed="Baseline (Stable Diffusion)", run=None),
-    "text": TableRow(title="+ text", printed="+Textual Branch", run="text", parts=TEXT),
+    "text": TableRow(title="+ text", printed="+Textual Branch", run="text", parts=_TEXT),
     "text_no_pool": TableRow(
-        title="+ text without its pool", printed="+Textual Branch w/o TP Pool", run="text_no_pool", parts=TEXT[:1]
+        title="+ text without its pool", printed="+Textual Branch w/o TP Pool", run="text_no_pool", parts=_TEXT[:1]
     ),
-    "visual": TableRow(title="+ visual", printed="+Visual Branch", run="visual", parts=VISUAL),
+    "visual": TableRow(title="+ visual", printed="+Visual Branch", run="visual", parts=_VISUAL),
     "visual_no_pool": TableRow(
         title="+ visual without its pools",
         printed="+Visual Branch w/o VP Pool",
         run="visual_no_pool",
-        parts=VISUAL,
+        parts=_VISUAL,
         has_prompts=False,
     ),
-    "both": TableRow(title="+ both", printed=_BOTH, run="both", parts=TEXT + VISUAL),
+    "both": TableRow(title="+ both", printed=_BOTH, run="both", parts=_TEXT + _VISUAL),
     "both_no_text_pool": TableRow(
         title="+ both without the textual pool",
         printed=f"{_BOTH} w/o TP Pool",
         run="both_no_text_pool",
-        parts=TEXT[:1] + VISUAL,
+        parts=_TEXT[:1] + _VISUAL,
     ),
     "both_no_visual_pool": TableRow(
         title="+ both without the visual pools",
         printed=f"{_BOTH} w/o VP Pool",
         run="both_no_visual_pool",
-        parts=TEXT + VISUAL,
+        parts=_TEXT + _VISUAL,
         has_prompts=False,
     ),
     "full": TableRow(
         title="+ both + refinement",
         printed=f"{_BOTH} + DRM (Full Model)",
         run="both",
-        parts=TEXT + VISUAL,
+        parts=_TEXT + _VISUAL,
         is_refined=True,
     ),
 }
@@ -150,7 +150,7 @@ def parts_of_model(folder: Path) -> tuple[tuple[str, ...], bool, bool]:
     found = {name for name, entry in index.items() if isinstance(entry, list) and entry[0] is not None}
     has_adapter = "ir_adapter" in found
     prompts = read_json(folder / "ir_adapter" / "config.json")["num_prompts"] if has_adapter else 1
-    return tuple(name for name in TEXT + VISUAL if name in found), prompts > 0, "drm" in found
+    return tuple(name for name in _TEXT + _VISUAL if name in found), prompts > 0, "drm" in found
 
 
 def report_ablations(results: Results) -> str:
