@@ -191,9 +191,10 @@ def _equal_groups(config: PairedDataConfig, lq_paths: dict[str, Path], pattern: 
 
     def key_of(path: Path) -> str:
         found = pattern.search(path.stem)
-        if found is None:
+        key = found.group(1) if found is not None else None
+        if not key:  # an empty one would be that of every picture
             raise ConfigError(f"key_pattern {pattern.pattern!r} finds nothing in the name of {path}")
-        return found.group(1)
+        return key
 
     gt_paths: dict[str, Path] = {}
     for path in list_pictures([config.gt_folder]):

@@ -1,5 +1,6 @@
 """Degrade whatever a user passes as a picture, and give back the same kind."""
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def degrade(image: Any, recipe: str, *, seed: int = 0, severity: float = 0.5) ->
         ImageFileError: a path cannot be read.
     """
     steps = parse_recipe(recipe)
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed must be a whole number, got {seed!r}")
     if seed < 0:
         raise InputError(f"seed must not be negative, got {seed}")
     if getattr(image, "ndim", None) == 4:

@@ -32,7 +32,7 @@ def gaussian_noise(image: np.ndarray, *, sigma_255: float, generator: np.random.
 
 
 def poisson_noise_parameters(severity: float) -> dict[str, float]:
-    """From 1000 photons at white at severity 0 down to 12 at severity 1, in equal ratios."""
+    """From 1000 photons at white at severity 0 down to 12.6 at severity 1, in equal ratios."""
     return {"photons": 10.0 ** (3.0 - 1.9 * severity)}
 
 

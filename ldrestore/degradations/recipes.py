@@ -12,6 +12,7 @@ import inspect
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,8 @@ def apply_recipe(image: np.ndarray, recipe: Recipe, *, severity: float, generato
     """Degrade a picture.
 
     Args:
-        image: (H, W, 3) float32 in [0, 1]; not changed.
+        image: (H, W, 3) of any float type, in [0, 1]; not changed. What follows is float32, since OpenCV's filters
+            refuse other types, or crash.
         recipe: What to apply.
         severity: In [0, 1], for every step that does not set its own.
         generator: Each step draws from its own child of it, so that one step's draws do not shift another's.
@@ -117,6 +119,7 @@ def apply_recipe(image: np.ndarray, recipe: Recipe, *, severity: float, generato
             f"expected float32 pixels in [0, 1], got {image.dtype}; divide by the code value of white first"
         )
     _check_severity(severity)
+    image = image.astype(np.float32, copy=False)
     for step, child in zip(recipe.steps, generator.spawn(len(recipe.steps)), strict=True):
         fixed = dict(step.parameters)
         own_severity = float(fixed.pop("severity", severity))
@@ -175,7 +178,7 @@ def _parse_parameters(name: str, inner: str) -> tuple[tuple[str, float | str], .
     parameters: dict[str, float | str] = {}
     for part in filter(None, (piece.strip() for piece in inner.split(","))):
         key, separator, value = (piece.strip() for piece in part.partition("="))
-        if not separator or not value:
+        if not (key and separator and value):
             raise InputError(f"cannot read {part!r} in {name}({inner}); expected key=value")
         if key not in known and key != "severity":
             raise UnknownNameError(f"parameter of {name}", key, [*known, "severity"])
@@ -246,7 +249,7 @@ def _check_severity(severity: float) -> None:
     """Refuse a severity outside [0, 1].
 
     Raises:
-        InputError: it lies outside.
+        InputError: it lies outside, or is no number.
     """
-    if not 0 <= severity <= 1:
-        raise InputError(f"severity must lie in [0, 1], got {severity}")
+    if not isinstance(severity, Real) or not 0 <= severity <= 1:
+        raise InputError(f"severity must lie in [0, 1], got {severity!r}")

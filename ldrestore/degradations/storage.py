@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ldrestore.degradations.transfer import clipped
+from ldrestore.errors import ShapeError
+from ldrestore.images.formats import MAX_SIDES
 
 KERNELS = {
     "area": cv2.INTER_AREA,
@@ -34,8 +36,17 @@ def jpeg(image: np.ndarray, *, quality: float, generator: np.random.Generator) -
 
     Returns:
         (H, W, 3) float32 in [0, 1].
+
+    Raises:
+        ShapeError: a side is longer than JPEG can say.
     """
     del generator
+    height, width = image.shape[:2]
+    if max(height, width) > MAX_SIDES["JPEG"]:
+        raise ShapeError(
+            f"JPEG holds at most {MAX_SIDES['JPEG']} pixels a side, got {width}x{height}; degrade parts of the "
+            "picture, or leave jpeg out of the recipe"
+        )
     file = io.BytesIO()
     Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(file, "JPEG", quality=round(quality), subsampling=2)
     return np.asarray(Image.open(file), np.float32) / 255

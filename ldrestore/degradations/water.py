@@ -48,7 +48,8 @@ def underwater(image: np.ndarray, *, distance: float, depth: float, generator: n
     attenuation = np.array(diffuse, np.float32) + np.float32(scattering)  # beta^D
     backscatter = np.array(diffuse, np.float32) + np.float32(0.6 * scattering)  # beta^B: some of it comes back in
     away = (distance * depth_proxy(height, width, generator=generator))[..., None]  # z, in metres
-    daylight = np.exp(-np.array(diffuse, np.float32) * np.float32(depth))
+    above = np.array(diffuse, np.float32) * np.float32(depth)  # K_c d
+    daylight = np.exp(max(above.min() - 80, 0) - above)  # exp(-80) is about the least that float32 holds in full
     daylight /= daylight.max()
     veil = scattering / backscatter * daylight
     veil *= generator.uniform(0.3, 0.55) / veil.max()

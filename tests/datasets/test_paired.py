@@ -105,6 +105,9 @@ def test_patterns_that_pair_nothing_are_refused(hazy):
         PairedDataConfig(**hazy, key_pattern="7")
     with pytest.raises(ConfigError, match=r"finds nothing in the name of .*12\.png"):
         PairedDataset(PairedDataConfig(**hazy, key_pattern="^(7)"), patch_size=None, seed=0)
+    for empty in (r"([a-z]*)", r"^\d+(x)?"):  # it matches every name, and would pair all with one
+        with pytest.raises(ConfigError, match=r"finds nothing in the name of .*12\.png"):
+            PairedDataset(PairedDataConfig(**hazy, key_pattern=empty), patch_size=None, seed=0)
     write(hazy["gt_folder"] / "9.png", np.zeros((20, 20, 3), dtype=np.uint8))
     with pytest.raises(ConfigError, match="have the same key '9'; make key_pattern more exact"):
         PairedDataset(PairedDataConfig(**hazy, key_pattern=r"^(\d)"), patch_size=None, seed=0)

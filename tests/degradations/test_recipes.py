@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldrestore.degradations.catalog import MIXTURES
+from ldrestore.degradations.catalog import MIXTURES, TRAINING_FORMS
 from ldrestore.degradations.recipes import (
     Step,
     apply_recipe,
@@ -64,6 +66,15 @@ def test_any_text_is_read_or_refused(text):
         ("rain jpeg", "cannot read 'rain jpeg' at character 1"),
         ("rain(veil)", r"cannot read 'veil' in rain\(veil\); expected key=value"),
         ("rain(veil=)", "cannot read 'veil='"),
+        ("rain(=1)", r"cannot read '=1' in rain\(=1\); expected key=value"),
+        ("gaussian_noise(25)", r"cannot read '25' in gaussian_noise\(25\); expected key=value"),
+        ("rain(veil=0.1 density=2)", "veil of rain must be a number, got '0.1 density=2'"),
+        ("rain(veil=0.1+0.2)", r"veil of rain must be a number, got '0.1\+0.2'"),
+        ("rain((veil=0.1))", r"cannot read 'rain\(\(veil=0.1\)\)' at character 1"),
+        ("jpeg + rain,haze", "cannot read ' rain,haze' at character 7"),
+        ("downscale(factor=area)", "factor of downscale must be a number, got 'area'"),
+        ("raindrop(max_radius=3)", r"max_radius of raindrop must lie in \[4, 500\], got 3"),
+        ("jpeg+mid6/rain_noise_blur()", r"mixture 'mid6/rain_noise_blur' takes no parameters, got \(\)"),
         ("rain(veil=much)", "veil of rain must be a number, got 'much'"),
         ("rain(veil=2)", r"veil of rain must lie in \[0, 1\], got 2"),
         ("rain(density=-1)", "density of rain must lie in"),
@@ -88,6 +99,12 @@ def test_a_malformed_recipe_is_refused(text, message):
     ("text", "message"),
     [
         ("rian", "unknown degradation 'rian'; did you mean 'rain'"),
+        ("jpeg+Haze", "unknown degradation 'Haze'; did you mean 'haze'"),
+        ("haze(Beta=1)", "unknown parameter of haze 'Beta'; did you mean 'beta'"),
+        ("low_light(stop=2)", "unknown parameter of low_light 'stop'; did you mean 'stops'"),
+        ("downscale(kernel=Area)", "unknown kernel 'Area'; did you mean 'area'"),
+        ("cdd11/Low", "did you mean 'cdd11/low'"),
+        ("haze_wide(beta=1)", "unknown parameter of haze_wide 'beta'; known: severity, strength"),
         ("mid6/rain_noise", "did you mean 'mid6/"),
         ("rain(fog=1)", "unknown parameter of rain 'fog'; known: density, opacity, severity, veil"),
         ("rain(vail=1)", "did you mean 'veil'"),
@@ -137,7 +154,7 @@ def test_draws_of_one_step_do_not_shift_those_of_the_next(grey, degraded):
     assert np.abs(plain - rainy).max() < 0.01
 
 
-@pytest.mark.parametrize("severity", [-0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("severity", [-0.1, 1.5, float("nan"), "0.5", None, [0.5]])
 def test_a_severity_out_of_range_is_refused(picture, degraded, severity):
     with pytest.raises(InputError, match=r"severity must lie in \[0, 1\]"):
         degraded(picture, "rain", severity=severity)
@@ -197,3 +214,107 @@ def test_physical_order_runs_from_the_weather_to_the_file():
     assert in_physical_order(chain[::-1]) == chain
     with pytest.raises(UnknownNameError, match="unknown degradation"):
         in_physical_order(["fog"])
+
+
+@pytest.mark.parametrize("name", [*list_degradations(), *TRAINING_FORMS.names()])
+def test_every_float_type_gives_the_picture_of_float32(picture, degraded, name: str) -> None:
+    picture = picture.astype(np.float16)  # each of its values is one of the wider types, too
+    expected = degraded(picture.astype(np.float32), name, severity=0.6, seed=2)
+    for dtype in (np.float16, np.float64):
+        result = degraded(picture.astype(dtype), name, severity=0.6, seed=2)
+        assert result.dtype == np.float32
+        assert np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", [*list_degradations(), *TRAINING_FORMS.names()])
+def test_the_least_and_the_largest_value_that_a_recipe_may_set_give_a_picture(picture, degraded, name: str) -> None:
+    numbers = [key for key, value in parameters_of(name, 0.5).items() if not isinstance(value, str)]
+    for key in numbers:
+        for limit in limits_of(name, key):
+            result = degraded(picture[:11, :17], f"{name}({key}={limit!r})", seed=1)
+            assert result.shape == (11, 17, 3) and np.isfinite(result).all()
+            assert result.min() >= 0 and result.max() <= 1
+
+
+def limits_of(name: str, key: str) -> list[float]:
+    """The range that the refusal of a value outside states; its end at infinity is left out."""
+    with pytest.raises(InputError) as caught:
+        parse_recipe(f"{name}({key}=-1)")
+    found = re.search(r"must lie in \[(\S+), (\S+)\]", str(caught.value))
+    assert found is not None
+    return [float(limit) for limit in found.groups() if limit != "inf"]
+
+
+def test_a_step_draws_alike_whatever_follows_it(picture, degraded) -> None:
+    """A step takes the first child of the generator in a chain of one and of three."""
+    rainy = degraded(picture, "rain(severity=0.7)", seed=9)
+    chain = degraded(picture, "rain(severity=0.7)+gaussian_noise(sigma_255=0)+downscale(factor=1)", seed=9)
+    assert np.abs(chain - rainy).max() < 1e-5
+
+
+def test_a_chain_is_its_steps_one_after_the_other(picture, degraded) -> None:
+    """Of steps without chance: JPEG of the shrunk picture, and not the shrunk JPEG."""
+    shrunk = degraded(picture, "downscale(factor=3, kernel=area)")
+    assert np.array_equal(
+        degraded(picture, "downscale(factor=3, kernel=area)+jpeg(quality=30)"), degraded(shrunk, "jpeg(quality=30)")
+    )
+    other = degraded(degraded(picture, "jpeg(quality=30)"), "downscale(factor=3, kernel=area)")
+    assert np.abs(degraded(picture, "downscale(factor=3, kernel=area)+jpeg(quality=30)") - other).mean() > 1e-3
+
+
+def test_a_name_that_comes_twice_draws_anew(grey, degraded) -> None:
+    once, twice = (
+        degraded(grey(0.5, 96, 96), recipe, seed=4) - 0.5
+        for recipe in ("gaussian_noise(sigma_255=12)", "gaussian_noise(sigma_255=12)+gaussian_noise(sigma_255=12)")
+    )
+    assert twice.std() == pytest.approx(np.sqrt(2) * once.std(), rel=0.03)
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_a_mixture_is_the_recipe_that_it_stands_for(picture, degraded, mixture: str) -> None:
+    assert np.array_equal(
+        degraded(picture, mixture, severity=0.3, seed=5), degraded(picture, MIXTURES[mixture], severity=0.3, seed=5)
+    )
+
+
+def test_the_severity_of_a_call_is_for_every_step_of_a_mixture_and_a_steps_own_for_it_alone(picture, degraded) -> None:
+    written = "snow(severity=0.2)+haze(severity=0.2)+low_light(severity=0.2)"
+    assert np.array_equal(degraded(picture, "cdd11/low_haze_snow", severity=0.2), degraded(picture, written))
+    mixed = degraded(picture, "snow+haze(severity=0.9)+low_light", severity=0.2)
+    assert np.array_equal(mixed, degraded(picture, written.replace("haze(severity=0.2)", "haze(severity=0.9)")))
+
+
+DOCUMENTED = {
+    "gaussian_noise": ("sigma_255", 0, 25, 50),
+    "poisson_noise": ("photons", 1000, 112.2, 12.6),
+    "motion_blur": ("length", 1, 12, 23),
+    "defocus_blur": ("radius", 0.3, 3.8, 7.3),
+    "gaussian_blur": ("sigma", 0.2, 2.1, 4),
+    "rain": ("density", 0.3, 1.3, 2.3),
+    "snow": ("density", 0.1, 0.7, 1.3),
+    "haze": ("beta", 0.02, 0.22, 0.42),
+    "raindrop": ("density", 2, 16, 30),
+    "low_light": ("stops", 1, 3.3, 5.6),
+    "jpeg": ("quality", 95, 20, 6),
+    "downscale": ("factor", 1, 2, 4),
+    "cloud": ("cover", 0, 0.35, 0.7),
+    "aerial_downscale": ("factor", 1, 2.236, 5),
+    "ct_low_dose": ("photons", 80_000, 4_467, 251),
+    "mri_undersample": ("acceleration", 1, 2.828, 8),
+    "under_display": ("openness", 1, 0.625, 0.25),
+    "moire": ("contrast", 0, 0.6, 1.2),
+    "underwater": ("distance", 0, 2.25, 4.5),
+    "demosaic": ("share", 0, 0.5, 1),
+    "real_noise": ("read", 10**-3.3, 10**-2.8, 10**-2.3),
+}
+"""A physical parameter of each degradation at severity 0, 0.5 and 1, as its documentation says it."""
+
+
+def test_the_documented_severities_cover_all_degradations() -> None:
+    assert set(DOCUMENTED) == set(list_degradations())
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_severities_keep_their_documented_meaning(name: str) -> None:
+    key, *expected = DOCUMENTED[name]
+    assert [parameters_of(name, severity)[key] for severity in (0.0, 0.5, 1.0)] == pytest.approx(expected, rel=0.01)

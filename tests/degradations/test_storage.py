@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from ldrestore.degradations.storage import KERNELS, downscale, jpeg, jpeg_parameters
+from ldrestore.errors import ShapeError
 
 
 @pytest.fixture
@@ -64,3 +65,16 @@ def test_random_is_one_of_the_named_kernels(picture):
 def test_a_factor_beyond_the_size_leaves_one_value(picture, generator):
     flat = downscale(picture, factor=64.0, kernel="area", generator=generator)
     assert np.ptp(flat, axis=(0, 1)).max() < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(1, 65_501, 3), (65_501, 1, 3)])
+def test_what_is_too_long_for_jpeg_is_refused_before_the_codec_says_nothing_of_use(generator, shape) -> None:
+    with pytest.raises(
+        ShapeError, match=r"JPEG holds at most 65500 pixels a side, got .*; degrade parts of the picture"
+    ):
+        jpeg(np.zeros(shape, np.float32), quality=50, generator=generator)
+
+
+@pytest.mark.parametrize("shape", [(1, 65_500, 3), (1, 1, 3), (9, 17, 3)])
+def test_every_size_that_jpeg_holds_comes_back_in_its_size(generator, shape) -> None:
+    assert jpeg(np.full(shape, 0.5, np.float32), quality=50, generator=generator).shape == shape

@@ -47,3 +47,12 @@ def test_waters_grow_murkier_towards_the_coast():
     assert greens == sorted(greens)
     for diffuse, _ in WATERS.values():
         assert diffuse[0] >= diffuse[1]
+
+
+@pytest.mark.parametrize("depth", [300.0, 1000.0])
+def test_no_depth_makes_light_undefined(grey, depth: float) -> None:
+    """So deep, float32 holds no light of any channel; the camera exposes for the brightest one all the same."""
+    for seed in range(12):
+        result = dived(grey(0.5, 6, 8), distance=0.0, depth=depth, seed=seed)
+        assert np.isfinite(result).all()
+        assert result.max() == pytest.approx(0.5, abs=1e-4) and result[..., 0].max() < 0.01
