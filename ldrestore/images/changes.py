@@ -14,7 +14,7 @@ from ldrestore.images.enlargement import enlarge
 from ldrestore.images.metadata import FileBlocks, Metadata
 from ldrestore.images.photo import Photo
 
-SCALE: tuple[tuple[int, tuple[int, int, int]], ...] = (
+COLOUR_SCALE: tuple[tuple[int, tuple[int, int, int]], ...] = (
     (0, (0, 0, 0)),
     (1, (10, 20, 60)),
     (2, (30, 40, 120)),
@@ -51,11 +51,11 @@ class Changes:
     """Share of the pixels that changed by more than `NOTICED` levels, in [0, 1]."""
 
     def map(self) -> np.ndarray:
-        """(H, W, 3) uint8, the colours of `SCALE`."""
-        steps = np.array([level for level, _ in SCALE], np.float32)
-        place = np.interp(np.log2(self.levels + 1), np.log2(steps + 1), np.arange(len(SCALE)))
-        channels = np.array([colour for _, colour in SCALE], np.float32).T
-        coloured = [np.interp(place, np.arange(len(SCALE)), channel) for channel in channels]
+        """(H, W, 3) uint8, the colours of `COLOUR_SCALE`."""
+        steps = np.array([level for level, _ in COLOUR_SCALE], np.float32)
+        place = np.interp(np.log2(self.levels + 1), np.log2(steps + 1), np.arange(len(COLOUR_SCALE)))
+        channels = np.array([colour for _, colour in COLOUR_SCALE], np.float32).T
+        coloured = [np.interp(place, np.arange(len(COLOUR_SCALE)), channel) for channel in channels]
         colours: np.ndarray = np.rint(np.stack(coloured, axis=2)).astype(np.uint8)
         return colours
 
@@ -139,12 +139,12 @@ def _reduced(levels: np.ndarray) -> np.ndarray:
 def _draw_legend(draw: ImageDraw.ImageDraw, summary: str, *, top: int, width: int) -> None:
     """A bar of the scale's colours with their levels, and a line of words, below a map."""
     font = ImageFont.load_default(size=12)
-    cell = min(48, (width - 2 * _MARGIN) // (len(SCALE) + 1))
+    cell = min(48, (width - 2 * _MARGIN) // (len(COLOUR_SCALE) + 1))
     left = _MARGIN
-    for index, (level, colour) in enumerate(SCALE):
+    for index, (level, colour) in enumerate(COLOUR_SCALE):
         place = left + index * cell
         draw.rectangle((place, top + 8, place + cell - 2, top + 20), fill=colour, outline=(90, 90, 90))
-        text = f"{level}+" if index == len(SCALE) - 1 else str(level)
+        text = f"{level}+" if index == len(COLOUR_SCALE) - 1 else str(level)
         draw.text((place + cell // 2 - 1, top + 22), text, fill=_INK, font=font, anchor="ma")
-    draw.text((left + len(SCALE) * cell + 4, top + 6), "levels", fill=_INK, font=font)
+    draw.text((left + len(COLOUR_SCALE) * cell + 4, top + 6), "levels", fill=_INK, font=font)
     draw.text((left, top + 40), summary, fill=_INK, font=font)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ldrestore.metrics.trunks import AlexNetTrunk, Vgg16Trunk, check_one_shape
 
-_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """What the authors subtract from, and divide, values in [−1, 1] by."""
 SMALLEST_SIDES = {"alex": 31, "vgg": 16}
 """Shortest side in pixels that leaves something of the last layer."""
@@ -43,8 +43,8 @@ class Lpips(nn.Module):
         self.heads = nn.ParameterList(torch.zeros(width) for width in self.trunk.widths)
         self.load_state_dict(dict(weights))
         self.requires_grad_(False).eval()
-        self.register_buffer("shift", torch.tensor(_SHIFT).view(3, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(_SCALE).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each pair.

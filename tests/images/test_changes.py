@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ldrestore.errors import ShapeError
-from ldrestore.images.changes import MIN_WIDTH, SCALE, changes_of, is_changes_file, write_changes
+from ldrestore.images.changes import COLOUR_SCALE, MIN_WIDTH, changes_of, is_changes_file, write_changes
 from ldrestore.images.photo import Photo
 
 
@@ -14,13 +14,13 @@ def grey(values, kind=np.uint8):
 
 
 def test_each_step_of_the_scale_is_twice_the_last_and_brighter():
-    levels = [level for level, _ in SCALE]
+    levels = [level for level, _ in COLOUR_SCALE]
     assert levels[:3] == [0, 1, 2] and all(after == 2 * before for before, after in itertools.pairwise(levels[1:]))
-    luma = [np.dot(colour, (0.2126, 0.7152, 0.0722)) for _, colour in SCALE]
+    luma = [np.dot(colour, (0.2126, 0.7152, 0.0722)) for _, colour in COLOUR_SCALE]
     assert all(after > before + 10 for before, after in itertools.pairwise(luma))
 
 
-@pytest.mark.parametrize(("level", "colour"), [*SCALE, (200, SCALE[-1][1])])
+@pytest.mark.parametrize(("level", "colour"), [*COLOUR_SCALE, (200, COLOUR_SCALE[-1][1])])
 def test_a_change_has_the_colour_of_its_level(level, colour):
     found = changes_of(grey([[level, 0]]), grey([[0, 0]])).map()
     assert found[0].tolist() == [list(colour), [0, 0, 0]]
