@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ldrestore.assets.sentences import HELD_OUT_FILE, OUTSIDE, TRAINING_FILE, LabelledSentence, read_sentences
+from ldrestore.datasets.compared_pairs import CLEAN_RECIPE
 from ldrestore.datasets.seeds import Key, item_generator
 from ldrestore.degradations.recipes import list_degradations, parse_recipe
 from ldrestore.errors import ConfigError
@@ -24,6 +25,7 @@ from ldrestore.regressors.instruction_encoder import HEAD_FOLDER
 from ldrestore.regressors.instruction_head import CLASSES, NEUTRAL_TEXT, InstructionHead, load_instruction_head
 from ldrestore.training.data.guidance_config import InstructionConfig
 from ldrestore.training.data.training_data import PairDataset
+from ldrestore.training.losses.validation import UNNAMED_PAIRS
 
 NO_CLASS = -100
 """Class of the neutral instruction, which the cross-entropy leaves out."""
@@ -103,12 +105,12 @@ class Instructions:
         The sentences are held out of training, where they are the embedded ones.
 
         Args:
-            recipe: Or "clean", which gets the neutral instruction.
+            recipe: Or "clean" or `UNNAMED_PAIRS`, which get the neutral instruction.
 
         Returns:
             (E,).
         """
-        steps = [] if recipe == "clean" else parse_recipe(recipe).steps
+        steps = [] if recipe in (CLEAN_RECIPE, UNNAMED_PAIRS) else parse_recipe(recipe).steps
         found = [self._validation[step.name] for step in steps if step.name in self._validation]
         return found[0] if found else self.neutral
 

@@ -14,6 +14,9 @@ from ldrestore.datasets.pictures import list_pictures
 from ldrestore.errors import ConfigError, UnknownNameError
 from ldrestore.metrics.psnr import MEAN_CAP, psnr
 
+UNNAMED_PAIRS = "pairs"
+"""Recipe of pairs of files that name no degradation: nobody knows what was done."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationConfig:
@@ -55,7 +58,7 @@ class ValidationPair:
     """A clean picture and its degraded twin."""
 
     recipe: str
-    """What was done; of pairs of files the degradations that they name, joined by "+"."""
+    """What was done; of pairs of files the degradations that they name, joined by "+", or `UNNAMED_PAIRS`."""
     source: Path
     """The file that the degraded picture is made or cut from."""
     lq: Tensor
@@ -93,7 +96,7 @@ def create_pairs(config: ValidationConfig | None) -> list[ValidationPair]:
 def _read_pairs(config: ValidationConfig, folders: PairedDataConfig) -> list[ValidationPair]:
     """The squares at the centre of the first pairs of files."""
     dataset = PairedDataset(folders, patch_size=None, seed=0)
-    recipe = "+".join(folders.degradations) or "pairs"
+    recipe = "+".join(folders.degradations) or UNNAMED_PAIRS
     found = file_pairs(folders, crop=config.crop_size, limit=config.num_pictures)
     return [
         ValidationPair(recipe, dataset.source_path(index), _as_tensor(pair.lq), _as_tensor(pair.gt))

@@ -24,7 +24,7 @@ from ldrestore.training.losses.diffusion_loss import (
     min_snr_weights,
     prediction_target,
 )
-from ldrestore.training.losses.validation import ValidationPair, create_pairs
+from ldrestore.training.losses.validation import UNNAMED_PAIRS, ValidationPair, create_pairs
 from ldrestore.training.networks.rebuilding import rebuilt
 from ldrestore.training.networks.small_prior import create_scheduler
 from ldrestore.training.networks.steering import as_picture
@@ -126,6 +126,8 @@ class UnetTask:
     def _caption_of(self, recipe: str) -> str:
         """What a caption says of a validation picture."""
         assert self.config.validation is not None
+        if recipe == UNNAMED_PAIRS:
+            return EMPTY_CAPTION
         parsed = None if recipe == CLEAN_RECIPE else parse_recipe(recipe)
         severities = severities_of(parsed, severity=self.config.validation.severity)
         known = list_degradations()

@@ -116,7 +116,7 @@ class RegressorTask:
         named, strengths = batch["hints"].chunk(2, dim=1)
         hints = torch.cat([named[:, columns], strengths[:, columns]], dim=1)  # (B, 2N)
         where = {"hints": hints, "whole": batch["whole"], "window": batch["window"]}
-        if weights.l1_weight + weights.fourier_weight + weights.squared_weight == 0:
+        if weights.l1_weight + weights.fourier_weight + weights.squared_weight + weights.estimate_weight == 0:
             relit = squared_loss(model(batch["lq"], light_only=True, **where), batch["gt"])
             return weights.relit_weight * relative(relit, weights.relative_floor**2), {"relit": relit.mean()}
         restored, logits, relit = model(batch["lq"], return_light=True, **where)
@@ -128,7 +128,11 @@ class RegressorTask:
             "relit": squared_loss(relit, batch["gt"]),
             "estimate": estimate_loss(logits, labels),
         }
-        reduced = self._reduce(weights.l1_weight * parts["l1"], parts["squared"])
+        absolute = weights.l1_weight * parts["l1"]
+        if weights.fourier_weight > 0:
+            parts["fourier_l1"] = fourier_l1_loss(restored, batch["gt"])
+            absolute = absolute + weights.fourier_weight * parts["fourier_l1"]
+        reduced = self._reduce(absolute, parts["squared"])
         reduced = reduced + weights.relit_weight * relative(parts["relit"], weights.relative_floor**2)
         reduced = reduced + weights.estimate_weight * parts["estimate"].mean()
         return reduced, {name: part.mean() for name, part in parts.items()}

@@ -110,9 +110,9 @@ class RegressorTrainingConfig:
     def __post_init__(self) -> None:
         """Check that there is something to do."""
         require_stages(self.stages)
-        if set(self.network.train_only) == {"estimator"} and self.loss.estimate_weight == 0:
+        if "estimator" in self.network.train_only and self.loss.estimate_weight == 0:
             raise ConfigError(
-                "network.train_only names the estimator alone: set loss.estimate_weight above 0 to train it"
+                "network.train_only names the estimator: set loss.estimate_weight above 0 to train it, or leave it out"
             )
         if self.loss.estimate_weight > 0:
             self._check_estimate()

@@ -1,6 +1,7 @@
 """Embeddings of a guide in training."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -104,3 +105,24 @@ def test_text_in_place_of_the_domain_pool_is_heard_in_validation_too(pairs, tmp_
     with torch.no_grad():
         RegressorTask(config, embeddings=source).validate(network)
     assert heard == [(1, 8)] * 2
+
+
+def test_a_file_is_read_for_its_embedding_once(
+    pairs: PairedDataConfig, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, path = EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH)), pairs.lq_folder / "cat.png"
+    first = source.of_file(path)
+    monkeypatch.setattr("ldrestore.training.data.embeddings.read_photo", None)
+    assert torch.equal(source.of_file(path), first) and first.dtype == torch.float32
+
+
+def test_a_cache_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddingCacheError, match=r"nothing\.safetensors"):
+        EmbeddingSource(EmbeddingsConfig(cache=tmp_path / "nothing.safetensors"), shape=(3, WIDTH))
+
+
+def test_files_of_embedded_items_are_those_of_the_data_set(pairs: PairedDataConfig, cache: Path) -> None:
+    source = EmbeddingSource(EmbeddingsConfig(cache=cache), shape=(3, WIDTH))
+    dataset = EmbeddedDataset(PairedDataset(pairs, patch_size=16, seed=0), source)
+    assert [dataset.source_path(index).name for index in range(2)] == ["cat.png", "coffee.png"]
+    assert dataset[1].keys() - dataset.dataset[1].keys() == {"embedding"}

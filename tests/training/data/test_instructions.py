@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +165,72 @@ def test_values_out_of_range_are_refused(tmp_path, encoder):
     (tmp_path / "none.yaml").write_text(yaml.safe_dump({"outside": {"off_topic": ["it is"]}}))
     with pytest.raises(ConfigError, match="has no sentence about a degradation"):
         Instructions(InstructionConfig(encoder=str(encoder), sentences=tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.0, True), (1.0, False)])
+def test_the_share_of_untold_pictures_may_be_none_or_all(
+    pictures: Path, encoder: Path, sentences: Path, share: float, is_told: bool
+) -> None:
+    instructions = Instructions(InstructionConfig(encoder=str(encoder), sentences=sentences, untold_share=share))
+    dataset = instructed(pictures, instructions, "rain")
+    assert {dataset[(epoch, 0)]["class_index"] != NO_CLASS for epoch in range(12)} == {is_told}
+
+
+def test_pairs_of_files_that_name_nothing_are_validated_under_the_neutral_instruction(
+    tmp_path: Path, encoder: Path, sentences: Path, pictures: Path
+) -> None:
+    """Nobody knows what was done to them; a recipe of no such name ended the run at its first validation."""
+    folders = {"lq_folder": str(pictures), "gt_folder": str(pictures)}
+    values = {
+        "run": {"output_dir": str(tmp_path / "run"), "device": "cpu", "num_workers": 0},
+        "network": {"name": "instructir", "options": TINY},
+        "instructions": {"encoder": str(encoder), "sentences": str(sentences)},
+        "data": {"folders": [str(pictures)], "mixture": [{"recipe": "gaussian_noise", "weight": 1}]},
+        "stages": [{"patch_size": 16, "batch_size": 1, "steps": 1}],
+        "validation": {"pairs": folders, "crop_size": 32},
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert train_by_config(path, overrides=[], resume=None)
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert last["validation/gain/pairs"] <= 0  # they are clean already
+
+
+def test_pairs_that_say_what_they_suffer_from_are_told_of_it(instructions: Instructions) -> None:
+    assert torch.equal(instructions.sentence_of("pairs"), instructions.neutral)
+    row = instructions.topics["gaussian_noise"][0]
+    assert torch.equal(instructions.sentence_of("gaussian_noise+jpeg"), instructions.vectors[row])
+
+
+def test_the_encoder_is_frozen_and_the_head_reads_what_it_says(instructions: Instructions) -> None:
+    assert not any(vector.requires_grad for vector in (instructions.vectors, instructions.neutral))
+    model = InstructedRegressor(create_regressor("instructir", **TINY), instructions.create_head(txtdim=6))
+    restored, logits = model(torch.rand(2, 3, 16, 16), sentence=instructions.vectors[:2])
+    class_loss(logits, torch.tensor([1, 2])).backward(retain_graph=True)
+    reached = {name.partition(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
+    assert reached == {"head"}  # what is asked for is read from the sentence alone
+    restored.square().mean().backward()
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if name.startswith("regressor."))
+
+
+def test_class_losses_of_half_precision_are_float32_and_give_untold_pictures_no_gradient() -> None:
+    logits = torch.randn(2, 7, dtype=torch.bfloat16, requires_grad=True)
+    loss = class_loss(logits, torch.tensor([3, NO_CLASS]))
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert logits.grad[0].abs().sum() > 0 and logits.grad[1].abs().sum() == 0
+
+
+def test_a_picture_has_another_sentence_in_another_epoch_or_run(pictures: Path, instructions: Instructions) -> None:
+    drawn = [
+        [
+            tuple(
+                InstructedDataset(
+                    instructed(pictures, instructions, "gaussian_noise").dataset, instructions, seed=seed
+                )[(epoch, 0)]["sentence"].tolist()
+            )
+            for epoch in range(12)
+        ]
+        for seed in (0, 1)
+    ]
+    assert len(set(drawn[0])) == 3 and drawn[0] != drawn[1]  # two sentences, and the neutral one

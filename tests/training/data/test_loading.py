@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from tiny_run import TinyPairs, tiny_config
 
 from ldrestore.errors import ConfigError, DatasetError, LoaderError
-from ldrestore.training.data.loading import Batches, collate, create_loader, to_device
+from ldrestore.training.data.loading import Batches, collate, create_loader, load_item, to_device
 
 
 class Nothing(TinyPairs):
@@ -170,3 +170,60 @@ def test_loading_processes_end_with_a_training_process_that_is_killed(tmp_path):
             break
         time.sleep(0.1)
     assert pids == []
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "advice"),
+    [
+        (3, "ended with exit code 3; see its messages above, or set run.num_workers=0 to see its error"),
+        (-signal.SIGBUS, "shared memory is full: give /dev/shm more, or set run.num_workers=0"),
+        (-signal.SIGKILL, "memory runs out; set a smaller run.num_workers, go on with --resume auto"),
+        (-signal.SIGSEGV, "was ended by SIGSEGV; go on with --resume auto, or set run.num_workers=0"),
+        (-200, "was ended by signal 200; go on with --resume auto"),
+    ],
+)
+def test_each_death_of_a_loading_process_has_its_advice(exit_code: int, advice: str) -> None:
+    class Ended:
+        sentinel, exitcode = 0, exit_code
+
+        def join(self, seconds: float) -> None:
+            pass
+
+    loaded = object.__new__(Batches)
+    loaded._processes = [Ended()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ldrestore.training.data.loading.wait_for", lambda sentinels, timeout: sentinels)
+        failure = loaded._loss(RuntimeError("lost"))
+    assert isinstance(failure, LoaderError) and advice in str(failure)
+
+
+def test_a_batch_that_is_lost_on_its_way_tells_of_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ldrestore.training.data.loading.SECONDS_TO_END", 0.01)
+    with batches(TinyPairs(8), tmp_path, 0) as loaded:
+        failure = loaded._loss(OSError(24, "Too many open files"))
+        other = RuntimeError("of something else")
+        assert loaded._loss(other) is other
+    assert isinstance(failure, LoaderError)
+    assert "Too many open files" in str(failure) and "allow more open files (ulimit -n)" in str(failure)
+
+
+def test_a_single_item_that_fails_names_its_file() -> None:
+    assert load_item(TinyPairs(8), (0, 3))["name"] == "0/3"
+    with pytest.raises(DatasetError, match=r"^folder/3\.png: cannot be made into a training pair"):
+        load_item(Failing("raises"), (0, 3))
+
+
+def test_items_of_a_data_set_that_tells_no_files_are_named_by_number() -> None:
+    class Nameless(TinyPairs):
+        def __getitem__(self, key: tuple[int, int]) -> dict[str, object]:
+            raise ValueError("broken")
+
+    with pytest.raises(DatasetError, match=r"^item 5: .*ValueError: broken"):
+        load_item(Nameless(8), (2, 5))
+
+
+def test_pictures_keep_their_memory_format_where_none_is_asked_for() -> None:
+    picture = torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    moved = to_device({"lq": picture, "window": torch.rand(2, 4)}, device=torch.device("cpu"), channels_last=False)
+    assert moved["lq"].is_contiguous(memory_format=torch.channels_last)
+    assert to_device({"window": torch.rand(2, 4)}, device=torch.device("cpu"), channels_last=True)["window"].ndim == 2

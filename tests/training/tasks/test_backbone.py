@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, UNet2DConditionModel
@@ -13,6 +15,7 @@ from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.data.shown_pictures import show_pictures
 from ldrestore.training.networks.small_prior import create_vae
 from ldrestore.training.networks.small_xl_prior import grown_text_encoders, grown_unet
+from ldrestore.training.tasks.backbone import prepare_backbone
 from ldrestore.training.tasks.backbone_clip import sigmoid_loss
 from ldrestore.training.tasks.backbone_config import BackboneTrainingConfig
 from ldrestore.training.tasks.backbone_vae import VaeRoundTrip, VaeTask
@@ -158,3 +161,29 @@ def test_a_perceptual_network_is_no_part_of_what_is_saved(tmp_path, pictures):
     task = VaeTask(config, network=network, perceptual=nn.Identity())
     task.export(network.state_dict(), tmp_path)
     assert (tmp_path / "vae/config.json").is_file()
+
+
+@pytest.mark.parametrize(("names", "caption"), [([], ""), (["rain"], "a photo with moderate rain")])
+def test_pairs_of_files_are_validated_under_what_is_known_of_them(
+    tmp_path: Path, pictures: Path, base: Path, names: list[str], caption: str
+) -> None:
+    """Of pairs that name no degradation nobody knows what a caption would say."""
+    pairs = {"lq_folder": str(pictures), "gt_folder": str(pictures), "degradations": names}
+    config = load_config(
+        BackboneTrainingConfig,
+        backbone_config(
+            tmp_path,
+            pictures,
+            "unet",
+            vae=str(base),
+            clip=str(base),
+            validation={"pairs": pairs, "crop_size": 16, "num_pictures": 1},
+        ),
+    )
+    prepared = prepare_backbone(config)
+    read, task = [], prepared.task
+    conditions = task.conditions
+    task.conditions = lambda captions, shown: read.extend(captions) or conditions(captions, shown)
+    with torch.no_grad():
+        metrics = task.validate(prepared.network.eval())
+    assert read == [caption] and metrics.keys() == {"loss", f"loss/{'+'.join(names) or 'pairs'}"}

@@ -1,5 +1,7 @@
 """A regressor that takes hints: its data, its losses, and the order of its runs."""
 
+import math
+
 import pytest
 import torch
 import yaml
@@ -112,3 +114,59 @@ def test_light_is_a_loss_of_networks_that_take_hints(values):
     plain = {**values, "network": {"name": "nafnet"}, "data": values["data"]["pictures"]}
     with pytest.raises(ConfigError, match=r"loss.relit_weight: nafnet does not change light alone"):
         build(RegressorTrainingConfig, {**plain, "loss": {"relit_weight": 0.1}})
+
+
+def test_every_loss_that_has_a_weight_is_in_the_sum(values: dict) -> None:
+    """The spectra of what is restored count too, and an estimate beside the light."""
+    losses = {
+        "l1_weight": 0.5,
+        "fourier_weight": 0.3,
+        "squared_weight": 2.0,
+        "relit_weight": 0.7,
+        "estimate_weight": 0.2,
+        "reduction": "relative",
+        "relative_floor": 0.1,
+    }
+    config = build(RegressorTrainingConfig, {**values, "loss": losses})
+    task = RegressorTask(config)
+    batch = batch_of(task, config.stages[0])
+    restored, relit = batch["gt"] + 0.2, batch["gt"] - 0.1
+    logits = torch.linspace(-2, 2, 2 * (len(FIRST_SET) + 1)).view(2, -1)
+    loss, parts = task.loss(lambda lq, **_: (restored, logits, relit), batch)
+    labels = batch["degradations"][:, [list_degradations().index(name) for name in FIRST_SET]]
+    labels = torch.cat([labels, 1 - labels.max(dim=1, keepdim=True).values], dim=1)
+    cross = torch.nn.functional.binary_cross_entropy(logits.sigmoid(), labels)
+    fourier = 16 * 16 * 0.2 / (16 * 9 * 2)  # a constant difference lies in one of 16 x 9 frequencies
+    expected = math.log(0.5 * 0.2 + 0.3 * fourier + 0.1) + 2 * math.log(0.04 + 0.01) + 0.7 * math.log(0.01 + 0.01)
+    assert loss.item() == pytest.approx(expected + 0.2 * cross.item(), rel=1e-4)
+    assert parts["fourier_l1"].item() == pytest.approx(fourier, rel=1e-4)
+
+
+def test_an_estimate_beside_the_light_is_trained_too(values: dict) -> None:
+    losses = {"l1_weight": 0, "fourier_weight": 0, "squared_weight": 0, "relit_weight": 1, "estimate_weight": 0.5}
+    config = build(RegressorTrainingConfig, {**values, "loss": losses})
+    prepared = prepare_regressor(config)
+    loss, parts = prepared.task.loss(prepared.network, batch_of(prepared.task, config.stages[0]))
+    loss.backward()
+    assert parts["estimate"] > 0
+    assert prepared.network.estimator.weight.grad.abs().sum() > 0
+    assert prepared.network.body.ending.weight.grad is None or prepared.network.body.ending.weight.grad.abs().sum() == 0
+
+
+def test_a_clean_picture_is_labelled_as_such(values: dict) -> None:
+    values["data"]["pictures"]["mixture"] = [{"recipe": "haze", "weight": 1e-9}]
+    values["data"]["pictures"]["clean_weight"] = 1.0
+    config = build(RegressorTrainingConfig, values)
+    task = RegressorTask(config)
+    batch = batch_of(task, config.stages[0])
+    sure = torch.full((2, len(FIRST_SET) + 1), -30.0)
+    sure[:, -1] = 30.0
+    _, parts = task.loss(lambda lq, **_: (batch["gt"], sure, batch["gt"]), batch)
+    assert parts["estimate"] < 1e-6
+
+
+def test_an_estimator_among_the_trained_parts_needs_its_loss(values: dict) -> None:
+    network = {**values["network"], "train_only": ["body", "estimator"]}
+    assert build(RegressorTrainingConfig, {**values, "network": network}).network.train_only == ("body", "estimator")
+    with pytest.raises(ConfigError, match=r"names the estimator: set loss\.estimate_weight above 0 .*or leave it out"):
+        build(RegressorTrainingConfig, {**values, "network": network, "loss": {**values["loss"], "estimate_weight": 0}})
