@@ -3,7 +3,7 @@ import pytest
 
 from ldrestore.errors import ShapeError
 from ldrestore.images.photo import Photo
-from ldrestore.metrics.compared_pictures import bring_together
+from ldrestore.metrics.compared_pictures import bring_together, bring_together_values
 from ldrestore.metrics.protocols import PROTOCOLS, UINT8
 
 
@@ -55,3 +55,54 @@ def test_other_sizes_and_what_a_protocol_leaves_nothing_of_are_refused():
     small = bring_together(photo((8, 40, 3)), photo((8, 40, 3)), PROTOCOLS["super_resolution_x4"])
     with pytest.raises(ShapeError, match="nothing is left"):
         small.for_distortion()
+
+
+@pytest.mark.parametrize(("size", "rows", "columns"), [((33, 47), (0, 32), (7, 39)), ((17, 16), (0, 16), (0, 16))])
+def test_an_odd_rest_is_cut_one_more_at_the_end(
+    size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    picture = photo((*size, 3))
+    cut = bring_together(picture, picture, PROTOCOLS["adair"]).gt
+    assert np.array_equal(cut, picture.pixels[slice(*rows), slice(*columns)])
+
+
+@pytest.mark.parametrize("name", ["uint8", "instructir"])
+def test_sixteen_bits_are_rounded_or_kept_as_the_protocol_says(name: str) -> None:
+    deep = photo((20, 24, 3), np.uint16)
+    values = bring_together(deep, deep, PROTOCOLS[name]).result
+    exact = deep.pixels.astype(np.float64) / 65535 * 255
+    exact = exact[2:18, 4:20] if name == "instructir" else exact
+    if name == "uint8":
+        assert values.dtype == np.uint8 and np.abs(values - exact).max() <= 0.5
+    else:
+        assert values.dtype == np.float64 and np.abs(values - exact).max() < 1e-9
+
+
+def test_white_is_255_at_every_depth() -> None:
+    for dtype, white in ((np.uint8, 255), (np.uint16, 65535)):
+        picture = Photo(pixels=np.full((16, 16, 3), white, dtype))
+        for name in ("uint8", "promptir"):
+            assert (bring_together(picture, picture, PROTOCOLS[name]).result == 255).all()
+
+
+@pytest.mark.parametrize("name", ["osediff", "unildiff", "restormer_derain", "super_resolution_x2"])
+def test_luma_is_one_channel_of_the_inner_picture_in_its_range(name: str) -> None:
+    ends = np.zeros((16, 16, 3), np.uint8)
+    ends[:, 8:] = 255
+    luma, _ = bring_together(Photo(pixels=ends), Photo(pixels=ends), PROTOCOLS[name]).for_distortion()
+    border = PROTOCOLS[name].border
+    assert luma.shape == (16 - 2 * border, 16 - 2 * border, 1)
+    low, high = (0, 255) if PROTOCOLS[name].colour == "y_full" else (16, 235)
+    assert luma[0, 0, 0] == pytest.approx(low) and luma[0, -1, 0] == pytest.approx(high)
+
+
+def test_values_of_unlike_sizes_are_made_and_unlike_kinds_refused() -> None:
+    result, gt = bring_together_values(photo((20, 24, 3)), photo((9, 8, 3)), UINT8)
+    assert (result.shape, gt.shape) == ((20, 24, 3), (9, 8, 3))
+    with pytest.raises(ShapeError, match="the result is RGB and the ground truth grey"):
+        bring_together_values(photo(), photo((20, 24, 1)), UINT8)
+
+
+def test_warnings_name_the_picture_that_they_are_of() -> None:
+    with pytest.warns(UserWarning, match=r"^a\.png: transparency is not compared"):
+        bring_together(photo(), photo(alpha=np.zeros((20, 24), np.uint8)), UINT8, name="a.png")
