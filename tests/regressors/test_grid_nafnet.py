@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from ldrestore.errors import ConfigError, ShapeError, WeightsError
 from ldrestore.regressors.factory import create_regressor
@@ -88,3 +90,72 @@ def test_the_estimate_knows_when_nothing_is_wrong(network):
 def test_a_network_must_know_a_degradation():
     with pytest.raises(ConfigError, match="degradations is empty"):
         create_regressor("grid_nafnet", degradations=())
+
+
+@torch.no_grad()
+def test_restoring_works_on_the_relit_picture_and_hints_enter_query_and_prompt(network: nn.Module) -> None:
+    lq, hints = torch.rand(2, 3, 16, 24), torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.5]])
+    look = network.picture_look(lq, hints)  # a picture that small is its own reduced copy
+    relit, body = network(lq, hints=hints, light_only=True), network.body
+    fine = body.encoders[0](body.intro(F.pixel_unshuffle(relit, 2)))
+    coarse = body.encoders[1](body.downs[0](fine))
+    middle = body.middle_blks(body.downs[1](coarse))
+    numbers = []
+    for features in (fine, coarse, middle):
+        numbers += [features.mean(dim=(2, 3)), (features.var(dim=(2, 3), correction=0) + 1e-6).sqrt()]
+    query = network.to_query(torch.cat(numbers, dim=1))
+    asked_with = query + network.hint_to_query(torch.cat([hints, look.code], dim=1))
+    prompt = network.pool(asked_with)[0] + network.hint_to_prompt(hints)
+    hidden = body.decoders[0](network.injections[0](body.ups[0](middle) + coarse, prompt))
+    hidden = body.decoders[1](network.injections[1](body.ups[1](hidden) + fine, prompt))
+    residual, gain = F.pixel_shuffle(body.ending(hidden), 2).chunk(2, dim=1)
+    restoration = network(lq, hints=hints, return_light=True)
+    torch.testing.assert_close(restoration.relit, relit)
+    torch.testing.assert_close(restoration.restored, relit + gain * relit + residual, rtol=1e-4, atol=1e-4)
+    logits = network.estimator(torch.cat([query, look.plain_code], dim=1))
+    torch.testing.assert_close(restoration.logits, logits, rtol=1e-4, atol=1e-4)
+    estimated = network(lq, hints=hints, return_estimate=True)
+    assert torch.equal(estimated[0], restoration.restored) and torch.equal(estimated[1], restoration.logits)
+
+
+@torch.no_grad()
+def test_a_window_over_the_whole_is_no_window(network: nn.Module) -> None:
+    lq = torch.rand(2, 3, 18, 21)
+    window = torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 2)
+    assert torch.equal(network(lq, whole=lq, window=window), network(lq))
+
+
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (7, 10), (10, 7)])
+@torch.no_grad()
+def test_odd_sides_are_relit_as_part_of_an_even_picture(network: nn.Module, size: tuple[int, int]) -> None:
+    whole = torch.rand(1, 3, 32, 32)
+    height, width = size
+    even = [side + side % 2 for side in size]
+    shares = [torch.tensor([[0.0, 0.0, rows / 32, columns / 32]]) for rows, columns in (size, even)]
+    part = whole[..., :height, :width]
+    odd = network(part, whole=whole, window=shares[0], light_only=True)
+    padded = F.pad(part, (0, even[1] - width, 0, even[0] - height), mode="replicate")
+    expected = network(padded, whole=whole, window=shares[1], light_only=True)[..., :height, :width]
+    torch.testing.assert_close(odd, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_deeper_network_adopts_a_shallow_one_of_its_own_kind(network: nn.Module) -> None:
+    deeper = create_regressor(
+        "grid_nafnet",
+        **{**SMALL, "enc_blk_nums": (1, 3), "dec_blk_nums": (2, 1), "middle_blk_num": 2},
+        code_dim=6,
+        degradations=NAMES,
+    ).eval()
+    deeper.adopt(network.state_dict())
+    lq, hints = torch.rand(1, 3, 16, 16), torch.tensor([[1.0, 0.0, 0.5, 0.0]])
+    torch.testing.assert_close(deeper(lq, hints=hints), network(lq, hints=hints), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_do_not_start_as_the_identity_must_be_there(network: nn.Module) -> None:
+    weights = network.state_dict()
+    with pytest.raises(WeightsError, match=r"missing \['pool\.keys'\]"):
+        network.adopt({key: value for key, value in weights.items() if key != "pool.keys"})
+    with pytest.raises(WeightsError, match=r"misfits \['nobody'\]"):
+        network.adopt({**weights, "nobody": torch.zeros(1)})
+    with pytest.raises(WeightsError, match=r"misfits \['estimator\.weight'\]"):
+        network.adopt({**weights, "estimator.weight": torch.zeros(9, weights["estimator.weight"].shape[1])})
