@@ -26,6 +26,7 @@ def test_the_promised_suites_are_there():
         "mid6",
         "real",
         "told",
+        "xl",
         "zero-shot",
     }
 

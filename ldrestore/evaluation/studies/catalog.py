@@ -37,6 +37,12 @@ for _record in (
         target=f"{_HERE}.ablations:ABLATIONS",
     ),
     StudyRecord(
+        name="xl-parts",
+        summary="What sampling, experts, their choice and the task prompt of an XL model are worth, on five tasks.",
+        takes="one --model of the XL track, --data-root; --with suite, steps, counted, counted_steps",
+        target=f"{_HERE}.xl_parts:XL_PARTS",
+    ),
+    StudyRecord(
         name="xl-ablations",
         summary="The rows of UniLDiff's Tables 4 and 5 over several seeds, as far as their models are named.",
         takes="--model ROW-SEED for folders of scripts/run_xl_ablations.py; --data-root; --with crop, steps, metrics",
