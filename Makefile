@@ -104,6 +104,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_types.py
 	$(BIN)/python scripts/write_model_card.py --check
 	$(BIN)/python scripts/write_stable_card.py --check
+	$(BIN)/python scripts/write_xl_card.py --check
 	$(PYTEST) -W error $(ANNOUNCED)
 
 format: $(VENV)/.installed-dev

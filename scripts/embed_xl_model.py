@@ -7,18 +7,21 @@ The exports are those of stage 1 and stage 2, whose averaged weights are rounded
 `XLRestorePipeline` computes in float32 unless told otherwise. Where two hold the same part the later one counts: the
 U-Net is that of stage 1, the autoencoder that of stage 2. The new folder is loaded again and held against the rounded
 weights before it takes the place of the old one, of which the card stays. Its ldrestore.json tells the SHA-256 of every
-weight file that it was made of. What is larger than 16 MB with everything is refused.
+weight file that it was made of, and how long each run was. What is larger than 16 MB with everything is refused.
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from embed_stable_model import check_target, print_sizes, write_model
 
 from ldrestore import __version__
 from ldrestore.checkpoints.diffusion_folder import make_ready
+from ldrestore.config import read_mapping
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS
@@ -70,6 +73,7 @@ def embed_xl(base: Path, exports: Sequence[Path], target: Path) -> XLRestorePipe
         "source": "Unified Latent Diffusion for Image Restoration (UniLDiff)",
         "trained_with": f"ldrestore {__version__}",
         "source_sha256": hashes_of_parts(base, exports),
+        "runs": runs_of((base, *exports)),
         "weights_licence": "Apache-2.0",
     }
     write_model(assemble_xl(base, exports), target, origin=origin, load=XLRestorePipeline.from_pretrained)
@@ -89,6 +93,45 @@ def hashes_of_parts(base: Path, exports: Sequence[Path]) -> dict[str, str]:
     }
     files = [path for name, place in places.items() for path in sorted((place / name).glob("*.safetensors"))]
     return {f"{path.parent.name}/{path.name}": hash_of_file(path) for path in files}
+
+
+def runs_of(exports: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the folders of runs tell, of those first that others began from; nothing of an export without its run.
+
+    Args:
+        exports: "export" in the folder of a run each.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for export in exports:
+        chain: list[dict[str, Any]] = []
+        folder: Path | None = export.parent
+        while folder is not None and (folder / "config.yaml").is_file():
+            config = read_mapping(folder / "config.yaml")
+            chain.append(facts_of_run(folder, config))
+            begun = config.get("init_from")
+            folder = None if begun is None else Path(begun).parent
+        found |= {one["run"]: one for one in reversed(chain)}
+    return list(found.values())
+
+
+def facts_of_run(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, trainer, steps that were done, batch, crop, learning rate and minutes of one run."""
+    stage = config["stages"][-1]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rates = {line["step"]: line["samples_per_second"] for line in lines if "samples_per_second" in line}
+    steps = sorted(rates)
+    seconds = sum(
+        (step - last) * stage["batch_size"] / rates[step] for last, step in zip([0, *steps], steps, strict=False)
+    )
+    return {
+        "run": folder.name,
+        "trainer": config["trainer"],
+        "steps": steps[-1] if steps else 0,
+        "batch_size": stage["batch_size"],
+        "patch_size": stage["patch_size"],
+        "learning_rate": config["optimizer"]["learning_rate"],
+        "minutes": round(seconds / 60),
+    }
 
 
 def main() -> None:

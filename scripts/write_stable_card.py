@@ -12,6 +12,7 @@ another model than the embedded one, the card says so, and the check fails. A ch
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -25,6 +26,7 @@ from ldrestore.evaluation.studies.stable_parts import ceiling_of, report_parts, 
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.pipelines.sampled_records import describe_pipeline
 from ldrestore.sampling.denoising import prediction_type_of
 
@@ -68,25 +70,50 @@ def fill_template(root: Path, results: Results, embedded: dict[str, Any], *, mea
     Raises:
         ValueError: the template has a placeholder that nothing fills.
     """
-    parts = embedded["parts"]
-    files = [path for path in (root / MODEL).rglob("*") if path.is_file() and path.name != CARD.name]
     values = {
+        **sampling_values(embedded, root / MODEL),
         "ceiling": ceiling_of(results),
-        "parts": ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in parts.items()),
-        "parameters": f"{sum(parts.values()):,}",
-        "megabytes": f"{sum(path.stat().st_size for path in files) / 1e6:.1f}",
-        "prediction": PREDICTIONS.get(embedded["prediction_type"], embedded["prediction_type"]),
-        "schedule": embedded["schedule"],
-        "scheduler": embedded["scheduler"],
-        "steps": str(embedded["steps"]),
         "degradations": ", ".join(embedded["degradations"]),
         "measurements": measurements,
     }
-    template = Template((root / TEMPLATE).read_text(encoding="utf-8"))
+    return substituted(root, TEMPLATE, values)
+
+
+def sampling_values(facts: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Placeholders of what a model is.
+
+    Args:
+        facts: See `sampling_facts`; and "steps", of the sampling where nothing is said.
+        folder: Of the model.
+    """
+    parts, files = facts["parts"], [path for path in folder.rglob("*") if path.is_file() and path.name != CARD.name]
+    return {
+        "parts": ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in parts.items()),
+        "parameters": f"{sum(parts.values()):,}",
+        "megabytes": f"{sum(path.stat().st_size for path in files) / 1e6:.1f}",
+        "prediction": PREDICTIONS.get(facts["prediction_type"], facts["prediction_type"]),
+        "schedule": facts["schedule"],
+        "scheduler": facts["scheduler"],
+        "steps": str(facts["steps"]),
+    }
+
+
+def substituted(root: Path, path: Path, values: Mapping[str, str]) -> str:
+    """A template with its placeholders filled.
+
+    Args:
+        root: Of the checkout.
+        path: Of the template within it.
+        values: Placeholder to text.
+
+    Raises:
+        ValueError: it has a placeholder that nothing fills.
+    """
+    template = Template((root / path).read_text(encoding="utf-8"))
     unknown = [name for name in template.get_identifiers() if name not in values]
     if unknown:
         names = ", ".join(f"${name}" for name in unknown)
-        raise ValueError(f"{TEMPLATE} has placeholders that nothing fills: {names}; write these texts in their place")
+        raise ValueError(f"{path} has placeholders that nothing fills: {names}; write these texts in their place")
     return template.substitute(values)
 
 
@@ -113,17 +140,24 @@ def read_embedded(root: Path) -> dict[str, Any]:
         raise ValueError(f"there is no model in {MODEL}; put it there with scripts/embed_stable_model.py")
     with without_progress_bar():
         pipeline = StableRestorePipeline.from_pretrained(root / MODEL)
-    described, config = describe_pipeline(pipeline), pipeline.scheduler.config
+    return {
+        **sampling_facts(pipeline),
+        "steps": StableRestoreOptions.num_inference_steps,
+        "degradations": list(pipeline.predictor.names),
+    }
+
+
+def sampling_facts(pipeline: StableRestorePipeline | XLRestorePipeline) -> dict[str, Any]:
+    """Sizes of a pipeline's networks, what its U-Net predicts, and on which schedule."""
+    config = pipeline.scheduler.config
     ends_in_noise = bool(config.get("rescale_betas_zero_snr"))
     from_last = config.get("timestep_spacing") == "trailing"
     schedule = "ends in pure noise" if ends_in_noise else "ends in nearly pure noise"
     return {
-        "scheduler": described["scheduler"],
+        "scheduler": describe_pipeline(pipeline)["scheduler"],
         "parts": part_sizes(pipeline.components),
         "prediction_type": prediction_type_of(pipeline.scheduler),
         "schedule": f"{schedule}, sampled from {'its last step' if from_last else 'near its last step'} on",
-        "steps": StableRestoreOptions.num_inference_steps,
-        "degradations": list(pipeline.predictor.names),
     }
 
 

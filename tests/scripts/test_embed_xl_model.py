@@ -5,8 +5,9 @@ import embed_stable_model
 import numpy as np
 import pytest
 import torch
+import yaml
 from embed_stable_model import weights_of
-from embed_xl_model import NAME, assemble_xl, embed_xl
+from embed_xl_model import NAME, assemble_xl, embed_xl, runs_of
 
 from ldrestore.errors import WeightsError
 from ldrestore.guides.loading_quietly import without_progress_bar
@@ -71,6 +72,38 @@ def test_parts_of_the_later_stage_count_and_the_folder_tells_whose_they_are(expo
     texts = [path.read_text() for path in (tmp_path / "tiny_xl").rglob("*.json")]
     assert not [text for text in texts if str(base.parent) in text or str(tmp_path) in text]
     assert json.loads((tmp_path / "tiny_xl/unet/config.json").read_text())["_name_or_path"] == NAME
+
+
+def write_run(folder: Path, *, rates: dict[int, float], init_from: Path | None = None) -> Path:
+    """The folder of a run without weights; gives its export."""
+    folder.mkdir()
+    config = {
+        "trainer": "fusion",
+        "stages": [{"patch_size": 128, "batch_size": 6, "steps": 2000}],
+        "optimizer": {"learning_rate": 4e-4},
+        "init_from": None if init_from is None else str(init_from),
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    lines = [{"step": step, "samples_per_second": rate} for step, rate in rates.items()]
+    text = "".join(f"{json.dumps(line)}\n" for line in [*lines, {"step": max(rates), "validation/loss": 0.1}])
+    (folder / "metrics.jsonl").write_text(text)
+    return folder / "export"
+
+
+def test_runs_are_told_with_those_that_they_began_from(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "fusion", rates={50: 5.0, 100: 2.5})
+    second = write_run(tmp_path / "rollout", rates={60: 6.0}, init_from=first)
+    runs = runs_of([tmp_path / "nowhere/export", second, first])
+    assert [one["run"] for one in runs] == ["fusion", "rollout"]
+    assert runs[0] == {
+        "run": "fusion",
+        "trainer": "fusion",
+        "steps": 100,
+        "batch_size": 6,
+        "patch_size": 128,
+        "learning_rate": 4e-4,
+        "minutes": 3,  # 50 steps of 6 at 5 a second, 50 at 2.5
+    }
 
 
 def test_an_export_without_experts_is_refused(exports: Exports, tmp_path: Path) -> None:
