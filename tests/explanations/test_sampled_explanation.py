@@ -89,3 +89,23 @@ def test_an_autoencoder_that_leaves_half_precision_is_shown_without_its_refiner_
     plain = xl.restore(photo(), replace(OPTIONS, refine=False)).photos[0]
     assert np.array_equal(found.sampled.pictures.unrefined.pixels, plain.pixels)
     assert xl.vae.dtype == torch.float16
+
+
+def test_where_memory_allows_tiles_only_there_are_no_estimates_and_all_else_is_there(photo, monkeypatch) -> None:
+    xl = tiny_xl()
+    forward, sides = xl.unet.forward, []
+
+    def run(sample, *inputs, **options):
+        sides.append(sample.shape[-1])
+        if len(sides) == 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(sample, *inputs, **options)
+
+    monkeypatch.setattr(xl.unet, "forward", run)
+    picture = photo(shape=(24, 320, 3))
+    found = explain_xl(xl, picture, OPTIONS)
+    assert 0 < found.sampled.record["tile_plan"]["unet_tile"] < 320 and len(set(sides)) > 1
+    assert found.sampled.estimates == () and found.sampled.num_steps == 2
+    assert found.sampled.pictures.unrefined.pixels.shape == (24, 320, 3)
+    assert {one.share.shape for one in found.alignments} == {(3, 40)}  # aligned as a whole, all the same
+    assert len(found.experts) == 3
