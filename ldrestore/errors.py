@@ -130,7 +130,7 @@ class ImageFileError(LDRestoreError, OSError):
             remedy: What the user can do.
         """
         self.path, self.reason, self.remedy = str(path), reason, remedy
-        super().__init__(f"{printable(path)}: {reason}; {remedy}")
+        super().__init__(f"{printable(path)}: {printable(reason)}; {printable(remedy)}")
 
 
 class ImageNotFoundError(ImageFileError):

@@ -17,7 +17,7 @@ from ldrestore.images.exif import (
 )
 from ldrestore.images.exif_directories import MAIN, RATIONAL, SHORT, Field, exif_block, exif_fields
 from ldrestore.images.metadata import Chunk, FileBlocks, Metadata
-from ldrestore.images.png import text_of
+from ldrestore.images.png import TEXT_KINDS, text_of
 from ldrestore.images.resolution import Resolution, Unit, rational_pair
 from ldrestore.images.xmp import sized_xmp
 
@@ -44,6 +44,7 @@ _WORDS = {
 _SRGB_GAMMA = range(45_400, 45_500)  # 1 / 2.2, times 100,000
 _SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 _SRGB_NUMBERS = b"\1\x0d"  # cICP's primaries and transfer
+_BRIGHTNESS_KINDS = {b"mDCV", b"cLLI"}  # of a display for pictures of high dynamic range
 _GREY_SPACE = b"GRAY"
 """What an ICC profile of greys says at its byte 16, ICC.1:2022, table 19."""
 _EMPTY: tuple[object, ...] = (None, b"", ())
@@ -105,7 +106,7 @@ def _comments_moved(blocks: FileBlocks, file_format: str) -> FileBlocks:
     """Blocks in which texts of PNG called "Comment" are comments, where the format holds these and no texts."""
     if file_format != "JPEG":
         return blocks
-    is_comment = [(kind in (b"tEXt", b"iTXt") and value.startswith(b"Comment\0")) for kind, value in blocks.texts]
+    is_comment = [kind in TEXT_KINDS and value.startswith(b"Comment\0") for kind, value in blocks.texts]
     found = zip(blocks.texts, is_comment, strict=True)
     comments = [_text(chunk) for chunk, is_one in found if is_one]
     texts = tuple(chunk for chunk, is_one in zip(blocks.texts, is_comment, strict=True) if not is_one)
@@ -125,6 +126,8 @@ def _text(chunk: Chunk) -> bytes:
 def _is_srgb(chunks: tuple[Chunk, ...]) -> bool:
     """Whether chunks describe the colours that values without any description have."""
     found = dict(chunks)
+    if found.keys() & _BRIGHTNESS_KINDS:
+        return False
     if b"cICP" in found:
         return found[b"cICP"][:2] == _SRGB_NUMBERS
     if b"sRGB" in found:

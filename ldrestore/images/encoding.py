@@ -157,7 +157,7 @@ def _check_place(path: Path, *, overwrite: bool) -> None:
         OutputExistsError: the file exists and `overwrite` is False.
         ImageWriteError: there is no such folder.
     """
-    if path.exists() and not overwrite:
+    if (path.exists() or path.is_symlink()) and not overwrite:  # a link that leads nowhere is something too
         raise OutputExistsError(path, "exists already", "choose another name, or ask for overwriting")
     if not path.parent.is_dir():
         raise ImageWriteError(path, f"there is no folder {path.parent}", "make it first")

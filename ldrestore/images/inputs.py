@@ -22,7 +22,7 @@ from ldrestore.images.orientation import valid_orientation
 from ldrestore.images.photo import Photo
 from ldrestore.images.photo_making import LARGEST_WHITE, NOT_FINITE_ADVICE, decoder_errors, make_photo
 from ldrestore.images.pillow_pixels import pixels_of
-from ldrestore.images.png import XMP_KEYWORD
+from ldrestore.images.png import PNG_SIGNATURE, XMP_KEYWORD
 from ldrestore.images.resolution import Resolution, resolution_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 ImageInput = Union[str, Path, Image.Image, np.ndarray, "Tensor", Photo]
 """A path; PIL; numpy (H, W[, C]) of uint8, uint16 or float in [0, 1]; torch (C, H, W) in [0, 1]; a photo."""
 
-_SHADES = {"L;2": 85, "L;4": 17}  # Pillow's name of a PNG's depth, and the step between its shades
+_SHADES = {2: 85, 4: 17}  # depth of a PNG to the step between its shades
+_SHALLOW_MODES = {"L;2": 2, "L;4": 4}  # as Pillow calls them before it decodes
+_DEPTH_PLACE = 24  # in a PNG, in its header
 _NOT_MANY = (str, bytes, Path, Mapping, Image.Image, Photo)  # iterable or not, none of these is many pictures
 
 
@@ -116,12 +118,23 @@ def _with_spread_key(image: Image.Image) -> Image.Image:
         cut = image.copy()
         cut.info["transparency"] = tuple(value >> 8 for value in key)
         return cut
-    mode = image.tile[0].args if isinstance(image, PngImageFile) and image.tile else None
-    if mode not in _SHADES or not isinstance(key, int):
+    if not isinstance(image, PngImageFile) or not isinstance(key, int) or (depth := _depth_of(image)) not in _SHADES:
         return image
     spread = image.copy()
-    spread.info["transparency"] = key * _SHADES[mode]
+    spread.info["transparency"] = key * _SHADES[depth]
     return spread
+
+
+def _depth_of(image: PngImageFile) -> int:
+    """Bits of a grey sample as the file has them, which Pillow forgets when it decodes; 8 where nothing tells."""
+    if image.tile:
+        return _SHALLOW_MODES.get(str(image.tile[0].args), 8)
+    try:
+        with open(image.filename, "rb") as file:
+            head = file.read(_DEPTH_PLACE + 1)
+    except (OSError, ValueError):  # opened from memory, or gone
+        return 8
+    return head[_DEPTH_PLACE] if head.startswith(PNG_SIGNATURE) and len(head) > _DEPTH_PLACE else 8
 
 
 def _blocks_of(image: Image.Image, exif: bytes | None) -> FileBlocks:
@@ -187,7 +200,9 @@ def _photo_of_array(array: np.ndarray, *, clip: bool) -> Photo:
             advice = "rescale them, or pass clip=True" if np.isfinite([low, high]).all() else NOT_FINITE_ADVICE
             raise InputError(f"float pixels must lie in [0, 1], got [{low:.9g}, {high:.9g}]; {advice}")
         values = values.astype(np.float32) if is_inside else values.clip(0, 1).astype(np.float32)
-    elif values.dtype not in (np.uint8, np.uint16):
+    elif values.dtype.newbyteorder("=") in (np.uint8, np.uint16):
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    else:
         raise InputError(f"expected uint8, uint16 or float pixels, got {values.dtype}")
     colours = np.ascontiguousarray(values[..., :-1] if values.shape[2] in (2, 4) else values)
     alpha = np.ascontiguousarray(values[..., -1]) if values.shape[2] in (2, 4) else None

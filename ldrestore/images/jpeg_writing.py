@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -15,6 +16,7 @@ FULL_CHROMA_QUALITY = 90
 """JPEG quality from which colours keep their full resolution (4:4:4)."""
 MAX_JPEG_SEGMENT = 65_533
 """The most bytes behind the length of a segment of a JPEG: an EXIF block, a comment, or IPTC with its header."""
+_LARGEST_DENSITY = 65_535
 MAX_JPEG_XMP = MAX_JPEG_SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 """The largest XMP packet, in bytes, that one segment of a JPEG holds."""
 
@@ -57,8 +59,18 @@ def _set_density(file: BinaryIO, resolution: Resolution) -> None:
     if file.read(len(_JFIF_HEADER)) == _JFIF_HEADER:
         unit, code = _UNITS[resolution.unit]
         values = resolution.per(unit)
-        factor = 1 if code else 1000 / max(values)  # the shape of a pixel alone
-        x, y = (min(max(round(value * factor), 1), 65_535) for value in values)
+        if not code:  # the shape of a pixel alone, to the digit where two such numbers tell it
+            values = _shape_of(values[0] / values[1])
+        x, y = (min(max(round(value), 1), _LARGEST_DENSITY) for value in values)
         file.seek(_UNIT_PLACE)
         file.write(struct.pack(">BHH", code, x, y))
     file.seek(0, 2)
+
+
+def _shape_of(ratio: Fraction) -> tuple[Fraction, Fraction]:
+    """Width and height of a pixel as two whole numbers that a JPEG holds."""
+    if ratio > 1:
+        height, width = _shape_of(1 / ratio)
+        return width, height
+    nearest = ratio.limit_denominator(_LARGEST_DENSITY)
+    return Fraction(nearest.numerator), Fraction(nearest.denominator)

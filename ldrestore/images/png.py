@@ -22,14 +22,15 @@ from ldrestore.images.resolution import Resolution, resolution_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-COLOUR_KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
-"""Chunks that say what the values mean, besides iCCP."""
+COLOUR_KINDS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
+"""Chunks that say what the values mean, besides iCCP, and their bytes."""
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 """Colour types of the header."""
 
 _MAX_METADATA_BYTES = 2**26  # a compressed profile or packet may announce anything
 _CUT = "the file is damaged or cut off at byte {}"
-_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
+TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
+"""Chunks of text: plain, compressed, and in UTF-8."""
 _PIXEL_KINDS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _LENGTHS_OF_KEYS = {GREY: 2, RGB: 6}
 _CREDENTIALS = b"caBX"
@@ -213,6 +214,8 @@ def _metadata_of(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
     for kind, value in chunks:
         found.setdefault(kind, value)
     texts, blocks = _texts_of(chunks, damages)
+    colours = [(kind, found[kind]) for kind in COLOUR_KINDS if kind in found]
+    damages += [f"a chunk {kind!r} of the wrong length" for kind, value in colours if len(value) != COLOUR_KINDS[kind]]
     profile = _read_or_none(_profile_of, found.get(b"iCCP"), damages)
     exif = _read_or_none(_checked_exif, found.get(b"eXIf") or blocks.get("exif"), damages)
     metadata = Metadata(
@@ -223,7 +226,7 @@ def _metadata_of(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
             resolution=_resolution_of(found.get(b"pHYs")) or exif_resolution(exif),
             iptc=iptc_of_resources(blocks.get("iptc")) or blocks.get("iptc"),
             texts=tuple(texts),
-            colour_chunks=tuple((kind, found[kind]) for kind in COLOUR_KINDS if kind in found),
+            colour_chunks=tuple((kind, value) for kind, value in colours if len(value) == COLOUR_KINDS[kind]),
         ),
     )
     return metadata, damages
@@ -234,12 +237,15 @@ def _texts_of(chunks: list[Chunk], damages: list[str]) -> tuple[list[Chunk], dic
     texts: list[Chunk] = []
     blocks: dict[str, bytes] = {}
     for kind, value in chunks:
-        if kind not in _TEXT_KINDS:
+        if kind not in TEXT_KINDS:
             continue
         keyword = value.split(b"\0", 1)[0]
         name = "xmp" if keyword == XMP_KEYWORD else _RAW_PROFILES.get(keyword)
-        if name is None:
+        if name is None and kind == b"zTXt" and value[len(keyword) + 1 :][:1] != b"\0":
+            damages.append("a text chunk whose compression is unknown")  # for which other programs refuse the picture
+        elif name is None:
             texts.append((kind, value))
+        if name is None:
             continue
 
         def read(value: bytes, kind: bytes = kind, is_raw: bool = keyword != XMP_KEYWORD) -> bytes:

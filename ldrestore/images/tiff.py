@@ -49,6 +49,10 @@ _SILENT = logging.NullHandler()
 _CAMERA_DATA = "camera data of EXIF in a big-endian BigTIFF"
 _PREVIEW = "a preview before the picture"
 _STACK = "the description of a stack of pictures"
+_COLOURS = "a TIFF's description of the colours (primaries, white point or transfer function)"
+_TRANSFER_TAG, _POINT_TAGS = 301, (318, 319)
+_SRGB_POINTS = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+"""White, red, green and blue, x and y of each; many programs write them into every file."""
 _EXTRA_CHANNEL = "channels that are neither colour nor alpha"
 _SHAPE = re.compile(r"\{\"shape\":|shape=\(")
 _MANY = re.compile(r"(?:images|channels|slices|frames)=(?:[2-9]|\d{2})")
@@ -317,6 +321,7 @@ def _metadata_of(file: Any, page: Any, path: Path) -> tuple[Metadata, tuple[str,
         damages.append(str(error) or type(error).__name__)
     try:
         resolution, iptc, geo_tags = _resolution_of(page), _iptc_of(page), _geo_tags_of(page)
+        losses += (_COLOURS,) if not blocks.get(PROFILE_TAG) and _has_other_colours(page) else ()
     except Exception as error:  # so does tifffile's
         damages.append(str(error) or type(error).__name__)
         resolution, iptc, geo_tags = None, None, ()
@@ -416,3 +421,18 @@ def _geo_tags_of(page: Any) -> tuple[TiffTag, ...]:
     """Tags that tell where on Earth the pixels lie, as tifffile writes them."""
     tags = (page.tags.get(code) for code in GEO_TAGS)
     return tuple((tag.code, int(tag.dtype), tag.count, tag.value) for tag in tags if tag is not None)
+
+
+def _has_other_colours(page: Any) -> bool:
+    """Whether a page describes by numbers colours that values without any description do not have."""
+    if _TRANSFER_TAG in page.tags:
+        return True
+    stored: list[float] = []
+    try:
+        for tag in _POINT_TAGS:
+            pairs = np.reshape(page.tags[tag].value if tag in page.tags else (), (-1, 2))
+            stored += [float(number) / float(divisor) for number, divisor in pairs]
+    except (ArithmeticError, TypeError, ValueError):
+        return True
+    usual = _SRGB_POINTS[:2] if len(stored) == 2 else _SRGB_POINTS[-len(stored) :]
+    return bool(stored) and (len(stored) != len(usual) or not np.allclose(stored, usual, atol=0.001))

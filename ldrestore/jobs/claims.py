@@ -25,7 +25,7 @@ def claiming(work: Work, *, may_overwrite: bool) -> Work:
         with claimed(job.target) as is_ours:
             if not is_ours:
                 return Result(is_busy=True)
-            if not may_overwrite and os.path.exists(job.target):
+            if not may_overwrite and os.path.lexists(job.target):
                 return Result(skipped=f"{printable(job.target)} exists")
             if job.planned_state is not None and state_of(job.target) != job.planned_state:
                 return Result(skipped=f"{printable(job.target)} has been made by another run meanwhile")

@@ -129,7 +129,7 @@ def _plan_file(source: str, target: str, *, picture_format: PictureFormat | None
         folder = printable(target_path.parent)
         raise ImageWriteError(target_path, f"there is no folder {folder}", "make the folder first")
     _check_target_file(source_path, target_path, picture_format)
-    if os.path.exists(target_path) and not may_overwrite:
+    if os.path.lexists(target_path) and not may_overwrite:
         raise OutputExistsError(target_path, "the file exists", "choose another name, or overwrite it with --overwrite")
     job = Job(source=source_path, target=target_path, name=source, planned_state=state_of(target_path))
     return Plan(jobs=(job,))
@@ -179,7 +179,7 @@ def _settle(jobs: Sequence[Job], found: "_Inputs", *, may_overwrite: bool) -> Pl
     for job in jobs:
         if job in clashes:
             settled.append(Outcome(job=job, status=Status.FAILED, reason=clashes[job], error=InputError.__name__))
-        elif os.path.exists(job.target) and not may_overwrite:
+        elif os.path.lexists(job.target) and not may_overwrite:
             settled.append(Outcome(job=job, status=Status.SKIPPED, reason=f"{printable(job.target)} exists"))
         else:
             waiting.append(replace(job, planned_state=state_of(job.target)))
