@@ -17,7 +17,7 @@ import secrets
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -36,6 +36,7 @@ from ldrestore.images.carried import carried_metadata
 from ldrestore.images.formats import MAX_BMP_BYTES, MAX_SIDES, OPAQUE_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.jpeg_writing import write_jpeg
 from ldrestore.images.metadata import Metadata
+from ldrestore.images.pillow_writing import save_with_pillow
 from ldrestore.images.png_writing import write_deep_png, write_png
 from ldrestore.images.tiff_writing import write_tiff
 
@@ -194,7 +195,7 @@ def _encode(
     elif file_format == "WEBP":
         _write_webp(image, file, quality=quality, metadata=metadata)
     else:
-        image.save(file, "BMP", dpi=pillows_density(metadata.blocks.resolution))
+        save_with_pillow(image, file, "BMP", options={"dpi": pillows_density(metadata.blocks.resolution)})
 
 
 def pil_view(pixels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
@@ -213,5 +214,6 @@ def pil_view(pixels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
 def _write_webp(image: Image.Image, file: BinaryIO, *, quality: int, metadata: Metadata) -> None:
     """Write a WebP; colours under full transparency stay."""
     blocks = {"icc_profile": metadata.icc_profile, "exif": metadata.exif, "xmp": metadata.xmp}
-    options = {name: block for name, block in blocks.items() if block}
-    image.save(file, "WEBP", quality=quality, lossless=quality == 100, exact=True, **options)
+    options: dict[str, Any] = {name: block for name, block in blocks.items() if block}
+    options |= {"quality": quality, "lossless": quality == 100, "exact": True}
+    save_with_pillow(image, file, "WEBP", options=options)

@@ -10,6 +10,7 @@ from PIL import Image
 from ldrestore.errors import MetadataLossWarning
 from ldrestore.images.metadata import Metadata
 from ldrestore.images.photoshop import SEGMENT_HEADER, resources_of_iptc
+from ldrestore.images.pillow_writing import save_with_pillow
 from ldrestore.images.resolution import Resolution, Unit
 
 FULL_CHROMA_QUALITY = 90
@@ -48,7 +49,7 @@ def write_jpeg(image: Image.Image, file: BinaryIO, *, quality: int, metadata: Me
     extra = b"".join(
         marker + struct.pack(">H", len(data) + 2) + data for marker, data in segments if len(data) <= MAX_JPEG_SEGMENT
     )
-    image.save(file, "JPEG", **options, **({"extra": extra} if extra else {}))
+    save_with_pillow(image, file, "JPEG", options={**options, **({"extra": extra} if extra else {})})
     if metadata.blocks.resolution is not None:
         _set_density(file, metadata.blocks.resolution)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from ldrestore.images.bit_depth import BAND_ROWS
 from ldrestore.images.exif import EXIF_PREFIX
 from ldrestore.images.metadata import Chunk, Metadata
+from ldrestore.images.pillow_writing import save_with_pillow
 from ldrestore.images.png import GREY, GREY_ALPHA, PNG_SIGNATURE, RGB, RGBA, XMP_KEYWORD, framed
 from ldrestore.images.resolution import Resolution
 
@@ -20,7 +21,7 @@ _LARGEST = 2**31 - 1
 
 def write_png(image: Image.Image, file: BinaryIO, *, metadata: Metadata) -> None:
     """Write an 8-bit Pillow image of mode L, LA, RGB or RGBA."""
-    image.save(_Inserting(file, _HEADER_BYTES, _encoded(metadata)), "PNG")  # type: ignore[arg-type]  # only written to
+    save_with_pillow(image, file, "PNG", place=_HEADER_BYTES, inserted=_encoded(metadata))
 
 
 def write_deep_png(values: np.ndarray, file: BinaryIO, *, metadata: Metadata) -> None:
@@ -36,28 +37,6 @@ def write_deep_png(values: np.ndarray, file: BinaryIO, *, metadata: Metadata) ->
             file.write(framed(b"IDAT", data))
     file.write(framed(b"IDAT", compressor.flush()))
     file.write(framed(b"IEND", b""))
-
-
-class _Inserting:
-    """A file that is written to, which gets more bytes after its first ones."""
-
-    def __init__(self, file: BinaryIO, place: int, inserted: bytes) -> None:
-        """Wrap a file at its beginning."""
-        self._file, self._missing, self._inserted = file, place, inserted
-
-    def write(self, data: bytes) -> int:
-        """Write, and insert where the place is reached."""
-        head = data[: self._missing]
-        self._file.write(head)
-        if self._missing and len(head) == self._missing:
-            self._file.write(self._inserted)
-        self._missing -= len(head)
-        self._file.write(data[len(head) :])
-        return len(data)
-
-    def flush(self) -> None:
-        """Flush the file."""
-        self._file.flush()
 
 
 def _encoded(metadata: Metadata) -> bytes:
