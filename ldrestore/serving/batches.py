@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ldrestore.errors import InputError, RunCancelledError
+from ldrestore.errors import InputError, RunCancelledError, printable
 from ldrestore.jobs.outcome import Status
 from ldrestore.serving.studio import Studio, never, record_file_of, result_name
 from ldrestore.serving.temporary_store import distinct_names
@@ -137,7 +137,7 @@ def _write_archive(entries: Sequence[BatchEntry], path: Path) -> Path | None:
 def _line(entry: BatchEntry) -> dict[str, object]:
     """What the report says of a picture."""
     return {
-        "name": entry.name,
+        "name": printable(entry.name),
         "status": entry.status.value,
         "result": None if entry.result is None else entry.result.name,
         "reason": entry.reason,

@@ -36,6 +36,8 @@ CLOSED = (
     "/svelte/",
 )
 """Parts of addresses that gradio answers and this page has no use for."""
+FILE_MARKS = ("/file=", "/file/")
+"""What stands before the path of a file in an address."""
 HEADERS = (
     (
         b"content-security-policy",
@@ -136,11 +138,12 @@ class Guard:
 
     def _refusal(self, path: str) -> tuple[int, str] | None:
         """Status and words for what is not served at all; None for the rest."""
-        if any(part in path for part in CLOSED):
+        mark = min((mark for mark in FILE_MARKS if mark in path), key=path.index, default=None)
+        route, _, file = path.partition(mark) if mark else (path, "", "")  # a file may be called, and lie, as it likes
+        if any(part in route for part in CLOSED):
             return 404, "there is nothing here"
-        for mark in ("/file=", "/file/"):
-            if mark in path and not self._is_stored(path.partition(mark)[2]):
-                return 403, "there is no such file to fetch"
+        if mark is not None and not self._is_stored(file):
+            return 403, "there is no such file to fetch"
         return None
 
     def _room(self) -> int:

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ldrestore.serving import markup
 from ldrestore.serving.batches import restore_many
 from ldrestore.serving.offered_models import find_offered
 from ldrestore.serving.painted_masks import write_mask
-from ldrestore.serving.studio import Finished, Sighting, Studio, record_file_of
+from ldrestore.serving.studio import Finished, Progress, Sighting, Studio, record_file_of
 from ldrestore.serving.visitors import Visitors
 from ldrestore.serving.wishes import Wishes
 
@@ -147,6 +147,8 @@ class PageHandlers:
         if page.upload is None:
             return *nothing, markup.message("Drop a picture first.", tone="bad")
         try:
+            if is_cancelled():  # or gone, while the call waited
+                raise RunCancelledError("cancelled before it began")
             path = self._upload(page.upload)
             folder = self.visitors.new_folder(session, "restoring")
             wishes = Wishes(
@@ -196,24 +198,21 @@ class PageHandlers:
         if not uploads:
             yield markup.message("Drop some pictures first.", tone="bad"), gr.skip()
             return
+        is_cancelled = functools.partial(self.visitors.is_cancelled, session, call)
+        if is_cancelled():  # or gone, while the call waited
+            yield markup.message("Cancelled before it began."), _nothing_to_fetch()
+            return
         try:
             paths = [self._upload(upload) for upload in uploads]
             wishes = Wishes(
                 model=find_offered(self.studio.models, model), fidelity=fidelity, grain=grain, scale=_whole(scale)
             )
             folder = self.visitors.new_folder(session, "batch")
-            states = restore_many(
-                self.studio,
-                paths,
-                wishes,
-                folder,
-                is_cancelled=functools.partial(self.visitors.is_cancelled, session, call),
-            )
-            for state in states:
+            for state in restore_many(self.studio, paths, wishes, folder, is_cancelled=is_cancelled):
                 archive = gr.update(value=str(state.archive), interactive=True) if state.archive else None
                 yield markup.batch_table(state), archive or _nothing_to_fetch()
         except (LDRestoreError, OSError) as error:
-            yield markup.message(self._plain(error, ""), tone="bad"), _nothing_to_fetch()
+            yield markup.message(self._plain(error, None), tone="bad"), _nothing_to_fetch()
 
     def call_restore(
         self,
@@ -237,6 +236,7 @@ class PageHandlers:
         """
         if picture is None:
             raise gr.Error("send a picture: upload it first, then name its path", print_exception=False)
+        folder: Path | None = None
         try:
             folder = self.studio.store.new_folder()
             wishes = Wishes(
@@ -251,6 +251,8 @@ class PageHandlers:
             )
             finished = self.studio.restore(self._upload(picture), wishes, folder, shows=False)
         except (LDRestoreError, OSError) as error:
+            if folder is not None:
+                self.studio.store.remove(folder)
             raise gr.Error(self._plain(error, picture), print_exception=False) from error
         return str(finished.result), dict(finished.record)
 
@@ -300,11 +302,12 @@ class PageHandlers:
         text = painted.get("mask") if isinstance(painted, dict) else None
         return write_mask(text, picture, folder) if text else None
 
-    def _plain(self, error: Exception, upload: str) -> str:
-        """An error in words for a visitor."""
+    def _plain(self, error: Exception, upload: str | None) -> str:
+        """An error in words for a visitor; of many pictures it is of none, and upload is None."""
         if isinstance(error, OSError) and not isinstance(error, LDRestoreError):
             return DISK_FULL if error.errno in (28, 122) else f"the file could not be kept ({error.strerror})"
-        return self.studio.without_places(str(error), Path(upload), Path(upload).name)
+        path = Path(upload or "")
+        return self.studio.without_places(str(error), path, path.name) if path.name else str(error)
 
 
 def bars_of(sighting: Sighting) -> dict[str, Any]:
@@ -355,10 +358,10 @@ def _record_file(finished: Finished) -> str | None:
     return None if path is None else str(path)
 
 
-def _progress_of(progress: gr.Progress) -> Callable[[float, str], None]:
-    """What the studio tells, as gradio's bar shows it."""
+def _progress_of(progress: gr.Progress) -> Progress:
+    """What the studio tells, as gradio's bar shows it; without a share it shows that it works, and for how long."""
 
-    def tell(share: float, text: str) -> None:
+    def tell(share: float | None, text: str) -> None:
         progress(share, desc=text)
 
     return tell

@@ -1,7 +1,6 @@
 """Masks that were painted in the page, made to the picture's size."""
 
 import base64
-import binascii
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +39,12 @@ def write_mask(painted: str, picture: Path, folder: Path) -> Path | None:
     raw = folder / "painted.png"
     try:
         raw.write_bytes(base64.b64decode(painted[len(PNG_PREFIX) :], validate=True))
-        pixels = read_photo(raw, max_pixels=MAX_MASK_PIXELS).pixels
-    except (binascii.Error, ImageFileError) as error:
+        photo = read_photo(raw, max_pixels=MAX_MASK_PIXELS)
+    except (ValueError, ImageFileError) as error:  # ValueError: of base64, for letters that it does not have
         raise InputError("the painted mask is damaged; clear it and paint again") from error
     finally:
         raw.unlink(missing_ok=True)
-    grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)  # (H, W)
+    grey = np.rint(photo.pixels.mean(axis=2) * (255 / photo.max_value)).astype(np.uint8)  # (H, W)
     if not grey.any():
         return None
     width, height = read_size(picture)

@@ -27,8 +27,8 @@ from ldrestore.serving.temporary_store import TemporaryStore, safe_name
 from ldrestore.serving.wishes import Wishes, request_of
 from ldrestore.tracks import checked_options, options_class_of, track_of
 
-Progress = Callable[[float, str], None]
-"""Is told a share in [0, 1] and what is being done."""
+Progress = Callable[[float | None, str], None]
+"""Is told a share in [0, 1], None where nobody knows one, and what is being done."""
 
 
 def never() -> bool:
@@ -36,7 +36,7 @@ def never() -> bool:
     return False
 
 
-def unheard(share: float, text: str) -> None:
+def unheard(share: float | None, text: str) -> None:
     """For work whose progress nobody watches."""
 
 
@@ -126,6 +126,7 @@ class Studio:
         """
         with self.store.holding(folder), self.devices.worker(is_cancelled) as worker:
             request = request_of(Wishes(model=model), self.settings, device=worker.device)
+            self._check_size(upload, request.options.scale)
             photo = read_photo(upload, max_pixels=self.settings.max_pixels)
             pipeline = worker.pipeline(request)
             options_class = options_class_of(track_of(pipeline))
@@ -231,11 +232,14 @@ class Studio:
 
         def on_step(done: int, total: int) -> None:
             _check(is_cancelled)
-            progress(done / max(total, 1), f"restoring, {done} of {total}")
+            if total > 1:
+                progress(done / total, f"restoring, {done} of {total}")
+            else:
+                progress(None, "restoring")  # a single step is at no share until all is done
 
         try:
-            self._check_size(upload, wishes.scale)
             request = request_of(wishes, self.settings, device=worker.device)
+            self._check_size(upload, request.options.scale)
             request = dataclasses.replace(request, has_changes=has_changes)
             restorer = RestoreWorker(request, pipeline=worker.pipeline(request), on_step=on_step)
         except RunCancelledError as error:
@@ -271,7 +275,7 @@ class Studio:
                 f"has {width * height:,} pixels, at most {self.settings.max_pixels:,} are taken here",
                 "send a smaller picture, or use the command on your own machine",
             )
-        if isinstance(scale, int) and width * height * scale**2 > self.settings.max_result_pixels:
+        if width * height * scale**2 > self.settings.max_result_pixels:
             raise InputError(
                 f"enlarged {scale} times the result would have {width * height * scale**2:,} pixels, at most "
                 f"{self.settings.max_result_pixels:,} are made here; enlarge it less"

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,8 @@ MARK_NAME = ".in-use"
 """A file in each that is locked as long as its page lives."""
 MAX_STORED_NAME_BYTES = 180
 """Longest name of a stored file, which leaves room for a suffix, a number and a record's ending."""
-SAFE_LETTER = re.compile(r"[^\w .,;=+@()\[\]{}~^!#$&'-]")
-"""What is no letter or digit of any script and no harmless sign."""
+HARMLESS_SIGNS = frozenset("_ .,;=+@()[]{}~^!#$&'-")
+"""What a name may have beside letters, marks and digits of any script."""
 RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{kind}{n}" for kind in ("COM", "LPT") for n in range(1, 10))})
 """Names that are devices on Windows, where a zip may be unpacked."""
 
@@ -181,14 +182,20 @@ def safe_name(name: str) -> str:
     Args:
         name: As a visitor gave it; of a path the last part counts.
     """
-    last = re.split(r"[/\\]", name)[-1]
-    plain = SAFE_LETTER.sub("_", last).strip(" .")
+    last = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])  # as macOS compares names
+    plain = "".join(letter if _is_harmless(letter) else "_" for letter in last).strip(" .")
     stem, dot, suffix = plain.rpartition(".")
     stem, suffix = (stem, f".{suffix}") if dot and len(suffix) <= 8 else (plain, "")
     while len(os.fsencode(stem + suffix)) > MAX_STORED_NAME_BYTES:
         stem = stem[:-1]
     stem = stem.rstrip(" .") or "picture"
-    return f"{stem}_{suffix}" if stem.upper() in RESERVED else stem + suffix
+    first, dot, rest = stem.partition(".")  # a device with any suffix is still the device
+    return f"{first}_{dot}{rest}{suffix}" if first.strip().upper() in RESERVED else stem + suffix
+
+
+def _is_harmless(letter: str) -> bool:
+    """Whether a character may stand in a name: vowel signs and accents are marks, and no letters by themselves."""
+    return letter in HARMLESS_SIGNS or unicodedata.category(letter)[0] in "LMN"
 
 
 def distinct_names(names: list[str]) -> list[str]:

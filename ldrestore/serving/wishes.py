@@ -56,7 +56,7 @@ def request_of(wishes: Wishes, settings: PageSettings, *, device: str) -> Restor
     given: dict[str, Any] = {
         "fidelity": _number("fidelity", wishes.fidelity, low=0.0, high=1.0),
         "keep_grain": _number("grain", wishes.grain, low=0.0, high=1.0),
-        "scale": int(_number("scale", wishes.scale, low=1, high=MAX_SCALE)),
+        "scale": _whole_number("scale", wishes.scale, low=1, high=MAX_SCALE),
     }
     instruction = _text("the instruction", wishes.instruction)
     if instruction:
@@ -67,7 +67,7 @@ def request_of(wishes: Wishes, settings: PageSettings, *, device: str) -> Restor
     if wishes.protect is not None:
         given["protect"] = wishes.protect
     if wishes.steps is not None and any(field.name == "num_inference_steps" for field in fields(options_class)):
-        given["num_inference_steps"] = int(_number("steps", wishes.steps, low=1, high=1000))
+        given["num_inference_steps"] = _whole_number("steps", wishes.steps, low=1, high=1000)
     request = RestoreRequest(
         model=wishes.model.location, device=device, dtype=settings.dtype, max_pixels=settings.max_pixels
     )
@@ -83,6 +83,18 @@ def _number(name: str, value: object, *, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise InputError(f"{name} must be a number in [{low:g}, {high:g}], got {value!r:.40}")
     return value
+
+
+def _whole_number(name: str, value: object, *, low: int, high: int) -> int:
+    """A whole number in a range.
+
+    Raises:
+        InputError: it is none.
+    """
+    number = _number(name, value, low=low, high=high)
+    if number != int(number):
+        raise InputError(f"{name} must be a whole number, got {number:g}")
+    return int(number)
 
 
 def _text(name: str, value: object) -> str:

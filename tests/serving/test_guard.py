@@ -1,8 +1,10 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
-from ldrestore.serving.guard import MAX_WORDS_BYTES, Guard
+from ldrestore.serving.guard import LEAST_FREE_BYTES, MAX_WORDS_BYTES, Guard
+from ldrestore.serving.temporary_store import TemporaryStore
 
 
 @pytest.fixture
@@ -128,3 +130,98 @@ def test_a_wrong_call_is_answered_and_a_right_one_handed_on_whole(ask):
     ):
         assert ask(path, (body,), app=hearing, method="POST")[0] == status
     assert len(heard) == 1
+
+
+def test_a_file_is_served_wherever_it_lies_and_whatever_it_is_called(make_settings, tmp_path) -> None:
+    (tmp_path / "dev" / "shm").mkdir(parents=True)
+    store = TemporaryStore(tmp_path / "dev" / "shm")  # "/dev/" is a part of addresses that are closed
+    answers = []
+
+    async def app(scope, receive, send):
+        answers.append(scope["path"])
+
+    guard = Guard(app, settings=make_settings(), store=store)
+    paths = []
+    for name in ("a.png", "vibe-check.png", "svelte.png"):
+        file = store.new_folder() / name
+        file.write_bytes(b"x")
+        paths.append(f"/gradio_api/file={file}")
+    for path in paths:
+        asyncio.run(guard({"type": "http", "method": "GET", "path": path, "headers": []}, None, None))
+    store.close()
+    assert answers == paths
+
+
+def test_a_stored_file_opens_no_closed_route_and_no_other_file(ask) -> None:
+    inside = ask.studio.store.new_folder() / "a.png"
+    inside.write_bytes(b"x")
+    assert ask(f"/gradio_api/proxy=http://x/file={inside}")[0] == 404
+    assert ask(f"/custom_component/x/file={inside}")[0] == 404
+    assert ask(f"/gradio_api/file/etc/passwd/file={inside}")[0] == 403
+    assert ask(f"/gradio_api/file=/etc/passwd/file/{inside}")[0] == 403
+
+
+@pytest.mark.parametrize("length", [b"abc", b"-5", b"1e3", b"", b" 500"])
+def test_a_length_that_makes_no_sense_is_counted_as_it_comes(ask, length) -> None:
+    headers = [(b"content-length", length)]
+    assert ask("/gradio_api/upload", [b"x" * 500], headers=headers) == (200, "fine")
+    assert ask("/gradio_api/upload", [b"x" * 600, b"x" * 600], headers=headers)[0] == 507
+
+
+def test_an_upload_needs_room_on_the_disk_itself(ask, monkeypatch) -> None:
+    def nearly_full(path):
+        return SimpleNamespace(free=LEAST_FREE_BYTES + 400)
+
+    monkeypatch.setattr("shutil.disk_usage", nearly_full)
+    assert ask("/gradio_api/upload", [b"x" * 300])[0] == 200
+    assert ask("/gradio_api/upload", [b"x" * 500])[0] == 507
+    assert ask("/gradio_api/queue/join", [b"x" * 500])[0] == 200  # words need none
+
+
+def test_an_answer_that_has_begun_is_not_begun_again(make_studio) -> None:
+    studio, sent = make_studio(max_disk_bytes=100), []
+
+    async def hasty(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 101, "more_body": False}
+
+    async def send(message):
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": []}
+    asyncio.run(Guard(hasty, settings=studio.settings, store=studio.store)(scope, receive, send))
+    assert sent == ["http.response.start"]
+
+
+def test_half_a_call_of_who_hung_up_is_never_begun(make_studio) -> None:
+    studio, waiting = make_studio(), [b'{"data": [', None]
+
+    async def app(scope, receive, send):
+        raise AssertionError("half a call was handed on")
+
+    async def receive():
+        body = waiting.pop(0)
+        return (
+            {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": True}
+        )
+
+    async def send(message):
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/call/models", "headers": []}
+    asyncio.run(Guard(app, settings=studio.settings, store=studio.store)(scope, receive, send))
+    assert not waiting
+
+
+def test_what_is_no_request_passes_untouched(make_studio) -> None:
+    studio, heard = make_studio(), []
+
+    async def app(scope, receive, send):
+        heard.append((scope, receive, send))
+
+    words = ({"type": "lifespan"}, object(), object())
+    asyncio.run(Guard(app, settings=studio.settings, store=studio.store)(*words))
+    assert heard == [words]

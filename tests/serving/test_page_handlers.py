@@ -165,3 +165,157 @@ def test_the_interface_answers_without_a_page(handlers, send):
     assert "tiny" in {model["name"] for model in handlers.call_models()}
     with pytest.raises(gr.Error, match="send a picture"):
         handlers.call_restore(None, "tiny", 0, "", "", None, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scale": 2.5}, "scale must be a whole number, got 2.5"),
+        ({"scale": 1e300}, "scale must be a number in [1, 8]"),
+        ({"scale": -1}, "scale must be a number in [1, 8]"),
+        ({"scale": None}, "scale must be a number in [1, 8], got None"),
+        ({"scale": "2"}, "scale must be a number"),
+        ({"model": "sampler", "steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"model": "sampler", "steps": 0}, "steps must be a number in [1, 1000]"),
+        ({"model": "sampler", "steps": "many"}, "steps must be a number"),
+        ({"model": None}, "unknown model"),
+        ({"model": ["tiny"]}, "unknown model"),
+        ({"model": "m" * 10_000}, "unknown model"),
+        ({"fidelity": None}, "fidelity must be a number"),
+        ({"fidelity": [0.5]}, "fidelity must be a number"),
+        ({"grain": float("nan")}, "grain must be a number"),
+        ({"instruction": 5}, "the instruction must be text"),
+        ({"bars": {"told": ["rain"]}}, "load the page again"),
+        ({"bars": {"told": {"rain": 1e9}}}, "rain must be a number in [0, 1]"),
+        ({"bars": {"told": {str(number): 1.0 for number in range(200)}}}, "degradations must be text"),
+        ({"painted": {"mask": "data:image/png;base64,é"}}, "paint again"),
+        ({"painted": {"mask": 17}}, "paint again"),
+        ({"mask": ""}, "send the picture"),
+        ({"mask": "a\0b"}, "send the picture"),
+    ],
+)
+def test_each_kind_of_wrong_value_has_an_answer_of_its_own(handlers, send, changes, words) -> None:
+    *values, status = restored(handlers, str(send(handlers.studio)), **changes)
+    assert words.replace("'", "&#x27;") in status and 'role="alert"' in status
+    assert values == [gr.skip()] * 6 and len(status) < 500
+
+
+def test_values_of_the_page_that_mean_nothing_change_nothing(handlers, send) -> None:
+    upload = str(send(handlers.studio))
+    plain = restored(handlers, upload)[4]["output_sha256"]
+    for changes in ({"bars": None}, {"bars": "all"}, {"painted": None}, {"painted": [1]}, {"instruction": None}):
+        assert restored(handlers, upload, **changes)[4]["output_sha256"] == plain
+
+
+def test_a_mask_of_another_picture_is_refused_in_plain_words(handlers, send) -> None:
+    studio = handlers.studio
+    small, text = send(studio, "mask.png", height=8, width=8), studio.store.new_folder() / "mask.png"
+    text.write_text("no picture")
+    size = restored(handlers, str(send(studio)), mask=str(small))[-1]
+    content = restored(handlers, str(send(studio)), mask=str(text))[-1]
+    assert "a mask must have its picture&#x27;s size, 24x20, got 8x8" in size
+    assert "not a picture" in content
+    assert str(studio.store.root) not in size + content
+
+
+@pytest.mark.parametrize("trick", ["folder", "link", "", ".", "..", "a\0b", "gone.png"])
+def test_what_is_no_upload_is_refused_by_every_call(handlers, send, trick) -> None:
+    inside = send(handlers.studio)
+    inside.with_name("link").symlink_to(inside)
+    upload = {"folder": str(inside.parent), "link": str(inside.with_name("link"))}.get(trick, trick)
+    answers = [
+        restored(handlers, upload)[-1],
+        handlers.look(upload, "tiny", VISITOR)[-1],
+        list(handlers.restore_batch(handlers.begin(VISITOR)[0], [upload], "tiny", 0, 0, 1, VISITOR))[-1][0],
+    ]
+    for answer in answers:
+        assert "send the picture" in answer and 'role="alert"' in answer
+    for call in (
+        lambda: handlers.call_restore(upload, "tiny", 0, "", "", None, 1, None),
+        lambda: handlers.call_look(upload, "tiny"),
+    ):
+        with pytest.raises(gr.Error, match="send the picture"):
+            call()
+
+
+def test_a_look_says_why_it_saw_nothing(handlers, make_studio, send) -> None:
+    broken = handlers.studio.store.new_folder() / "<i>x.png"
+    broken.write_bytes(b"no picture")
+    bars, painter, *_, status = handlers.look(str(broken), "tiny", VISITOR)
+    assert (bars, painter) == (NO_BARS, NO_PICTURE)
+    assert "not a picture" in status and "<i>" not in status and str(handlers.studio.store.root) not in status
+    assert "unknown model" in handlers.look(str(broken), "nobody", VISITOR)[-1]
+    small = PageHandlers(make_studio(max_pixels=100))
+    giant = small.look(str(send(small.studio)), "tiny", VISITOR)[-1]
+    assert "at most 100 are taken here" in giant and "--max-pixels" not in giant  # a visitor has no command line
+
+
+def test_a_batch_that_is_refused_says_so_whole(handlers, make_studio, send, tmp_path) -> None:
+    upload, secret = str(send(handlers.studio)), tmp_path / "secret.v2.png"
+    secret.write_bytes(b"x")
+    call = handlers.begin(VISITOR)[0]
+    (path,) = handlers.restore_batch(call, [upload, str(secret)], "tiny", 0, 0, 1, VISITOR)
+    (model,) = handlers.restore_batch(call, [upload], "../tiny", 0, 0, 1, VISITOR)
+    few = PageHandlers(make_studio(max_batch=1))
+    sent = [str(send(few.studio)) for _ in range(2)]
+    (number,) = few.restore_batch(few.begin(VISITOR)[0], sent, "tiny", 0, 0, 1, VISITOR)
+    assert "secret.v2.png is no upload; send the picture itself" in path[0]
+    assert "unknown model &#x27;../tiny&#x27;" in model[0]
+    assert "a batch takes 1 to 1 pictures, got 2" in number[0]
+    assert all(not download["interactive"] for _, download in (path, model, number))
+
+
+def test_a_wrong_wish_fails_each_picture_of_a_batch_by_its_name(handlers, send) -> None:
+    uploads = [str(send(handlers.studio, name)) for name in ("a.png", "b.png")]
+    *_, (table, download) = handlers.restore_batch(handlers.begin(VISITOR)[0], uploads, "tiny", 1.5, 0, 1, VISITOR)
+    assert table.count("fidelity must be a number in [0, 1], got 1.5") == 2
+    assert "2 of 2, 2 not done" in table and not download["interactive"]
+
+
+def test_who_left_while_waiting_is_worked_for_no_more(handlers, send) -> None:
+    upload = str(send(handlers.studio))
+    call = handlers.begin(VISITOR)[0]
+    handlers.leave(VISITOR)
+    before = sorted(handlers.studio.store.root.iterdir())
+    assert "Cancelled before it began" in restored(handlers, upload, call)[-1]
+    (line,) = handlers.restore_batch(call, [upload], "tiny", 0, 0, 1, VISITOR)
+    assert "Cancelled before it began" in line[0]
+    assert sorted(handlers.studio.store.root.iterdir()) == before  # nothing was made for them
+    assert handlers.visitors.is_cancelled("ann", call + 1)  # and nobody remembers them
+
+
+def test_calls_that_come_to_nothing_leave_nothing(handlers, send) -> None:
+    broken = handlers.studio.store.new_folder() / "x.png"
+    broken.write_bytes(b"no picture")
+    before = sorted(handlers.studio.store.root.iterdir())
+    for picture, model in ((broken, "tiny"), (broken, "nobody"), ("/etc/passwd", "tiny")):
+        with pytest.raises(gr.Error):
+            handlers.call_restore(str(picture), model, 0, "", "", None, 1, None)
+        with pytest.raises(gr.Error):
+            handlers.call_look(str(picture), model)
+    assert sorted(handlers.studio.store.root.iterdir()) == before
+
+
+def test_a_disk_that_fills_while_a_batch_is_packed_is_told(handlers, send, monkeypatch) -> None:
+    def full(*words, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.write", full)
+    *_, (line, download) = handlers.restore_batch(
+        handlers.begin(VISITOR)[0], [str(send(handlers.studio))], "tiny", 0, 0, 1, VISITOR
+    )
+    assert "the disk of the machine that restores is full" in line and not download["interactive"]
+
+
+def test_the_bar_stands_at_no_share_where_none_is_known(handlers, send) -> None:
+    reports = []
+    upload, call = str(send(handlers.studio)), handlers.begin(VISITOR)[0]
+    values = ("tiny", NO_BARS, NO_PICTURE, None, 0, 0, "", 1, 20)
+    handlers.restore(call, VISITOR, lambda share, desc: reports.append((share, desc)), upload, *values)
+    assert reports == [(0.0, "reading"), (None, "restoring"), (None, "restoring"), (1.0, "drawing")]
+    reports.clear()
+    handlers.restore(
+        call, VISITOR, lambda share, desc: reports.append((share, desc)), upload, "sampler", *values[1:-1], 2
+    )
+    assert [share for share, _ in reports] == [0.0, 0.0, 0.5, 1.0, 1.0]
+    assert reports[2] == (0.5, "restoring, 1 of 2")

@@ -1,10 +1,18 @@
 import os
+import random
+import shutil
 import time
 
 import pytest
 
 from ldrestore.errors import InputError
-from ldrestore.serving.temporary_store import MARK_NAME, TemporaryStore, distinct_names, safe_name
+from ldrestore.serving.temporary_store import (
+    MARK_NAME,
+    MAX_STORED_NAME_BYTES,
+    TemporaryStore,
+    distinct_names,
+    safe_name,
+)
 
 
 @pytest.fixture
@@ -86,6 +94,17 @@ def test_a_folder_outside_is_never_removed(store, tmp_path):
         ("<img src=x onerror=alert(1)>.png", "_img src=x onerror=alert(1)_.png"),
         ("a\nb\x1b[31m\u202e.png", "a_b_[31m_.png"),
         ("con.png", "con_.png"),
+        ("Nul.tar.png", "Nul_.tar.png"),
+        ("console.png", "console.png"),
+        ("हिन्दी ภาษาไทย.png", "हिन्दी ภาษาไทย.png"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+        ("caf\udce9.png", "caf_.png"),
+        ("a\ud800.png", "a_.png"),
+        ('a:b?c*d|e<f>g"h.png', "a_b_c_d_e_f_g_h.png"),
+        ("a b .png", "a b.png"),
+        ("a. . .", "a"),
+        ("no_suffix", "no_suffix"),
+        ("long.suffix_of_a_name", "long.suffix_of_a_name"),
         ("-rf.png", "-rf.png"),
     ],
 )
@@ -113,3 +132,44 @@ def test_what_a_killed_page_left_is_removed_by_the_next_and_a_living_ones_is_not
     assert [store.root.exists() for store in (killed, living, fresh)] == [False, True, True]
     for store in (living, fresh):
         store.close()
+
+
+def test_any_name_is_one_plain_name() -> None:
+    letters = "a.é/\\\0\n\u202e:<>\"'%&=写\u0301\udcff \t-~$`|*?CON"
+    drawn = random.Random(0)
+    for _ in range(500):
+        name = safe_name("".join(drawn.choices(letters, k=drawn.randint(0, 400))))
+        assert name and name == name.strip(" .") and not set(name) & set('/\\\0\n\t:<>"`|*?%\u202e\udcff')
+        assert len(name.encode()) <= MAX_STORED_NAME_BYTES
+        assert safe_name(name) == name
+
+
+def test_a_thousand_equal_names_are_a_thousand_names() -> None:
+    names = distinct_names(["写" * 200 + ".png"] * 300 + ["a.png", "A.png"] * 50)
+    assert len({name.casefold() for name in names}) == 400
+    assert all(len(f"{name}.json".encode()) <= 255 for name in names)
+
+
+def test_what_has_gone_meanwhile_is_touched_and_removed_by_nobody(store) -> None:
+    folder = store.new_folder()
+    shutil.rmtree(folder)
+    store.touch(folder / "a.png")
+    store.remove(folder)
+    assert store.used_bytes() == 0 and store.sweep(0, now=time.time() + 10) == 0
+
+
+def test_a_folder_that_two_work_in_is_held_until_both_are_done(store) -> None:
+    folder = store.new_folder()
+    later = time.time() + 100
+    with store.holding(folder):
+        with store.holding(folder):
+            pass
+        assert store.sweep(1, now=later) == 0
+    assert store.sweep(1, now=later) == 1
+
+
+def test_a_held_folder_is_let_go_after_an_error(store) -> None:
+    folder = store.new_folder()
+    with pytest.raises(KeyError), store.holding(folder):
+        raise KeyError
+    assert store.sweep(1, now=time.time() + 100) == 1
