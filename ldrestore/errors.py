@@ -41,6 +41,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+FULL_ERRORS = frozenset({28, 122})
+"""Numbers of the system's errors for a full disk, and for a used up share of one."""
+
 
 def printable(text: object) -> str:
     r"""A text, such as a file's name, on one line that does nothing to a terminal or a log.

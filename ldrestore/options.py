@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -86,7 +87,8 @@ def read_tile(text: str) -> int | str:
     """
     if text in ("auto", "off"):
         return text
-    if not (text.isascii() and text.isdecimal()) or int(text) == 0 or int(text) % 64:
+    is_number = text.isascii() and text.isdecimal() and len(text) < 10
+    if not is_number or int(text) == 0 or int(text) % 64:
         raise InputError(f"--tile takes auto, off, or a multiple of 64 pixels such as 512, got {text!r}")
     return int(text)
 
@@ -166,6 +168,20 @@ def check_choice(name: str, value: object, literal: Any) -> None:
     """
     if value not in get_args(literal):
         raise UnknownNameError(name, str(value), get_args(literal))
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuse what is no number in [0, 1].
+
+    Args:
+        name: Of the option.
+        value: Given for it.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise InputError(f"{name} must lie in [0, 1], got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,12 +280,10 @@ class RestoreOptions:
         Raises:
             InputError: an option is out of range.
         """
-        if not isinstance(self.scale, int) or not 1 <= self.scale <= MAX_SCALE:
+        if isinstance(self.scale, bool) or not isinstance(self.scale, int) or not 1 <= self.scale <= MAX_SCALE:
             raise InputError(f"scale must be a whole number in [1, {MAX_SCALE}], got {self.scale}")
-        if not 0 <= self.fidelity <= 1:
-            raise InputError(f"fidelity must lie in [0, 1], got {self.fidelity}")
-        if not 0 <= self.keep_grain <= 1:
-            raise InputError(f"keep_grain must lie in [0, 1], got {self.keep_grain}")
+        check_share("fidelity", self.fidelity)
+        check_share("keep_grain", self.keep_grain)
         check_choice("output_type", self.output_type, OutputType)
 
 

@@ -394,15 +394,28 @@ def device_of(device: "str | torch.device") -> "torch.device":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"expected a device such as auto, cpu, cuda, cuda:1 or mps, got {device!r}") from error
     is_there = {
-        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and 0 <= (chosen.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
+        "meta": False,  # it computes shapes alone
     }
-    if not is_there.get(chosen.type, True):
+    if not (is_there[chosen.type] if chosen.type in is_there else _computes(chosen)):
         raise InputError(f"this machine or this build of torch has no device {chosen}; use device='auto' or 'cpu'")
     return chosen
+
+
+def _computes(device: "torch.device") -> bool:
+    """Whether this build of torch computes on a device of a rare kind."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ImportError):  # as each kind has it
+        return False
+    return True
 
 
 def _dtype_of(dtype: "str | torch.dtype | None") -> "torch.dtype":

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import math
 import os
 import signal
 import sys
@@ -88,11 +89,11 @@ def app_command(
         first_model=model,
         devices=tuple(filter(None, (one.strip() for one in device.split(",")))),
         dtype=dtype.value,
-        max_upload_bytes=int(max_upload * 1e6),
-        max_pixels=int(max_megapixels * 1e6),
+        max_upload_bytes=_whole("--max-upload", max_upload * 1e6),
+        max_pixels=_whole("--max-megapixels", max_megapixels * 1e6),
         max_waiting=max_waiting,
         max_batch=max_batch,
-        max_disk_bytes=int(max_disk * 1e9),
+        max_disk_bytes=_whole("--max-disk", max_disk * 1e9),
         keep_seconds=keep * 60,
         user=user,
         password=None if user is None else _password(),
@@ -104,6 +105,17 @@ def app_command(
             say("warning: everybody who reaches this machine can use the page; --user asks for a password")
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
+
+
+def _whole(name: str, number: float) -> int:
+    """A limit as a whole number.
+
+    Raises:
+        InputError: it is infinite, or no number.
+    """
+    if not math.isfinite(number):
+        raise InputError(f"{name} takes a number, got {number:g}; for no limit that matters give a large one")
+    return int(number)
 
 
 def _interrupt(number: int, frame: object) -> None:

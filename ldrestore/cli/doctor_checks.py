@@ -242,5 +242,6 @@ def _canonical(name: str) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version, for comparing."""
-    return tuple(int(part) for part in re.findall(r"\d+", text.split("+")[0])[:3])
+    """The first three numbers of a version, for comparing; 2.10 is 2.10.0."""
+    numbers = [int(part) for part in re.findall(r"\d+", text.split("+")[0])[:3]]
+    return (*numbers, 0, 0, 0)[:3]

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 some inputs failed; 2 wrong call; 130 interrupted.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -34,7 +35,7 @@ from ldrestore.cli.restore import RESTORE_EXAMPLES, RestoreCall
 from ldrestore.cli.score import SCORE_EXAMPLES, score_command
 from ldrestore.cli.track_options import with_track_options
 from ldrestore.cli.train import TRAIN_EXAMPLES, train_command
-from ldrestore.errors import InputError, LDRestoreError
+from ldrestore.errors import FULL_ERRORS, InputError, LDRestoreError
 
 
 class _Commands(TyperGroup):
@@ -133,12 +134,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 some inputs failed, 2 wrong call, 130 interrupted.
     """
+    code = 0
     try:
-        with whole_process() if arguments is None else contextlib.nullcontext():
-            make_app()(None if arguments is None else list(arguments), prog_name="ldrestore")
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    return 0
+        try:
+            with whole_process() if arguments is None else contextlib.nullcontext():
+                make_app()(None if arguments is None else list(arguments), prog_name="ldrestore")
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        sys.stdout.flush()  # here a disk that is full can be told of, later no more
+    except OSError as error:
+        if error.errno not in FULL_ERRORS | {errno.EPIPE}:
+            raise
+        if error.errno != errno.EPIPE:  # whoever closed a pipe wants no more words
+            say(f"error: {error.strerror}; make room, or write elsewhere")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written is not tried again
+        return code or 1
+    return code
 
 
 if __name__ == "__main__":

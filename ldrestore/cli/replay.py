@@ -1,13 +1,15 @@
 """`ldrestore replay`: make a result again from its record."""
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ldrestore.cli.console import print_json, print_table, say
 from ldrestore.cli.shared_options import BaseOption, MaxPixelsOption
-from ldrestore.errors import printable
+from ldrestore.errors import ImageWriteError, OutputExistsError, printable
 
 if TYPE_CHECKING:
     from ldrestore.jobs.replay import Replay
@@ -72,14 +74,31 @@ def replay_command(
         device=device,
         max_pixels=max_pixels,
     )
+    if out is not None:
+        _check_out(Path(out))
     replayed = replay(result, request, shows_progress=not as_json)
-    if out is not None and replayed.photo is not None:
-        write_photo(replayed.photo, out)
     if as_json:
         print_json(_document(replayed))
     else:
         _tell(replayed)
+    if out is not None and replayed.photo is not None:
+        write_photo(replayed.photo, out)
     raise typer.Exit(0 if replayed.is_reproduced else 1)
+
+
+def _check_out(path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    Raises:
+        ImageFileError: it exists, its folder does not, or its name is of no format.
+    """
+    from ldrestore.images.encoding import check_target
+
+    check_target(path, height=1, width=1, has_alpha=False)
+    if os.path.lexists(path):
+        raise OutputExistsError(path, "the file exists", "choose another name")
+    if not os.path.isdir(path.parent):
+        raise ImageWriteError(path, f"there is no folder {printable(path.parent)}", "make the folder first")
 
 
 def _tell(replayed: "Replay") -> None:

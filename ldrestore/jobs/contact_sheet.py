@@ -18,6 +18,7 @@ from ldrestore import __version__
 from ldrestore.errors import ImageWriteError, OutputExistsError, printable
 from ldrestore.jobs.outcome import Outcome, Status
 from ldrestore.jobs.report import RunReport
+from ldrestore.records import path_beside
 
 SHEET_NAME = "report.html"
 """In the folder of the results; beside a single result its own name stands before it."""
@@ -64,7 +65,7 @@ def sheet_path(target: str | Path, *, is_file: bool) -> Path:
         is_file: Whether it is a file.
     """
     path = Path(target)
-    return path.with_name(f"{path.name}.{SHEET_NAME}") if is_file else path / SHEET_NAME
+    return path_beside(path, f".{SHEET_NAME}") if is_file else path / SHEET_NAME
 
 
 def check_sheet_place(path: Path) -> None:

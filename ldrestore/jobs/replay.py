@@ -1,5 +1,6 @@
 """A result made again from its record: the same pixels, or what differs between then and now."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from ldrestore.errors import ImageFileError, InputError, LDRestoreError, Missing
 from ldrestore.images.files import is_image_path, read_photo
 from ldrestore.images.headers import read_size
 from ldrestore.images.photo import Photo
-from ldrestore.options import Recorded, RestoreOptions, declared_options, make_options
+from ldrestore.options import MAX_SCALE, Recorded, RestoreOptions, declared_options, make_options
 from ldrestore.records import hash_of_pixels, read_record
 from ldrestore.restorers import device_of, load_restorer
 from ldrestore.tracks import checked_options, options_class_of, pipeline_name, track_of
@@ -22,6 +23,10 @@ from ldrestore.weights.hashes import hash_of_file
 
 MOST_LOOKED_AT = 64
 """So many pictures of the input's size are read in search of the input."""
+
+MOST_THREADS = 4096
+"""More of them no machine has; a process that begins them ends."""
+RECORD_SUFFIX = ".json"
 
 TOLD_APART = frozenset({"output_sha256", "file"})
 """Entries of a record that say what came out; the others say how."""
@@ -104,13 +109,16 @@ def replay(result: str | Path, request: ReplayRequest | None = None, *, shows_pr
         Whether the pixels are the same, and everything that is another one now.
 
     Raises:
-        RecordError: there is no record, or it is damaged.
+        RecordError: there is no record, it is damaged, or it was named in place of its picture.
         InputError: a mask or a cache was used, and is not given; or it is another one.
         ImageFileError: the input cannot be read.
         WeightsError: the model is not on this machine, or damaged.
     """
     result, request = Path(result), request or ReplayRequest()
+    if result.suffix.lower() == RECORD_SUFFIX:
+        raise RecordError(f"{printable(result)} is a record; name the picture that it lies beside")
     record = read_record(result)
+    _check_numbers(record)
     state = file_state(result, record)
     source = find_input(result, record) if request.source is None else Path(request.source)
     nothing = Replay(result=result, source=source, file_state=state, is_reproduced=False, differences=())
@@ -136,6 +144,24 @@ def replay(result: str | Path, request: ReplayRequest | None = None, *, shows_pr
         photo=output.photos[0],
         record=again,
     )
+
+
+def _check_numbers(record: Mapping[str, Any]) -> None:
+    """Refuse numbers that cannot be before anything is done with them: a record may be a stranger's.
+
+    Raises:
+        RecordError: one of them cannot.
+    """
+    numbers = (
+        ("scale", record["options"].get("scale", 1), MAX_SCALE),
+        ("threads", record["runtime"].get("threads", 1), MOST_THREADS),
+        ("memory_bytes", record["tile_plan"].get("memory_bytes") or 1, math.inf),
+    )
+    for name, value, most in numbers:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            raise RecordError(
+                f"the record holds an option that cannot be ({name} is {value!r:.40}); restore the picture anew"
+            )
 
 
 def file_state(result: Path, record: Mapping[str, Any]) -> FileState:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ldrestore.errors import InputError
+from ldrestore.errors import FULL_ERRORS, InputError
 from ldrestore.serving.http_calls import called_name, fault_of_call
 from ldrestore.serving.settings import PageSettings
 from ldrestore.serving.temporary_store import TemporaryStore
@@ -19,8 +19,6 @@ MAX_WORDS_BYTES = 16_000_000
 """Of a request that is no upload; a painted mask is the largest part of one."""
 LEAST_FREE_BYTES = 500_000_000
 """Of the disk; below, no upload is taken."""
-FULL_ERRORS = frozenset({28, 122})
-"""Numbers of the system's errors for a full disk, and for a used up share of one."""
 CLOSED = (
     "/proxy=",
     "/stream/",
@@ -34,6 +32,7 @@ CLOSED = (
     "/custom_component",
     "vibe-",
     "/svelte/",
+    "/call/v2/",
 )
 """Parts of addresses that gradio answers and this page has no use for."""
 FILE_MARKS = ("/file=", "/file/")

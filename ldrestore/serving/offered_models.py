@@ -27,7 +27,7 @@ def offered_models(folder: Path | None) -> dict[str, OfferedModel]:
         folder: Its sub-folders that hold a model are offered under their own names, and .onnx files too; None for none.
 
     Raises:
-        ConfigError: no such folder, it holds no model, or one is called like an embedded one.
+        ConfigError: no such folder, it holds no model, or one is called like an embedded one or in no letters.
     """
     offered = {
         record.name: OfferedModel(name=record.name, location=record.name, summary=record.summary) for record in MODELS
@@ -40,6 +40,8 @@ def offered_models(folder: Path | None) -> dict[str, OfferedModel]:
     if not found:
         raise ConfigError(f"{printable(folder)} holds no folder with a model and no .onnx file; see ldrestore fetch")
     for path in found:
+        if printable(path.name) != path.name:
+            raise ConfigError(f"{printable(path)} has a name that a page cannot show; rename the folder")
         if path.name in offered:
             raise ConfigError(f"{printable(path)} is called like an embedded model; rename the folder")
         summary = "an exported network" if path.is_file() else "a model of yours"

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ldrestore.errors import InputError, LDRestoreError, RunCancelledError
+from ldrestore.errors import FULL_ERRORS, InputError, LDRestoreError, RunCancelledError
 from ldrestore.serving import markup
 from ldrestore.serving.batches import restore_many
 from ldrestore.serving.offered_models import find_offered
@@ -305,7 +305,7 @@ class PageHandlers:
     def _plain(self, error: Exception, upload: str | None) -> str:
         """An error in words for a visitor; of many pictures it is of none, and upload is None."""
         if isinstance(error, OSError) and not isinstance(error, LDRestoreError):
-            return DISK_FULL if error.errno in (28, 122) else f"the file could not be kept ({error.strerror})"
+            return DISK_FULL if error.errno in FULL_ERRORS else f"the file could not be kept ({error.strerror})"
         path = Path(upload or "")
         return self.studio.without_places(str(error), path, path.name) if path.name else str(error)
 

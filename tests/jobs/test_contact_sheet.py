@@ -82,3 +82,45 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ImageWriteError, match="the report cannot be written"):
         write_contact_sheet(RunReport(command="restore", outcomes=()), tmp_path / "out" / "report.html")
+
+
+def test_the_sheet_of_a_result_with_the_longest_name_has_a_name_of_its_own(tmp_path) -> None:
+    target = tmp_path / ("写" * 83 + ".png")  # 253 bytes
+    path = sheet_path(target, is_file=True)
+    check_sheet_place(path)
+    write_contact_sheet(RunReport(command="restore", outcomes=(outcome("a.png"),)), path)
+    assert path.is_file() and path.name.endswith(".report.html") and path.parent == tmp_path
+    other = sheet_path(tmp_path / ("写" * 83 + ".jpg"), is_file=True)
+    assert other != path and len(other.name.encode()) <= 255
+
+
+def test_every_state_that_a_run_can_end_with_is_on_the_sheet() -> None:
+    states = [Status.DONE, Status.SKIPPED, Status.FAILED, Status.CANCELLED, Status.PLANNED]
+    page = sheet(*(outcome(f"{index}.png", status) for index, status in enumerate(states)))
+    for status in states:
+        assert f"<b>1</b> {status.value}" in page and f'<article class="{status.value}">' in page
+    assert page.count("<a href") == 1  # of the one that is there
+    order = [page.index(f'<article class="{status.value}">') for status in states]
+    assert sorted(order) == [order[index] for index in (2, 3, 0, 1, 4)]
+
+
+def test_an_empty_run_and_records_of_other_kinds_have_a_sheet_too() -> None:
+    assert "0 pictures" in sheet()
+    for record in ({}, {"model": "name"}, {"degradations": [1]}, {"options": None, "model": {"name": None}}):
+        page = sheet(outcome("a.png", record=record))
+        assert page.count("<article") == 1 and "how it was made" not in page
+
+
+def test_weights_of_all_models_of_a_run_are_named_once() -> None:
+    records = [{"model": {"name": name, "weights_sha256": digit * 64}} for name, digit in (("b", "2"), ("a", "1"))]
+    page = sheet(*(outcome(f"{index}.png", record=records[index % 2]) for index in range(6)))
+    assert "model a (111111111111); model b (222222222222); " in page
+
+
+def test_a_link_or_a_folder_in_place_of_the_sheet_is_not_replaced(tmp_path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OutputExistsError, match="none of ours"):
+        check_sheet_place(tmp_path / "report.html")
+    with pytest.raises(ImageWriteError, match="the report cannot be written"):
+        write_contact_sheet(RunReport(command="restore", outcomes=()), tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]  # no temporary file is left

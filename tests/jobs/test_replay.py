@@ -1,11 +1,15 @@
+import contextlib
+import copy
 import json
+import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from ldrestore.errors import InputError, RecordError
+from ldrestore.errors import ImageFileError, ImageNotFoundError, InputError, LDRestoreError, RecordError
 from ldrestore.jobs.outcome import Job
 from ldrestore.jobs.replay import FileState, ReplayRequest, replay
 from ldrestore.jobs.request import RestoreRequest, options_for
@@ -179,3 +183,127 @@ def test_a_record_fetches_nothing(picture, tiny_model, tmp_path, monkeypatch):
     with pytest.raises(WeightsUnavailableError):
         replay(result, ReplayRequest(source=source))
     assert calls and all(calls)
+
+
+@pytest.fixture
+def made(picture, tiny_model, tmp_path):
+    """A result, with the request that replays it."""
+    source = picture(tmp_path / "x.png")
+    result = restored(source, tmp_path / "out.png", tiny_model)
+    return result, ReplayRequest(source=source, model=str(tiny_model))
+
+
+@pytest.mark.parametrize(
+    ("group", "entry", "value", "name"),
+    [
+        ("packages", "torch", "1.0", "packages.torch"),
+        ("packages", "gone", "2.0", "packages.gone"),
+        ("model", "weights_sha256", "0" * 64, "model.weights_sha256"),
+        ("model", "architecture", "Restormer", "model.architecture"),
+        ("runtime", "processor", "NEON", "runtime.processor"),
+        ("runtime", "device", "cuda:7", "runtime.device"),
+        ("tile_plan", "overlap", 17, "tile_plan.overlap"),
+    ],
+)
+def test_each_kind_of_difference_is_named_with_then_and_now(made, group, entry, value, name) -> None:
+    result, request = made
+    present = json.loads(record_path(result).read_text())[group].get(entry)
+    edit(result, lambda record: record[group].update({entry: value}))
+    replayed = replay(result, request)
+    (difference,) = replayed.differences
+    assert (difference.name, difference.recorded, difference.present) == (name, value, present)
+    assert replayed.is_reproduced  # the pixels are the same all the same
+
+
+def test_other_threads_and_another_version_of_ours_are_told(made) -> None:
+    result, request = made
+    edit(result, lambda record: (record.update(ldrestore="0.0.1"), record["runtime"].update(threads=3)))
+    replayed = replay(result, request)
+    assert [difference.name for difference in replayed.differences] == ["ldrestore"]
+    assert replayed.record["runtime"]["threads"] == 3  # computed with as many as then
+
+
+def test_what_an_older_record_did_not_tell_is_no_difference(made) -> None:
+    result, request = made
+    for group, entry in (("runtime", "processor"), ("packages", "tifffile"), ("tile_plan", "look")):
+        edit(result, lambda record, group=group, entry=entry: record[group].pop(entry))
+    edit(result, lambda record: record.pop("understood"))
+    replayed = replay(result, request)
+    assert replayed.is_reproduced and replayed.differences == ()
+
+
+@pytest.mark.parametrize(
+    ("group", "entry", "values"),
+    [
+        ("runtime", "threads", [0, -1, True, "4", [1], 10**9, 10**30]),
+        ("tile_plan", "memory_bytes", ["much", [1], {"a": 1}, -1, 1.5, True]),
+        ("options", "scale", [None, {}, "2", 0, 2.5, True, 99]),
+    ],
+)
+def test_numbers_of_a_strangers_record_are_checked_before_they_are_used(made, group, entry, values) -> None:
+    result, request = made
+    before = record_path(result).read_text()
+    for value in values:
+        record_path(result).write_text(before)
+        edit(result, lambda record, value=value: record[group].update({entry: value}))
+        for asked in (request, replace(request, source=None)):
+            with pytest.raises(RecordError, match="an option that cannot be"):
+                replay(result, asked)
+
+
+def test_nothing_that_a_record_may_hold_ends_in_a_fault_of_ours(made) -> None:
+    result, request = made
+    before = json.loads(record_path(result).read_text())
+    strange = [None, "much", -1, 1e308, [1], {"a": 1}, "\udcff"]
+    drawn = random.Random(0)
+    groups = [name for name, value in before.items() if isinstance(value, dict)]
+    for _ in range(60):
+        record = copy.deepcopy(before)
+        for _ in range(drawn.randint(1, 3)):
+            group = drawn.choice(groups)
+            record[group][drawn.choice(list(record[group]))] = drawn.choice(strange)
+        record_path(result).write_text(json.dumps(record))
+        with contextlib.suppress(LDRestoreError):
+            assert replay(result, request).result == result
+
+
+def test_a_record_in_place_of_its_picture_is_told_apart(made) -> None:
+    result, request = made
+    with pytest.raises(RecordError, match=r"out\.png\.json is a record; name the picture"):
+        replay(record_path(result), request)
+
+
+def test_an_input_that_is_gone_or_broken_is_named(made, tmp_path) -> None:
+    result, request = made
+    with pytest.raises(ImageNotFoundError, match="no such file"):
+        replay(result, replace(request, source=tmp_path / "gone.png"))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ImageFileError, match=r"broken\.png: is not a picture"):
+        replay(result, replace(request, source=tmp_path / "broken.png"))
+
+
+def test_the_input_is_the_same_whatever_file_its_pixels_lie_in(made, tmp_path) -> None:
+    result, request = made
+    with Image.open(request.source) as image:
+        image.save(tmp_path / "x.tif")
+    assert replay(result, replace(request, source=tmp_path / "x.tif")).is_reproduced
+
+
+def test_broken_and_other_pictures_on_the_way_to_the_input_are_passed_by(made, picture, tmp_path) -> None:
+    result, request = made
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "b.png").mkdir()
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
+    picture(tmp_path / "d.png", seed=5)  # of the same size
+    found = replay(result, replace(request, source=None))
+    assert found.source == tmp_path / "x.png" and found.is_reproduced
+
+
+def test_the_search_for_the_input_ends(made, picture, tmp_path, monkeypatch) -> None:
+    result, request = made
+    monkeypatch.setattr("ldrestore.jobs.replay.MOST_LOOKED_AT", 3)
+    for index in range(4):
+        picture(tmp_path / f"a{index}.png", seed=10 + index)
+    replayed = replay(result, replace(request, source=None))
+    assert (replayed.source, replayed.is_reproduced, replayed.photo) == (None, False, None)
+    assert "name it with --input" in replayed.reason

@@ -51,3 +51,46 @@ def test_a_body_that_is_no_call_is_told_how_one_looks(body):
         422,
         'send JSON such as {"data": [...]}, with the values in their order',
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/call/",
+        "/gradio_api/callrestore",
+        "/gradio_api/call/restore/extra",
+        "/x/call/call/restore",
+        "/gradio_api/call/v2/restore",
+    ],
+)
+def test_other_paths_are_no_calls_of_ours(path) -> None:
+    assert called_name(path) is None
+
+
+@pytest.mark.parametrize("name", ["", "Restore", "restore ", "../restore", "models\n", "x" * 5000])
+def test_a_call_that_there_is_not_is_answered_in_a_line(name) -> None:
+    status, text = fault(name, [])
+    assert status == 404 and len(text) < 100
+
+
+@pytest.mark.parametrize("value", [True, 1.5, [], [FILE], {}, {"meta": None}, {"meta": FILE["meta"]}, "null"])
+def test_nothing_but_an_uploaded_file_is_a_picture(value) -> None:
+    for place, data in ((1, [value, "m"]), (6, ["", "m", 0, "", "", value, 1, None, 0])):
+        name = "estimate" if place == 1 else "restore"
+        status, text = fault(name, data if place == 1 else [FILE, *data[1:]])
+        assert status == 422 and f"value {place} of data must be an uploaded file" in text
+
+
+def test_no_picture_at_all_is_for_the_call_itself_to_answer() -> None:
+    assert fault("estimate", [None, "default"]) is None
+    assert fault("restore", [None, "m", 0, "", "", None, 1, None, 0]) is None
+
+
+def test_values_that_are_no_files_are_not_looked_at() -> None:
+    assert fault("restore", [FILE, 17, "much", None, {"a": [1]}, None, "x", [], {}]) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"7", b'"data"', b'{"data": 1', b'{"data": [1' + b"0" * 5000 + b"]}"])
+def test_every_other_body_gets_the_same_advice(body) -> None:
+    status, text = fault_of_call("models", body, is_stored=lambda path: True)
+    assert status == 422 and text.startswith("send JSON such as")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import numpy as np
@@ -234,3 +234,10 @@ def test_with_a_user_nothing_is_told_to_strangers(models_folder, tmp_path):
         assert client.post("/login", data={"username": "ann", "password": "wrong"}).status_code == 400
         assert client.post("/login", data={"username": "ann", "password": "secret"}).status_code == 200
         assert client.get("/config").status_code == 200
+
+
+def test_a_file_is_served_whatever_it_is_called(http, upload, picture, tmp_path) -> None:
+    for name in ("vibe-check.png", "svelte (1).png", "caf\u00e9 & <b>.png", "-rf.png", "%2e%2e.png"):
+        source = picture(tmp_path / name)
+        answer = http.get(f"/gradio_api/file={quote(upload(source))}")
+        assert (answer.status_code, answer.content) == (200, source.read_bytes())

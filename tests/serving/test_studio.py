@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldrestore.errors import LDRestoreError, RunCancelledError
+from ldrestore.errors import LDRestoreError, RunCancelledError, UnknownNameError
 from ldrestore.images.files import read_photo, write_photo
 from ldrestore.images.headers import read_size
 from ldrestore.images.photo import Photo
 from ldrestore.jobs.outcome import Job
 from ldrestore.jobs.restoring import RestoreWorker
-from ldrestore.serving.studio import result_name
+from ldrestore.serving.offered_models import OfferedModel
+from ldrestore.serving.studio import Studio, result_name
 from ldrestore.serving.wishes import Wishes, request_of
 
 
@@ -172,3 +173,84 @@ def test_a_result_has_a_suffix_that_can_be_written(make_studio, send, tmp_path):
     assert result_name("photo.gif", source) == "photo.gif.png"
     assert result_name("photo.HEIC", source) == "photo.png"
     assert result_name("Photo.JPG", source) == "Photo.JPG"
+
+
+def test_no_factor_leads_past_the_limit_of_the_result(make_studio, send) -> None:
+    studio = make_studio(max_result_pixels=24 * 20 * 16)
+    assert studio.restore(send(studio), wishes_of(studio, scale=4), studio.store.new_folder()).record["options"][
+        "scale"
+    ]
+    for scale, words in ((5, "at most 7,680 are made here"), (5.0, "at most 7,680"), (7.9, "whole number")):
+        with pytest.raises(LDRestoreError, match=words):
+            studio.restore(send(studio), wishes_of(studio, scale=scale), studio.store.new_folder())
+    with pytest.raises(LDRestoreError, match="scale must be a number"):
+        studio.restore(send(studio), wishes_of(studio, scale=10**4000), studio.store.new_folder())
+
+
+def test_progress_is_of_steps_where_there_are_some(make_studio, send) -> None:
+    studio = make_studio()
+    reports = []
+
+    def progress(share, text):
+        reports.append((share, text))
+
+    studio.restore(send(studio), wishes_of(studio, "sampler", steps=2), studio.store.new_folder(), progress=progress)
+    assert [text for _, text in reports] == [
+        "reading",
+        *(f"restoring, {done} of 2" for done in (0, 1, 2)),
+        "drawing",
+    ]
+    reports.clear()
+    studio.restore(send(studio), wishes_of(studio), studio.store.new_folder(), progress=progress)
+    assert [share for share, text in reports if text == "restoring"] == [None, None]  # one tile: no share is known
+
+
+def test_a_picture_that_is_too_large_is_not_even_looked_at(make_studio, send) -> None:
+    studio = make_studio(max_pixels=100)
+    with pytest.raises(LDRestoreError, match="has 480 pixels, at most 100 are taken here; send a smaller picture"):
+        studio.look(send(studio), studio.models["tiny"], studio.store.new_folder())
+    fits = make_studio(max_pixels=480)
+    assert fits.look(send(fits), fits.models["tiny"], fits.store.new_folder()).width == 24
+
+
+def test_without_anybody_to_look_nothing_is_drawn(make_studio, send) -> None:
+    studio = make_studio()
+    folder = studio.store.new_folder()
+    finished = studio.restore(send(studio), wishes_of(studio), folder, shows=False)
+    assert (finished.before, finished.after, finished.changes) == (None, None, None)
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["a.png", "a.png.json"]
+
+
+def test_a_device_is_free_again_after_a_picture_that_failed(make_studio, send) -> None:
+    studio = make_studio()
+    broken = studio.store.new_folder() / "x.png"
+    broken.write_bytes(b"no picture")
+    for _ in range(2 * studio.devices.num_devices):
+        with pytest.raises(LDRestoreError):
+            studio.restore(broken, wishes_of(studio), studio.store.new_folder())
+    assert studio.restore(send(studio), wishes_of(studio), studio.store.new_folder()).result.is_file()
+
+
+def test_a_model_that_cannot_be_had_fails_the_picture_and_names_no_place(make_studio, send, models_folder) -> None:
+    studio = make_studio()
+    empty = studio.store.new_folder()
+    gone = OfferedModel(name="gone", location=str(empty), summary="")
+    with pytest.raises(LDRestoreError) as refusal:
+        studio.restore(send(studio), Wishes(model=gone), studio.store.new_folder())
+    assert "model" in str(refusal.value) and f"{studio.store.root}/" not in str(refusal.value)
+
+
+def test_the_result_may_be_called_otherwise_than_the_upload(make_studio, send) -> None:
+    studio = make_studio()
+    finished = studio.restore(send(studio), wishes_of(studio), studio.store.new_folder(), name="../../Bild ä")
+    assert finished.result.name == "Bild ä.png" and finished.result.is_relative_to(studio.store.root)
+    broken = studio.store.new_folder() / "x.png"
+    broken.write_bytes(b"")
+    with pytest.raises(LDRestoreError, match=r"mine\.png: the file is empty"):
+        studio.restore(broken, wishes_of(studio), studio.store.new_folder(), name="mine.png")
+
+
+def test_a_model_to_begin_with_that_is_not_offered_leaves_no_folder(make_settings, tmp_path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tiny'"):
+        Studio(make_settings(first_model="tinny"), parent=tmp_path)
+    assert list(tmp_path.glob("ldrestore-app-*")) == []

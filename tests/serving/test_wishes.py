@@ -3,7 +3,7 @@ import pytest
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.options import FastRestoreOptions
 from ldrestore.serving.offered_models import find_offered, offered_models
-from ldrestore.serving.wishes import Wishes, request_of
+from ldrestore.serving.wishes import MAX_TEXT, Wishes, request_of
 
 
 @pytest.fixture
@@ -65,3 +65,40 @@ def test_only_offered_models_are_found(models_folder):
         with pytest.raises(UnknownNameError) as refusal:
             find_offered(models, name)
         assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"scale": 2.5}, r"scale must be a whole number, got 2\.5"),
+        ({"scale": float("inf")}, r"scale must be a number in \[1, 8\]"),
+        ({"scale": 10**400}, r"scale must be a number in \[1, 8\]"),
+        ({"steps": 0.5}, r"steps must be a number in \[1, 1000\]"),
+        ({"steps": 1001}, r"steps must be a number in \[1, 1000\]"),
+        ({"steps": True}, "steps must be a number"),
+        ({"degradations": "rain=1" * 1000}, "degradations has 6000 characters"),
+        ({"degradations": dict.fromkeys(map(str, range(101)), 0.5)}, "degradations must be text"),
+        ({"degradations": {"rain": float("nan")}}, "rain must be a number"),
+    ],
+)
+def test_wrong_wishes_of_a_model_that_samples_are_refused_too(request_for, wishes, words) -> None:
+    with pytest.raises(InputError, match=words) as refusal:
+        request_for("sampler", **wishes)
+    assert len(str(refusal.value)) < 300
+
+
+def test_whole_numbers_come_as_whole_ones_however_they_are_sent(request_for) -> None:
+    options = request_for("sampler", scale=2.0, steps=7.0).options
+    assert (options.scale, options.num_inference_steps) == (2, 7)
+    assert type(options.scale) is int and type(options.num_inference_steps) is int
+
+
+def test_the_longest_text_is_taken_and_blanks_are_none(request_for) -> None:
+    assert request_for("tiny", instruction="a" * MAX_TEXT).options.instruction == "a" * MAX_TEXT
+    assert request_for("tiny", instruction=None, degradations=" \n ").options == FastRestoreOptions()
+    assert request_for("tiny", degradations={}).options.degradations is None
+
+
+def test_a_single_bar_counts_whole_whatever_its_height(request_for) -> None:
+    for strength in (1e-9, 0.2, 1):
+        assert request_for("sampler", degradations={"rain": strength}).options.degradations == {"rain": 1.0}
