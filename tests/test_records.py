@@ -131,6 +131,6 @@ def test_a_record_without_one_of_its_parts_is_none(tmp_path, group) -> None:
 
 
 def test_what_can_be_asked_of_a_model_is_recorded_as_text_of_any_kind(tmp_path) -> None:
-    asked = record(options={"instruction": "caf\udce9\n\u202e" + "x" * 10_000})
-    write_record(asked, tmp_path / "a.png.json")
-    assert read_record(tmp_path / "a.png") == asked
+    written = record(options={"instruction": "caf\udce9\n\u202e" + "x" * 10_000})
+    write_record(written, tmp_path / "a.png.json")
+    assert read_record(tmp_path / "a.png") == written

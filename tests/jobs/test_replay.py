@@ -246,9 +246,9 @@ def test_numbers_of_a_strangers_record_are_checked_before_they_are_used(made, gr
     for value in values:
         record_path(result).write_text(before)
         edit(result, lambda record, value=value: record[group].update({entry: value}))
-        for asked in (request, replace(request, source=None)):
+        for call in (request, replace(request, source=None)):
             with pytest.raises(RecordError, match="an option that cannot be"):
-                replay(result, asked)
+                replay(result, call)
 
 
 def test_nothing_that_a_record_may_hold_ends_in_a_fault_of_ours(made) -> None:
