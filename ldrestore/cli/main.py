@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if error.errno != errno.EPIPE:  # whoever closed a pipe wants no more words
             say(f"error: {error.strerror}; make room, or write elsewhere")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written is not tried again
+        with contextlib.suppress(OSError):  # no file at all
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what was not written is not tried again
         return code or 1
     return code
 

@@ -30,7 +30,7 @@ from ldrestore.cli.shared_options import (
     VerboseOption,
 )
 from ldrestore.cli.track_options import given_to
-from ldrestore.errors import InputError
+from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.jobs.contact_sheet import check_sheet_place, sheet_path, write_contact_sheet
 from ldrestore.jobs.plan import Plan
 from ldrestore.serving.remote_files import is_elsewhere, is_url
@@ -258,11 +258,14 @@ class RestoreCall:
         return RestoreWorker(request, shows_progress=len(plan.jobs) == 1 and not is_quiet)
 
     def _check_pool(self) -> None:
-        """Refuse what only a pool of workers heeds.
+        """Refuse an engine that there is not, and what only a pool of workers heeds.
 
         Raises:
+            UnknownNameError: no such engine.
             InputError: a number of workers or of threads, and no pool.
         """
+        if self.engine not in (known := (*list_engines(), ACCELERATE, RAY)):
+            raise UnknownNameError("engine", self.engine, known)
         if self.engine not in (ACCELERATE, RAY) and (self.workers is not None or self.threads != 1):
             raise InputError(
                 f"--workers and --threads are for --engine {ACCELERATE} and {RAY}; leave them out, or name one of "
