@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ldrestore.errors import ImageWriteError, InputError, OutputExistsError
-from ldrestore.jobs.outcome import Status
+from ldrestore.jobs.outcome import Status, state_of
 from ldrestore.jobs.plan import PictureFormat, plan_jobs, target_name
 
 
@@ -172,3 +172,71 @@ def test_what_is_named_twice_counts_once(tmp_path, monkeypatch):
         assert sorted(Path(job.source).name for job in made.jobs) == ["a.png", "b.png"], sources
         assert made.settled == (), sources
         assert len(made.ignored) == 1, sources
+
+
+def test_a_heif_and_the_png_that_it_would_become_both_fail(folder, tmp_path) -> None:
+    (folder / "a.heic").write_bytes(b"x")
+    result = plan(folder, tmp_path / "out")
+    assert names(result.jobs) == ["b.jpg", "sub/c.tif"]
+    assert [outcome.job.name for outcome in result.settled] == ["a.heic", "a.png"]
+    assert "a.heic and a.png would each become" in result.settled[0].reason
+    assert names(plan(folder, tmp_path / "out", picture_format=PictureFormat.BMP).jobs) == ["b.jpg", "sub/c.tif"]
+
+
+def test_suffixes_of_one_format_stay_apart(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "a.jpeg", "b.tif", "b.tiff"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    assert names(plan(tmp_path / "in", tmp_path / "out").jobs) == ["a.jpeg", "a.jpg", "b.tif", "b.tiff"]
+    as_jpeg = plan(tmp_path / "in", tmp_path / "out", picture_format=PictureFormat.JPEG)
+    assert names(as_jpeg.jobs) == ["a.jpeg", "a.jpg"] and len(as_jpeg.settled) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_in_place_of_in_and_out_are_seen_through(folder, picture, tmp_path) -> None:
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    for target in (tmp_path / "link", folder / "sub" / "..", f"{folder}/"):
+        with pytest.raises(InputError, match="IN and OUT are the same folder"):
+            plan(folder, target)
+    (tmp_path / "a.png").symlink_to(folder / "a.png")
+    with pytest.raises(InputError, match="IN and OUT are the same file"):
+        plan(folder / "a.png", tmp_path / "a.png", may_overwrite=True)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (job,) = plan(tmp_path / "gone.png", tmp_path / "x.png").jobs  # it fails as a picture that cannot be read
+    assert job.source == tmp_path / "gone.png"
+
+
+def test_a_picture_inside_out_is_not_overwritten_by_another(folder, picture, tmp_path) -> None:
+    picture(folder / "out" / "a.png", seed=9)
+    result = plan([folder / "a.png", folder / "out" / "a.png"], f"{folder}/out", may_overwrite=True)
+    assert result.jobs == ()
+    assert all("would each become" in outcome.reason for outcome in result.settled)
+    alone = plan([folder / "a.png", folder / "b.jpg", folder / "out" / "a.png"], f"{tmp_path}/new/")
+    assert names(alone.jobs) == [str(folder / "b.jpg")]
+
+
+def test_many_inputs_of_which_some_are_missing_are_planned_as_far_as_they_go(folder, tmp_path) -> None:
+    result = plan([folder / "a.png", folder / "gone.png", tmp_path / "nowhere"], f"{tmp_path}/out/")
+    assert names(result.jobs) == [str(folder / "a.png")]
+    assert [outcome.error for outcome in result.settled] == ["ImageNotFoundError"] * 2
+    assert all("check the path" in outcome.reason for outcome in result.settled)
+
+
+@pytest.mark.parametrize("name", ["a.png ", "a.PNG.txt", "png", ".png", "a.gif", "a.svg", "a"])
+def test_what_is_no_picture_by_its_name_is_left_alone(tmp_path, name) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"x")
+    result = plan(tmp_path / "in", tmp_path / "out")
+    assert result.jobs == result.settled == ()
+    assert [one.path.name for one in result.ignored] == [name]
+
+
+def test_the_state_of_a_result_tells_one_content_from_the_next(picture, tmp_path) -> None:
+    path = picture(tmp_path / "a.png")
+    before = state_of(path)
+    assert before == state_of(path) != ()
+    other = picture(tmp_path / "b.png", seed=1)
+    other.replace(path)
+    assert state_of(path) != before
+    for nothing in ("gone.png", "a\0b", "n" * 300):
+        assert state_of(tmp_path / nothing) == ()
