@@ -13,6 +13,7 @@ from ldrestore.options import (
     Recorded,
     RestoreOptions,
     StableRestoreOptions,
+    XLRestoreOptions,
     declared_options,
     given_options,
     make_options,
@@ -90,3 +91,70 @@ def test_values_out_of_range_are_refused_in_every_track(given):
     for options_class in (FastRestoreOptions, StableRestoreOptions, OwnOptions):
         with pytest.raises(InputError):
             options_class(**given)
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, float("nan"), float("inf"), [0.5], 1 + 0j, np.array([0.5, 0.5])])
+@pytest.mark.parametrize("name", ["fidelity", "keep_grain"])
+def test_a_share_is_a_number_and_nothing_else(name, value) -> None:
+    with pytest.raises(InputError, match=rf"{name} must lie in \[0, 1\], got"):
+        FastRestoreOptions(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.25, np.float32(0.5), np.float64(1.0), np.int64(1)])
+def test_numbers_of_other_packages_are_numbers(value) -> None:
+    assert FastRestoreOptions(fidelity=value).fidelity == value
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "2", None, 0, 9, -1])
+def test_a_scale_is_a_whole_number(value) -> None:
+    with pytest.raises(InputError, match=r"scale must be a whole number in \[1, 8\]"):
+        StableRestoreOptions(scale=value)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "1" * 10, "+64", "6_4", "64 ", "1e2"])
+def test_words_that_are_no_plain_number_are_no_tile(text) -> None:
+    with pytest.raises(InputError, match="--tile takes auto, off, or a multiple of 64"):
+        read_tile(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"output_type": "pill"}, "did you mean 'pil'"),
+        ({"colour_fix": "wavelets"}, "did you mean 'wavelet'"),
+        ({"guidance_scale": 0.9}, "guidance_scale must be a number from 1 on, got 0.9"),
+        ({"guidance_scale": float("inf")}, "guidance_scale must be a number from 1 on"),
+    ],
+)
+def test_words_and_numbers_of_one_track_are_checked_there(given, words) -> None:
+    with pytest.raises(InputError, match=words):
+        XLRestoreOptions(**given)
+
+
+def test_a_mask_at_no_possible_place_is_none(tmp_path) -> None:
+    for path in ("a\0b", "n" * 5000, "", str(tmp_path / "gone.png")):
+        with pytest.raises(InputError, match="no mask at"):
+            read_mask(path)
+
+
+@pytest.mark.parametrize("options_class", [FastRestoreOptions, StableRestoreOptions, XLRestoreOptions])
+def test_flags_of_a_track_are_distinct_and_their_defaults_are_allowed(options_class) -> None:
+    options = [option for option in declared_options(options_class) if option.flag is not None]
+    names = [option.flag.name for option in options]
+    assert len(names) == len(set(names)) and all(name.startswith("--") for name in names)
+    for option in options:
+        flag, default = option.flag, option.default
+        if flag.minimum is not None and default is not None:
+            assert flag.minimum <= default <= (flag.maximum if flag.maximum is not None else default)
+        if flag.choices:
+            assert default in flag.choices
+        assert flag.help.endswith(".")
+
+
+def test_one_flag_means_one_option_on_all_tracks() -> None:
+    meanings: dict[str, set[str]] = {}
+    for options_class in (FastRestoreOptions, StableRestoreOptions, XLRestoreOptions):
+        for option in declared_options(options_class):
+            if option.flag is not None:
+                meanings.setdefault(option.flag.name, set()).add(option.name)
+    assert {flag: options for flag, options in meanings.items() if len(options) > 1} == {}

@@ -38,3 +38,30 @@ def test_targets_resolve_and_wrong_forms_are_refused():
     assert resolve("math:sqrt")(4.0) == 2.0
     with pytest.raises(InputError, match="module:attribute"):
         resolve("math.sqrt")
+
+
+def test_a_name_far_from_all_others_gets_the_whole_list() -> None:
+    registry = Registry("thing")
+    for name in ("Alpha", "beta"):
+        registry.register(record(name))
+    with pytest.raises(UnknownNameError, match="unknown thing 'zzzzzz'; known: Alpha, beta"):
+        registry.get("zzzzzz")
+    with pytest.raises(UnknownNameError, match="did you mean 'Alpha'"):
+        registry.get("ALPHA")  # names are told apart by case, and found without it
+    assert "ALPHA" not in registry and "Alpha" in registry and None not in registry
+
+
+def test_a_hostile_name_does_nothing_to_a_terminal() -> None:
+    registry = Registry("thing")
+    registry.register(record("alpha"))
+    for name in ("\x1b[31malpha", "al\npha", "\udcff", ""):
+        with pytest.raises(UnknownNameError) as refusal:
+            registry.get(name)
+        assert str(refusal.value).isprintable()
+
+
+def test_a_target_that_is_not_there_is_a_fault_of_ours_and_not_hidden() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        resolve("ldrestore.nothing:thing")
+    with pytest.raises(AttributeError):
+        resolve("ldrestore.registry:nothing")

@@ -18,7 +18,7 @@ from ldrestore.errors import (
 )
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
-from ldrestore.restorers import export_model, list_models, load_restorer, restore
+from ldrestore.restorers import device_of, export_model, list_models, load_restorer, restore
 from tests.fake_hub import FakeHub
 from tests.tiny_instructed import fill_cache, tiny_instructed
 
@@ -219,3 +219,28 @@ def test_a_base_for_a_whole_model_is_refused(folder, hub, picture):
     for name in (folder, "someone/whole"):
         with pytest.raises(InputError, match="a whole model, and base is for adapters alone"):
             restore(picture, model=name, base="any")
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", "hpu", "vulkan", None, 1.5, "", "cuda:-1", "CPU"])
+def test_a_device_that_computes_nothing_here_is_refused(device) -> None:
+    with pytest.raises(InputError, match="device"):
+        device_of(device)
+
+
+def test_devices_come_back_as_they_are() -> None:
+    assert str(device_of("cpu")) == "cpu" == str(device_of(torch.device("cpu")))
+    assert device_of("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_a_wrong_call_from_python_is_told_as_on_the_command_line(folder, picture) -> None:
+    for options, words in (
+        ({"fidelity": "much"}, "fidelity must lie in"),
+        ({"scale": 1.5}, "scale must be a whole number"),
+        ({"engine": "onx"}, "did you mean 'onnx'"),
+        ({"devise": "cpu"}, "did you mean 'device'"),
+        ({"num_inference_steps": 3}, "unknown option of FastRestorePipeline"),
+        ({"tile": 100}, "64"),
+        ({"output_type": "jpeg"}, "unknown output_type"),
+    ):
+        with pytest.raises(InputError, match=words):
+            restore(picture, model=folder, **options)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_models
 from ldrestore.cli.console import print_table, say
 from ldrestore.cli.score import named_files
 from ldrestore.errors import InputError
@@ -49,7 +50,13 @@ class BenchCall:
     ] = None
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="MODEL[,option=value..]", help="Model of any track, may be given again."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL[,option=value..]",
+            help="Model of any track, may be given again.",
+            autocompletion=complete_models,
+        ),
     ] = None
     results: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ldrestore.cli.completion import complete_models
 from ldrestore.cli.console import print_json, say
 from ldrestore.cli.rendering import show_run
 from ldrestore.cli.shared_options import (
@@ -69,6 +70,7 @@ class ExplainCall:
             metavar="MODEL",
             help="A name that `ldrestore models` lists, or the folder of a model; without it the default, and with "
             "--instructions the packaged encoder and head.",
+            autocompletion=complete_models,
         ),
     ] = None
     base: BaseOption = None

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from ldrestore.cli.completion import complete_models
+
 EXPORT_EXAMPLES = """\b
 Examples:
   ldrestore export default default.onnx
@@ -14,7 +16,12 @@ Examples:
 
 def export_command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name that `ldrestore models` lists, or the folder of a model.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name that `ldrestore models` lists, or the folder of a model.",
+            autocompletion=complete_models,
+        ),
     ],
     out_path: Annotated[str, typer.Argument(metavar="OUT", help="File to write; its name ends in .onnx.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what exists.")] = False,

@@ -58,3 +58,37 @@ def test_the_script_of_a_shell_is_shown(call, monkeypatch, shell):
     result = call("--show-completion")
     assert result.exit_code == 0, result.output
     assert "_LDRESTORE_COMPLETE" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("restore", "a", "b", "--model", "zzz"), []),
+        (("restore", "a", "b", "--engine", ""), ["local", "onnx", "accelerate", "ray"]),
+        (("restore", "a", "b", "--format", "w"), ["webp"]),
+        (("restore", "a", "b", "--colour-fix", "wa"), ["wavelet"]),
+        (("restore", "a", "b", "--dtype", "b"), ["bfloat16"]),
+        (("degrade", "a", "b", "--recipe", "rain(density=0.5)+jp"), ["rain(density=0.5)+jpeg"]),
+        (("restore", "a", "b", "--degradation", "rain=0.5,haze=0.2,low"), ["rain=0.5,haze=0.2,low_light"]),
+        (("explain", "a", "--model", "default-"), ["default-fast"]),
+        (("export", "default-"), ["default-fast"]),
+        (("bench", "builtin", "--model", "default", "--model", "default-"), ["default-fast"]),
+        (("app", "--model", "default-"), ["default-fast"]),
+        (("replay", "--in"), ["--input"]),
+        (("doc",), ["doctor"]),
+    ],
+)
+def test_what_begins_a_word_is_offered_and_nothing_else(offered, words, expected) -> None:
+    assert offered(*words) == expected
+
+
+@pytest.mark.parametrize("words", [("restore", "--"), ("app", "--"), ("fetch", "--"), ("score", "--"), ("bench", "--")])
+def test_every_command_offers_its_options(offered, words) -> None:
+    options = offered(*words)
+    assert "--help" in options and len(options) == len(set(options)) > 1
+    assert all(option.startswith("--") for option in options)
+
+
+def test_strange_beginnings_offer_nothing_and_break_nothing(offered) -> None:
+    for word in ("$(touch", "*", ";", "\x1b[31m"):
+        assert offered("restore", "a", "b", "--engine", word) == []

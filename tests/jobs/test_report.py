@@ -1,8 +1,9 @@
+import json
 from pathlib import Path
 
 from ldrestore.jobs.outcome import Ignored, Job, Outcome, Status
 from ldrestore.jobs.plan import Plan
-from ldrestore.jobs.report import report_of
+from ldrestore.jobs.report import RunReport, report_of
 
 
 def job(name):
@@ -51,3 +52,36 @@ def test_a_dry_run_plans_what_has_no_outcome():
     report = report_of(PLAN, (), command="restore", is_dry=True)
     assert [outcome.status for outcome in report.outcomes] == ["planned", "planned", "skipped", "planned"]
     assert report.ignored_folders == 2
+
+
+def test_pictures_elsewhere_are_told_by_their_addresses() -> None:
+    far = Job(
+        source=Path("a.png"),
+        target=Path("a.png"),
+        name="a.png",
+        source_url="s3://in/a.png",
+        target_url="s3://out/a.png",
+    )
+    (line,) = RunReport(command="restore", outcomes=(Outcome(job=far, status=Status.DONE),)).document()["results"]
+    assert (line["input"], line["output"]) == ("s3://in/a.png", "s3://out/a.png")
+
+
+def test_jobs_without_an_outcome_were_cancelled_and_that_is_no_failure() -> None:
+    jobs = tuple(Job(source=Path(name), target=Path("out") / name, name=name) for name in ("c.png", "a.png", "b.png"))
+    settled = (Outcome(job=jobs[0], status=Status.SKIPPED, reason="exists"),)
+    report = report_of(Plan(jobs=jobs[1:], settled=settled), (), command="restore")
+    assert [(outcome.job.name, outcome.status.value) for outcome in report.outcomes] == [
+        ("a.png", "cancelled"),
+        ("b.png", "cancelled"),
+        ("c.png", "skipped"),
+    ]
+    assert report.exit_code == 0 and report.document()["summary"]["cancelled"] == 2
+
+
+def test_a_document_is_plain_json_whatever_names_and_records_hold() -> None:
+    job = Job(source=Path("caf\udce9.png"), target=Path("out/caf\udce9.png"), name="caf\udce9.png")
+    outcome = Outcome(job=job, status=Status.DONE, record={"options": {"instruction": "a\n\udcff"}}, seconds=1.23456)
+    text = json.dumps(RunReport(command="restore", outcomes=(outcome,)).document())
+    assert text.isascii()
+    (line,) = json.loads(text)["results"]
+    assert line["input"] == "caf\udce9.png" and line["seconds"] == 1.235

@@ -96,3 +96,41 @@ def test_work_that_is_called_off_in_the_middle_is_cancelled_and_not_failed():
 
     (outcome,) = run_jobs(JOBS[:1], called_off)
     assert (outcome.status, outcome.reason) == (Status.CANCELLED, "nobody waits for it any more")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RecursionError("deep"), OSError(28, "No space left on device"), UnicodeError("é\x1b[31m\nx")],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_picture_raises_is_one_line_that_names_it(error) -> None:
+    def fail(job):
+        raise error
+
+    first, second = run_jobs([job("a\nb\x1b[31m.png"), job("c.png")], fail)
+    assert first.status is second.status is Status.FAILED
+    assert first.reason.isprintable() and "a\\nb\\x1b[31m.png: unexpected" in first.reason
+    assert first.error == type(error).__name__ and first.seconds >= 0
+
+
+def test_a_picture_that_stays_busy_is_waited_for_until_the_run_is_called_off(monkeypatch) -> None:
+    monkeypatch.setattr("ldrestore.jobs.runner.WAIT_SECONDS", 0.0)
+    looks = []
+
+    def busy(job):
+        looks.append(job.name)
+        return Result(is_busy=True)
+
+    assert list(run_jobs([job("a.png")], busy, is_cancelled=lambda: len(looks) >= 3)) == []
+    assert looks == ["a.png"] * 3
+
+
+def test_nothing_to_do_is_done_at_once() -> None:
+    assert list(run_jobs([], work)) == []
+    assert list(run_jobs([job("a.png")], work, is_cancelled=lambda: True)) == []
+
+
+def test_what_is_skipped_says_why_and_counts_as_no_failure() -> None:
+    (outcome,) = run_jobs([job("a.png")], lambda _: Result(skipped="a.png exists", notes=("a note",)))
+    assert (outcome.status, outcome.reason, outcome.error) == (Status.SKIPPED, "a.png exists", None)
+    assert outcome.notes == ("a note",)
