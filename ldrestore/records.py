@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ldrestore import __version__
 from ldrestore.errors import ImageWriteError, RecordError, printable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RECORDED_PACKAGES = ("torch", "diffusers", "numpy", "pillow", "opencv-python-headless", "tifffile")
 """Packages whose version may change a result."""
@@ -23,8 +24,10 @@ MAX_NAME_BYTES = 255
 """The longest name of a file, as most file systems have it."""
 
 
-def hash_of_pixels(pixels: np.ndarray, alpha: np.ndarray | None) -> str:
+def hash_of_pixels(pixels: "np.ndarray", alpha: "np.ndarray | None") -> str:
     """SHA-256 over type, shape and bytes of a picture's pixels and alpha, as hexadecimal digits."""
+    import numpy as np  # the command's help, which knows where records lie, shall not wait for it
+
     digest = hashlib.sha256()
     for values in (pixels, alpha):
         if values is not None:

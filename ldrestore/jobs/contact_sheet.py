@@ -18,6 +18,7 @@ from ldrestore import __version__
 from ldrestore.errors import ImageWriteError, OutputExistsError, printable
 from ldrestore.jobs.outcome import Outcome, Status
 from ldrestore.jobs.report import RunReport
+from ldrestore.records import path_beside
 
 SHEET_NAME = "report.html"
 """In the folder of the results; beside a single result its own name stands before it."""
@@ -63,8 +64,6 @@ def sheet_path(target: str | Path, *, is_file: bool) -> Path:
         target: As the command was told: a file, or a folder.
         is_file: Whether it is a file.
     """
-    from ldrestore.records import path_beside  # which imports numpy: the command's help shall not
-
     path = Path(target)
     return path_beside(path, f".{SHEET_NAME}") if is_file else path / SHEET_NAME
 
