@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -147,3 +152,64 @@ def test_colours_under_full_transparency_change_nothing_that_is_seen():
         assert (photo.pixels[alpha == 0] == hidden).all()
         degraded.append(photo.pixels[alpha > 0])
     np.testing.assert_array_equal(*degraded)
+
+
+@pytest.mark.parametrize("recipe", ["haze", "rain+jpeg", "low_light+gaussian_noise(sigma_255=8)"])
+def test_a_grey_picture_is_the_mean_of_the_three_channels_that_are_degraded(picture, recipe: str) -> None:
+    grey = np.ascontiguousarray(picture[..., 0])
+    in_colour = degrade(np.repeat(grey[..., None], 3, axis=2), recipe, seed=3)
+    assert degrade(grey, recipe, seed=3) == pytest.approx(in_colour.mean(axis=2), abs=1e-6)
+    assert np.array_equal(degrade(grey[..., None], recipe, seed=3)[..., 0], degrade(grey, recipe, seed=3))
+
+
+@pytest.mark.parametrize("recipe", ["rain", "motion_blur", "poisson_noise", "haze+low_light"])
+def test_every_depth_is_the_same_picture_rounded(picture, recipe: str) -> None:
+    codes = np.rint(picture * 255).astype(np.uint8)
+    exact = degrade(codes.astype(np.float64) / 255, recipe, seed=1)
+    assert np.array_equal(degrade(codes, recipe, seed=1), np.rint(exact.astype(np.float32) * np.float32(255)))
+    deep = degrade(codes.astype(np.uint16) * 257, recipe, seed=1)
+    assert np.abs(deep.astype(np.float64) - exact * 65535).max() < 0.51
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (2, 2)])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_the_smallest_pictures_come_back_in_their_size(size: tuple[int, int], mode: str) -> None:
+    image = Image.new(mode, size, (128,) * len(mode) if len(mode) > 1 else 128)
+    for name in list_degradations():
+        degraded = degrade(image, name, severity=1.0)
+        assert (degraded.mode, degraded.size) == (mode, size)
+
+
+def test_views_and_other_orders_of_memory_are_taken(pixels) -> None:
+    expected = degrade(pixels[::-1, ::2].copy(), "rain+jpeg")
+    assert np.array_equal(degrade(pixels[::-1, ::2], "rain+jpeg"), expected)
+    assert np.array_equal(degrade(np.asfortranarray(pixels[::-1, ::2]), "rain+jpeg"), expected)
+
+
+def test_another_process_makes_the_same_picture_of_every_degradation(pixels) -> None:
+    """With another seed of hashes, other threads of OpenCV, and the degradations in another order."""
+    names = [*list_degradations(), *(f"{name}_wide" for name in ("haze", "rain", "real_noise", "motion_blur"))]
+    code = (
+        "import sys, zlib, cv2, numpy as np; from ldrestore.degradations import degrade; cv2.setNumThreads(3);"
+        "pixels = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(48, 61, 3);"
+        "print(*(zlib.crc32(degrade(pixels, name, seed=7, severity=0.7)) for name in sys.argv[1:]))"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code, *reversed(names)],
+        input=pixels.tobytes(),
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+        capture_output=True,
+        timeout=100,
+        check=True,
+    )
+    sums = [zlib.crc32(degrade(pixels, name, seed=7, severity=0.7)) for name in reversed(names)]
+    assert [int(word) for word in outcome.stdout.split()] == sums
+
+
+@pytest.mark.parametrize("name", list_degradations())
+def test_the_order_of_calls_changes_nothing(pixels, name: str) -> None:
+    small = pixels[:20, :24]
+    first = degrade(small, name, seed=2)
+    degrade(small, "mid6/snow_noise_blur", seed=5)
+    degrade(small, name, seed=3)
+    assert np.array_equal(degrade(small, name, seed=2), first)

@@ -141,3 +141,78 @@ def test_the_transfer_curve_inverts_itself_and_meets_its_standard():
     for value in (0.0, 0.02, 0.2, 0.5, 1.0):
         assert float(to_linear(np.float32(value))) == pytest.approx(linear_of(value), abs=1e-6)
     assert to_encoded(np.array([-1.0, 2.0], np.float32)).tolist() == pytest.approx([0.0, 1.0])
+
+
+def light_through(weather, *, seed: int, **parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """Transmission and added light (H, W, 3), both in linear light, from two grounds with the same draws."""
+    grounds = [np.full((48, 64, 3), value, np.float32) for value in (0.2, 0.5)]
+    low, high = (to_linear(weather(ground, **parameters, generator=np.random.default_rng(seed))) for ground in grounds)
+    through = (high - low) / (linear_of(0.5) - linear_of(0.2))
+    return through, low - linear_of(0.2) * through
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_haze_lets_all_colours_through_alike_and_adds_one_air_light(seed: int) -> None:
+    through, added = light_through(haze, seed=seed, beta=0.7)
+    assert np.ptp(through, axis=2).max() < 1e-3
+    air = (added / (1 - through)).reshape(-1, 3)
+    assert air.std(axis=0).max() < 2e-3 and np.ptp(air.mean(axis=0)) < 0.15
+    assert 0.6 < air.mean() < 1.0
+
+
+def test_twice_as_thick_haze_passes_the_square(grey) -> None:
+    thin, thick = (light_through(haze, seed=5, beta=beta)[0] for beta in (0.4, 0.8))
+    assert np.allclose(thick, thin**2, atol=2e-3)
+
+
+def test_what_stands_higher_in_the_picture_lies_deeper_in_the_haze() -> None:
+    rows = np.mean([light_through(haze, seed=seed, beta=0.8)[0].mean(axis=(1, 2)) for seed in range(12)], axis=0)
+    assert rows[:12].mean() < rows[18:30].mean() < rows[-12:].mean()
+
+
+@pytest.mark.parametrize(("weather", "air"), [(rain, 0.75), (snow, 0.93)])
+def test_what_falls_hides_and_does_not_add(weather, air: float) -> None:
+    """A scene as bright as the streaks or flakes stays, a brighter one gets darker, a darker one brighter."""
+    parameters = {"density": 1.5, "veil": 0.0} | ({"opacity": 1.0} if weather is rain else {})
+    for light, sign in ((air, 0), (air + 0.06, -1), (0.3, 1)):
+        scene = np.full((64, 64, 3), encoded_of(light), np.float32)
+        change = to_linear(weather(scene, **parameters, generator=np.random.default_rng(1))) - light
+        assert change.min() > (-1e-4 if sign >= 0 else -0.07) and change.max() < (1e-4 if sign <= 0 else 0.7)
+        assert np.abs(change).max() < 1e-4 if sign == 0 else (np.sign(change.mean()) == sign)
+
+
+@pytest.mark.parametrize(("weather", "light"), [(rain, 0.5 * 0.75), (snow, 0.8)])
+def test_the_veil_alone_is_a_share_of_its_own_light(picture, weather, light: float) -> None:
+    parameters = {"density": 0.0, "veil": 0.3} | ({"opacity": 1.0} if weather is rain else {})
+    veiled = weather(picture, **parameters, generator=np.random.default_rng(0))
+    assert np.abs(to_linear(veiled) - (0.7 * to_linear(picture) + 0.3 * light)).max() < 1e-5
+
+
+def test_opacity_scales_what_a_streak_hides_up_to_nine_tenths() -> None:
+    faint, strong, opaque = (
+        1 - light_through(rain, seed=3, density=1.0, opacity=opacity, veil=0.0)[0] for opacity in (0.25, 0.5, 50.0)
+    )
+    assert np.allclose(strong, 2 * faint, atol=2e-3) and strong.max() > 0.1
+    assert opaque.max() == pytest.approx(0.9, abs=2e-3)
+
+
+def test_streaks_lie_along_the_wind_that_was_drawn(grey) -> None:
+    """Their direction from the structure tensor against the first number of the same generator."""
+    winds, directions = [], []
+    for seed in range(16):
+        winds.append(np.random.default_rng(seed).normal(0, 0.3))
+        layer = rain(grey(0.2, 96, 96), density=1.0, opacity=1.0, veil=0.0, generator=np.random.default_rng(seed))
+        down, across = np.gradient(layer[..., 0])
+        directions.append(0.5 * np.arctan2(-2 * (down * across).mean(), (across**2).mean() - (down**2).mean()))
+    assert np.corrcoef(winds, directions)[0, 1] > 0.97
+    assert np.abs(np.subtract(winds, directions)).max() < 0.2
+
+
+@pytest.mark.parametrize("weather", [rain, snow])
+def test_twice_the_density_is_twice_as_much_while_it_is_thin(weather) -> None:
+    options = {"veil": 0.0} | ({"opacity": 1.0} if weather is rain else {})
+    hidden = [
+        np.mean([1 - light_through(weather, seed=seed, density=density, **options)[0] for seed in range(20)])
+        for density in (0.2, 0.4)
+    ]
+    assert hidden[1] / hidden[0] == pytest.approx(2, rel=0.25)

@@ -1,6 +1,7 @@
 """Haze as it measures on real sets: hazy regressed on clear."""
 
 import numpy as np
+import pytest
 
 from ldrestore.degradations.wide.depth import depth_along_edges, hills, mixed
 from ldrestore.degradations.wide.haze import haze_wide
@@ -78,3 +79,51 @@ def test_what_is_near_is_often_nearly_clear_where_what_is_far_is_not(photographs
         hazy = haze_wide(black, strength=0.5, generator=np.random.default_rng([seed, len(gaps)])).min(axis=2)
         gaps.append(np.quantile(hazy, 0.9) - np.quantile(hazy, 0.1))
     assert np.median(gaps) > 0.15
+
+
+def transmissions(strength: float, *, gamma: float, seeds: int = 40) -> np.ndarray:
+    """Mean transmission of each draw, if haze is composed in code values to the power gamma: (seeds,)."""
+    means = []
+    for seed in range(seeds):
+        low, high = (
+            haze_wide(np.full((40, 52, 3), value, np.float32), strength=strength, generator=np.random.default_rng(seed))
+            for value in (0.1, 0.4)
+        )
+        means.append(np.mean(high**gamma - low**gamma) / (0.4**gamma - 0.1**gamma))
+    return np.array(means)
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.5])
+def test_the_mean_share_of_air_light_is_that_of_the_strength_in_code_values_and_in_light(strength: float) -> None:
+    """0.02 + 0.95 s^1.4, and where light is added that to the power 1.5: three and one of four draws."""
+    share = 0.02 + 0.95 * strength**1.4
+    in_code = np.abs(transmissions(strength, gamma=1.0) - (1 - share)) < 0.01
+    in_light = np.abs(transmissions(strength, gamma=2.2) - (1 - share**1.5)) < 0.01
+    assert 0.4 < in_code.mean() < 0.8 and 0.1 < in_light.mean() < 0.45
+    assert not (in_code & in_light).any()
+
+
+def test_no_depth_is_farther_than_all_and_none_nearer_than_nothing(photographs) -> None:
+    """Haze between two grounds keeps their order and never turns a picture over."""
+    for seed, gt in photographs[:8]:
+        dark, bright = (
+            haze_wide(np.full_like(gt, value), strength=0.7, generator=np.random.default_rng(seed))
+            for value in (0.2, 0.7)
+        )
+        assert (bright >= dark - 1e-5).all()
+
+
+def test_haze_takes_what_is_bright_or_what_is_dark_for_far(photographs) -> None:
+    """Depth made from brightness alone would correlate with it in one sense; over the draws both occur."""
+    correlations = []
+    for seed, gt in photographs:
+        depth = depth_along_edges(gt, generator=np.random.default_rng(seed))
+        correlations.append(np.corrcoef(depth.ravel(), gt.mean(axis=2).ravel())[0, 1])
+    assert min(correlations) < -0.3 and max(correlations) > 0.3
+
+
+def test_flat_and_tiny_pictures_have_a_depth_too() -> None:
+    for shape in ((1, 1, 3), (1, 70, 3), (3, 2, 3), (64, 64, 3)):
+        for seed in range(12):
+            depth = depth_along_edges(np.full(shape, 0.5, np.float32), generator=np.random.default_rng(seed))
+            assert depth.shape == shape[:2] and np.isfinite(depth).all() and 0 <= depth.min() <= depth.max() <= 1

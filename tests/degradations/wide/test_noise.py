@@ -67,3 +67,54 @@ def test_a_camera_that_leaves_the_noise_alone_changes_nothing(grey):
 def test_a_stored_picture_keeps_its_colours(grey):
     image = grey(0.5, 16, 16) * np.array([1.0, 0.6, 0.2], np.float32)
     assert np.abs(stored(image, quality=95) - image).max() < 0.02
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.3, 0.6])
+def test_noise_in_the_mid_tones_is_that_of_the_strength(grey, strength: float) -> None:
+    deviations = []
+    for seed in range(24):
+        noisy = real_noise_wide(grey(0.45, 96, 96), strength=strength, generator=np.random.default_rng(seed))
+        deviations.append(255 * noisy.std(axis=(0, 1)).mean())
+    assert np.median(deviations) == pytest.approx(0.7 + 45 * strength**1.7, rel=0.35)
+
+
+def test_code_values_are_noisier_in_the_shadows_than_in_the_lights(grey) -> None:
+    """The tone curve is steep where it is dark; of the noise in white, half is cut."""
+    levels = []
+    for value in (0.1, 0.45, 0.9, 1.0):
+        noisy = [
+            real_noise_wide(grey(value, 48, 48), strength=0.3, generator=np.random.default_rng(seed)).std()
+            for seed in range(12)
+        ]
+        levels.append(np.mean(noisy))
+    assert levels[0] > 1.2 * levels[1] and levels[1] > 1.2 * levels[2] and levels[3] < 0.6 * levels[2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_variance_of_a_sensor_grows_in_a_line_with_the_light(seed: int) -> None:
+    """shot gain light + (gain read)^2, at any phase of the mosaic; of green, whose gain is 1."""
+    variances = []
+    for light in (0.1, 0.4, 0.7):
+        field = np.full((160, 160, 3), light, np.float32)
+        noise = sensor_noise(field, SENSOR, is_whole=False, generator=np.random.default_rng(seed))
+        variances.append(noise[4:-4, 4:-4, 1].var() / 0.625)
+    assert variances == pytest.approx([1e-3 * light + 5e-3**2 for light in (0.1, 0.4, 0.7)], rel=0.08)
+
+
+def test_colour_noise_goes_by_its_share_and_brightness_noise_stays(grey) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.03, (64, 64, 3)).astype(np.float32)
+    options = {"luma_sigma": 0.0, "chroma_sigma": 0.0, "texture_share": 1.0, "sharpening": 0.0}
+    grey_noise = denoised(noise, grey(0.5), Denoiser(chroma_share=0.0, **options))
+    assert np.ptp(grey_noise, axis=2).max() < 1e-6
+    luma = noise @ np.array([0.25, 0.5, 0.25], np.float32)
+    assert correlation(grey_noise[..., 0], luma) > 0.999
+
+
+def test_textures_keep_more_of_the_noise_than_flat_parts(grey) -> None:
+    image = grey(0.5)
+    image[:, 32:] += np.random.default_rng(1).choice((-0.3, 0.3), (64, 32, 1)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.03, (64, 64, 3)).astype(np.float32)
+    camera = Denoiser(luma_sigma=1.5, chroma_sigma=0.0, chroma_share=0.0, texture_share=1.0, sharpening=0.0)
+    left = denoised(noise, image, camera)
+    fine = np.abs(np.diff(left[..., 1], axis=0))
+    assert fine[:, 40:].mean() > 2.5 * fine[:, :24].mean()
