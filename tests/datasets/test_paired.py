@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,101 @@ def test_patterns_that_pair_nothing_are_refused(hazy):
 def test_a_degradation_that_nobody_knows_is_refused(hazy):
     with pytest.raises(UnknownNameError, match="did you mean 'haze'"):
         PairedDataConfig(**hazy, degradations=("hazee",))
+
+
+LAYOUTS = {
+    "Rain100L": (r"(\d+)$", {"rain-001": "norain-001", "rain-012": "norain-012"}),
+    "CC15": (
+        r"^(.+)_(?:real|mean)$",
+        {"d800_iso1600_1_real": "d800_iso1600_1_mean", "5dmark3_2_real": "5dmark3_2_mean"},
+    ),
+    "Raindrop": (r"^(\d+)_", {"0_rain": "0_clean", "10_rain": "10_clean", "1_rain": "1_clean"}),
+    "SOTS outdoor": (r"^(\d+)", {"0001_0.8_0.2": "0001", "0010_0.95_0.16": "0010"}),
+    "SOTS indoor": (r"^(\d+)", {"1400_1": "1400", "1400_10": "1400", "1401_3": "1401"}),
+    "GoPro": (
+        None,
+        {"GOPR0384_11_00/000001": "GOPR0384_11_00/000001", "GOPR0410_11_00/000001": "GOPR0410_11_00/000001"},
+    ),
+}
+"""Official names of pictures: how they are paired, and degraded stem to clean stem."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pictures_of_official_layouts_find_their_partners(tmp_path: Path, layout: str) -> None:
+    pattern, pairs = LAYOUTS[layout]
+    numbers = {stem: number for number, stem in enumerate(sorted(set(pairs.values())))}
+    for lq, gt in pairs.items():
+        write(tmp_path / "lq" / f"{lq}.png", np.full((8, 8, 3), 100 + numbers[gt], np.uint8))
+        write(tmp_path / "gt" / f"{gt}.JPG", np.full((8, 8, 3), numbers[gt], np.uint8))
+    config = PairedDataConfig(lq_folder=tmp_path / "lq", gt_folder=tmp_path / "gt", key_pattern=pattern)
+    data = PairedDataset(config, patch_size=None, seed=0)
+    items = [data[index] for index in range(len(data))]
+    assert [item["name"] for item in items] == sorted(pairs)
+    for item in items:
+        assert round(float(item["lq"].mean() * 255)) - 100 == round(float(item["gt"].mean() * 255))
+
+
+def test_hidden_files_of_either_folder_need_no_partner(folders: PairedDataConfig) -> None:
+    for path in (
+        folders.lq_folder / "._one.bmp",
+        folders.gt_folder / ".cache/one.png",
+        folders.lq_folder / ".three.png",
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no picture")
+    (folders.gt_folder / "Thumbs.db").write_bytes(b"no picture")
+    assert PairedDataset(folders, patch_size=16, seed=0).stems == ["one", "two"]
+
+
+def test_sizes_are_read_from_headers_without_decoding_a_pixel(
+    folders: PairedDataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_pixels(path: Path) -> np.ndarray:
+        raise AssertionError(f"{path} was decoded")
+
+    monkeypatch.setattr("ldrestore.datasets.paired.read_rgb", read_pixels)
+    assert len(PairedDataset(folders, patch_size=16, seed=0)) == 2
+
+
+def test_the_first_unequal_pair_of_many_is_named(folders: PairedDataConfig) -> None:
+    for name in ("three", "zero"):
+        write(folders.lq_folder / f"{name}.png", np.zeros((40, 50, 3), np.uint8))
+        write(folders.gt_folder / f"{name}.png", np.zeros((50, 40, 3), np.uint8))
+    message = r"three\.png is 50x40, .*three\.png 40x50; the pictures of a pair must have one size: cut both alike"
+    with pytest.raises(DatasetError, match=message):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+@pytest.mark.parametrize("part", ["lq_folder", "gt_folder"])
+def test_an_unreadable_picture_of_either_folder_is_named_before_the_first_item(
+    folders: PairedDataConfig, part: str
+) -> None:
+    path = next(path for path in sorted(getattr(folders, part).iterdir()) if path.stem == "two")
+    path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=rf"{path.name}: the file is empty"):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+def test_lonely_pictures_are_counted_and_the_first_five_named(folders: PairedDataConfig) -> None:
+    for number in range(7):
+        write(folders.gt_folder / f"x{number}.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"7 pictures have no partner .*: x0, x1, x2, x3, x4$"):
+        PairedDataset(folders, patch_size=16, seed=0)
+
+
+def test_every_corner_of_a_pair_is_cut_and_every_turn_made(folders: PairedDataConfig) -> None:
+    """From a picture that says where each pixel lies."""
+    rows, columns = np.mgrid[:40, :50].astype(np.uint8)
+    for path in (folders.lq_folder / "one.bmp", folders.gt_folder / "one.png"):
+        write(path, np.dstack([rows, columns, rows]))
+    data = PairedDataset(folders, patch_size=38, seed=1)
+    places, turns = set(), set()
+    for epoch in range(150):
+        item = data[(epoch, 0)]
+        assert torch.equal(item["lq"], item["gt"])
+        values = (item["gt"] * 255).round().int()
+        places.add((int(values[0].min()), int(values[1].min())))
+        upper_corners = values[:2, 0, (0, -1)] - values[:2].amin(dim=(1, 2))[:, None]  # each with its row and column
+        turns.add(tuple(upper_corners.flatten().tolist()))
+    assert {row for row, _ in places} == {0, 1, 2} and {column for _, column in places} == set(range(13))
+    assert len(turns) == 8

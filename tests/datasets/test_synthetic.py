@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -6,17 +9,20 @@ from torch.utils.data import DataLoader
 from ldrestore.datasets.intact import DarkeningConfig, IntactConfig, IntactShares
 from ldrestore.datasets.random_chain import RandomChainConfig
 from ldrestore.datasets.synthetic import (
+    MARGIN,
     RandomMixtureConfig,
     RecipeShare,
     ResampleConfig,
     SyntheticDataConfig,
     SyntheticDataset,
+    degraded_pair,
     draw_mixture,
     labels_of,
+    severities_of,
     spread,
 )
 from ldrestore.degradations.recipes import in_physical_order, list_degradations, parse_recipe
-from ldrestore.errors import ConfigError, UnknownNameError
+from ldrestore.errors import ConfigError, DatasetError, UnknownNameError
 
 
 def dataset(folder, *, recipe="gaussian_noise(sigma_255=25)", seed=0, patch_size=32, **options):
@@ -244,3 +250,85 @@ def test_options_that_are_off_shift_no_draws(clean_folder):
     """Weights of nothing and shares of nothing draw nothing: old configs give the pairs that they gave."""
     off = {"intact": IntactConfig(), "darkening": DarkeningConfig(probability=1.0, names=("haze",))}
     assert torch.equal(dataset(clean_folder, **off)[(2, 1)]["lq"], dataset(clean_folder)[(2, 1)]["lq"])
+
+
+def test_an_unreadable_picture_is_named_before_the_first_item(clean_folder: Path) -> None:
+    (clean_folder / "broken.png").write_bytes(b"no picture")
+    (clean_folder / ".hidden.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"broken\.png: .*take it out of the folder$"):
+        dataset(clean_folder)
+
+
+@pytest.mark.parametrize("recipe", ["rain+gaussian_noise", "haze_wide+jpeg"])
+def test_one_degradation_that_may_stay_is_in_both_pictures_with_the_same_draws(clean_folder: Path, recipe: str) -> None:
+    kept = recipe.partition("+")[0]
+    drawn = [dataset(clean_folder, recipe=recipe).draw((1, 2)) for _ in range(3)]
+    (lq, gt), (lq_alone, gt_alone) = (
+        degraded_pair(one, side=64, strengths=strengths)
+        for one, strengths in zip(drawn, ({}, {kept: 0.0}), strict=False)
+    )
+    assert np.array_equal(lq, lq_alone)
+    assert np.array_equal(gt, drawn[2].clean) and not np.array_equal(gt_alone, gt)
+    half = degraded_pair(drawn[2], side=64, strengths={kept: 0.5})[1]
+    assert np.abs(half - (gt + gt_alone) / 2).max() < 1e-5
+
+
+def test_nothing_is_taken_away_where_all_strengths_are_0(clean_folder: Path) -> None:
+    drawn = dataset(clean_folder, recipe="rain+low_light+jpeg").draw(0)
+    lq, gt = degraded_pair(drawn, side=64, strengths={"rain": 0.0, "low_light": 0.0, "jpeg": 0.0})
+    assert np.abs(lq - gt).max() <= 0.5 / 255 + 1e-6
+
+
+def test_blur_brings_in_what_lies_beyond_the_crop(clean_folder: Path) -> None:
+    """The part is that of a larger degraded picture: near its border it looks as inside, without a reflection."""
+    data = dataset(clean_folder, recipe="gaussian_blur(sigma=3)", patch_size=24)
+    drawn, item = data.draw(0), data[0]
+    around, _ = degraded_pair(drawn, side=data.side)
+    assert data.side == 24 + 2 * MARGIN
+    assert np.array_equal(item["lq"].permute(1, 2, 0), around[MARGIN:-MARGIN, MARGIN:-MARGIN])
+    alone = cv2.GaussianBlur(item["gt"].permute(1, 2, 0).numpy(), (0, 0), 3)
+    gaps = np.abs(item["lq"].permute(1, 2, 0).numpy() - alone).mean(axis=2)
+    assert gaps[[0, -1]].mean() > 2 * gaps[10:14, 10:14].mean()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "severity", "expected"),
+    [
+        ("rain+rain(severity=0.2)", 0.7, {"rain": 0.7}),
+        ("rain(severity=0.9)+rain_wide", 0.2, {"rain": 0.9}),
+        ("jpeg(quality=90)+jpeg", 0.1, {"jpeg": 1.0}),
+        ("cdd11/low_haze", 0.4, {"haze": 0.4, "low_light": 0.4}),
+        ("rain(severity=0)", 0.7, {}),
+        ("haze(severity=0.3, beta=0.1)", 0.7, {"haze": 1.0}),
+    ],
+)
+def test_the_strongest_step_of_a_degradation_is_its_severity(recipe: str, severity: float, expected: dict) -> None:
+    severities = severities_of(parse_recipe(recipe), severity=severity)
+    named = {name: float(value) for name, value in zip(list_degradations(), severities, strict=True) if value}
+    assert named == pytest.approx(expected)
+
+
+def test_severities_come_with_the_items_that_are_asked_for_them(clean_folder: Path) -> None:
+    share = RecipeShare(recipe="haze", weight=1.0, severity=(0.15, 0.15))
+    config = SyntheticDataConfig(folders=(clean_folder,), mixture=(share,))
+    item = SyntheticDataset(config, patch_size=16, seed=0, tells_severities=True)[0]
+    place = list_degradations().index("haze")
+    assert item["severities"][place] == pytest.approx(0.15) and item["degradations"][place] == pytest.approx(0.5)
+    assert item["severities"].count_nonzero() == 1
+    assert "severities" not in SyntheticDataset(config, patch_size=16, seed=0)[0]
+
+
+def test_recipes_are_drawn_in_proportion_to_their_weights(clean_folder: Path) -> None:
+    shares = tuple(RecipeShare(recipe=name, weight=weight) for name, weight in (("rain", 3.0), ("haze", 1.0)))
+    data = SyntheticDataset(SyntheticDataConfig(folders=(clean_folder,), mixture=shares), patch_size=16, seed=0)
+    names = [data.draw((epoch, 0)).recipe for epoch in range(200)]
+    assert 0.65 < np.mean([str(name) == "rain" for name in names]) < 0.85
+    assert {str(name) for name in names} == {"rain", "haze"}
+
+
+def test_severities_fill_their_range_evenly(clean_folder: Path) -> None:
+    share = RecipeShare(recipe="jpeg", weight=1.0, severity=(0.2, 0.6))
+    data = SyntheticDataset(SyntheticDataConfig(folders=(clean_folder,), mixture=(share,)), patch_size=16, seed=0)
+    drawn = [data.draw((epoch, 1)).severity for epoch in range(120)]
+    assert 0.2 <= min(drawn) < 0.22 and 0.58 < max(drawn) <= 0.6
+    assert np.mean(drawn) == pytest.approx(0.4, abs=0.03)
