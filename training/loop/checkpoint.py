@@ -50,6 +50,8 @@ FREE_TO_CHANGE = frozenset(
     )
 )
 """Keys of the config that change no result, and may differ when a run resumes."""
+PLATEAU = "switch.plateau"
+"""Where it is set, validations decide what is trained, and `run.validate_every` is not free to change."""
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 """Where processes wait for each other while they save their weights; one that fails then ends its launcher's others."""
 DEFAULTS = {"trainer": "regressor"}
@@ -243,10 +245,11 @@ def check_same_config(saved: dict[str, Any], current: dict[str, Any]) -> None:
         ConfigError: keys beyond `FREE_TO_CHANGE` differ; the message names them.
     """
     saved, current = DEFAULTS | _flat(saved), DEFAULTS | _flat(current)
+    free = FREE_TO_CHANGE if current.get(PLATEAU) is None else FREE_TO_CHANGE - {"run.validate_every"}
     different = [
         f"{key} ({saved.get(key, 'missing')} -> {current.get(key, 'missing')})"
         for key in sorted(saved.keys() | current.keys())
-        if key not in FREE_TO_CHANGE and (key not in saved or key not in current or saved[key] != current[key])
+        if key not in free and (key not in saved or key not in current or saved[key] != current[key])
     ]
     if different:
         raise ConfigError(

@@ -309,3 +309,13 @@ def test_going_back_behind_a_damaged_checkpoint_leaves_the_intact_ones(tmp_path:
     older = find_checkpoint(config.run, "auto", skips_damaged=True)
     assert not run_tiny(config, task=TinyTask(interrupt_at=1), resume=str(older))
     assert find_checkpoint(config.run, "auto").name == "step_00000005"
+
+
+@pytest.mark.parametrize(("plateau", "is_free"), [(None, True), (2, False)])
+def test_where_validations_decide_on_a_switch_they_come_as_often_as_before(plateau: int | None, is_free: bool) -> None:
+    saved, current = ({"run": {"validate_every": every}, "switch": {"plateau": plateau}} for every in (10, 20))
+    if is_free:
+        check_same_config(saved, current)
+        return
+    with pytest.raises(ConfigError, match=r"run\.validate_every \(10 -> 20\); restore the values"):
+        check_same_config(saved, current)
