@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from transformers import CLIPTextModel
 from ldrestore.checkpoints.base_model import load_base_parts
 from ldrestore.checkpoints.sdxl import sdxl
 from ldrestore.config import load_config
-from ldrestore.errors import ConfigError, WeightsError
+from ldrestore.degradations.recipes import list_degradations
+from ldrestore.errors import ConfigError, UnknownNameError, WeightsError
 from ldrestore.guides.clip_tower import ClipTower
 from ldrestore.training.data.shown_pictures import show_pictures
+from ldrestore.training.entry import Prepared
 from ldrestore.training.networks.small_prior import create_vae
 from ldrestore.training.networks.small_xl_prior import grown_text_encoders, grown_unet
 from ldrestore.training.tasks.backbone import prepare_backbone
@@ -187,3 +190,163 @@ def test_pairs_of_files_are_validated_under_what_is_known_of_them(
     with torch.no_grad():
         metrics = task.validate(prepared.network.eval())
     assert read == [caption] and metrics.keys() == {"loss", f"loss/{'+'.join(names) or 'pairs'}"}
+
+
+@pytest.fixture
+def prepared_of(tmp_path: Path, pictures: Path, base: Path) -> Callable[..., Prepared]:
+    """Network and task of a part; sections of its config may be replaced."""
+
+    def create(part: str, **extra: object) -> Prepared:
+        folders = {"vae": str(base), "clip": str(base)} if part.endswith("unet") else {}
+        path = backbone_config(tmp_path, pictures, part, validation=None, **{**folders, **extra})
+        return prepare_backbone(load_config(BackboneTrainingConfig, path))
+
+    return create
+
+
+def batch_of(*severities: dict[str, float]) -> dict[str, torch.Tensor]:
+    """Random pictures that suffer from what is named."""
+    known, table = list_degradations(), torch.zeros(len(severities), len(list_degradations()))
+    for row, named in zip(table, severities, strict=True):
+        for name, severity in named.items():
+            row[known.index(name)] = severity
+    lq, gt = torch.rand(2, len(severities), 3, 16, 16, generator=torch.Generator().manual_seed(3)).unbind()
+    return {"lq": lq, "gt": gt, "severities": table}
+
+
+def test_the_divergence_is_that_of_gaussians_a_value_of_the_picture(prepared_of: Callable[..., Prepared]) -> None:
+    prepared = prepared_of("vae", degraded_share=1.0, vae_loss={"kl_weight": 0.25})
+    batch = batch_of({}, {"rain": 0.5})
+    total, parts = prepared.task.loss(prepared.network.eval(), batch)
+    vae = prepared.network.vae
+    posterior = vae.encode(batch["lq"] * 2 - 1).latent_dist
+    mean, variance = posterior.mean, posterior.std.square()
+    divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum(dim=(1, 2, 3)) / (3 * 16 * 16)
+    again = vae.decode(mean).sample / 2 + 0.5
+    torch.testing.assert_close(parts["kl"], divergence.mean(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        total, (again - batch["lq"]).abs().mean() + 0.25 * divergence.mean(), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_the_autoencoder_draws_in_training_alone() -> None:
+    torch.manual_seed(0)
+    network, pictures = VaeRoundTrip(create_vae(SIZES.vae)), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        assert not torch.equal(network.train()(pictures)[0], network(pictures)[0])
+        assert torch.equal(network.eval()(pictures)[0], network(pictures)[0])
+
+
+def test_the_loss_of_the_clip_pair_is_written_out(prepared_of: Callable[..., Prepared]) -> None:
+    """SigLIP over the different captions; the heads' labels are full from a severity of 0.3 on."""
+    prepared = prepared_of("clip", degraded_share=1.0, clip_loss={"class_weight": 0.5, "severity_weight": 2.0})
+    batch = batch_of({"haze": 0.15}, {"rain": 0.9}, {"haze": 0.15}, {})
+    shown = {}
+
+    def network(pictures: torch.Tensor, input_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shown["texts"] = prepared.task.tokenizer.batch_decode(input_ids, skip_special_tokens=True)
+        torch.manual_seed(5)
+        return torch.randn(4, len(input_ids)), torch.randn(4, 2), torch.rand(4, 2)
+
+    total, parts = prepared.task.loss(network, batch)
+    texts = ["a clean photo", "a photo with light haze", "a photo with strong rain"]
+    assert [text.rstrip("! ").strip() for text in shown["texts"]] == texts
+    torch.manual_seed(5)
+    matches, classes, strengths = torch.randn(4, 3), torch.randn(4, 2), torch.rand(4, 2)
+    signs = torch.full((4, 3), -1.0)
+    for row, text in enumerate((1, 2, 1, 0)):
+        signs[row, text] = 1.0
+    contrast = -(signs * matches).sigmoid().log().sum(dim=1).mean()
+    labels = torch.tensor([[0.5, 0.0], [0.0, 1.0], [0.5, 0.0], [0.0, 0.0]])
+    p = classes.sigmoid()
+    entropy = -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+    severity = (strengths - torch.tensor([[0.15, 0.0], [0.0, 0.9], [0.15, 0.0], [0.0, 0.0]])).abs().mean()
+    torch.testing.assert_close(parts["contrast"], contrast)
+    torch.testing.assert_close(total, contrast + 0.5 * entropy + 2.0 * severity)
+
+
+def test_both_encoders_of_the_clip_pair_learn_of_each_other(prepared_of: Callable[..., Prepared]) -> None:
+    prepared = prepared_of("clip", degraded_share=1.0)
+    batch = batch_of({"haze": 0.5}, {"rain": 0.9})
+    prepared.task.loss(prepared.network, batch)[0].backward()
+    without = {name for name, weight in prepared.network.named_parameters() if weight.grad is None}
+    # the pooled text is that of one place, and the tower's states behind its last norm are not all read
+    assert not any(name.startswith(("text_projection", "class_head", "severity_head")) for name in without)
+    assert prepared.network.log_scale.grad != 0 and prepared.network.bias.grad != 0
+    for part in (prepared.network.text_encoder, prepared.network.image_encoder):
+        assert sum(weight.grad is not None for weight in part.parameters()) > 0.9 * len(list(part.parameters()))
+
+
+@pytest.mark.parametrize("part", ["unet", "xl_unet"])
+@pytest.mark.parametrize("gamma", [None, 5.0])
+def test_the_loss_of_the_unet_is_the_velocity_s_under_its_captions(
+    prepared_of: Callable[..., Prepared], base: Path, part: str, gamma: float | None
+) -> None:
+    extra = {"init_from": str(base)} if part == "xl_unet" else {}
+    unet_loss = {"caption_dropout": 0.0, "min_snr_gamma": gamma}
+    prepared = prepared_of(part, degraded_share=1.0, unet_loss=unet_loss, **extra)
+    network, task, batch = prepared.network, prepared.task, batch_of({"haze": 0.5}, {"rain": 0.9})
+    torch.manual_seed(6)
+    loss, parts = task.loss(network, batch)
+    torch.manual_seed(6)
+    torch.rand(2), torch.rand(2)  # which pictures are shown degraded, and which captions are left out
+    posterior = task.vae.encode(batch["lq"] * 2 - 1).latent_dist
+    latents = posterior.sample() * task.vae.config.scaling_factor
+    timesteps = torch.randint(1000, (2,))
+    noise = torch.randn_like(latents)
+    alpha = task.scheduler.alphas_cumprod[timesteps].view(2, 1, 1, 1)
+    signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
+    texts = ["a photo with moderate haze", "a photo with strong rain"]
+    conditions = task.conditions(texts, batch["lq"])
+    output = network(signal * latents + sigma * noise, timesteps, **conditions).sample
+    errors = (output - (signal * noise - sigma * latents)).square().mean(dim=(1, 2, 3))
+    ratio = alpha.flatten() / (1 - alpha.flatten()) + 1
+    weights = torch.ones(2) if gamma is None else ratio.clamp_max(gamma) / ratio
+    torch.testing.assert_close(loss, (weights * errors).mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(parts["squared"], errors.mean(), rtol=1e-4, atol=1e-5)
+    loss.backward()
+    frozen = [task.vae, task.text_encoder, *([task.text_encoder_2] if part == "xl_unet" else [])]
+    assert all(weight.grad is None and not weight.requires_grad for one in frozen for weight in one.parameters())
+
+
+def test_captions_are_left_out_as_often_as_the_config_says(prepared_of: Callable[..., Prepared]) -> None:
+    prepared = prepared_of("unet", degraded_share=1.0, unet_loss={"caption_dropout": 0.25})
+    task, read = prepared.task, []
+    conditions = task.conditions
+    task.conditions = lambda captions, shown: read.extend(captions) or conditions(captions, shown)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for _ in range(12):
+            task.loss(prepared.network, batch_of(*[{"rain": 0.9}] * 16))
+    assert set(read) == {"", "a photo with strong rain"}
+    assert read.count("") / len(read) == pytest.approx(0.25, abs=0.08)
+
+
+def test_the_xl_unet_is_told_of_both_texts_and_the_sizes(prepared_of: Callable[..., Prepared], base: Path) -> None:
+    task = prepared_of("xl_unet", init_from=str(base)).task
+    conditions = task.conditions(["a clean photo", ""], torch.rand(2, 3, 24, 32))
+    assert conditions["encoder_hidden_states"].shape == (2, SIZES.clip.max_tokens, 16)
+    assert conditions["added_cond_kwargs"]["time_ids"].tolist() == [[24, 32, 0, 0, 24, 32]] * 2
+    assert not torch.equal(*conditions["added_cond_kwargs"]["text_embeds"])
+    alone = task.conditions([""], torch.rand(3, 3, 24, 32))
+    assert len(alone["encoder_hidden_states"]) == len(alone["added_cond_kwargs"]["text_embeds"]) == 3
+    torch.testing.assert_close(alone["encoder_hidden_states"][2], conditions["encoder_hidden_states"][1])
+
+
+@pytest.mark.parametrize(
+    ("part", "extra", "message"),
+    [
+        ("vae", {"vae": "a", "clip": "b"}, "these upon none: give vae and clip"),
+        ("xl_unet", {"vae": "a", "clip": "b"}, r"give init_from with part: xl_unet and only then; got part: xl_unet"),
+        ("unet", {"vae": "a", "clip": "b", "init_from": "c"}, "give init_from with part: xl_unet and only then"),
+        ("clip", {"clip_loss": {"class_weight": -1}}, r"clip_loss: weights must not be negative, got -1"),
+        ("vae", {"unet_loss": {"min_snr_gamma": 0}}, r"min_snr_gamma > 0, got 0\.1 and 0"),
+        ("vae", {"degradations": ["hase"]}, "did you mean 'haze'"),
+        ("vae", {"sizes": {"unet": {"num_heads": 3}}}, r"unet\.widths must be positive multiples of 3"),
+    ],
+)
+def test_what_does_not_belong_together_says_what_to_give(
+    tmp_path: Path, pictures: Path, part: str, extra: dict[str, object], message: str
+) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        load_config(BackboneTrainingConfig, backbone_config(tmp_path, pictures, part, **extra))

@@ -1,5 +1,7 @@
 import json
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
 from ldrestore.structures import FIRST_SET
 from ldrestore.training.__main__ import main
-from ldrestore.training.tasks.regressor import RegressorTask, load_initial_weights
+from ldrestore.training.tasks.regressor import RegressorTask, freeze_all_but, load_initial_weights
 from ldrestore.training.tasks.regressor_config import RegressorTrainingConfig
 from ldrestore.training.trainers import train_by_config
 
@@ -301,3 +303,129 @@ def test_the_floor_of_relative_losses_is_the_configs(config_file):
     gt = torch.rand(2, 3, 8, 8)
     value, _ = task.loss(torch.nn.Identity(), {"lq": gt, "gt": gt})
     torch.testing.assert_close(value, torch.tensor(1e-8).log())
+
+
+PROMPTED = {**TINY, "num_prompts": 3, "prompt_dim": 8}
+
+
+def marked(network: torch.nn.Module) -> torch.nn.Module:
+    """With weights that no fresh network has."""
+    with torch.no_grad():
+        for number, weight in enumerate(network.parameters()):
+            weight.fill_(0.01 * (number + 1))
+    return network
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "regressor", "safetensors", "pickle", "wrapped", "prefixed"])
+def test_a_run_begins_with_weights_of_any_kind(config_file: Path, tmp_path: Path, kind: str) -> None:
+    source = marked(create_regressor("nafnet", **TINY)).eval()
+    state, path = source.state_dict(), tmp_path / "start.pth"
+    if kind == "pipeline":
+        path = tmp_path / "pipeline"
+        FastRestorePipeline(regressor=source).save_pretrained(path)
+    elif kind == "regressor":
+        path = tmp_path / "folder"
+        source.save_pretrained(path)
+    elif kind == "safetensors":
+        save_file(state, path)  # whatever its suffix says
+    else:
+        prefix = "module." if kind == "prefixed" else ""
+        named = {f"{prefix}{key}": value for key, value in state.items()}
+        torch.save({"params": named} if kind == "wrapped" else named, path)
+    overrides = [f"init_from={path}", "optimizer={learning_rate: 1e-12, min_learning_rate: 0}", "validation=null"]
+    assert train_by_config(
+        config_file, overrides=[*overrides, "stages=[{patch_size: 16, batch_size: 1, steps: 1}]"], resume=None
+    )
+    exported = FastRestorePipeline.from_pretrained(tmp_path / "run/export").regressor.state_dict()
+    for key, value in state.items():
+        torch.testing.assert_close(exported[key], value, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_run_does_not_begin_with_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    network = create_regressor("nafnet", **TINY)
+    state = {key: weight.clone() for key, weight in network.state_dict().items()}
+    state["ending.bias"][0] = value
+    torch.save(state, tmp_path / "broken.pth")
+    with pytest.raises(WeightsError, match=r"ending\.bias"):
+        load_initial_weights(network, tmp_path / "broken.pth")
+
+
+def test_a_grid_network_begins_as_the_prompted_one_whose_weights_it_takes() -> None:
+    torch.manual_seed(0)
+    prompted = create_regressor("prompted_nafnet", **PROMPTED).eval()
+    grid = create_regressor("grid_nafnet", **PROMPTED, code_dim=6).eval()
+    with torch.no_grad():
+        for weight in prompted.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    lq = torch.rand(1, 3, 16, 16)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        prompted.save_pretrained(folder)
+        load_initial_weights(grid, Path(folder))
+        torch.testing.assert_close(grid(lq), prompted(lq), rtol=1e-4, atol=1e-5)
+
+
+def test_parts_within_parts_are_trained_by_their_dotted_names() -> None:
+    network = create_regressor("prompted_nafnet", **PROMPTED)
+    freeze_all_but(network, ("body.ending", "pool"))
+    trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
+    expected = {name for name, _ in network.named_parameters() if name.startswith(("body.ending.", "pool."))}
+    assert trained == expected and len(expected) > 2
+
+
+@pytest.mark.parametrize(("part", "close"), [("poll", "pool"), ("body.endng", "body.ending"), ("", None)])
+def test_parts_that_are_not_there_are_named_with_the_closest(part: str, close: str | None) -> None:
+    network = create_regressor("prompted_nafnet", **PROMPTED)
+    with pytest.raises(UnknownNameError, match=f"did you mean '{close}'" if close else "part of the network"):
+        freeze_all_but(network, (part,))
+
+
+def test_what_is_frozen_does_not_decay(config_file: Path, tmp_path: Path) -> None:
+    network = f"network={{name: prompted_nafnet, options: {json.dumps(PROMPTED)}, train_only: [body.ending]}}"
+    overrides = [network, "optimizer.weight_decay=0.9", "optimizer.learning_rate=0.1", "validation=null"]
+    assert train_by_config(config_file, overrides=overrides, resume=None)
+    torch.manual_seed(0)
+    untouched = create_regressor("prompted_nafnet", **PROMPTED).state_dict()
+    exported = FastRestorePipeline.from_pretrained(tmp_path / "run/export").regressor.state_dict()
+    assert {key for key in untouched if not torch.equal(exported[key], untouched[key])} == {
+        "body.ending.weight",
+        "body.ending.bias",
+    }
+
+
+@pytest.mark.parametrize(
+    ("loss", "parts"),
+    [
+        ({"l1_weight": 0, "fourier_weight": 0.5}, {"l1", "fourier_l1"}),
+        ({"l1_weight": 0, "fourier_weight": 0, "squared_weight": 3.0}, {"l1", "squared"}),
+        ({"l1_weight": 0.5, "fourier_weight": 0.25, "squared_weight": 2.0}, {"l1", "fourier_l1", "squared"}),
+    ],
+)
+def test_a_loss_without_weight_gives_no_gradient(config_file: Path, loss: dict[str, float], parts: set[str]) -> None:
+    config = build(RegressorTrainingConfig, yaml.safe_load(config_file.read_text()) | {"loss": loss})
+    lq = torch.rand(2, 3, 6, 8).requires_grad_()
+    gt = torch.rand(2, 3, 6, 8)
+    value, found = RegressorTask(config).loss(torch.nn.Identity(), {"lq": lq, "gt": gt})
+    assert found.keys() == parts
+    difference = lq - gt
+    spectrum = torch.view_as_real(torch.fft.rfft2(difference)).abs().mean()
+    weights = {"fourier_weight": 0.1, "squared_weight": 0.0, **loss}
+    expected = weights["l1_weight"] * difference.abs().mean() + weights["fourier_weight"] * spectrum
+    expected = expected + weights["squared_weight"] * difference.square().mean()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(one, lq, retain_graph=True)[0] for one in (value, expected)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"l1_weight": 0, "fourier_weight": 0}, "one of the pictures' positive"),
+        ({"l1_weight": -1}, "weights must not be negative"),
+        ({"estimate_weight": -0.1}, r"estimate -0\.1"),
+        ({"relative_floor": 0}, r"relative_floor must be positive, got 0"),
+        ({"auxiliary": {"balance": "much"}}, "balance must be a positive number, got 'much'; leave it out for 0"),
+    ],
+)
+def test_weights_that_make_no_loss_are_refused(config_file: Path, loss: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(RegressorTrainingConfig, yaml.safe_load(config_file.read_text()) | {"loss": loss})
