@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -307,3 +309,62 @@ def test_the_config_says_in_which_format_they_do(base_folder):
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16 and torch.is_autocast_enabled("cpu")
     with load_base(BaseConfig(path=str(base_folder))).autocast(torch.device("cpu")):
         assert not torch.is_autocast_enabled("cpu")
+
+
+def test_parts_that_an_earlier_run_lacks_are_named_with_what_to_do(tmp_path: Path, run: Callable) -> None:
+    _, old, _ = run(parts=["cm_adapter", "textual_prompts"])
+    for name, part in old.parts.items():
+        part.save_pretrained(tmp_path / "old" / name)
+    with pytest.raises(WeightsError, match=r"old has no ir_adapter, injection; leave them out of parts"):
+        run(init_from=str(tmp_path / "old"))
+    _, network, _ = run(init_from=str(tmp_path / "old"), parts=["cm_adapter"])
+    assert list(network.parts) == ["cm_adapter"]
+    assert_equal_to_the_bit(dict(network.cm_adapter.state_dict()), dict(old.cm_adapter.state_dict()))
+
+
+@pytest.mark.parametrize("names", [("rain", "haze"), ("haze",), ("snow", "haze", "rain")])
+def test_a_predictor_that_does_not_begin_with_the_earlier_names_is_refused(
+    tmp_path: Path, run: Callable, names: tuple[str, ...]
+) -> None:
+    _, old, _ = run()
+    for name, part in old.parts.items():
+        part.save_pretrained(tmp_path / "old" / name)
+    DegradationPredictor(names, embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "other")
+    path, _, _ = run()
+    overrides = [f"init_from={tmp_path / 'old'}", f"predictor={tmp_path / 'other'}"]
+    message = f"init_from know haze, rain, the predictor {', '.join(names)}; give a predictor that begins with the same"
+    with pytest.raises(ConfigError, match=message):
+        train_by_config(path, overrides=overrides, resume=None)
+
+
+def test_earlier_adapters_that_nothing_is_added_to_must_be_trained(tmp_path: Path, run: Callable) -> None:
+    _, old, _ = run()
+    for name, part in old.parts.items():
+        part.save_pretrained(tmp_path / "old" / name)
+    with pytest.raises(ConfigError, match="leaves nothing to train; the predictor knows no new degradation"):
+        run(init_from=str(tmp_path / "old"), train_shared=False)
+    _, network, task = run(init_from=str(tmp_path / "old"))
+    assert_equal_to_the_bit(dict(network.state_dict()), dict(old.state_dict()))
+    before = copy.deepcopy(network.state_dict())
+    step(network, task, num=3)
+    assert [key for key, weight in network.state_dict().items() if torch.equal(weight, before[key])] == []
+
+
+@pytest.mark.parametrize("num", [None, 3])
+def test_validation_samples_in_so_many_steps_or_not_at_all(run: Callable, num: int | None) -> None:
+    _, network, task = run(sampling_steps=num)
+    passes = []
+    network.base.unet.register_forward_hook(lambda *_: passes.append(1))
+    with torch.no_grad():
+        metrics = task.validate(network.eval())
+    assert {"loss", "loss/rain"} <= metrics.keys()
+    assert ("psnr/rain" in metrics) == (num is not None)
+    assert len(passes) == 1 + (num or 0)  # one for all timesteps of the loss
+
+
+def test_validation_is_the_same_each_time_and_draws_nothing(run: Callable) -> None:
+    _, network, task = run()
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        assert task.validate(network.eval()) == task.validate(network)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,3 +118,70 @@ def test_a_predictor_that_does_not_begin_alike_is_refused(tmp_path, pictures, ba
     path = estimator_config(tmp_path, pictures, base, init_from=str(tmp_path / "old"))
     with pytest.raises(ConfigError, match="knows rain, haze"):
         train_by_config(path, overrides=[], resume=None)
+
+
+@pytest.mark.parametrize("kind", ["focal", "cross_entropy"])
+def test_the_loss_is_written_out_and_reaches_the_predictor_alone(
+    tmp_path: Path, pictures: Path, base: Path, kind: str
+) -> None:
+    torch.manual_seed(0)
+    tower, predictor = ClipTower.from_pretrained(base / "image_encoder"), DegradationPredictor(NAMES, 6, 8)
+    path = estimator_config(tmp_path, pictures, base, loss={"kind": kind, "gamma": 1.5})
+    task = EstimatorTask(load_config(EstimatorTrainingConfig, path), tower=tower, predictor=predictor)
+    known = list_degradations()
+    degradations = torch.zeros(3, len(known))
+    for row, named in enumerate(({"haze": 1.0}, {"rain": 0.3}, {"haze": 0.2, "rain": 0.6})):
+        for name, value in named.items():
+            degradations[row, known.index(name)] = value
+    lq = torch.rand(3, 3, 16, 16)
+    loss, parts = task.loss(predictor, {"lq": lq, "degradations": degradations})
+    p = predictor(tower(lq)).softmax(dim=1)
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.25, 0.75]])
+    weights = (1 - p) ** 1.5 if kind == "focal" else torch.ones_like(p)
+    torch.testing.assert_close(loss, -(labels * weights * p.log()).sum(dim=1).mean())
+    hits = [labels[row, int(p[row].argmax())] > 0 for row in range(3)]
+    assert parts["top1"].item() == pytest.approx(sum(map(float, hits)) / 3)
+    loss.backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in predictor.parameters())
+    assert all(weight.grad is None for weight in tower.parameters())
+
+
+def test_columns_are_those_of_the_predictor_s_names_in_their_order(tmp_path: Path, pictures: Path, base: Path) -> None:
+    tower = ClipTower.from_pretrained(base / "image_encoder")
+    path = estimator_config(tmp_path, pictures, base, validation=None)
+    losses = []
+    for names in (NAMES, NAMES[::-1]):
+        task = EstimatorTask(
+            load_config(EstimatorTrainingConfig, path), tower=tower, predictor=DegradationPredictor(names, 6, 8)
+        )
+        labels = torch.zeros(1, len(list_degradations()))
+        labels[0, list_degradations().index("rain")] = 1.0
+        sure = torch.tensor([[9.0 if name == "rain" else -9.0 for name in names]])
+        losses.append(
+            task.loss(lambda _, logits=sure: logits, {"lq": torch.rand(1, 3, 16, 16), "degradations": labels})
+        )
+    assert all(loss < 1e-3 and parts["top1"] == 1 for loss, parts in losses)
+
+
+def test_an_accuracy_over_nothing_is_not_told(tmp_path: Path, pictures: Path, base: Path) -> None:
+    path = estimator_config(tmp_path, pictures, base, validation=None)
+    config = load_config(EstimatorTrainingConfig, path)
+    tower, predictor = ClipTower.from_pretrained(base / "image_encoder"), DegradationPredictor(NAMES, 6, 8)
+    assert labelled_pairs(None, NAMES) == []
+    assert EstimatorTask(config, tower=tower, predictor=predictor).validate(predictor) == {}
+
+
+def test_names_that_domains_show_are_asked_for_too(tmp_path: Path, pictures: Path, base: Path) -> None:
+    """Labels of pictures that a network cannot name would be none."""
+    mixture = [{"recipe": "snow", "weight": 1}]
+    extra = {"data": {"domains": [{"data": {"folders": [str(pictures)], "mixture": mixture}}]}}
+    with pytest.raises(
+        ConfigError, match=r"data shows snow, which predictor\.degradations does not name; add or leave out"
+    ):
+        load_config(EstimatorTrainingConfig, estimator_config(tmp_path, pictures, base, **extra))
+    extra["data"]["domains"][0]["data"]["clean_weight"] = 0.5
+    with pytest.raises(ConfigError, match="clean_weight must be 0: among the predictor's outputs none is for intact"):
+        load_config(EstimatorTrainingConfig, estimator_config(tmp_path, pictures, base, **extra))
+    extra = {"data": {"lq_folder": str(pictures), "gt_folder": str(pictures)}}
+    with pytest.raises(ConfigError, match="none is for intact pictures"):
+        load_config(EstimatorTrainingConfig, estimator_config(tmp_path, pictures, base, **extra))

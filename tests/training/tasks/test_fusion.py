@@ -1,8 +1,11 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from run_files import assert_equal_to_the_bit, final_state, metrics
+from safetensors.torch import load_file
 from stable_runs import last_metrics, run_values, save_pictures, write
 
 from ldrestore.adapters.lq_encoder import LQEncoder
@@ -11,7 +14,7 @@ from ldrestore.degradations.recipes import list_degradations
 from ldrestore.errors import ConfigError, WeightsError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.training.loop.checkpoint import list_checkpoints
-from ldrestore.training.networks.xl_restorer import merged_weights
+from ldrestore.training.networks.xl_restorer import FrozenXLBase, merged_weights
 from ldrestore.training.tasks.fusion import FusionTask, create_restorer, task_of
 from ldrestore.training.tasks.fusion_config import FusionTrainingConfig
 from ldrestore.training.trainers import train_by_config
@@ -281,3 +284,87 @@ def test_a_base_or_a_run_of_another_kind_is_refused(config_of, tmp_path):
         create_restorer(load_config(FusionTrainingConfig, config_of(base={"path": str(tmp_path / "stable")})))
     with pytest.raises(WeightsUnavailableError, match="has no daff; give the export of a run with"):
         create_restorer(load_config(FusionTrainingConfig, config_of(init_from=str(tmp_path / "stable"))))
+
+
+def test_accumulated_passes_are_one_step_for_the_switch(tmp_path: Path, config_of: Callable) -> None:
+    overrides = ["run.gradient_accumulation_steps=2", "validation=null"]
+    assert train_by_config(config_of(switch={"after_steps": 2}), overrides=overrides, resume=None)
+    assert [line["trains_all"] for line in metrics(tmp_path / "run") if "trains_all" in line] == [0, 0, 1]
+    assert final_state(tmp_path / "run")["model"]["num_passes"] == 6
+
+
+@pytest.mark.parametrize(
+    ("dropout", "has_tasks", "expected"), [(0.0, True, 1.0), (1.0, True, 0.0), (0.3, True, 0.7), (0.0, False, 0.0)]
+)
+def test_task_prompts_are_left_out_as_often_as_the_config_says(
+    network_of: Callable, monkeypatch: pytest.MonkeyPatch, dropout: float, has_tasks: bool, expected: float
+) -> None:
+    _, task = network_of(text={"dropout": dropout, "has_tasks": has_tasks})
+    read, condition = [], FrozenXLBase.condition
+
+    def kept(base: FrozenXLBase, captions: list[str], tasks: list[str], **options: object) -> object:
+        read.extend(tasks)
+        return condition(base, captions, tasks, **options)
+
+    monkeypatch.setattr(FrozenXLBase, "condition", kept)
+    labels = torch.zeros(100, len(list_degradations()))
+    labels[:, list_degradations().index("haze")] = 0.4
+    torch.manual_seed(0)
+    task._conditioning({"gt": torch.rand(100, 3, 8, 8), "degradations": labels})
+    assert set(read) <= {"", "remove the haze"}
+    assert sum(map(bool, read)) / 100 == pytest.approx(expected, abs=0.12)
+
+
+def test_low_rank_additions_are_exported_merged_into_a_base_s_unet(tmp_path: Path, config_of: Callable) -> None:
+    """What a run exports predicts as the network that its checkpoint holds."""
+    path = config_of(switch={"after_steps": 0, "unet": "lora", "lora_rank": 2}, validation=None)
+    assert train_by_config(path, overrides=["ema=null", "optimizer.learning_rate=0.1"], resume=None)
+    network = create_restorer(load_config(FusionTrainingConfig, path)).eval()
+    network.load_state_dict(load_file(list_checkpoints(tmp_path / "run")[-1] / "model.safetensors"))
+    again = create_restorer(
+        load_config(FusionTrainingConfig, config_of(init_from=str(tmp_path / "run/export"), switch={"after_steps": 0}))
+    ).eval()
+    assert not any(".lora_" in key for key in again.state_dict())
+    conditioning = network.base.condition(["a photo"], ["remove the rain"], size=(16, 16))
+    inputs = (torch.randn(1, 4, 4, 4), torch.tensor([400]), torch.rand(1, 3, 16, 16), conditioning)
+    with torch.no_grad():
+        carried, merged = network(*inputs), again(*inputs)
+    torch.testing.assert_close(merged, carried, rtol=1e-4, atol=1e-5)
+    base = create_restorer(load_config(FusionTrainingConfig, config_of(init_from=None))).unet.state_dict()
+    changed = {key for key, value in again.unet.state_dict().items() if not torch.equal(value, base[key])}
+    assert changed and all(key.partition(".attn")[1] for key in changed)
+
+
+def test_a_unet_of_other_widths_is_refused_with_what_to_give(tmp_path: Path, config_of: Callable, base: Path) -> None:
+    network = create_restorer(load_config(FusionTrainingConfig, config_of()))
+    network.lq_encoder.save_pretrained(tmp_path / "other/lq_encoder")
+    network.fusion.save_pretrained(tmp_path / "other/daff")
+    config = {key: value for key, value in network.unet.config.items() if not key.startswith("_")}
+    type(network.unet)(**{**config, "block_out_channels": (8, 24)}).save_pretrained(tmp_path / "other/unet")
+    with pytest.raises(ConfigError, match=r"has widths \[8, 24\], the base's \[8, 16\]; give the base that it was"):
+        create_restorer(load_config(FusionTrainingConfig, config_of(init_from=str(tmp_path / "other"))))
+
+
+def test_an_earlier_run_of_another_fusion_is_refused(tmp_path: Path, config_of: Callable) -> None:
+    network = create_restorer(load_config(FusionTrainingConfig, config_of(fusion={**FUSION, "kind": "rsa"})))
+    network.lq_encoder.save_pretrained(tmp_path / "rsa/lq_encoder")
+    network.fusion.save_pretrained(tmp_path / "rsa/residual_alignment")
+    with pytest.raises(
+        WeightsUnavailableError, match=r"rsa has no daff; give the export of a run with fusion\.kind: daff"
+    ):
+        create_restorer(load_config(FusionTrainingConfig, config_of(init_from=str(tmp_path / "rsa"))))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"switch": {"plateau": 0}}, r"switch\.plateau must be at least 1 or null, got 0"),
+        ({"switch": {"unet": "lora", "lora_rank": 0}}, r"lora_rank of at least 1, got None and 0"),
+        ({"fusion": {"kind": "none"}, "switch": {"after_steps": 0, "unet": "frozen"}}, "got 0 and frozen"),
+        ({"text": {"dropout": -0.1}}, r"text\.dropout must lie in \[0, 1\], got -0\.1"),
+        ({"stages": []}, "stages is empty"),
+    ],
+)
+def test_switches_that_make_no_sense_are_refused(config_of: Callable, changed: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(FusionTrainingConfig, config_of(**changed))

@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -331,3 +333,68 @@ def test_judge_sizes_are_read(run):
 def stage(*, steps):
     """Of small patches."""
     return {"patch_size": 32, "batch_size": 2, "steps": steps}
+
+
+def test_adapters_and_predictor_of_two_runs_are_refused(tmp_path: Path, run: Callable, adapters_folder: Path) -> None:
+    DegradationPredictor(("rain", "haze"), embedding_dim=6, hidden_dim=8).save_pretrained(tmp_path / "other")
+    with pytest.raises(ConfigError, match="the adapters know haze, rain, the predictor rain, haze; take both from one"):
+        task_of(run(predictor=tmp_path / "other"))
+
+
+def test_an_earlier_module_goes_on_as_it_is(tmp_path: Path, run: Callable) -> None:
+    earlier = task_of(run())
+    step(earlier, num=1)
+    earlier.network.drm.save_pretrained(tmp_path / "earlier/drm")
+    for place in (tmp_path / "earlier", tmp_path / "earlier/drm"):
+        again = task_of(run(init_from=str(place)))
+        assert_equal_to_the_bit(dict(again.network.drm.state_dict()), dict(earlier.network.drm.state_dict()))
+    before = copy.deepcopy(dict(again.network.drm.named_parameters()))
+    step(again, num=2)
+    assert not any(torch.equal(weight, before[key]) for key, weight in again.network.drm.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"adversarial_from": 0.0}, 0),
+        ({"adversarial_from": 0.25}, 3),
+        ({"adversarial_from": 1.0}, 12),
+        ({"adversarial": 0.0}, None),
+    ],
+)
+def test_the_judge_begins_at_its_share_of_all_passes(
+    run: Callable, options: dict[str, float], expected: int | None
+) -> None:
+    """Four steps of three accumulated passes."""
+    path = run(loss={"perceptual": 0.0, **options}, stages=[stage(steps=1), stage(steps=3)])
+    task = create_task(load_config(RefinerTrainingConfig, path, ["run.gradient_accumulation_steps=3"]))
+    assert task.num_passes == 12 and task._judges_from() == expected
+    assert (task.network.judge is None) == (expected is None)
+
+
+def test_validation_of_latents_of_the_ground_truth_is_the_autoencoder_s_round_trip(
+    run: Callable, adapters_folder: Path
+) -> None:
+    extra = {"adapters": None, "predictor": adapters_folder / "predictor", "latents": {"sampled_share": 0.0}}
+    task = task_of(run(**extra))
+    with torch.no_grad():
+        metrics = task.validate(task.network.eval())
+    for name, value in metrics.items():
+        if not name.startswith("unrefined/"):
+            assert metrics[f"unrefined/{name}"] == pytest.approx(value, abs=1e-3)  # a new module changes nothing
+    step(task, num=3)
+    with torch.no_grad():
+        again = task.validate(task.network.eval())
+    assert again["unrefined/psnr/rain"] == metrics["unrefined/psnr/rain"]
+    assert again["psnr/rain"] != metrics["psnr/rain"]
+
+
+def test_frozen_networks_may_compute_in_bfloat16_and_losses_do_not(run: Callable) -> None:
+    path = run(loss={"perceptual": 0.0, "adversarial_from": 0.0})
+    totals = []
+    for autocast in ("null", "bfloat16"):
+        task = create_task(load_config(RefinerTrainingConfig, path, [f"base.autocast={autocast}"]))
+        parts = step(task)
+        assert {part.dtype for part in parts.values()} == {torch.float32}
+        totals.append(sum(part.item() for part in parts.values()))
+    assert totals[0] != totals[1] and totals[1] == pytest.approx(totals[0], rel=0.05)
