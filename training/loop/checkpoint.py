@@ -168,7 +168,7 @@ def find_checkpoint(run: RunConfig, resume: str | None, *, skips_damaged: bool =
         The checkpoint's folder; None to start anew.
 
     Raises:
-        ConfigError: the folder is no checkpoint, a new run would overwrite one that has checkpoints, or damaged
+        ConfigError: the folder is no checkpoint, the run would overwrite another one that has checkpoints, or damaged
             checkpoints are to be skipped without "auto".
         WeightsError: a file of the checkpoint is damaged, or all checkpoints are.
     """
@@ -186,8 +186,23 @@ def find_checkpoint(run: RunConfig, resume: str | None, *, skips_damaged: bool =
         return _newest(found, skips_damaged=skips_damaged)
     if not any((Path(resume) / name).is_file() for name in ("progress.json", HASHES_FILE)):
         raise ConfigError(f"{resume} is no checkpoint; expected a folder such as {CHECKPOINT_FOLDER}/step_00001000")
+    _require_same_run(run.output_dir, Path(resume))
     check_files(Path(resume))
     return Path(resume)
+
+
+def _require_same_run(output_dir: Path, folder: Path) -> None:
+    """Refuse to go on from a checkpoint of elsewhere where a run has its own: its own would be taken for later ones.
+
+    Raises:
+        ConfigError: it does not lie among the run's checkpoints, of which there are some.
+    """
+    place = output_dir / CHECKPOINT_FOLDER
+    if list_checkpoints(output_dir) and folder.resolve().parent != place.resolve():
+        raise ConfigError(
+            f"{output_dir} holds a run with checkpoints, and {folder} is none of them; give another run.output_dir, or "
+            f"copy it into {place}"
+        )
 
 
 def _newest(folders: list[Path], *, skips_damaged: bool) -> Path | None:

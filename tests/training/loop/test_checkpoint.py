@@ -319,3 +319,29 @@ def test_where_validations_decide_on_a_switch_they_come_as_often_as_before(plate
         return
     with pytest.raises(ConfigError, match=r"run\.validate_every \(10 -> 20\); restore the values"):
         check_same_config(saved, current)
+
+
+def test_a_checkpoint_of_another_run_does_not_take_the_place_of_a_run_s_own(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run_tiny(tiny_config(tmp_path / name, *SHORT))
+    foreign = tmp_path / "one/checkpoints/step_00000002"
+    config = tiny_config(tmp_path / "other", *SHORT)
+    with pytest.raises(
+        ConfigError, match=r"step_00000002 is none of them; give another run\.output_dir, or copy it into"
+    ):
+        find_checkpoint(config.run, str(foreign))
+    assert len(list_checkpoints(tmp_path / "other")) == 3
+    assert find_checkpoint(tiny_config(tmp_path / "third", *SHORT).run, str(foreign)) == foreign
+    shutil.copytree(foreign, tmp_path / "other/checkpoints/of_one")
+    assert find_checkpoint(config.run, str(tmp_path / "other/checkpoints/of_one")).name == "of_one"
+
+
+def test_a_run_goes_on_from_its_own_by_whatever_way_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_tiny(tiny_config(tmp_path / "run", *SHORT))
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    config = tiny_config(tmp_path / "link", *SHORT)
+    for named in ("run/checkpoints/step_00000004", "link/checkpoints/../checkpoints/step_00000004/"):
+        assert find_checkpoint(config.run, named).name == "step_00000004"
