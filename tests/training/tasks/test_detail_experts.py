@@ -1,20 +1,24 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 from stable_runs import last_metrics, run_values, save_pictures, write
+from torch import Tensor, nn
 
 from ldrestore.adapters.daff import DAFF
 from ldrestore.adapters.lq_encoder import LQEncoder
 from ldrestore.blocks.observation import observed
 from ldrestore.blocks.routing import balance_loss
 from ldrestore.config import load_config
-from ldrestore.errors import ConfigError
+from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.guides.loading_quietly import without_progress_bar
 from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
-from ldrestore.training.tasks.detail_experts import prepare_detail_experts
+from ldrestore.training.tasks.detail_experts import create_distances, prepare_detail_experts
 from ldrestore.training.tasks.detail_experts_config import DetailExpertsTrainingConfig
 from ldrestore.training.trainers import train_by_config
 from ldrestore.weights.hashes import hash_of_weights
@@ -146,3 +150,80 @@ def test_a_run_exports_decoder_and_experts_and_tells_what_they_gain(tmp_path, co
 def test_configs_that_make_no_sense_are_refused(config_of, changed, message):
     with pytest.raises(ConfigError, match=message):
         load_config(DetailExpertsTrainingConfig, config_of(**changed))
+
+
+class Distance(nn.Module):
+    """A third of the squared difference of each picture."""
+
+    def forward(self, restored: Tensor, gt: Tensor) -> Tensor:
+        return (restored - gt).square().mean(dim=(1, 2, 3)) / 3
+
+
+def test_distances_count_with_their_weights_and_are_not_trained(
+    prepared_of: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+
+    def weights_of(name: str) -> dict:
+        names.append(name)
+        return {}
+
+    monkeypatch.setattr("ldrestore.training.tasks.detail_experts.read_metric_weights", weights_of)
+    monkeypatch.setattr("ldrestore.training.tasks.detail_experts.Lpips", lambda *_: Distance())
+    monkeypatch.setattr("ldrestore.training.tasks.detail_experts.Dists", lambda *_: Distance())
+    weights = {"l1": 0.5, "ssim": 0.0, "lpips": 6.0, "dists": 3.0}
+    network, task = prepared_of(loss=weights, latents={"sampled_share": 0.0, "max_noise": 0.0})
+    assert names == ["lpips_vgg", "dists"]
+    restored = []
+    network.register_forward_hook(lambda _, inputs, output: restored.append(output.restored))
+    pair = batch()
+    total, parts = task.loss(network, pair)
+    difference = restored[-1] - pair["gt"]
+    assert parts.keys() == {"l1", "balance", "lpips", "dists"}
+    torch.testing.assert_close(parts["lpips"], 2.0 * difference.square().mean())
+    torch.testing.assert_close(parts["dists"], 1.0 * difference.square().mean())
+    torch.testing.assert_close(total - parts["balance"], 0.5 * difference.abs().mean() + 3 * difference.square().mean())
+
+
+def test_distances_whose_weights_were_not_fetched_say_how_to_get_them(
+    config_of: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    config = load_config(DetailExpertsTrainingConfig, config_of(loss={"dists": 0.1}))
+    with pytest.raises(WeightsUnavailableError, match="dists"):
+        create_distances(config)
+    assert create_distances(load_config(DetailExpertsTrainingConfig, config_of())) == {}
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.0, 0), (1.0, 2)])
+def test_samples_of_stage_1_are_of_the_pictures_that_are_decoded(
+    prepared_of: Callable, share: float, passes: int
+) -> None:
+    network, task = prepared_of(latents={"sampled_share": share, "min_steps": 2, "max_steps": 2, "max_noise": 0.0})
+    calls = []
+    task.restorer.unet.register_forward_hook(lambda _, inputs, output: calls.append(len(inputs[0])))
+    network.eval()
+    torch.manual_seed(0)
+    pair = batch()
+    task.loss(network, pair)
+    assert calls == [2] * passes
+    assert not task.restorer.training and not any(weight.requires_grad for weight in task.restorer.parameters())
+
+
+def test_a_run_without_a_trained_decoder_exports_the_experts_alone(tmp_path: Path, config_of: Callable) -> None:
+    path = config_of(trains_decoder=False, validation=None)
+    assert train_by_config(path, overrides=["ema.decay=0.5"], resume=None)
+    assert {folder.name for folder in (tmp_path / "run/export").iterdir()} == {"daem"}
+    averaged = load_file(tmp_path / "run/checkpoints/step_00000002/ema.safetensors")
+    for key, value in DetailExpertModule.from_pretrained(tmp_path / "run/export/daem").state_dict().items():
+        assert torch.equal(value, averaged[f"daem.{key}"])
+
+
+def test_validation_decodes_the_same_samples_with_and_without_experts(prepared_of: Callable) -> None:
+    network, task = prepared_of()
+    calls = []
+    task.restorer.unet.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        first, again = task.validate(network.eval()), task.validate(network)
+    assert first == again and len(calls) == 2  # two steps, sampled once
+    assert {"psnr/rain", "gain/rain", "plain/psnr/rain", "plain/gain"} <= first.keys()
