@@ -18,6 +18,7 @@ from ldrestore.training.networks.small_prior import (
     create_vae,
     learn_merges,
 )
+from ldrestore.training.tasks.backbone_clip import tokens_of
 
 CLIP = ClipSizes(
     text_width=8,
@@ -102,5 +103,67 @@ def test_the_schedule_ends_in_pure_noise(tmp_path):
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        SmallPriorConfig(**sizes)
+
+
+def test_the_schedule_is_stable_diffusion_s_rescaled_as_in_algorithm_1() -> None:
+    """Square roots of abar are shifted so that the last is 0, and scaled so that the first stays: Lin et al. 2024."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    roots = (1 - betas).cumprod(0).sqrt()
+    plain = create_scheduler(ends_in_pure_noise=False).alphas_cumprod.double()
+    torch.testing.assert_close(plain, roots**2, rtol=1e-4, atol=1e-6)
+    rescaled = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    torch.testing.assert_close(create_scheduler().alphas_cumprod.double(), rescaled**2, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 7])
+def test_sampling_begins_at_the_last_step_and_ends_in_the_picture(num_steps: int) -> None:
+    scheduler = create_scheduler()
+    scheduler.set_timesteps(num_steps)
+    assert scheduler.timesteps[0] == 999 and len(scheduler.timesteps) == num_steps
+    assert scheduler.final_alpha_cumprod == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["rain", "a photo with strong rain", "Schnee über 50 % der Fläche.", "雨と霧", "naïve <tag>"]
+)
+def test_every_text_comes_back_from_its_tokens(text: str) -> None:
+    tokenizer = create_tokenizer(ClipSizes(vocabulary=560, max_tokens=77), ["a photo with strong rain"])
+    numbers = tokenizer(text).input_ids
+    assert numbers[0] == tokenizer.bos_token_id and numbers[-1] == tokenizer.eos_token_id
+    assert "".join(tokenizer.decode(numbers, skip_special_tokens=True).split()) == "".join(text.lower().split())
+    assert max(numbers) < 560
+
+
+def test_merges_stay_within_words_and_equal_ones_come_in_alphabetical_order() -> None:
+    assert learn_merges(["xy ab"], num_merges=9) == [("a", "b</w>"), ("x", "y</w>")]
+    assert learn_merges(["Ab AB ab"], num_merges=1) == [("a", "b</w>")]
+    assert learn_merges(["a b c"], num_merges=5) == []
+    merges = learn_merges(["aaaa aaaa"], num_merges=9)
+    assert merges[0] == ("a", "a") and merges[-1][0] + merges[-1][1] == "aaaa</w>"
+
+
+def test_long_texts_are_cut_and_short_ones_filled_to_the_encoder_s_length() -> None:
+    tokenizer = create_tokenizer(CLIP, ["rain"])
+    tokens = tokens_of(tokenizer, ["rain", "rain " * 40])
+    assert tokens.shape == (2, CLIP.max_tokens)
+    assert tokens[0, 3:].tolist() == [0] * 9
+    assert tokens[1, -1] == tokenizer.eos_token_id and tokens[1, 1:-1].unique().numel() == 1
+    assert create_text_encoder(CLIP)(tokens).last_hidden_state.shape == (2, CLIP.max_tokens, CLIP.text_width)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"vae": VaeSizes(widths=())}, r"vae\.widths must be positive multiples of 8, got \[\]"),
+        ({"unet": UnetSizes(num_heads=0)}, r"unet\.widths must be positive multiples of 0"),
+        ({"unet": UnetSizes(widths=(40, -8))}, r"got \[40, -8\]"),
+        ({"unet": UnetSizes(attention_levels=(-1,))}, r"attention_levels must lie in 0 to 3, got \[-1\]"),
+        ({"clip": ClipSizes(text_heads=3)}, r"clip\.text_width must be positive multiples of 3, got \[64\]"),
+        ({"clip": ClipSizes(vision_heads=5)}, r"clip\.vision_width must be positive multiples of 5, got \[96\]"),
+    ],
+)
+def test_each_size_that_does_not_divide_is_named(sizes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SmallPriorConfig(**sizes)

@@ -1,6 +1,7 @@
 """Trained parts around a frozen base: which go together, what they make of pictures, how they grow and are saved."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from ldrestore.errors import ConfigError, WeightsUnavailableError
 from ldrestore.prompts.cm_adapter import CMAdapter
-from ldrestore.training.networks.stable_adapters import StableAdapters, load_parts, save_parts
+from ldrestore.training.networks.stable_adapters import PART_CLASSES, StableAdapters, load_parts, save_parts
+from ldrestore.training.networks.steering import LqFeatures
 from tests.tiny_stable import NAMES, tiny_adapters
 
 NOISED, TIMESTEPS = torch.linspace(-1, 1, 512).reshape(2, 4, 8, 8), torch.tensor([3, 700])
@@ -106,3 +108,39 @@ def test_saved_parts_come_back(adapters, tmp_path):
         assert all(torch.equal(value, weights[f"{name}.{key}"]) for key, value in part.state_dict().items())
     with pytest.raises(WeightsUnavailableError, match="give the export of an earlier run"):
         load_parts(tmp_path / "cm_adapter")
+
+
+@pytest.mark.parametrize(
+    ("names", "reached"),
+    [
+        (("cm_adapter",), {"cm_adapter"}),
+        (("cm_adapter", "textual_prompts"), {"cm_adapter", "textual_prompts"}),
+        (("ir_adapter", "injection"), {"ir_adapter", "injection"}),
+        ((), set(PART_CLASSES)),
+    ],
+)
+def test_gradients_reach_the_parts_and_pass_through_the_base(
+    adapters: Callable, steering: LqFeatures, names: tuple[str, ...], reached: set[str]
+) -> None:
+    network = adapters(*names)
+    found = gradients(network, steering)
+    assert {name.partition(".")[0] for name in found} == reached
+    assert all(weight.grad is None for part in network.base.modules() for weight in part.parameters())
+
+
+def test_what_a_picture_suffers_from_weighs_its_prompts(adapters: Callable, steering: LqFeatures) -> None:
+    """Rows of degradations of no probability get no gradient."""
+    network = adapters("cm_adapter", "textual_prompts")
+    found = gradients(network, replace(steering, probabilities=torch.tensor([[1.0, 0.0, 0.0]] * 2)))
+    pool = found["textual_prompts.tp"]
+    assert pool[0].abs().sum() > 0 and pool[1:].abs().sum() == 0
+
+
+def test_names_go_on_in_the_order_in_which_they_are_added(adapters: Callable) -> None:
+    network = adapters()
+    network.grow(("snow",), train_shared=True)
+    network.grow(("low_light", "raindrop"), train_shared=True)
+    assert network.names == (*NAMES, "snow", "low_light", "raindrop")
+    for name, part in network.parts.items():
+        if name != "injection":
+            assert tuple(part.config["degradations"]) == network.names
