@@ -1,20 +1,23 @@
 import importlib.util
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from tiny_run import TinyConfig, TinyTask, run_tiny, tiny_config
 from torch import Tensor, nn
 
 from ldrestore.config import load_config
-from ldrestore.errors import LDRestoreError, MissingExtraError, WeightsError
+from ldrestore.errors import ConfigError, LDRestoreError, MissingExtraError, WeightsError
 from ldrestore.training.loop.checkpoint import list_checkpoints
 from ldrestore.training.loop.schedule import learning_rate_at
-from ldrestore.training.loop.training_loop import lay_channels_last
+from ldrestore.training.loop.training_loop import create_accelerator, lay_channels_last
 
 
 def metrics(folder):
@@ -281,3 +284,76 @@ def test_an_error_of_the_export_leaves_the_one_before(tmp_path: Path) -> None:
     first = load_file(tmp_path / "checkpoints/step_00000005/ema.safetensors")
     exported = load_file(tmp_path / "export/weights.safetensors")
     assert all(torch.equal(exported[name], weight) for name, weight in first.items())
+
+
+class PretendedAccelerator:
+    """What accelerate would be under a launcher that is not there."""
+
+    kind, zero_stage = DistributedType.NO, 2
+
+    def __init__(self, **options: object) -> None:
+        self.options, self.trackers, self.distributed_type = options, [], self.kind
+        plugin = SimpleNamespace(zero_stage=self.zero_stage, deepspeed_config={"zero_optimization": {}})
+        self.state = SimpleNamespace(deepspeed_plugin=plugin)
+
+    def init_trackers(self, name: str) -> None:
+        self.trackers.append(name)
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PretendedAccelerator]:
+    """`launched(config, kind, zero_stage)` gives what a run sets up."""
+
+    def create(config: TinyConfig, *, kind: DistributedType, zero_stage: int = 2) -> PretendedAccelerator:
+        monkeypatch.setattr(PretendedAccelerator, "kind", kind)
+        monkeypatch.setattr(PretendedAccelerator, "zero_stage", zero_stage)
+        monkeypatch.setattr("ldrestore.training.loop.training_loop.Accelerator", PretendedAccelerator)
+        return create_accelerator(config, skips_weights=kind == DistributedType.MULTI_GPU)
+
+    return create
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero_stage", "is_refused"),
+    [
+        (DistributedType.FSDP, 2, True),
+        (DistributedType.DEEPSPEED, 3, True),
+        (DistributedType.DEEPSPEED, 2, False),
+        (DistributedType.MULTI_GPU, 2, False),
+        (DistributedType.NO, 2, False),
+    ],
+)
+def test_averages_need_whole_weights(
+    tmp_path: Path, launched: Callable, kind: DistributedType, zero_stage: int, is_refused: bool
+) -> None:
+    assert launched(tiny_config(tmp_path, "ema=null"), kind=kind, zero_stage=zero_stage).trackers == ["tensorboard"]
+    if not is_refused:
+        launched(tiny_config(tmp_path), kind=kind, zero_stage=zero_stage)
+        return
+    with pytest.raises(ConfigError, match=r"averaged weights need whole weights .*write 'ema: null', or use ZeRO-2"):
+        launched(tiny_config(tmp_path), kind=kind, zero_stage=zero_stage)
+
+
+@pytest.mark.parametrize(("max_norm", "clipping"), [("0.5", 0.5), ("null", 0.0)])
+def test_deepspeed_is_told_of_batches_accumulation_and_clipping(
+    tmp_path: Path, launched: Callable, max_norm: str, clipping: float
+) -> None:
+    config = tiny_config(tmp_path, f"optimizer.max_grad_norm={max_norm}")
+    accelerator = launched(config, kind=DistributedType.DEEPSPEED)
+    assert accelerator.state.deepspeed_plugin.deepspeed_config == {
+        "zero_optimization": {},
+        "train_micro_batch_size_per_gpu": 2,
+        "gradient_accumulation_steps": 2,
+        "gradient_clipping": clipping,
+    }
+
+
+def test_accelerate_is_told_what_the_config_says(tmp_path: Path, launched: Callable) -> None:
+    for kind in (DistributedType.NO, DistributedType.MULTI_GPU):
+        config = tiny_config(tmp_path, "run.mixed_precision=bf16", "run.gradient_accumulation_steps=5")
+        options = launched(config, kind=kind).options
+        assert (options["cpu"], options["mixed_precision"], options["log_with"]) == (True, "bf16", None)
+        plugin = options["gradient_accumulation_plugin"]
+        assert plugin.num_steps == 5 and plugin.sync_with_dataloader is False  # stages may end within an epoch
+        (handler,) = options["kwargs_handlers"]
+        assert handler.find_unused_parameters == (kind == DistributedType.MULTI_GPU)
