@@ -53,6 +53,12 @@ FOREIGN_INTERNALS = (
     ),
     _of(
         "torch",
+        "ops.aten._scaled_dot_product_flash_attention_for_cpu",
+        "attention on the CPU, of which torch has no formula that counts multiplications; it takes that of "
+        "_scaled_dot_product_flash_attention, the same on a GPU",
+    ),
+    _of(
+        "torch",
         "distributed.elastic.multiprocessing.api.SignalException",
         "what the launcher raises when it was told to end, and has told its processes",
     ),

@@ -233,6 +233,13 @@ def operation_of_an_overload(stable):
     return torch.ops.aten.mm.default._overloadpacket is torch.ops.aten.mm
 
 
+def attention_of_the_processor(stable):
+    from torch.utils.flop_counter import flop_registry
+
+    known = torch.ops.aten._scaled_dot_product_flash_attention
+    return has(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu") and known in flop_registry
+
+
 def end_of_the_launcher(stable):
     from torch.distributed.elastic.multiprocessing.api import SignalException
 
@@ -283,6 +290,7 @@ CHECKS = {
     "OptimizedModule._orig_mod": inside_of_a_compiled_network,
     "utils._python_dispatch.TorchDispatchMode": mode_that_sees_operations,
     "OpOverload._overloadpacket": operation_of_an_overload,
+    "ops.aten._scaled_dot_product_flash_attention_for_cpu": attention_of_the_processor,
     "distributed.elastic.multiprocessing.api.SignalException": end_of_the_launcher,
     "distributed.nn.functional.all_gather": gathering_with_gradients,
     "config._name_or_path": name_in_the_config,

@@ -26,6 +26,10 @@ SIDE = 512
 """Of the square that is timed, in pixels."""
 MACS_SIDE = 256
 """Of the square whose multiplications are counted."""
+_NAMED_BY_TORCH = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: torch.ops.aten._scaled_dot_product_flash_attention
+}
+"""Operations that torch's formulas leave out, to those that multiply as often: its attention on the CPU."""
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -86,7 +90,7 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Compute one operation, and count it."""
-        formula = flop_registry.get(func.overloadpacket)
+        formula = flop_registry.get(_NAMED_BY_TORCH.get(func.overloadpacket, func.overloadpacket))
         if formula is None:
             with self:  # without gradients, composite operations arrive whole
                 parts = func.decompose(*args, **(kwargs or {}))

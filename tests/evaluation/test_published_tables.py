@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 from check_published_tables import page
 from syntax_trees import ROOT
@@ -74,3 +76,74 @@ def test_unknown_tables_and_rows_of_another_length_are_refused():
 def test_figures_stand_as_printed():
     assert "| AirNet | 17.51 | 0.613 |" in markdown_of(find_published("mperceiver/table_2"))
     assert "| – |" in markdown_of(find_published("mmfe_ir/table_1"))
+
+
+def exact_faults(table: PublishedTable) -> set[tuple[str, str]]:
+    """Averages that no true values within the rounding of the row can give, by exact fractions.
+
+    Figures have two digits, and three below one, or as many as are printed.
+    """
+    found = set()
+    for column, parts in table.averages.items():
+        for method, values in table.rows.items():
+            row = dict(zip(table.columns, values, strict=True))
+            figures = [row[part] for part in (column, *parts)]
+            if None in figures:
+                continue
+            digits = [max(len(str(figure).partition(".")[2]), 2 if figure >= 1 else 3) for figure in figures]
+            exact = [Fraction(str(figure)) for figure in figures]
+            halves = [Fraction(1, 2 * 10**count) for count in digits]
+            low = sum((value - half for value, half in zip(exact[1:], halves[1:], strict=True)), Fraction(0)) / len(
+                parts
+            )
+            high = sum((value + half for value, half in zip(exact[1:], halves[1:], strict=True)), Fraction(0)) / len(
+                parts
+            )
+            if high < exact[0] - halves[0] or low > exact[0] + halves[0]:
+                found.add((method, column))
+    return found
+
+
+@pytest.mark.parametrize("name", list_published())
+def test_printed_averages_that_no_rounding_explains_are_those_of_exact_fractions(name: str) -> None:
+    found = {(each.method, each.column) for each in inconsistencies(name)}
+    assert found == exact_faults(find_published(name))
+
+
+@pytest.mark.parametrize("name", list_published())
+def test_every_table_says_paper_label_protocol_and_source(name: str) -> None:
+    table = find_published(name)
+    assert table.paper and table.label and table.caption and table.protocol and table.source
+    assert len(set(table.columns)) == len(table.columns) and table.rows
+
+
+def test_figures_lie_where_their_metric_can_lie_but_for_the_slips_that_are_named() -> None:
+    ranges = {"PSNR": (5.0, 60.0), "SSIM": (0.0, 1.0)}
+    outside = [
+        (name, method, column, value)
+        for name in list_published()
+        for method, values in find_published(name).rows.items()
+        for column, value in zip(find_published(name).columns, values, strict=True)
+        for metric, (low, high) in ranges.items()
+        if metric in column and isinstance(value, int | float) and not low < value <= high
+    ]
+    assert outside == [("seminar/moce_ir_3d", "LPNet", "SOTS SSIM", 828)]
+    assert "LPNet's SSIM on SOTS is printed as 828" in find_published("seminar/moce_ir_3d").protocol
+
+
+def test_a_table_as_markdown_has_a_cell_for_every_figure() -> None:
+    for name in list_published():
+        table = find_published(name)
+        head, _, *lines = markdown_of(table).splitlines()
+        assert head.count("|") == len(table.columns) + 2 and len(lines) == len(table.rows)
+        assert all(line.count(" | ") == len(table.columns) for line in lines)
+
+
+def test_rounding_is_no_inconsistency_and_a_digit_beyond_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faults_of(average: float) -> list[str]:
+        facts = {"label": "T", "caption": "c", "protocol": "p", "columns": ("a", "b", "mean")}
+        table = PublishedTable(**facts, rows={"x": [30.12, 31.13, average]}, averages={"mean": ["a", "b"]})
+        monkeypatch.setattr("ldrestore.evaluation.published_tables.find_published", lambda name: table)
+        return [each.method for each in inconsistencies("t")]
+
+    assert [faults_of(average) for average in (30.61, 30.62, 30.63, 30.64)] == [["x"], [], [], ["x"]]
