@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -38,6 +39,8 @@ SOLVERS = {
     "unipc": "diffusers:UniPCMultistepScheduler",
 }
 """What `--model MODEL,solver=..` may put in place of a model's own scheduler."""
+_BETWEEN_OPTIONS = re.compile(r",(?![^\[\]{}]*[\]}])")
+"""Commas of `--model`, but for those within a list or a mapping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +91,25 @@ def model_contestant(text: str, *, num_seeds: int = 1) -> Contestant:
     """A model as `--model` takes it: "MODEL", or "MODEL,option=value,.." with options of its call.
 
     Args:
-        text: The name and options, values read as YAML; "solver" is no option of the call, see `SOLVERS`.
+        text: The name and options, values read as YAML, such as "MODEL,degradations=[rain,haze]"; "solver" is no option
+            of the call, see `SOLVERS`.
         num_seeds: Runs of a model that draws.
 
     Raises:
-        InputError: an option has no "=", or the model's track does not take it.
+        InputError: an option has no "=" or no value that is YAML, or the model's track does not take it.
         UnknownNameError: no such solver.
         WeightsUnavailableError: no such model within reach.
     """
-    model, *words = text.split(",")
+    model, *words = _BETWEEN_OPTIONS.split(text)
     options = {}
     for word in words:
         key, separator, value = word.partition("=")
         if not separator or not key:
             raise InputError(f"expected MODEL or MODEL,option=value,.. got {text!r}")
-        options[key] = yaml.safe_load(value)
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--model {text}: the value of {key} is no valid YAML, got {value!r}") from error
     name = model.rstrip("/").rpartition("/")[2] + "".join(f",{key}={value}" for key, value in options.items())
     solver = options.pop("solver", None)
     options_for(model, options)

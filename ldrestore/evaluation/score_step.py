@@ -338,8 +338,10 @@ def _scored_row(step: ScoreStep, output: OutputRow, picture: PictureRow, metrics
 
 def _with_set_scores(step: ScoreStep, results: Results, opened: OpenedMetrics) -> Results:
     """The results with metrics of whole datasets, over all outputs that go together with their ground truths."""
+    notes = (note for note in results.notes if note.partition(" of ")[0] not in _PACKAGES)  # of an earlier scoring
+    results = replace(results, set_scores=(), notes=tuple(notes))
     if not opened.sets:
-        return replace(results, set_scores=())
+        return results
     results, groups = _grouped(step, results)
     rows: list[SetScoreRow] = []
     reasons: dict[str, list[str]] = {}
@@ -379,11 +381,10 @@ def _grouped(step: ScoreStep, results: Results) -> tuple[Results, dict[_Group, l
 def _with_reasons(results: Results, reasons: Mapping[str, Sequence[str]]) -> Results:
     """The results with why metrics of whole sets have no value: of nothing, or, as notes, of some datasets."""
     measured = {name for row in results.set_scores for name in row.scores}
-    notes = [note for note in results.notes if note.partition(" of ")[0] not in _PACKAGES]  # of an earlier scoring
-    notes += [f"{name} of {reason}" for name, lines in reasons.items() if name in measured for reason in lines]
+    found = [f"{name} of {reason}" for name, lines in reasons.items() if name in measured for reason in lines]
     missing = {name: lines[0] for name, lines in reasons.items() if name not in measured}
     metrics = (replace(row, unavailable=row.unavailable or missing.get(row.name)) for row in results.metrics)
-    return replace(results, metrics=tuple(metrics), notes=tuple(notes))
+    return replace(results, metrics=tuple(metrics), notes=(*results.notes, *found))
 
 
 def _loader(step: ScoreStep, output: OutputRow, picture: PictureRow, side: str) -> Loader:

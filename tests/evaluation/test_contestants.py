@@ -54,6 +54,10 @@ def test_seeds_are_for_models_that_draw() -> None:
 def test_options_are_read_as_yaml() -> None:
     contestant = model_contestant("default,degradations=[rain],tile=256")
     assert contestant.options == {"degradations": ["rain"], "tile": 256}
+    several = model_contestant("default,degradations=[rain, haze,jpeg],fidelity=0.5")
+    assert several.options == {"degradations": ["rain", "haze", "jpeg"], "fidelity": 0.5}
+    strengths = model_contestant("default,degradations={rain: 0.5, haze: 1}")
+    assert strengths.options == {"degradations": {"rain": 0.5, "haze": 1}}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,9 @@ def test_options_are_read_as_yaml() -> None:
     [
         ("default,", "expected MODEL or MODEL,option=value,.. got 'default,'"),
         ("default,=3", "expected MODEL or MODEL,option=value"),
+        ("default,degradations=[rain,haze", r"the value of degradations is no valid YAML, got '\[rain'"),
+        ("default,degradations={rain", r"the value of degradations is no valid YAML, got '\{rain'"),
+        ("default,instruction='sharp", "the value of instruction is no valid YAML, got"),
         ("default,fidelty=0.5", "did you mean 'fidelity'"),
         ("default,num_inference_steps=4", "is for models of the stable or xl track, this one is of the fast track"),
     ],

@@ -1,11 +1,13 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from ldrestore.evaluation.published_tables import list_published
 from ldrestore.evaluation.report_data import page_data
+from ldrestore.evaluation.results import Results
 from ldrestore.evaluation.summaries import summarised
 from tests.tiny_results import tiny_results
 
@@ -77,3 +79,50 @@ def test_printed_tables_stay_apart_from_measured_figures(results):
 
 def test_the_line_of_the_protocol_names_the_side_of_its_window(results):
     assert "SSIM window gaussian 11," in page_data(results)["protocol"]["line"]
+
+
+def test_seconds_of_a_contestant_are_the_median_over_pictures_of_all_sizes(results: Results) -> None:
+    seconds = iter((0.01, 0.02, 0.9))
+    pictures = tuple(dataclasses.replace(row, width=1000, height=500) for row in results.pictures)
+    pictures += (dataclasses.replace(pictures[0], name="third", width=2000, height=500),)
+    rows = [row for row in results.outputs if row.contestant == "bolder"]
+    rows.append(dataclasses.replace(rows[0], picture="third"))
+    outputs = tuple(dataclasses.replace(row, seconds=next(seconds)) for row in rows)
+    found = page_data(dataclasses.replace(results, pictures=pictures, outputs=outputs))["seconds"]
+    assert found == {"bolder": pytest.approx(0.04)}  # of 0.02, 0.04 and 0.9 a megapixel
+
+
+def test_damage_is_named_from_the_surest_on_and_nothing_below_one_in_twenty(results: Results) -> None:
+    index = next(place for place, row in enumerate(results.outputs) if row.contestant == "bolder")
+    estimate = {"rain": 0.049, "snow": 0.3, "haze": 0.7, "jpeg": 0.05}
+    data = page_data(with_output(results, index, degradations=estimate))
+    assert data["pictures"][0]["results"]["bolder"]["damage"] == [["haze", 0.7], ["snow", 0.3], ["jpeg", 0.05]]
+
+
+def test_pictures_come_in_the_order_of_the_results_with_every_contestant(results: Results) -> None:
+    data = page_data(results)
+    assert [(row["dataset"], row["name"]) for row in data["pictures"]] == [
+        (row.dataset, row.name) for row in results.pictures
+    ]
+    names = [row.name for row in results.contestants]
+    assert all(list(row["results"]) == names for row in data["pictures"])
+    assert [row["name"] for row in data["contestants"]] == names
+
+
+def test_settings_are_in_words_and_those_that_a_source_leaves_open_are_left_out(results: Results) -> None:
+    settings = dict(page_data(results)["protocol"]["settings"])
+    assert settings["ssim_window"].startswith("kind gaussian, sigma 1.5,")
+    assert settings["metrics"] == "psnr, ssim" and settings["psnr_cap"] == "60.0"
+    assert "split" not in settings and "name" not in settings
+
+
+def test_pictures_without_ground_truth_have_none_on_the_page(tmp_path: Path) -> None:
+    data = page_data(tiny_results(tmp_path, num_pictures=1, sigmas=(10,), has_gt=False))
+    assert data["pictures"][0]["gt"] is None and data["means"] == {}
+    assert data["pictures"][0]["results"]["bolder"]["scores"] == {}
+
+
+def test_the_page_needs_nothing_but_json(results: Results) -> None:
+    data = page_data(results)
+    assert json.loads(json.dumps(data, allow_nan=False))["means"] == data["means"]
+    assert data["level"] == 0.05 and data["averages"] == {"all": ["noise_10"]}

@@ -1,6 +1,8 @@
 """Scores of stored results: kept by all that they depend on, and computed anew where any of it differs."""
 
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +244,40 @@ def test_results_without_ground_truth_have_metrics_of_results_and_inputs_alone(t
     assert row.failure is None and dict(row.scores) == {"consistency": np.inf}
     assert [(mean.metric, mean.mean, mean.cap) for mean in results.means] == [("consistency", 60.0, 60.0)]
     assert results.datasets[0].making == "no ground truth" and results.pictures[0].gt is None
+
+
+@pytest.fixture
+def fid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """Options that compute FID, which is here the number of pictures; torch-fidelity is not needed."""
+    calculate = lambda **options: {"frechet_inception_distance": float(len(options["input1"]))}  # noqa: E731
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.SimpleNamespace(calculate_metrics=calculate))
+    (tmp_path / "inception.pth").write_bytes(b"")
+    return {"metrics": ("psnr", "fid"), "weights": {"fid": tmp_path / "inception.pth"}}
+
+
+@pytest.mark.filterwarnings("ignore:FID of . pictures")
+def test_what_a_set_was_too_small_for_is_noted_as_long_as_it_is_computed(
+    run: Any, fid: dict[str, Any], tmp_path: Path, write: Any
+) -> None:
+    for name in "bc":  # of which the finished results have another size
+        write(tmp_path / "done" / f"{name}.png", size=(8, 8))
+    results = run(**fid)
+    assert {row.contestant: row.mean for row in results.means if row.metric == "fid"} == {"input": 3.0}
+    note = "fid of done, pairs: FID compares sets of at least two pictures, got 1"
+    assert results.notes == (note,)
+    assert rescore(tmp_path / "out", options=BenchOptions(**fid)).notes == (note,)
+    again = rescore(tmp_path / "out", options=BenchOptions(metrics=("psnr",)))
+    assert again.notes == () and again.set_scores == ()
+
+
+@pytest.mark.filterwarnings("ignore:FID of . pictures")
+def test_a_set_that_no_contestant_has_is_unavailable_with_its_reason(
+    run: Any, fid: dict[str, Any], folders: tuple[Path, Path]
+) -> None:
+    for folder in folders:
+        for name in "bc":
+            (folder / f"{name}.png").unlink()
+    results = run(**fid)
+    (row,) = [row for row in results.metrics if row.name == "fid"]
+    assert row.unavailable == "input, pairs: FID compares sets of at least two pictures, got 1"
+    assert results.notes == () and {mean.metric for mean in results.means} == {"psnr"}
