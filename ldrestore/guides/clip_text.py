@@ -128,7 +128,7 @@ def read_captions(path: str | Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            if set(reader.fieldnames or ()) != set(CAPTION_COLUMNS):
+            if sorted(reader.fieldnames or ()) != sorted(CAPTION_COLUMNS):
                 raise ConfigError(
                     f"{path} must begin with the line `{','.join(CAPTION_COLUMNS)}`, got columns {reader.fieldnames}"
                 )

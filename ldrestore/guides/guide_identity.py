@@ -69,7 +69,7 @@ class GuideIdentity:
             and isinstance(question, (str, type(None)))
             and isinstance(shape, list)
             and bool(shape)
-            and all(isinstance(side, int) and side > 0 for side in shape)
+            and all(type(side) is int and side > 0 for side in shape)  # no bool
         )
         if not is_valid:
             raise ValueError(f"expected name, sha256, question and shape of a guide, got {dict(values)}")

@@ -204,6 +204,8 @@ def _read_embedding(given: Any, *, shape: tuple[int, ...]) -> Tensor:
     """
     if not isinstance(given, (Tensor, np.ndarray)):
         raise InputError(f"an embedding must be a tensor or an array of shape {shape}, got {type(given).__name__}")
+    if isinstance(given, np.ndarray):  # torch takes none that is read-only, turned, or of another byte order
+        given = np.array(given, dtype=given.dtype.newbyteorder("="), order="C")
     try:
         values = torch.as_tensor(given)
     except TypeError as error:

@@ -85,6 +85,7 @@ def test_captions_are_read_by_path(tmp_path):
     [
         ("", "must begin with the line `path,text`"),
         ("a.png,rain\n", r"must begin with the line `path,text`, got columns \['a.png', 'rain'\]"),
+        ("path,text,text\na.png,rain,haze\n", "must begin with the line `path,text`"),
         ("path,text\n", "has no captions"),
         ("path,text\na.png\n", "line 2: expected a path and a text"),
         ("path,text\na.png, \n", "line 2: expected a path and a text"),

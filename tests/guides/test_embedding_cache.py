@@ -244,8 +244,11 @@ def test_bad_embeddings_and_places_are_refused(tmp_path):
     writer = EmbeddingWriter(tmp_path / "c.safetensors", GUIDE)
     with pytest.raises(ShapeError, match=r"shape \(3, 8\), got \(8,\)"):
         writer.add("k", torch.zeros(8))
-    with pytest.raises(InputError, match="not finite; run the guide in bfloat16"):
-        writer.add("k", torch.full((3, 8), torch.inf))
+    for value in (torch.inf, torch.nan):
+        with pytest.raises(InputError, match="not finite; run the guide in bfloat16"):
+            writer.add("k", torch.full((3, 8), 1.0).index_fill(1, torch.tensor([5]), value))
     assert len(writer) == 0
+    writer.add("large", torch.full((3, 8), 3e38))  # whose sum no float32 holds
+    assert "large" in writer
     with pytest.raises(EmbeddingCacheError, match="no folder there"):
         EmbeddingWriter(tmp_path / "none" / "c.safetensors", GUIDE)

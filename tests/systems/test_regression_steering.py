@@ -113,3 +113,33 @@ def test_a_dark_picture_is_left_and_the_user_told_how_to_brighten_it(probability
 
 def test_models_that_know_no_darkness_give_no_advice():
     assert advice_on(BRIGHT, None, {}) == advice_on(BRIGHT, DegradationEstimate(("rain",), (0.9,)), {}) == ()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.arange(18, dtype=np.float32).reshape(3, 6)[::-1],
+        np.broadcast_to(np.float16(2), (3, 6)),
+        np.arange(18.0).reshape(3, 6).astype(">f8"),
+        np.asfortranarray(np.arange(18.0).reshape(3, 6)),
+    ],
+    ids=["turned", "read-only", "of another byte order", "of another order"],
+)
+def test_arrays_are_taken_however_they_lie_in_memory(guided, given) -> None:
+    (steering,) = steerings_of(PHOTOS[:1], regressor=guided, head=None, embedding=given)
+    assert steering.embedding.tolist() == [given.astype(np.float32).tolist()]
+    assert steering.embedding.is_contiguous()
+
+
+def test_an_embedding_that_is_given_is_left_alone(guided) -> None:
+    given = np.zeros((1, 3, 6), np.float32)
+    (steering,) = steerings_of(PHOTOS[:1], regressor=guided, head=None, embedding=given)
+    steering.embedding.add_(1)
+    assert not given.any()
+
+
+@pytest.mark.parametrize("given", [np.array([["a"] * 6] * 3), np.empty((3, 6), object), np.zeros((3, 6), complex)])
+def test_arrays_of_no_real_numbers_are_refused(guided, given) -> None:
+    with pytest.raises(InputError, match="must hold floating-point numbers"):
+        steerings_of(PHOTOS[:1], regressor=guided, head=None, embedding=given)
