@@ -39,7 +39,7 @@ def beside_input(result: Photo, lq: Photo, protocol: Protocol) -> ComparedPictur
             f"the result has {result.width}x{result.height} pixels and the input {lq.width}x{lq.height}; consistency "
             "is of pictures that are as large as their input or larger"
         )
-    whole = replace(protocol, border=0, multiple=1, rounding="none")
+    whole = replace(protocol, border=0, multiple=1, rounding="none", luma_rounding="none")
     pictures = bring_together_values(result, lq, whole)
     return ComparedPictures(shrunk(pictures[0], lq.height, lq.width), pictures[1], whole)
 

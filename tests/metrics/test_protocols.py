@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ldrestore.errors import UnknownNameError
-from ldrestore.metrics.catalog import METRICS, find_metric
+from ldrestore.metrics import score
+from ldrestore.metrics.catalog import METRICS, MetricRecord, find_metric
 from ldrestore.metrics.compared_pictures import ComparedPictures
 from ldrestore.metrics.protocols import PROTOCOLS, find_protocol
 from ldrestore.metrics.psnr import psnr
@@ -64,3 +65,29 @@ def test_unknown_names_get_the_closest():
 def test_all_records_point_at_something():
     for name in [*METRICS, "piq:vif", "iqa:musiq"]:
         assert callable(resolve(find_metric(name).target))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_equal_pictures_are_perfect_by_every_protocol_and_damaged_ones_are_not(name: str, cat: np.ndarray) -> None:
+    gt = cat[:48, :64]
+    damaged = np.clip(gt.astype(int) + np.random.default_rng(0).integers(-40, 41, gt.shape), 0, 255).astype(np.uint8)
+    same, worse = score(gt, gt, ["psnr", "ssim"], protocol=name), score(damaged, gt, ["psnr", "ssim"], protocol=name)
+    assert same["psnr"] == math.inf and same["ssim"] == pytest.approx(1.0, abs=1e-9)
+    assert 15 < worse["psnr"] < 35 and worse["ssim"] < 0.99
+    assert worse == pytest.approx(score(gt, damaged, ["psnr", "ssim"], protocol=name), abs=1e-9)
+
+
+@pytest.mark.parametrize("record", METRICS.values(), ids=METRICS)
+def test_each_metric_says_what_it_compares_and_which_way_is_better(record: MetricRecord) -> None:
+    higher = {"psnr", "ssim", "ms_ssim", "consistency"}
+    assert record.lower_is_better == (record.name not in higher)
+    assert record.compares == {"niqe": "results", "consistency": "inputs", "fid": "sets", "kid": "sets"}.get(
+        record.name, "pairs"
+    )
+    assert record.digits in (2, 3, 4) and record.source
+
+
+@pytest.mark.parametrize("name", ["piq:", ":vif", "piq", "PSNR", ""])
+def test_half_a_name_is_no_metric(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="unknown metric"):
+        find_metric(name)
