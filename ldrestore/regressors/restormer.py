@@ -144,7 +144,9 @@ def options_of_checkpoint(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "num_blocks": tuple(count_modules(weights, f"{level}.") for level in levels),
         "num_refinement_blocks": count_modules(weights, "refinement."),
         "heads": tuple(len(weights[f"{level}.0.attn.temperature"]) for level in levels),
-        "ffn_expansion_factor": _expansion_of([weights[f"{level}.0.ffn.project_out.weight"] for level in levels]),
+        "ffn_expansion_factor": _expansion_of(
+            [weight for key, weight in weights.items() if key.endswith("ffn.project_out.weight")]
+        ),
         "bias": "encoder_level1.0.attn.qkv.bias" in weights,
         "LayerNorm_type": "WithBias" if "encoder_level1.0.norm1.body.bias" in weights else "BiasFree",
         "dual_pixel_task": "skip_conv.weight" in weights,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ldrestore.errors import ConfigError, ShapeError, UnknownNameError
@@ -325,3 +326,45 @@ def test_what_is_read_off_the_shapes_builds_the_same_network(name: str) -> None:
 def _listed(value: Any) -> Any:
     """Tuples as lists."""
     return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        *((name, "constant") for name in ("nafnet", "squeezed_nafnet", "instructir", "datprl_ir", "prompted_nafnet")),
+        *((name, "reflect") for name in ("restormer", "restormer_biasfree", "promptir", "moce_ir", "mmfe_ir")),
+    ],
+)
+@torch.no_grad()
+def test_sides_are_filled_up_as_each_release_does(name: str, mode: str) -> None:
+    network, lq = tiny(name), torch.rand(1, 3, 25, 21)
+    multiple = network.size_multiple
+    filled = F.pad(lq, (0, -21 % multiple, 0, -25 % multiple), mode=mode)
+    torch.testing.assert_close(network(lq), network(filled)[..., :25, :21], rtol=1e-4, atol=1e-5)
+    other = F.pad(lq, (0, -21 % multiple, 0, -25 % multiple), mode="reflect" if mode == "constant" else "constant")
+    assert (network(lq) - network(other)[..., :25, :21]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "millions"),
+    [
+        ("restormer", {}, 26.1266),
+        ("restormer_biasfree", {}, 26.1117),
+        ("restormer", {"inp_channels": 6, "dual_pixel_task": True}, 26.1325),
+        ("promptir", {}, 35.592),
+        ("moce_ir", {}, 25.3538),
+        ("moce_ir_s", {}, 11.4778),
+        ("nafnet_gopro_w32", {}, 17.1119),
+        ("instructir", {}, 15.8434),
+        ("datprl_ir", {}, 53.13),
+        ("datprl_ir_task_only", {}, 42.56),
+    ],
+)
+def test_networks_have_as_many_parameters_as_their_authors_print(
+    name: str, options: dict[str, Any], millions: float
+) -> None:
+    with torch.device("meta"):
+        network = create_regressor(name, **options)
+    digits = len(str(millions).partition(".")[2])
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert round(count / 1e6, digits) == millions

@@ -66,3 +66,31 @@ def test_the_loss_moves_the_router_and_not_the_guide_and_stays_in_float32():
     loss.backward()
     assert answer.grad is None
     assert weights.grad.abs().sum() > 0
+
+
+def test_each_picture_has_its_own_experts_answer_and_bands() -> None:
+    block, features, bands, answer = experts(), torch.randn(3, 4, 6, 5), torch.randn(3, 9, 6, 5), torch.randn(3, 5)
+    together = block(features, bands, block.weights_of(answer))
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = block(features[one], bands[one], block.weights_of(answer[one]))
+        torch.testing.assert_close(together[one], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num_experts", "band_channels", "width"), [(1, 9, 5), (8, 12, 7), (3, 3, 2)])
+def test_an_expert_costs_two_convolutions_and_a_row_of_the_router(
+    num_experts: int, band_channels: int, width: int
+) -> None:
+    sizes = {"band_channels": band_channels, "embedding_width": width}
+    counts = [
+        sum(parameter.numel() for parameter in experts(num_experts=number, **sizes).parameters())
+        for number in (num_experts, num_experts + 1)
+    ]
+    assert counts[1] - counts[0] == 2 * 9 * band_channels * 4 + width
+
+
+def test_the_loss_is_largest_where_the_router_says_the_opposite_of_the_guide() -> None:
+    alike, opposite = torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    assert guidance_matching(alike, alike) == 0
+    assert guidance_matching(alike, opposite).item() == pytest.approx((0 + 2 + 2 + 0) / 4)
+    torch.testing.assert_close(guidance_matching(7 * alike, 0.1 * opposite), guidance_matching(alike, opposite))

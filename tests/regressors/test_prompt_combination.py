@@ -104,3 +104,45 @@ def test_features_of_any_size_make_a_query(grid, size):
 def test_more_prompts_than_there_are_cannot_be_chosen(top_k):
     with pytest.raises(ConfigError, match=rf"top_k must lie in \[1, 5\], the number of prompts, got {top_k}"):
         pool_of(top_k=top_k)
+
+
+@pytest.mark.parametrize(("grid", "size"), [(4, (8, 12)), (8, (5, 19)), (4, (4, 4))])
+def test_a_query_is_made_of_averages_on_two_small_grids(grid: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    mapper, features = QueryMapper(8, dim=6, grid=grid), torch.randn(2, 8, *size)
+
+    def averaged(maps: torch.Tensor, side: int) -> torch.Tensor:
+        """Each cell the mean of the positions that it overlaps."""
+        cells = torch.empty(*maps.shape[:2], side, side)
+        for row in range(side):
+            for column in range(side):
+                (top, bottom), (left, right) = (
+                    (index * length // side, -(-(index + 1) * length // side))
+                    for index, length in zip((row, column), maps.shape[2:], strict=True)
+                )
+                cells[..., row, column] = maps[..., top:bottom, left:right].mean(dim=(2, 3))
+        return cells
+
+    first, second, last = mapper.mapper[1], mapper.mapper[4], mapper.mapper[8]
+    hidden = first(averaged(features, grid)).clamp(min=0)
+    hidden = second(averaged(hidden, grid // 2)).clamp(min=0).mean(dim=(2, 3))
+    assert (first.out_channels, second.out_channels) == (4, 2)
+    torch.testing.assert_close(mapper(features), hidden @ last.weight.T + last.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_taking_all_prompts_leaves_nothing_to_chance_in_training() -> None:
+    pool, queries = pool_of(top_k=5), torch.randn(4, 6)
+    quiet = pool(queries)
+    tried = pool.train()(queries)
+    torch.testing.assert_close(tried.weights, quiet.weights)
+    torch.testing.assert_close(tried.prompt, quiet.prompt, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(quiet.weights, quiet.similarities.softmax(dim=-1))
+
+
+@pytest.mark.parametrize("temperature", [0.05, 3.0])
+def test_a_temperature_beyond_its_bounds_gets_no_gradient(temperature: float) -> None:
+    pool = pool_of()
+    with torch.no_grad():
+        pool.temperature.fill_(temperature)
+    pool(torch.randn(2, 6)).prompt.square().sum().backward()
+    assert pool.temperature.grad == 0

@@ -56,6 +56,18 @@ def test_the_layout_is_read_off_the_shapes():
     }
 
 
+@pytest.mark.parametrize("expansion", [1.2, 2.4, 2.66, 3.28, 3.77])
+@pytest.mark.parametrize("prompt_dims", [[8, 4, 12], [2, 20, 8]])
+def test_the_expansion_is_read_off_the_widest_blocks_too(expansion: float, prompt_dims: list[int]) -> None:
+    options = {"dim": 4, "num_blocks": [1] * 4, "num_refinement_blocks": 1, "heads": [1, 1, 2, 4]}
+    with torch.device("meta"):
+        network = create_regressor("promptir", **options, prompt_dims=prompt_dims, ffn_expansion_factor=expansion)
+        again = create_regressor("promptir", **options_of_checkpoint(network.state_dict()))
+    assert {key: value.shape for key, value in again.state_dict().items()} == {
+        key: value.shape for key, value in network.state_dict().items()
+    }
+
+
 def test_sizes_that_make_no_network_are_refused():
     with pytest.raises(ConfigError, match="three prompt_dims"):
         create_regressor("promptir", prompt_dims=[8, 8])
