@@ -88,3 +88,42 @@ def test_an_injection_is_the_formula_at_each_place():
             gate = torch.sigmoid(inner + injection.gate_prompt.weight @ prompt[0])
             expected = place + gate * (scale * place + shift)
             torch.testing.assert_close(result[0, :, row, column], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_taking_all_prompts_is_a_softmax_over_all() -> None:
+    torch.manual_seed(0)
+    pool, query = PromptPool(num_prompts=5, dim=6, top_k=5), torch.randn(4, 6)
+    cosines = torch.nn.functional.cosine_similarity(query[:, None], pool.keys[None], dim=-1)
+    expected = (cosines / pool.temperature()).softmax(dim=-1)
+    prompt, weights = pool(query)
+    torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prompt, expected @ pool.values, rtol=1e-4, atol=1e-5)
+
+
+def test_taking_one_gives_that_prompt_itself_and_each_picture_its_own() -> None:
+    torch.manual_seed(0)
+    pool = PromptPool(num_prompts=5, dim=6, top_k=1)
+    chosen = [3, 0, 3]
+    prompt, weights = pool(2 * pool.keys[chosen] + 0.01 * torch.randn(3, 6))
+    assert weights.argmax(dim=1).tolist() == chosen
+    torch.testing.assert_close(prompt, pool.values[chosen])
+
+
+@pytest.mark.parametrize(("num_prompts", "dim"), [(4, 6), (6, 4)])
+def test_keys_start_at_right_angles_as_far_as_there_is_room(num_prompts: int, dim: int) -> None:
+    keys = PromptPool(num_prompts=num_prompts, dim=dim, top_k=1).keys
+    products = keys @ keys.T if num_prompts <= dim else keys.T @ keys
+    torch.testing.assert_close(products, torch.eye(min(num_prompts, dim)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_pool_and_injection_keep_the_type_of_their_weights(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    pool, injection = PromptPool(num_prompts=4, dim=6, top_k=2), GatedInjection(3, dim=6)
+    torch.nn.init.normal_(injection.scale_and_shift.weight)
+    query, features = torch.randn(2, 6), torch.randn(2, 3, 4, 4)
+    expected = injection(features, pool(query)[0])
+    prompt, weights = pool.to(dtype)(query.to(dtype))
+    found = injection.to(dtype)(features.to(dtype), prompt)
+    assert {prompt.dtype, weights.dtype, found.dtype} == {dtype}
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)

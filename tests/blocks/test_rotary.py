@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from ldrestore.blocks.rotary import grid_positions, rotary_angles, rotated
@@ -33,3 +34,33 @@ def test_half_precision_is_turned_in_full():
     torch.manual_seed(0)
     tokens, angles = torch.randn(1, 4, 2, 8).half(), torch.rand(4, 4) * 100
     assert torch.equal(rotated(tokens, angles), rotated(tokens.float(), angles).half())
+
+
+@pytest.mark.parametrize("axes_dims", [(8,), (4, 2, 2), (2, 2, 2, 2)])
+def test_each_axis_turns_its_own_pairs_by_falling_frequencies(axes_dims: tuple[int, ...]) -> None:
+    positions = torch.rand(5, len(axes_dims)) * 50
+    angles = rotary_angles(positions, axes_dims)
+    assert angles.shape == (5, 4) and angles.dtype == torch.float32
+    for token in range(5):
+        expected = [
+            float(positions[token, axis]) / 10_000 ** (2 * pair / dim)
+            for axis, dim in enumerate(axes_dims)
+            for pair in range(dim // 2)
+        ]
+        torch.testing.assert_close(angles[token], torch.tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_turning_keeps_lengths_adds_up_and_can_be_undone() -> None:
+    torch.manual_seed(0)
+    tokens, first, second = torch.randn(2, 3, 2, 8), torch.rand(3, 4) * 7, torch.rand(3, 4) * 7
+    turned = rotated(tokens, first)
+    torch.testing.assert_close(turned.norm(dim=-1), tokens.norm(dim=-1))
+    torch.testing.assert_close(rotated(turned, second), rotated(tokens, first + second), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(rotated(turned, -first), tokens, rtol=1e-4, atol=1e-5)
+    assert torch.equal(rotated(tokens, torch.zeros(3, 4)), tokens)
+
+
+def test_a_larger_grid_brought_into_the_range_of_a_smaller_one_ends_where_that_does() -> None:
+    small, large = grid_positions(4, 6, first=0.0), grid_positions(7, 11, first=0.0, scale=0.5)
+    assert large[-1].tolist() == small[-1].tolist() == [0, 3, 5]
+    assert grid_positions(1, 1, first=2.0).tolist() == [[2, 0, 0]]

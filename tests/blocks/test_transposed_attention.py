@@ -100,3 +100,63 @@ def test_large_pictures_stay_within_the_range_of_half_precision(dtype):
     expected = attention_map(channel_cosines(query, key, num_heads=len(temperature)), temperature)
     assert attention.dtype == dtype
     torch.testing.assert_close(attention.float(), expected, rtol=0, atol=5e-3)
+
+
+def test_heads_do_not_mix_before_the_projection() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 6, 4, 5)
+    identity = nn.Conv2d(6, 6, 1, bias=False)
+    identity.weight.data.copy_(torch.eye(6)[..., None, None])
+
+    def attended() -> torch.Tensor:
+        cosines = channel_cosines(query, key, num_heads=2)
+        return attend(attention_map(cosines, torch.ones(2, 1, 1)), value, identity)
+
+    before = attended()
+    for features in (query, key, value):
+        features[:, 3:] += torch.randn(1, 3, 4, 5)
+    after = attended()
+    torch.testing.assert_close(after[:, :3], before[:, :3], rtol=1e-4, atol=1e-5)
+    assert (after[:, 3:] - before[:, 3:]).abs().max() > 0.1
+
+
+def test_the_length_of_queries_and_keys_does_not_matter_and_the_order_of_positions_neither() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 2, 6, 4, 5)
+    expected = channel_cosines(query, key, num_heads=3)
+    scales = torch.rand(2, 6, 1, 1) + 0.1
+    torch.testing.assert_close(channel_cosines(scales * query, 100 * key, num_heads=3), expected, rtol=1e-4, atol=1e-5)
+    order = torch.randperm(20)
+    shuffled = [features.flatten(2)[..., order].unflatten(2, (4, 5)) for features in (query, key)]
+    torch.testing.assert_close(channel_cosines(*shuffled, num_heads=3), expected, rtol=1e-4, atol=1e-5)
+    assert expected.abs().max() <= 1 + 1e-6
+    torch.testing.assert_close(
+        channel_cosines(query, query, num_heads=6).flatten(), torch.ones(12), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_temperature_of_zero_attends_to_all_channels_of_a_head_alike() -> None:
+    attention = attention_map(torch.randn(2, 3, 4, 4), torch.zeros(3, 1, 1))
+    torch.testing.assert_close(attention, torch.full((2, 3, 4, 4), 0.25))
+    sharp = attention_map(torch.eye(4).expand(1, 1, 4, 4), torch.full((1, 1, 1), 1e4))
+    assert torch.equal(sharp[0, 0], torch.eye(4))
+
+
+@pytest.mark.parametrize("out_channels", [1, 9])
+def test_the_projection_may_lead_to_any_number_of_channels(out_channels: int) -> None:
+    torch.manual_seed(0)
+    value, project_out = torch.randn(2, 4, 3, 5), nn.Conv2d(4, out_channels, 1)
+    attention = torch.rand(2, 2, 2, 2).softmax(dim=-1)
+    mixed = torch.einsum("bhcd,bhdyx->bhcyx", attention, value.unflatten(1, (2, 2))).flatten(1, 2)
+    torch.testing.assert_close(attend(attention, value, project_out), project_out(mixed), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_both_attentions_have_exact_gradients(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    features, other = torch.randn(2, 1, 4, 3, 2, dtype=torch.float64).requires_grad_().unbind()
+    itself = TransposedAttention(4, num_heads=2).double()
+    cross = TransposedCrossAttention(4, num_heads=2, kernel_size=kernel_size).double()
+    assert torch.autograd.gradcheck(itself, (features,))
+    assert torch.autograd.gradcheck(cross, (features, other))
+    assert cross.kv_dwconv.weight.shape == (8, 1, kernel_size, kernel_size)
