@@ -21,8 +21,15 @@ def create_optimizer(
         distributed_type: How accelerate runs the processes.
 
     Raises:
-        ConfigError: Muon, where each process holds only a part of the weights.
+        ConfigError: Muon, where each process holds only a part of the weights; or rows that are to stay as they are,
+            under FSDP.
     """
+    has_frozen_rows = any(getattr(parameter, "has_frozen_rows", False) for parameter in network.parameters())
+    if has_frozen_rows and distributed_type == DistributedType.FSDP:  # it puts other weights in place, without hooks
+        raise ConfigError(
+            "rows of degradations that were known before stay as they are, which FSDP does not hold to; start the "
+            "processes without it, as configs/accelerate/multi_gpu.yaml does"
+        )
     groups = parameter_groups(network, weight_decay=config.weight_decay)
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)

@@ -5,6 +5,7 @@ import torch
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
+from ldrestore.errors import ConfigError
 from ldrestore.training.config import OptimizerConfig
 from ldrestore.training.loop.frozen_rows import freeze_rows
 from ldrestore.training.loop.muon import Muon
@@ -81,3 +82,16 @@ def test_a_name_gives_its_optimizer_with_the_config_s_numbers() -> None:
 @pytest.mark.parametrize("kind", [DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MULTI_GPU])
 def test_adamw_takes_weights_in_parts(kind: DistributedType) -> None:
     assert isinstance(create_optimizer(nn.Linear(2, 2), OptimizerConfig(), kind), torch.optim.AdamW)
+
+
+def test_rows_that_stay_as_they_are_are_refused_under_fsdp_which_would_train_them() -> None:
+    """It puts weights of its own in place, without the hooks that keep gradients away."""
+    table = nn.Linear(4, 6)
+    create_optimizer(table, OptimizerConfig(), DistributedType.FSDP)
+    freeze_rows(table.weight, 3)
+    with pytest.raises(
+        ConfigError, match=r"known before stay as they are, which FSDP does not hold to.*multi_gpu\.yaml"
+    ):
+        create_optimizer(table, OptimizerConfig(), DistributedType.FSDP)
+    for kind in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.DEEPSPEED):
+        assert len(create_optimizer(table, OptimizerConfig(), kind).param_groups) == 2
