@@ -30,7 +30,7 @@ TINY = {
         {
             "name": "full",
             "config": "configs/xl/ablations/full.yaml",
-            "overrides": ["fusion.dim=16", "switch.after_steps=1", "cache.path=$OUT/pairs.safetensors"],
+            "overrides": ["fusion.dim=64", "switch.after_steps=1", "cache.path=$OUT/pairs.safetensors"],
         },
         {
             "name": "full_experts",

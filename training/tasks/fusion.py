@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ldrestore.adapters.daff import DAFF
 from ldrestore.adapters.fusion_attachment import LatentFusion
+from ldrestore.adapters.local_start import look_at_own_place
 from ldrestore.adapters.lq_encoder import EncodedLQ, LQEncoder
 from ldrestore.adapters.residual_alignment import ResidualAlignment
 from ldrestore.checkpoints.run_exports import load_trained_part
@@ -300,7 +301,7 @@ def create_fusion(
             widths[0], lq_encoder.last_channels, num_heads=sizes.num_heads, num_blocks=sizes.num_blocks
         )
     text_dim = unet.config["cross_attention_dim"]
-    return DAFF(
+    daff = DAFF(
         places=sizes.places,
         block_out_channels=widths,
         lq_channels=widths[0] if sizes.lq == "latent" else lq_encoder.last_channels,
@@ -314,6 +315,9 @@ def create_fusion(
         layout=sizes.layout,
         position_scale=sizes.position_scale,
     )
+    if sizes.focus is not None:
+        look_at_own_place(daff, sharpness=sizes.focus)
+    return daff
 
 
 def earlier_fusion(folder: Path) -> LatentFusion | None:

@@ -43,6 +43,9 @@ class FusionSizes:
     """How DAFF's parts are put together."""
     position_scale: float = 1.0
     """Factor of DAFF's rows and columns."""
+    focus: float | None = None
+    """How sharply each token of a new DAFF begins by looking at its own place, see `local_start`; null leaves it to
+    training, which at small widths takes long."""
     num_heads: int = 8
     """Heads of RSA."""
     num_blocks: int = 2
