@@ -195,7 +195,7 @@ class StableRestorePipeline(DiffusionPipeline):
         load = partial(load_tower, image_encoder=image_encoder, dtype=dtype, local_files_only=local_files_only)
 
         def load_towers(found: str, pointer: Mapping[str, Any]) -> dict[str, Any]:
-            return {"image_encoder": load(found, named=pointer["base"]["image_encoder"] or UNNAMED)}
+            return {"image_encoder": load(found, named=pointer["base"].get("image_encoder") or UNNAMED)}
 
         parts, _ = load_adapted_parts(
             base,

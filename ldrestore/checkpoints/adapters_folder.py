@@ -114,7 +114,29 @@ def read_pointer(
     absent = [key for key in ("components", "scheduler", "base", "frozen") if not pointer.get(key)]
     if absent:
         raise WeightsError(f"{folder / ADAPTERS_FILE} lacks {', '.join(absent)}; fetch the adapters again")
+    damaged = _damaged_entries(pointer)
+    if damaged:
+        raise WeightsError(f"{folder / ADAPTERS_FILE}: {damaged[0]} is damaged; fetch the adapters again")
     return folder, pointer
+
+
+def _damaged_entries(pointer: Mapping[str, Any]) -> list[str]:
+    """What of a pointer is not as `write_adapters` writes it."""
+    mappings = [key for key in ("components", "base", "frozen") if not isinstance(pointer[key], Mapping)]
+    if mappings:
+        return mappings
+    base, frozen = pointer["base"], pointer["frozen"]
+    names = [base.get("name") or "", base.get("prediction_type"), *_list_of(base.get("mirrors"))]
+    found = [] if all(isinstance(name, str) for name in names) else ["base"]
+    for name, identity in frozen.items():
+        values = _list_of(identity.get("weights")) if isinstance(identity, Mapping) else [None]
+        found += [] if all(isinstance(value, (int, float)) for value in values) else [f"frozen {name}"]
+    return found
+
+
+def _list_of(value: Any) -> list[Any]:
+    """A list as it is; of anything else the list of None."""
+    return value if isinstance(value, list) else [None]
 
 
 def read_adapters(folder: Path, pointer: Mapping[str, Any], *, table: PartTable, dtype: torch.dtype) -> dict[str, Any]:
@@ -177,7 +199,11 @@ def check_base(parts: Mapping[str, Any], pointer: Mapping[str, Any], *, table: P
     """
     base = pointer["base"]
     for name in table.frozen:
-        if name not in pointer["components"] and not _is_same(parts[name], pointer["frozen"][name]):
+        if name in pointer["components"]:
+            continue
+        if name not in pointer["frozen"]:
+            raise WeightsError(f"these adapters do not say upon which {name} they were trained; fetch them again")
+        if not _is_same(parts[name], pointer["frozen"][name]):
             known = ", ".join(filter(None, [base["name"], *base["mirrors"]])) or "unknown"
             raise WeightsError(
                 f"these adapters are another base's: their {name} has other weights than the one given; use the base "

@@ -121,7 +121,7 @@ def check_part(folder: Path, index: Mapping[str, Any], name: str, *, targets: Co
     try:
         with torch.device("meta"):
             network = network_class.from_config(config)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder}: its config builds no {network_class.__name__} ({error})") from error
     check_fit(network, read_shapes(folder / name), source=str(folder / name))
 
