@@ -40,15 +40,13 @@ def read_sentences(path: Path) -> list[LabelledSentence]:
     Raises:
         ConfigError: the file has another structure.
     """
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
-        found = [
-            LabelledSentence(text, class_name, topic)
-            for class_name, topics in document.items()
-            for topic, texts in topics.items()
-            for text in texts
-        ]
-    except (AttributeError, TypeError) as error:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        topics_of = [(name, topic, texts) for name, topics in document.items() for topic, texts in topics.items()]
+        if not all(isinstance(texts, list) for _, _, texts in topics_of):  # of a text each letter would be a sentence
+            raise TypeError
+        found = [LabelledSentence(text, name, topic) for name, topic, texts in topics_of for text in texts]
+    except (AttributeError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} must map a class to topics, and each topic to a list of sentences") from error
     strange = [sentence for sentence in found if not isinstance(sentence.text, str) or not sentence.text.strip()]
     if strange:

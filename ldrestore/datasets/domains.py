@@ -71,7 +71,7 @@ class MultiDomainDataset(Dataset[dict[str, Any]]):
         """One pair; see the class.
 
         Raises:
-            IndexError: the index is not below the length.
+            IndexError: the index is negative, or not below the length.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         dataset, repeat, index = self._domain_of(index)
@@ -82,7 +82,7 @@ class MultiDomainDataset(Dataset[dict[str, Any]]):
         """The file that an item is cut from.
 
         Raises:
-            IndexError: the index is not below the length.
+            IndexError: the index is negative, or not below the length.
         """
         dataset, _, index = self._domain_of(index)
         return dataset.source_path(index % len(dataset))
@@ -91,7 +91,7 @@ class MultiDomainDataset(Dataset[dict[str, Any]]):
         """The domain that an index falls into, how often it repeats its pictures, and the index within it."""
         rest = index
         for dataset, repeat in self._domains:
-            if rest < len(dataset) * repeat:
+            if 0 <= rest < len(dataset) * repeat:
                 return dataset, repeat, rest
             rest -= len(dataset) * repeat
         raise IndexError(f"{index} lies beyond the {len(self)} pictures of an epoch")

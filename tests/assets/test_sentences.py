@@ -39,6 +39,11 @@ def test_held_out_sentences_share_no_run_of_four_words_with_those_trained_on():
     [
         ("noise:\n- grain\n", "must map a class to topics"),
         ("- grain\n", "must map a class to topics"),
+        ("noise:\n  jpeg: grain\n", "must map a class to topics, and each topic to a list"),
+        ("noise:\n  jpeg:\n", "must map a class to topics, and each topic to a list"),
+        ("", "must map a class to topics"),
+        ("noise: [grain\n", "must map a class to topics"),
+        ("noise:\n  jpeg:\n  - fine\n  - 3\n", "3 under jpeg is no sentence; quote what YAML misreads"),
         ("noise:\n  jpeg:\n  - yes\n", "True under jpeg is no sentence"),
         ('noise:\n  jpeg:\n  - ""\n', "'' under jpeg is no sentence"),
     ],

@@ -72,3 +72,44 @@ def test_a_constant_pair_gives_numbers():
 def test_the_share_inside_counts_between_the_outermost():
     shown = np.linspace(0, 1, 1001)
     assert share_inside(np.array([0.5, 0.995, -1.0, 0.2]), shown) == 0.5
+
+
+def test_pictures_of_one_value_have_figures_without_a_division_by_nothing() -> None:
+    for value in (0.0, 0.5, 1.0):
+        flat = np.full((32, 40, 3), value, np.float32)
+        figures = {**picture_statistics(flat), **pair_statistics(flat, flat)}
+        assert all(np.isfinite(list(figures.values())))
+        assert figures["brightness"] == pytest.approx(value, abs=1e-6) and figures["contrast"] < 1e-6
+        assert figures["added"] == figures["error_255"] == figures["covered"] == 0
+
+
+def test_colour_and_its_lack_are_measured() -> None:
+    red = np.zeros((32, 32, 3), np.float32)
+    red[..., 0] = 0.8
+    assert picture_statistics(red)["saturation"] == pytest.approx(1)
+    assert picture_statistics(red)["dark_channel"] == 0
+    assert picture_statistics(red)["brightness"] == pytest.approx(0.8 * 0.299, abs=1e-5)
+    assert picture_statistics(np.full_like(red, 0.8))["saturation"] == 0
+
+
+def test_a_turned_picture_has_the_opposite_steepness_and_the_same_grid(scene) -> None:
+    striped = scene.copy()
+    striped[:, ::8] += 0.1
+    upright, lying = (picture_statistics(each) for each in (striped, np.ascontiguousarray(striped.transpose(1, 0, 2))))
+    assert upright["steepness"] > 0.3 and lying["steepness"] == pytest.approx(-upright["steepness"], abs=1e-4)
+    assert upright["grid"] == pytest.approx(lying["grid"], rel=1e-3) and upright["grid"] > 1
+
+
+def test_rain_that_covers_a_quarter_covers_a_quarter(scene) -> None:
+    rainy = scene.copy()
+    rainy[:, ::4] += 0.2
+    figures = pair_statistics(rainy, scene)
+    assert figures["covered"] == pytest.approx(0.25) and figures["added"] == pytest.approx(0.05, abs=1e-4)
+    assert figures["colours"] == pytest.approx(1, abs=1e-4) and figures["neighbours"] == pytest.approx(-1 / 3, abs=0.02)
+
+
+def test_what_lies_outside_the_tails_of_what_is_shown_is_not_inside() -> None:
+    shown = np.linspace(0, 1, 101)
+    assert share_inside(np.array([-0.1, 0.5, 0.5, 1.1]), shown, tail=0.0) == 0.5
+    assert share_inside(np.array([0.05, 0.5]), shown, tail=0.1) == 0.5
+    assert share_inside(np.array([0.0, 1.0]), shown, tail=0.0) == 1

@@ -79,3 +79,24 @@ def test_pairs_stand_beside_synthetic_pictures(clean_folder, grey_folder):
     assert data[0].keys() == data[4].keys()
     assert data[4]["degradations"].nonzero().tolist() == [[list_degradations().index("rain")]]
     assert [data.source_path(index).name for index in range(5)] == ["a.png", "b.png", "c.png", *["slice.png"] * 2]
+
+
+@pytest.mark.parametrize("index", [-1, 5, 99])
+def test_indices_beyond_either_end_are_refused_for_items_and_paths(domains, index: int) -> None:
+    for key in (index, (1, index)):
+        with pytest.raises(IndexError, match=f"{index} lies beyond the 5 pictures of an epoch"):
+            domains[key]
+    with pytest.raises(IndexError, match=f"{index} lies beyond"):
+        domains.source_path(index)
+
+
+def test_an_epoch_is_each_picture_as_often_as_its_domain_repeats_it(domains) -> None:
+    items = list(domains)
+    assert [item["name"] for item in items] == ["a.png", "b.png", "c.png", "slice.png", "slice.png"]
+    assert [domains.source_path(index).name for index in range(5)] == [item["name"] for item in items]
+
+
+def test_equal_domains_draw_otherwise(clean_folder) -> None:
+    domain = DomainConfig(data=of(clean_folder, "gaussian_noise"))
+    data = MultiDomainDataset(MultiDomainDataConfig(domains=(domain, domain)), patch_size=32, seed=0)
+    assert data[1]["name"] == data[4]["name"] and not torch.equal(data[1]["lq"], data[4]["lq"])

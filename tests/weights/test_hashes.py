@@ -53,3 +53,44 @@ def test_weights_without_axes_are_hashed_too():
     before = hash_of_weights(network)
     network.temperature.data.fill_(0.25)
     assert hash_of_weights(network) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.half(),
+        lambda network: network.register_buffer("more", torch.zeros(0)),
+        lambda network: setattr(network, "weight", nn.Parameter(network.weight.detach().reshape(4, 1).clone())),
+        lambda network: setattr(network, "bias", nn.Parameter(-network.bias.detach())),
+    ],
+    ids=["type", "an empty weight", "shape", "the sign of zero"],
+)
+def test_hashes_follow_types_shapes_keys_and_every_bit(change) -> None:
+    network = nn.Linear(2, 2)
+    nn.init.zeros_(network.bias)
+    before = hash_of_weights(network)
+    change(network)
+    assert hash_of_weights(network) != before
+
+
+def test_hashes_do_not_follow_strides_or_gradients() -> None:
+    network = nn.Linear(3, 2)
+    before = hash_of_weights(network)
+    network.weight.data = network.weight.detach().t().contiguous().t()
+    network.requires_grad_(False)
+    assert not network.weight.is_contiguous() and hash_of_weights(network) == before
+
+
+def test_weights_that_lie_nowhere_have_the_hash_that_they_had(counted) -> None:
+    network = nn.Linear(2, 2)
+    known = hashes.cached_hash(network)
+    assert hashes.cached_hash(network.to("meta")) == known
+    assert hashes.cached_hash(nn.Linear(2, 2, device="meta")) == "unknown"
+    assert len(counted) == 1
+
+
+def test_a_file_of_nothing_and_one_that_is_not_there(tmp_path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    assert hash_of_file(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+    with pytest.raises(FileNotFoundError):
+        hash_of_file(tmp_path / "absent")
