@@ -368,3 +368,11 @@ def test_validation_is_the_same_each_time_and_draws_nothing(run: Callable) -> No
     with torch.no_grad():
         assert task.validate(network.eval()) == task.validate(network)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("parts", [PARTS, PARTS[:2], PARTS[:1], PARTS[2:]])
+def test_each_weight_in_training_gets_a_gradient(run: Callable, parts: tuple[str, ...]) -> None:
+    """Several processes refuse those that get none."""
+    _, network, task = run(parts=list(parts))
+    task.loss(network, {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)})[0].backward()
+    assert [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None] == []

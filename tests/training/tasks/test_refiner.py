@@ -17,7 +17,7 @@ from ldrestore.training.loop.frozen_rows import parameter_groups
 from ldrestore.training.loop.memory_estimate import log_memory_estimate
 from ldrestore.training.losses.discriminator import PatchDiscriminator
 from ldrestore.training.losses.refiner_losses import colour_loss
-from ldrestore.training.tasks.refiner import create_task, load_module
+from ldrestore.training.tasks.refiner import create_task, load_module, prepare_refiner
 from ldrestore.training.tasks.refiner_config import RefinerTrainingConfig
 from ldrestore.training.trainers import train_by_config
 from ldrestore.weights.hashes import hash_of_weights
@@ -328,6 +328,23 @@ def test_judge_sizes_are_read(run):
     assert {key: weight.shape for key, weight in task.network.judge.state_dict().items()} == {
         key: weight.shape for key, weight in expected.items()
     }
+
+
+@pytest.mark.parametrize("adversarial", [0.0, 0.005])
+def test_each_weight_in_training_gets_a_gradient_or_is_expected_to_get_none(run: Callable, adversarial: float) -> None:
+    """The judge's get none before it takes part; several processes have to be told."""
+    path = run(loss={"perceptual": 0.0, "adversarial": adversarial, "adversarial_from": 1.0})
+    prepared = prepare_refiner(load_config(RefinerTrainingConfig, path))
+    batch = {"lq": torch.rand(2, 3, 32, 32), "gt": torch.rand(2, 3, 32, 32)}
+    prepared.task.loss(prepared.network.train(), batch)[0].backward()
+    without = {
+        name.partition(".")[0]
+        for name, weight in prepared.network.named_parameters()
+        if weight.requires_grad and weight.grad is None
+    }
+    assert without == ({"judge"} if adversarial else set())
+    assert prepared.skips_weights == bool(adversarial)
+    assert prepared.clipped_apart == (("drm", "judge") if adversarial else ())
 
 
 def stage(*, steps):
