@@ -1,13 +1,18 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from huggingface_hub.errors import HFValidationError
 
+from ldrestore import __version__
 from ldrestore.errors import InputError, UploadError, WeightsError, WeightsUnavailableError
 from ldrestore.hub import model_card, push_to_hub
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.regressors.factory import create_regressor
+from ldrestore.weights.file_names import ORIGIN_FILE
+from ldrestore.weights.hashes import hash_of_file
 
 
 @pytest.fixture
@@ -113,3 +118,43 @@ def test_the_command_prints_the_address(folder, api):
 
     result = CliRunner().invoke(make_app(), ["push", str(folder), "somebody/tiny", "--licence", "MIT"])
     assert result.exit_code == 0 and result.stdout == "https://huggingface.co/somebody/tiny/commit/1\n"
+
+
+def test_what_a_folder_says_of_its_weights_breaks_no_table_and_gives_the_licence(folder) -> None:
+    origin = {"weights_licence": "MIT", "source": "a | b\n## Figures\n| c", "paper": "https://example.org/x?y=1"}
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin))
+    card = model_card(folder, "somebody/tiny")
+    assert yaml.safe_load(card.split("---")[1])["license"] == "mit"
+    assert "| source | a \\| b ## Figures \\| c |" in card
+    headings = [line for line in card.splitlines() if line.startswith("## ")]
+    assert headings == ["## What it is", "## Where its weights come from", "## Limits", "## Files"]
+
+
+def test_the_card_lists_each_file_of_weights_with_its_hash(folder) -> None:
+    path = folder / "regressor" / "diffusion_pytorch_model.safetensors"
+    card = model_card(folder, "somebody/tiny", licence="MIT")
+    assert f"| regressor/{path.name} | {hash_of_file(path)} |" in card
+    assert "old.pth" not in card and "secret" not in card
+
+
+@pytest.mark.parametrize(
+    "error",
+    [HFValidationError("Repo id must use alphanumeric chars"), ValueError("no"), OSError(), RuntimeError("bug")],
+)
+def test_every_refusal_of_the_hub_is_typed_and_a_fault_of_ours_is_not_hidden(folder, api, monkeypatch, error) -> None:
+    def refuse(*words, **options):
+        raise error
+
+    monkeypatch.setattr("ldrestore.hub.HfApi.upload_folder", refuse)
+    kind = RuntimeError if isinstance(error, RuntimeError) else UploadError
+    with pytest.raises(kind) as refusal:
+        push_to_hub(folder, "no such name", licence="MIT")
+    if kind is UploadError:
+        assert "no such name cannot be written (" in str(refusal.value) and "()" not in str(refusal.value)
+
+
+def test_a_commit_says_what_it_is_unless_told(folder, api) -> None:
+    push_to_hub(folder, "somebody/tiny", licence="MIT")
+    assert api["message"] == f"Upload a model of ldrestore {__version__}" and api["repository"][1] is False
+    push_to_hub(folder, "somebody/tiny", licence="MIT", message="second")
+    assert api["message"] == "second"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ldrestore.cli.console import say
+from ldrestore.errors import InputError, LDRestoreError, WeightsError, printable
 
 ASSEMBLE_EXAMPLES = """\b
 Examples:
@@ -79,7 +80,7 @@ def assemble_command(
             f"warning: CLIP's tower lies on this disk alone, so that {out} is loaded with --base and a folder that "
             "holds the tower as image_encoder; others find it only if --image-encoder names a Hub repository"
         )
-    print(out)
+    print(printable(out))
 
 
 def _check_published(name: str, base: str, *, adapters_only: bool) -> None:
@@ -88,8 +89,6 @@ def _check_published(name: str, base: str, *, adapters_only: bool) -> None:
     Raises:
         InputError: the base is saved too, has a name on the Hub already, or the name is none of a repository.
     """
-    from ldrestore.errors import InputError
-
     if not adapters_only:
         raise InputError("--published-as names the base of adapters alone; give it with --adapters-only")
     if not is_repository(name):
@@ -115,7 +114,6 @@ def _put_together(base: str, exports: list[Path], *, image_encoder: str | None, 
     Raises:
         LDRestoreError: something is missing, damaged, does not fit, or cannot be read.
     """
-    from ldrestore.errors import InputError, LDRestoreError, WeightsError
     from ldrestore.registry import resolve
     from ldrestore.tracks import track_of_exports
 

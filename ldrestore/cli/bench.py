@@ -9,7 +9,7 @@ import typer
 from ldrestore.cli.completion import complete_models
 from ldrestore.cli.console import print_table, say
 from ldrestore.cli.score import named_files
-from ldrestore.errors import InputError
+from ldrestore.errors import InputError, printable
 
 if TYPE_CHECKING:
     from ldrestore.evaluation.benchmarking import BenchOptions
@@ -142,7 +142,7 @@ class BenchCall:
             raise typer.Exit(_merge(self.merge, self.out))
         if self.study is not None:
             print(self._studied(self.study))
-            print(f"everything lies in {self.out}")
+            print(f"everything lies in {printable(self.out)}")
             raise typer.Exit()
         results = self._rescored() if self.rescore is not None else self._evaluated()
         if results is not None:
@@ -372,4 +372,4 @@ def _print_results(results: "Results", folder: Path | None) -> None:
             print_table((columns[0], *names), turned)
     for line in failure_lines(results):
         say(f"failed: {line}")
-    print(f"results lie in {folder}")
+    print(f"results lie in {printable(folder)}")

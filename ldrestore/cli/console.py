@@ -47,7 +47,7 @@ def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, ti
         table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*("\n".join(escape(printable(line)) for line in cell.split("\n")) for cell in row))
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)
 
 
 class SpeedColumn(ProgressColumn):

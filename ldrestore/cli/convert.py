@@ -6,6 +6,7 @@ import typer
 
 from ldrestore.cli.completion import complete_architectures
 from ldrestore.cli.console import say
+from ldrestore.errors import printable
 
 CONVERT_EXAMPLES = """\b
 Examples:
@@ -47,6 +48,6 @@ def convert_command(
     from ldrestore.conversion import convert
 
     folder = convert(architecture, checkpoint, out_dir, head=head)
-    print(folder)
+    print(printable(folder))
     if (folder / "model_index.json").is_file():
         say(f"next: ldrestore restore IN OUT --model {folder}")

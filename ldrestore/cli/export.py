@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ldrestore.cli.completion import complete_models
+from ldrestore.errors import printable
 
 EXPORT_EXAMPLES = """\b
 Examples:
@@ -35,4 +36,4 @@ def export_command(
     from ldrestore.restorers import export_model
 
     logging.disable_progress_bar()
-    print(export_model(model, out_path, overwrite=overwrite))
+    print(printable(export_model(model, out_path, overwrite=overwrite)))

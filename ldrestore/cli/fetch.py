@@ -7,7 +7,7 @@ import typer
 
 from ldrestore.cli.completion import complete_fetched
 from ldrestore.cli.console import say
-from ldrestore.errors import InputError, UnknownNameError
+from ldrestore.errors import InputError, UnknownNameError, printable
 
 FETCH_EXAMPLES = """\b
 Examples:
@@ -88,7 +88,7 @@ def _fetch_system(what: str, out: str | None, archives: Path | None) -> None:
     if what not in PUBLISHED_MODELS:
         raise UnknownNameError("thing to fetch", what, (FETCHED_METRICS, *PUBLISHED_MODELS.names()))
     folder = fetch_published(what, out, archives=archives, say=say)
-    print(folder)
+    print(printable(folder))
     if (folder / "model_index.json").is_file() and not PUBLISHED_MODELS.get(what).is_base:
         say(f"next: ldrestore restore IN OUT --model {folder}")
 

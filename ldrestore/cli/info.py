@@ -10,7 +10,7 @@ import typer
 from ldrestore.cli.completion import complete_models
 from ldrestore.cli.console import print_json, print_table
 from ldrestore.cli.shared_options import BaseOption, ListJsonOption
-from ldrestore.errors import WeightsError
+from ldrestore.errors import WeightsError, printable
 
 INFO_EXAMPLES = """\b
 Examples:
@@ -45,7 +45,7 @@ def info_command(
     rows = [(name, _text(value)) for name, value in shown.items() if name != "card" and value is not None]
     print_table(("fact", "value"), rows)
     if facts["card"]:
-        print(f"\n{facts['card']}")
+        print("", *map(printable, facts["card"].splitlines()), sep="\n")
 
 
 def _facts(model: str, *, base: str | None) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_text(path: Path) -> str | None:
-    """Text of a file; None where there is no such file."""
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    """Text of a file, whose bytes that are no UTF-8 are shown as such; None where there is no such file."""
+    return path.read_text(encoding="utf-8", errors="backslashreplace") if path.is_file() else None
 
 
 def _text(value: Any) -> str:

@@ -182,7 +182,13 @@ def _read_manifest(source: str, found: _Found) -> None:
             place = f"{folder}/{place}"
         relative = PurePosixPath(place).name if target is None else target
         fault = _fault_of(relative)
-        file_system, path = open_place(place)
+        try:
+            file_system, path = open_place(place)
+        except InputError as error:
+            found.pictures.append(
+                _Picture(name=place, place=place, relative=Path(row), is_local=True, fault=str(error))
+            )
+            continue
         found.pictures.append(
             _Picture(
                 name=place,

@@ -1,12 +1,21 @@
 import functools
 import io
+import json
 import re
 import warnings
 
 import pytest
 from rich.console import Console
 
-from ldrestore.cli.console import PlainProgress, one_line_warnings, progress_bar, speed_of
+from ldrestore.cli.console import (
+    PlainProgress,
+    one_line_warnings,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    speed_of,
+)
 from ldrestore.errors import MetadataLossWarning
 
 
@@ -60,3 +69,31 @@ def test_the_bar_of_a_terminal_fits_80_columns_and_tells_files_speed_and_time(mo
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
     shown = [line for line in re.split(r"[\r\n]", text) if "10/1000" in line]
     assert shown and all(len(line) <= 80 and "a second" in line and "left" in line for line in shown)
+
+
+def test_cells_are_shown_as_they_are_and_do_nothing(capsys) -> None:
+    cells = ("[red]a[/red]", "b\x1b[31m\nsecond line", "caf\udce9", ":smile:")
+    print_table(("name", "text", "bytes", "sign"), [cells], title=None)
+    shown = capsys.readouterr().out
+    for text in ("[red]a[/red]", "b\\x1b[31m", "second line", "caf\\xe9", ":smile:"):
+        assert text in shown
+    assert "\x1b" not in shown
+
+
+def test_a_document_is_the_only_thing_on_standard_output(capsys) -> None:
+    say("a\nb")
+    print_json({"b": 1.5, "a": "\udcff\n"})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": "\udcff\n", "b": 1.5} and list(json.loads(out)) == ["a", "b"]
+    assert err == "a\\nb\n"
+
+
+def test_a_short_run_and_the_last_picture_are_worth_no_line(capsys) -> None:
+    times = iter([0.0, 1.0, 100.0, 200.0])
+    lines = PlainProgress("restoring", 3, is_shown=True, now=lambda: next(times))
+    lines.advance()
+    assert capsys.readouterr().err == ""
+    lines.advance()
+    assert capsys.readouterr().err == "restoring: 2 of 3, 50.0 s each, 0:00:50 left\n"
+    lines.advance()
+    assert capsys.readouterr().err == ""

@@ -1,4 +1,5 @@
 import json
+import os
 
 import torch
 
@@ -46,3 +47,13 @@ def test_a_file_that_is_no_checkpoint_is_an_error(call, tmp_path):
     assert result.exit_code == 1
     assert "error: " in result.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_of_any_name_is_told_on_one_line(call, tmp_path) -> None:
+    network = create_regressor("nafnet", width=4, enc_blk_nums=(1,), middle_blk_num=1, dec_blk_nums=(1,))
+    torch.save({"params": network.state_dict()}, tmp_path / "weights.pth")
+    for name in (os.fsdecode(b"mod\xe8le"), "line\nbreak", "red\x1b[31m"):
+        result = call("convert", "nafnet", tmp_path / "weights.pth", tmp_path / name)
+        assert result.exit_code == 0, result.stderr
+        assert len(result.stdout.splitlines()) == 1 and result.stdout.strip().isprintable()
+        assert (tmp_path / name / "model_index.json").is_file()

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 from PIL import Image
 
@@ -71,3 +72,26 @@ def test_a_model_nobody_knows_is_an_error(call, tmp_path):
     result = call("info", tmp_path / "nothing")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
+
+
+def test_a_card_of_any_bytes_is_shown_and_does_nothing_to_the_terminal(call, tiny_model, tmp_path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    (folder / "README.md").write_bytes(b"# caf\xe9\n\x1b[31mred\x1b]0;title\x07\nlast line\n")
+    result = call("info", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "last line" in result.stdout and "\x1b" not in result.stdout and "\x07" not in result.stdout
+    facts = json.loads(call("info", folder, "--json").stdout)
+    assert facts["card"].startswith("# caf")
+
+
+def test_facts_of_strangers_are_text_in_the_table(call, tiny_model, tmp_path) -> None:
+    folder = tmp_path / "[red]model[/]"
+    shutil.copytree(tiny_model, folder)
+    (folder / "ldrestore.json").write_text('{"weights_licence": "[bold]MIT\\u001b[31m", "source": null}')
+    result = call("info", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    (folder / "ldrestore.json").write_text("{")
+    damaged = call("info", folder)
+    assert damaged.exit_code == 1 and "cannot be read as JSON" in damaged.stderr

@@ -172,3 +172,37 @@ def test_sources_and_targets_that_cannot_be_are_refused(bucket, memory):
         planned("nobody://a", target="memory://out")
     with pytest.raises(InputError, match="OUT must be a folder"):
         planned(bucket, target="memory://in/a.png")
+
+
+def test_a_row_whose_place_nobody_can_reach_costs_no_other_row(manifest, tmp_path) -> None:
+    listed = manifest(source=["nobody://a.png", "memory://in/b.png", "also nobody://c.png"])
+    plan = planned(listed, target=str(tmp_path / "out"))
+    assert [job.name for job in plan.jobs] == ["memory://in/b.png"]
+    assert set(states(plan).values()) == {Status.FAILED} and len(plan.settled) == 2
+    assert all("nobody" in outcome.reason for outcome in plan.settled)
+
+
+@pytest.mark.parametrize(
+    "name", ["x/../../up.png", "..", "a\0.png", "\\\\server\\a.png", "x/..\\a.png", "", ".", "a.png/"]
+)
+def test_no_name_of_a_manifest_leads_out_of_out(manifest, tmp_path, name) -> None:
+    plan = planned(manifest(source=["memory://in/a.png"], target=[name]), target=str(tmp_path / "out"))
+    for job in plan.jobs:
+        assert (tmp_path / "out") in job.target.parents and ".." not in job.target.parts
+    assert len(plan.jobs) + len(plan.settled) == 1
+    assert plan.jobs == () or name == "a.png/"
+
+
+def test_values_of_other_kinds_are_rows_that_fail_by_their_number(manifest, tmp_path) -> None:
+    plan = planned(manifest(source=[1, 2, None]), target=str(tmp_path / "out"))
+    assert plan.jobs == () and {outcome.job.name for outcome in plan.settled} == {
+        f"row {number} of list.parquet" for number in range(3)
+    }
+
+
+def test_two_folders_that_hold_one_name_clash_by_name(memory, tmp_path) -> None:
+    for folder in ("one", "two"):
+        memory.pipe_file(f"/{folder}/a.png", b"x")
+    plan = planned("memory://one", "memory://two", target=str(tmp_path / "out"))
+    assert plan.jobs == () and set(states(plan)) == {"memory://one/a.png", "memory://two/a.png"}
+    assert all("2 pictures would become a.png" in outcome.reason for outcome in plan.settled)
