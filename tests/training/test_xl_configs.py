@@ -8,11 +8,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from ldrestore.adapters.lq_encoder import LQEncoder
+from ldrestore.adapters.stream_blocks import NormedHeads
 from ldrestore.assets.catalog import embedded_folder
 from ldrestore.degradations.recipes import parse_recipe
 from ldrestore.training.networks.small_xl_prior import grown_text_encoders, grown_unet
 from ldrestore.training.tasks.fusion import create_fusion
 from ldrestore.training.trainers import load_training_config
+from tests.tiny_xl import tiny_xl_base
 
 FOLDER = Path(__file__).parents[2] / "configs/xl"
 CONFIGS = sorted(FOLDER.glob("**/*.yaml"))
@@ -59,3 +61,13 @@ def test_the_parts_of_the_embedded_model_keep_to_sixteen_megabytes_in_half_preci
     parts = [vae, *encoders, unet, lq_encoder, fusion]
     assert 2 * sum(weight.numel() for part in parts for weight in part.parameters()) < 16e6 - 2e6  # the rest for DAEM
     assert all(torch.isfinite(weight).all() for part in parts for weight in part.parameters())
+
+
+@pytest.mark.parametrize("name", ["tiny_fusion_cpu", "ablations/full", "ablations/single", "ablations/double"])
+def test_small_fusions_begin_by_looking_at_their_own_place(name):
+    config = load_training_config(FOLDER / f"{name}.yaml", [])
+    base = tiny_xl_base()
+    fusion = create_fusion(config, unet=base["unet"], lq_encoder=LQEncoder.from_vae(base["vae"]))
+    heads = [module for module in fusion.modules() if isinstance(module, NormedHeads)]
+    assert heads and all((one.norm_key.weight == config.fusion.focus).all() for one in heads)
+    assert config.fusion.head_dim == 64  # narrower ones cannot tell a place from the others
