@@ -115,20 +115,24 @@ def runs_of(exports: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def facts_of_run(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, trainer, steps that were done, batch, crop, learning rate and minutes of one run."""
-    stage = config["stages"][-1]
+    """Name, trainer, steps that were done of each stage with batch and crop, learning rate and minutes of one run."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     rates = {line["step"]: line["samples_per_second"] for line in lines if "samples_per_second" in line}
-    steps = sorted(rates)
-    seconds = sum(
-        (step - last) * stage["batch_size"] / rates[step] for last, step in zip([0, *steps], steps, strict=False)
-    )
+    steps, stages, begin, seconds = sorted(rates), [], 0, 0.0
+    for stage in config["stages"]:
+        end = begin + stage["steps"]
+        own = [step for step in steps if begin < step <= end]
+        seconds += sum(
+            (step - last) * stage["batch_size"] / rates[step] for last, step in zip([begin, *own], own, strict=False)
+        )
+        if own:
+            sizes = {name: stage[name] for name in ("batch_size", "patch_size")}
+            stages.append({"steps": own[-1] - begin, **sizes})
+        begin = end
     return {
         "run": folder.name,
         "trainer": config["trainer"],
-        "steps": steps[-1] if steps else 0,
-        "batch_size": stage["batch_size"],
-        "patch_size": stage["patch_size"],
+        "stages": stages,
         "learning_rate": config["optimizer"]["learning_rate"],
         "minutes": round(seconds / 60),
     }

@@ -80,7 +80,7 @@ def table_of_runs(runs: Sequence[Mapping[str, Any]]) -> str:
         (
             run["run"],
             run["trainer"],
-            f"{run['steps']} of {run['batch_size']}, {run['patch_size']} px",
+            "; ".join(f"{one['steps']} of {one['batch_size']}, {one['patch_size']} px" for one in run["stages"]),
             f"{run['learning_rate']:g}",
             str(run["minutes"]),
         )

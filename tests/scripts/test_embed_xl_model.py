@@ -79,7 +79,10 @@ def write_run(folder: Path, *, rates: dict[int, float], init_from: Path | None =
     folder.mkdir()
     config = {
         "trainer": "fusion",
-        "stages": [{"patch_size": 128, "batch_size": 6, "steps": 2000}],
+        "stages": [
+            {"patch_size": 64, "batch_size": 12, "steps": 50},
+            {"patch_size": 128, "batch_size": 6, "steps": 2000},
+        ],
         "optimizer": {"learning_rate": 4e-4},
         "init_from": None if init_from is None else str(init_from),
     }
@@ -92,18 +95,20 @@ def write_run(folder: Path, *, rates: dict[int, float], init_from: Path | None =
 
 def test_runs_are_told_with_those_that_they_began_from(tmp_path: Path) -> None:
     first = write_run(tmp_path / "fusion", rates={50: 5.0, 100: 2.5})
-    second = write_run(tmp_path / "rollout", rates={60: 6.0}, init_from=first)
+    second = write_run(tmp_path / "rollout", rates={40: 6.0, 70: 6.0}, init_from=first)
     runs = runs_of([tmp_path / "nowhere/export", second, first])
     assert [one["run"] for one in runs] == ["fusion", "rollout"]
     assert runs[0] == {
         "run": "fusion",
         "trainer": "fusion",
-        "steps": 100,
-        "batch_size": 6,
-        "patch_size": 128,
+        "stages": [
+            {"steps": 50, "batch_size": 12, "patch_size": 64},
+            {"steps": 50, "batch_size": 6, "patch_size": 128},
+        ],
         "learning_rate": 4e-4,
-        "minutes": 3,  # 50 steps of 6 at 5 a second, 50 at 2.5
+        "minutes": 4,  # 50 steps of 12 at 5 a second, 50 of 6 at 2.5
     }
+    assert [stage["steps"] for stage in runs[1]["stages"]] == [40, 20]  # broken off in the second
 
 
 def test_an_export_without_experts_is_refused(exports: Exports, tmp_path: Path) -> None:

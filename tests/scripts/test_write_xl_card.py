@@ -31,9 +31,10 @@ AGAIN = "is not up to date; run python scripts/write_xl_card.py"
 RUN = {
     "run": "tiny_fusion_cpu",
     "trainer": "fusion",
-    "steps": 1800,
-    "batch_size": 6,
-    "patch_size": 128,
+    "stages": [
+        {"steps": 1000, "batch_size": 16, "patch_size": 64},
+        {"steps": 800, "batch_size": 6, "patch_size": 128},
+    ],
     "learning_rate": 0.0004,
     "minutes": 31,
 }
@@ -83,7 +84,7 @@ def test_what_was_just_written_is_up_to_date_and_tells_what_is_known(checkout: P
     assert faults(checkout) == []
     card = (checkout / CARD).read_text()
     assert "Without texts: better than degraded in psnr on 1 of 1 tasks (rain)." in card
-    assert "| tiny_fusion_cpu | fusion | 1800 of 6, 128 px | 0.0004 | 31 |" in card
+    assert "| tiny_fusion_cpu | fusion | 1000 of 16, 64 px; 800 of 6, 128 px | 0.0004 | 31 |" in card
     assert "Scheduler, 20 steps where nothing else is said" in card and "$" not in card
     assert "| rain | 2 | 20.50 | 24.50 |" in card and "No picture goes through level 0: 1." in card
     tables = (checkout / MEASUREMENTS).with_suffix(".md").read_text()
