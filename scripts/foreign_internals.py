@@ -211,6 +211,7 @@ DOCUMENTED_MODULES = frozenset(
         "huggingface_hub.utils",
         "peft",
         "torch",
+        "torch.distributed.tensor",
         "torch.nn",
         "torch.nn.functional",
         "torch.nn.utils.parametrizations",
