@@ -20,6 +20,7 @@ PAGES = {
     "ldrestore/assets/default/README.md": "cards/default.md",
     "ldrestore/assets/default_fast/README.md": "cards/default_fast.md",
     "ldrestore/assets/ldrestore_tiny_stable/README.md": "cards/ldrestore_tiny_stable.md",
+    "ldrestore/assets/ldrestore_tiny_xl/README.md": "cards/ldrestore_tiny_xl.md",
 }
 """File of the repository to page of the site."""
 

@@ -8,7 +8,7 @@ import pytest
 from ldrestore.assets.catalog import MODELS
 from ldrestore.restorers import find_track, restore
 
-FAST_ENOUGH = {"stable": {"num_inference_steps": 1, "seed": 1}}
+FAST_ENOUGH = {track: {"num_inference_steps": 1, "seed": 1} for track in ("stable", "xl")}
 """Options by track, for the time it takes."""
 
 

@@ -44,6 +44,18 @@ MODELS.register(
     )
 )
 
+MODELS.register(
+    ModelRecord(
+        name="ldrestore-tiny-xl",
+        track="xl",
+        location="assets/ldrestore_tiny_xl",
+        tasks=MPERCEIVER_SET,
+        licence="Apache-2.0",
+        parameters=6_767_626,
+        summary="small UniLDiff, hardly trained yet",
+    )
+)
+
 
 def folder_of(record: ModelRecord) -> Path:
     """Where embedded weights lie."""

@@ -30,6 +30,7 @@ Examples:
   ldrestore bench --list --data-root data/
   ldrestore bench --network restormer --network nafnet_sidd_w32
   ldrestore bench --study stable-parts --model ldrestore-tiny-stable --data-root data/ --limit 8 --out out/
+  ldrestore bench --study xl-parts --model ldrestore-tiny-xl --data-root data/ --limit 8 --out out/
   ldrestore bench --study stable-cost --with side=256 --with repeats=3 --out out/
   accelerate launch --num_processes 2 -m ldrestore bench builtin --model default --out out/
 """

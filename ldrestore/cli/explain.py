@@ -39,6 +39,7 @@ Examples:
   ldrestore explain dim.png --degradation haze=0,low_light --out why/
   ldrestore explain photos/ --recursive --model moce_ir --out routing/
   ldrestore explain rainy.png --model ldrestore-tiny-stable --steps 20 --seed 1 --out sampling/
+  ldrestore explain rainy.png --model ldrestore-tiny-xl --instruction "remove the rain" --out experts/
   ldrestore explain --instructions --out sentences/
 """
 """Shown below the help; the first character keeps the lines as they are."""

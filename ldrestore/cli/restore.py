@@ -52,6 +52,7 @@ Examples:
   ldrestore restore photo.jpg better.jpg --protect face_mask.png
   ldrestore restore photo.jpg better.jpg --model instructir --instruction "remove the rain"
   ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --steps 20 --seed 1
+  ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-xl --instruction "remove the rain"
   ldrestore restore photo.jpg better.jpg --model ldrestore-tiny-stable --degradation "rain=0.7,gaussian_noise=0.3"
   ldrestore restore scans/ clean/ --keep-grain 0.7 --changes --report
   ldrestore restore raw/ out/ --format png --json > report.json

@@ -6,6 +6,8 @@ from ldrestore.assets.catalog import MODELS, embedded_folder, folder_of
 from ldrestore.errors import WeightsUnavailableError
 from ldrestore.pipelines.pipeline_fast_restore import FastRestorePipeline
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
+from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
+from ldrestore.prompts.task_prompts import TASK_PROMPTS
 from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.folders import read_json
 from tests.embedded_models import embed_folder
@@ -30,6 +32,24 @@ def test_records_of_the_stable_track_say_what_their_folders_hold(record, monkeyp
     sizes = [path.stat().st_size for path in folder_of(record).rglob("*") if path.is_file()]
     assert max(sizes) <= 15 * 2**20 and sum(sizes) <= 16_000_000
     assert read_json(folder_of(record) / ORIGIN_FILE)["weights_licence"] == record.licence
+
+
+@pytest.mark.parametrize("record", [record for record in MODELS if record.track == "xl"], ids=lambda one: one.name)
+def test_records_of_the_xl_track_say_what_their_folders_hold(record, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pipeline = XLRestorePipeline.from_pretrained(record.name)
+    networks = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    assert sum(weight.numel() for part in networks for weight in part.parameters()) == record.parameters
+    assert {part.dtype for part in networks} == {torch.float32}
+    assert all(weight.isfinite().all() for part in networks for weight in part.parameters())
+    assert set(record.tasks) <= TASK_PROMPTS.keys()
+    assert pipeline.daff is not None and pipeline.daem is not None
+    assert pipeline.config["_name_or_path"] == record.name
+    assert sum(path.stat().st_size for path in folder_of(record).rglob("*") if path.is_file()) <= 16_000_000
+    origin = read_json(folder_of(record) / ORIGIN_FILE)
+    assert origin["weights_licence"] == record.licence
+    trainers = [run["trainer"] for run in origin["runs"]]
+    assert (trainers[0], trainers[-1]) == ("backbone", "detail_experts") and "fusion" in trainers
 
 
 def test_what_is_no_name_is_no_embedded_folder(tmp_path):

@@ -23,7 +23,7 @@ def offered(call, monkeypatch):
     [
         (("resto",), ["restore"]),
         (("restore", "a", "b", "--engine", "ac"), ["accelerate"]),
-        (("restore", "a.png", "b.png", "--model", "ldrestore-t"), ["ldrestore-tiny-stable"]),
+        (("restore", "a.png", "b.png", "--model", "ldrestore-t"), ["ldrestore-tiny-stable", "ldrestore-tiny-xl"]),
         (("restore", "a.png", "b.png", "--degradation", "snow,ha"), ["snow,haze"]),
         (
             (

@@ -9,7 +9,7 @@ from ldrestore.evaluation.comparison import compare_results
 from ldrestore.evaluation.contestants import model_contestant
 
 REGRESSIONS = ROOT / "docs" / "builtin_ci.json"
-OPTIONS = {"stable": ",num_inference_steps=4"}
+OPTIONS = {"stable": ",num_inference_steps=4", "xl": ",num_inference_steps=4"}
 """What keeps models of a track within the time of this test."""
 TOLERANCES = {"psnr": 0.3, "ssim": 0.01}
 """Wider than those of `--compare`: other processors and versions round otherwise."""
