@@ -21,6 +21,7 @@ from ldrestore.cli.shared_options import (
     QuietOption,
     RecursiveOption,
     VerboseOption,
+    refuse_nan,
 )
 from ldrestore.jobs.claims import claiming
 from ldrestore.jobs.outcome import Job, Result
@@ -54,7 +55,11 @@ def degrade_command(  # each parameter is an option
     severity: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, metavar="S", help="0 is hardly visible, 1 severe; for steps that set nothing else."
+            min=0.0,
+            max=1.0,
+            callback=refuse_nan,
+            metavar="S",
+            help="0 is hardly visible, 1 severe; for steps that set nothing else.",
         ),
     ] = 0.5,
     seed: Annotated[

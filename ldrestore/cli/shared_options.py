@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, so that all explain them in the same words."""
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,6 +16,17 @@ class NumberFormat(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+def refuse_nan(value: float | None) -> float | None:
+    """What an option was given, unless it is no number, which lies in every range of older versions of typer.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter(f"{value} is no number")
+    return value
 
 
 ModelOption = Annotated[

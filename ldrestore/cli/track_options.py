@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ldrestore.cli.completion import complete_degradations
+from ldrestore.cli.shared_options import refuse_nan
 from ldrestore.options import DeclaredOption, Flag
 from ldrestore.tracks import options_of_all
 
@@ -73,6 +74,7 @@ def _annotation(option: DeclaredOption) -> Any:
         metavar=flag.metavar,
         min=flag.minimum,
         max=flag.maximum,
+        callback=refuse_nan if flag.kind is float else None,
         show_default=False if option.shown_default is None else option.shown_default,
         autocompletion=_COMPLETIONS.get(option.name),
     )
