@@ -12,7 +12,7 @@ another model than the embedded one, the card says so, and the check fails. A ch
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -183,24 +183,46 @@ def faults(root: Path) -> list[str]:
     return lines if is_of_embedded(read_results(root / MEASUREMENTS), root) else [STALE, *lines]
 
 
-def main() -> None:
-    """Parse the command line; write or check."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_command(
+    description: str | None,
+    model: str,
+    *,
+    study: str,
+    keep: Callable[[Path, Path], None],
+    faults: Callable[[Path], list[str]],
+    render: Callable[[Path], dict[Path, str]],
+) -> None:
+    """Parse the command line of a script that writes a sampled model's card; write or check.
+
+    Args:
+        description: What the help says.
+        model: What the card is of, in a word.
+        study: The command whose results are kept.
+        keep: Takes the checkout and a folder of results, and keeps their figures.
+        faults: What is not up to date in a checkout.
+        render: The files of a checkout, by their paths in it.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is not up to date")
-    parser.add_argument("--results", type=Path, help=f"keep the figures of this folder of `{STUDY}`")
+    parser.add_argument("--results", type=Path, help=f"keep the figures of this folder of `{study}`")
     arguments = parser.parse_args()
     try:
         if arguments.results is not None:
             keep(ROOT, arguments.results)
         if arguments.check:
             found = faults(ROOT)
-            print("\n".join(found) or "card of the stable model: up to date")
+            print("\n".join(found) or f"card of the {model} model: up to date")
             sys.exit(bool(found))
         for path, text in render(ROOT).items():
             (ROOT / path).write_text(text, encoding="utf-8")
             print(path)
     except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
+
+
+def main() -> None:
+    """Write or check the card of the Stable model."""
+    run_command(__doc__, "stable", study=STUDY, keep=keep, faults=faults, render=render)
 
 
 if __name__ == "__main__":

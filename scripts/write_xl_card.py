@@ -11,15 +11,12 @@ The figures that are kept are `docs/xl/measurements.json` and, of the experts, `
 embedded one, the card says so, and the check fails. A checkout with neither passes it.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from write_stable_card import STALE, sampling_facts, sampling_values, substituted
+from write_stable_card import STALE, run_command, sampling_facts, sampling_values, substituted
 
-from ldrestore.errors import LDRestoreError
 from ldrestore.evaluation.contestants import hash_of_model
 from ldrestore.evaluation.results import Results, read_results, write_results
 from ldrestore.evaluation.studies.study import rows_as_text
@@ -151,23 +148,8 @@ def faults(root: Path) -> list[str]:
 
 
 def main() -> None:
-    """Parse the command line; write or check."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is not up to date")
-    parser.add_argument("--results", type=Path, help=f"keep the figures of this folder of `{STUDY}`")
-    arguments = parser.parse_args()
-    try:
-        if arguments.results is not None:
-            keep(ROOT, arguments.results)
-        if arguments.check:
-            found = faults(ROOT)
-            print("\n".join(found) or "card of the XL model: up to date")
-            sys.exit(bool(found))
-        for path, text in render(ROOT).items():
-            (ROOT / path).write_text(text, encoding="utf-8")
-            print(path)
-    except (LDRestoreError, ValueError, OSError) as error:
-        sys.exit(str(error))
+    """Write or check the card of the XL model."""
+    run_command(__doc__, "XL", study=STUDY, keep=keep, faults=faults, render=render)
 
 
 if __name__ == "__main__":
