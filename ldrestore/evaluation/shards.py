@@ -1,5 +1,6 @@
 """Processes that share a benchmark: `accelerate launch --num_processes N -m ldrestore bench ..`."""
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,4 +43,5 @@ def current_shard(*, device: str) -> Shard:
         return Shard()
 
     state = PartialState(cpu=device == "cpu")
+    atexit.register(state.destroy_process_group)  # Python that ends beside gloo's threads is aborted
     return Shard(index=state.process_index, count=state.num_processes)

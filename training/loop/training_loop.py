@@ -7,6 +7,7 @@ metrics, checkpoints, stopping and resuming. A resumed run on the CPU equals one
 
 import importlib.util
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,9 @@ from ldrestore.training.loop.schedule import learning_rate_at
 from ldrestore.training.loop.stopping import StopRequest
 
 logger = get_logger(__name__)
+
+PARTING_SECONDS = 0.5
+"""How long a process of several stays before it may end; gloo's threads need microseconds, on a full machine more."""
 
 
 class Task(Protocol):
@@ -152,7 +156,7 @@ def train(
         )
         while not run.is_finished and not run.is_stopping:
             train_stage(run)
-    accelerator.end_training()
+    leave_processes(accelerator)
     return run.is_finished
 
 
@@ -191,6 +195,18 @@ def create_accelerator(config: TrainingConfig, *, skips_weights: bool = False) -
         settings["gradient_clipping"] = config.optimizer.max_grad_norm or 0.0
     accelerator.init_trackers("tensorboard")
     return accelerator
+
+
+def leave_processes(accelerator: Accelerator) -> None:
+    """Close the trackers and part from the other processes, so that this one can end whenever it likes.
+
+    Python that ends while a thread of gloo still lets go of the last gathered tensor is aborted, and torch keeps these
+    threads for as long as the process lives once `DistributedDataParallel` was used (pytorch issue 190489).
+    """
+    has_others = accelerator.num_processes > 1
+    accelerator.end_training()
+    if has_others:
+        time.sleep(PARTING_SECONDS)
 
 
 def create_state(config: TrainingConfig, *, network: nn.Module, accelerator: Accelerator) -> TrainingState:

@@ -17,7 +17,12 @@ from ldrestore.config import load_config
 from ldrestore.errors import ConfigError, LDRestoreError, MissingExtraError, WeightsError
 from ldrestore.training.loop.checkpoint import list_checkpoints
 from ldrestore.training.loop.schedule import learning_rate_at
-from ldrestore.training.loop.training_loop import create_accelerator, lay_channels_last
+from ldrestore.training.loop.training_loop import (
+    PARTING_SECONDS,
+    create_accelerator,
+    lay_channels_last,
+    leave_processes,
+)
 
 
 def metrics(folder):
@@ -357,3 +362,12 @@ def test_accelerate_is_told_what_the_config_says(tmp_path: Path, launched: Calla
         assert plugin.num_steps == 5 and plugin.sync_with_dataloader is False  # stages may end within an epoch
         (handler,) = options["kwargs_handlers"]
         assert handler.find_unused_parameters == (kind == DistributedType.MULTI_GPU)
+
+
+@pytest.mark.parametrize(("processes", "waits"), [(1, []), (2, [PARTING_SECONDS])])
+def test_a_process_of_several_stays_until_the_threads_between_them_have_let_go(monkeypatch, processes, waits):
+    done = []
+    monkeypatch.setattr("ldrestore.training.loop.training_loop.time.sleep", done.append)
+    accelerator = SimpleNamespace(num_processes=processes, end_training=lambda: done.append("group destroyed"))
+    leave_processes(accelerator)
+    assert done == ["group destroyed", *waits]
