@@ -142,17 +142,17 @@ InstructionOption = Annotated[
 
 
 StepsOption = Annotated[
-    int,
+    int | None,
     Flag(
         name="--steps",
         kind=int,
         minimum=1,
         metavar="N",
-        shows_default=True,
+        shows_default="as many as the model says",
         help="Steps of the whole sampling schedule.",
     ),
 ]
-"""Of models that sample."""
+"""Of models that sample; None for as many as the model says."""
 
 
 def check_choice(name: str, value: object, literal: Any) -> None:
@@ -310,7 +310,7 @@ class SamplingOptions(RestoreOptions):
     """What models that sample take, whatever they stand upon."""
 
     degradations: DegradationsOption = None
-    num_inference_steps: StepsOption = 50
+    num_inference_steps: StepsOption = None
     strength: Annotated[
         float,
         Flag(
@@ -374,7 +374,6 @@ class StableRestoreOptions(SamplingOptions):
 class XLRestoreOptions(SamplingOptions):
     """What models that sample upon SDXL take."""
 
-    num_inference_steps: StepsOption = 20
     instruction: InstructionOption = None
     prompt: Annotated[
         Any,

@@ -83,6 +83,7 @@ class StableRestorePipeline(DiffusionPipeline):
         ir_adapter: IRAdapter | None = None,
         injection: InjectionLayers | None = None,
         drm: DetailRefinementModule | None = None,
+        steps: int = 50,
     ) -> None:
         """Put the parts together.
 
@@ -99,6 +100,7 @@ class StableRestorePipeline(DiffusionPipeline):
             ir_adapter: Makes features of the damaged picture; None leaves them out.
             injection: Lets them into the U-Net.
             drm: Refines the decoder; None decodes as the autoencoder alone does.
+            steps: Of the schedule, where a call says nothing.
 
         Raises:
             WeightsError: a part is missing, or two do not belong together.
@@ -122,6 +124,7 @@ class StableRestorePipeline(DiffusionPipeline):
         check_parts(parts)
         check_scheduler(scheduler)
         self.register_modules(**parts)
+        self.register_to_config(steps=steps)
         self._connection = UNetConnection(attach, attached=("injection",), attending=ATTENDING_PARTS)
         self.set_progress_bar_config(disable=None)  # for tqdm: drawn in terminals only
 
@@ -300,7 +303,7 @@ class StableRestorePipeline(DiffusionPipeline):
         image: ImageInput | Iterable[ImageInput],
         *,
         degradations: Degradations | Sequence[Degradations | None] | None = None,
-        num_inference_steps: int = StableRestoreOptions.num_inference_steps,
+        num_inference_steps: int | None = StableRestoreOptions.num_inference_steps,
         strength: float = StableRestoreOptions.strength,
         seed: int | None = None,
         generator: Generator | None = None,
@@ -324,7 +327,7 @@ class StableRestorePipeline(DiffusionPipeline):
             image: One or many: path, PIL, numpy (H, W[, C]), or torch (C, H, W) or (B, C, H, W) in [0, 1].
             degradations: What is wrong, in place of a prediction: weights by name that sum to 1, or text such as
                 "rain=0.7,gaussian_noise=0.3"; for all pictures, or a list with one or None for each.
-            num_inference_steps: Steps of the whole schedule.
+            num_inference_steps: Steps of the whole schedule; None for those of the model, mostly 50.
             strength: In [0, 1], the part of it gone through: 1 starts from noise, less from latents with noise.
             seed: Of the run, 0 where it is left out; each picture's own follows from it and from its pixels.
             generator: Draws the seed of the run, in place of `seed`.
@@ -389,7 +392,7 @@ class StableRestorePipeline(DiffusionPipeline):
         Raises:
             LDRestoreError: as `__call__`.
         """
-        options = drawn_options(options, has_refiner=self.drm is not None)
+        options = drawn_options(options, has_refiner=self.drm is not None, steps=self.config["steps"])
         photos = to_photos(image, clip=options.clip)
         given = read_degradations(options.degradations, names=self.predictor.names, num_pictures=len(photos))
         return restore_pictures(

@@ -75,6 +75,7 @@ class XLRestorePipeline(DiffusionPipeline):
         residual_alignment: ResidualAlignment | None = None,
         daem: DetailExpertModule | None = None,
         tuned: list[str] | tuple[str, ...] = (),  # of diffusers' warnings, a Sequence would give one
+        steps: int = 20,
     ) -> None:
         """Put the parts together.
 
@@ -91,6 +92,7 @@ class XLRestorePipeline(DiffusionPipeline):
             residual_alignment: In the place of DAFF, the other fusion.
             daem: Refines the decoder; None decodes as the autoencoder alone does.
             tuned: Which of "unet" and "vae" training has changed, so that adapters alone hold them.
+            steps: Of the schedule, where a call says nothing.
 
         Raises:
             WeightsError: a part is missing, or two do not belong together.
@@ -113,7 +115,7 @@ class XLRestorePipeline(DiffusionPipeline):
         check_xl_parts(parts)
         check_scheduler(scheduler)
         self.register_modules(**parts)
-        self.register_to_config(tuned=list(tuned))
+        self.register_to_config(tuned=list(tuned), steps=steps)
         self._connection: UNetConnection[FusionAttachment] = UNetConnection(
             attach_fusion, attached=tuple(FUSIONS), attending=("unet", *FUSIONS)
         )
@@ -279,7 +281,7 @@ class XLRestorePipeline(DiffusionPipeline):
         instruction: str | Sequence[str | None] | None = None,
         degradations: Degradations | Sequence[Degradations | None] | None = None,
         prompt: str | Sequence[str | None] | None = None,
-        num_inference_steps: int = XLRestoreOptions.num_inference_steps,
+        num_inference_steps: int | None = XLRestoreOptions.num_inference_steps,
         guidance_scale: float = XLRestoreOptions.guidance_scale,
         strength: float = XLRestoreOptions.strength,
         seed: int | None = None,
@@ -309,7 +311,7 @@ class XLRestorePipeline(DiffusionPipeline):
             degradations: In its place what is wrong, as weights by name that sum to 1 or text such as "rain" or
                 "rain=0.5,haze=0.5"; each that has a weight is asked to be removed.
             prompt: A caption, of what a picture shows; for all, or a list with one or None for each.
-            num_inference_steps: Steps of the whole schedule.
+            num_inference_steps: Steps of the whole schedule; None for those of the model, mostly 20.
             guidance_scale: At least 1; how far to go from the prediction without texts to that with them. 1 needs half
                 the time.
             strength: In [0, 1], which part of the schedule is gone through; 1 starts from the damaged picture's latents
@@ -377,7 +379,7 @@ class XLRestorePipeline(DiffusionPipeline):
         Raises:
             LDRestoreError: as `__call__`.
         """
-        options = drawn_options(options, has_refiner=self.daem is not None)
+        options = drawn_options(options, has_refiner=self.daem is not None, steps=self.config["steps"])
         photos = to_photos(image, clip=options.clip)
         texts = read_texts(options, num_pictures=len(photos))
         return restore_pictures(

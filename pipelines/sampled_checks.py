@@ -5,7 +5,7 @@ from ldrestore.options import StableRestoreOptions, XLRestoreOptions
 from ldrestore.pipelines.given_texts import read_texts
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
-from ldrestore.systems.picture_sampling import timesteps_of
+from ldrestore.systems.picture_sampling import timesteps_of, with_steps
 
 
 def checked_stable_options(pipeline: StableRestorePipeline, options: StableRestoreOptions) -> StableRestoreOptions:
@@ -17,7 +17,7 @@ def checked_stable_options(pipeline: StableRestorePipeline, options: StableResto
     """
     if options.degradations is not None and not isinstance(options.degradations, (list, tuple)):
         given_estimate(options.degradations, pipeline.predictor.names)
-    timesteps_of(options, pipeline.scheduler, device=pipeline.device)
+    timesteps_of(with_steps(options, pipeline.config["steps"]), pipeline.scheduler, device=pipeline.device)
     return options
 
 
@@ -31,5 +31,5 @@ def checked_xl_options(pipeline: XLRestorePipeline, options: XLRestoreOptions) -
     """
     if not any(isinstance(one, (list, tuple)) for one in (options.instruction, options.prompt, options.degradations)):
         read_texts(options, num_pictures=1)
-    timesteps_of(options, pipeline.scheduler, device=pipeline.device)
+    timesteps_of(with_steps(options, pipeline.config["steps"]), pipeline.scheduler, device=pipeline.device)
     return options

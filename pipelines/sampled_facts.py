@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from ldrestore.checkpoints.bases import find_base
-from ldrestore.options import StableRestoreOptions, XLRestoreOptions
+from ldrestore.options import XLRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.prompts.task_prompts import TASK_PROMPTS
@@ -23,7 +23,7 @@ def facts_of_stable(pipeline: StableRestorePipeline) -> dict[str, Any]:
             pipeline,
             refiner=pipeline.drm,
             sampling={
-                "steps": StableRestoreOptions.num_inference_steps,
+                "steps": pipeline.config["steps"],
                 "refines": pipeline.drm is not None,
                 "view": pipeline.view,
             },
@@ -41,7 +41,7 @@ def facts_of_xl(pipeline: XLRestorePipeline) -> dict[str, Any]:
             pipeline,
             refiner=pipeline.daem,
             sampling={
-                "steps": XLRestoreOptions.num_inference_steps,
+                "steps": pipeline.config["steps"],
                 "guidance": XLRestoreOptions.guidance_scale,
                 "fusion": None if fusion is None else name_of_fusion(fusion),
                 "refines": pipeline.daem is not None,

@@ -23,7 +23,7 @@ from ldrestore.refiners.refined_decoder import downsampling_of
 from ldrestore.sampling.picture_noise import run_seed_of
 from ldrestore.structures import DegradationEstimate, TilePlan
 from ldrestore.systems.finite_numbers import again_in_float32
-from ldrestore.systems.picture_sampling import StagePlans, draw, timesteps_of, visible_content
+from ldrestore.systems.picture_sampling import StagePlans, draw, timesteps_of, visible_content, with_steps
 from ldrestore.systems.sampled_pictures import lq_of, plan_of_picture, to_pixels
 from ldrestore.systems.sampled_system import SampledSystem
 from ldrestore.tiling.freed_memory import keeping_freed_memory
@@ -48,18 +48,20 @@ class PictureSteering(Generic[_Conditioning]):
     """Plain values that the record tells in place of options of the call."""
 
 
-def drawn_options(options: _Options, *, has_refiner: bool) -> _Options:
+def drawn_options(options: _Options, *, has_refiner: bool, steps: int) -> _Options:
     """Options with what the call leaves open filled in.
 
     Args:
         options: Of the call.
         has_refiner: Whether there is anything to refine the decoder with.
+        steps: Of the schedule, where the call says nothing.
 
     Raises:
         InputError: seed and generator are both given, or the seed is out of range.
     """
     seed = run_seed_of(options.seed, options.generator)
-    return replace(options, seed=seed, generator=None, refine=options.refine and has_refiner)
+    refine = options.refine and has_refiner
+    return replace(with_steps(options, steps), seed=seed, generator=None, refine=refine)
 
 
 def restore_pictures(

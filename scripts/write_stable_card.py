@@ -24,7 +24,6 @@ from ldrestore.evaluation.results import Results, read_results, write_results
 from ldrestore.evaluation.studies.full_widths import part_sizes
 from ldrestore.evaluation.studies.stable_parts import ceiling_of, report_parts, report_stable_parts, whole_name
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.options import StableRestoreOptions
 from ldrestore.pipelines.pipeline_stable_restore import StableRestorePipeline
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.pipelines.sampled_records import describe_pipeline
@@ -142,7 +141,7 @@ def read_embedded(root: Path) -> dict[str, Any]:
         pipeline = StableRestorePipeline.from_pretrained(root / MODEL)
     return {
         **sampling_facts(pipeline),
-        "steps": StableRestoreOptions.num_inference_steps,
+        "steps": pipeline.config["steps"],
         "degradations": list(pipeline.predictor.names),
     }
 

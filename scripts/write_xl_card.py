@@ -31,7 +31,6 @@ from ldrestore.evaluation.studies.xl_parts import (
 from ldrestore.evaluation.summaries import condensed
 from ldrestore.evaluation.tables import markdown
 from ldrestore.guides.loading_quietly import without_progress_bar
-from ldrestore.options import XLRestoreOptions
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.folders import read_json
@@ -123,7 +122,7 @@ def read_embedded_xl(root: Path) -> dict[str, Any]:
     with without_progress_bar():
         pipeline = XLRestorePipeline.from_pretrained(root / MODEL)
     runs = read_json(root / MODEL / ORIGIN_FILE)["runs"]
-    return {**sampling_facts(pipeline), "steps": XLRestoreOptions.num_inference_steps, "runs": runs}
+    return {**sampling_facts(pipeline), "steps": pipeline.config["steps"], "runs": runs}
 
 
 def has_model(root: Path) -> bool:

@@ -12,7 +12,7 @@ from ldrestore.explanations.sampled_explanation import SampledExplanation, expla
 from ldrestore.images.inputs import ImageInput
 from ldrestore.options import XLRestoreOptions
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
-from ldrestore.systems.picture_sampling import timesteps_of
+from ldrestore.systems.picture_sampling import timesteps_of, with_steps
 from ldrestore.systems.unildiff_parts import fusion_of
 
 
@@ -54,6 +54,7 @@ def explain_xl(
     Raises:
         LDRestoreError: as `explain_sampled`.
     """
+    options = with_steps(options, pipeline.config["steps"])
     timesteps = timesteps_of(options, pipeline.scheduler, device=pipeline._execution_device).tolist()
     shown = dict.fromkeys(timesteps[place] for place in (0, len(timesteps) // 2, -1)) if timesteps else {}
     routers = {} if pipeline.daem is None else pipeline.daem.routers

@@ -36,12 +36,12 @@ def prediction_type_of(scheduler: Any) -> str:
     return str(scheduler.config.get("prediction_type", "epsilon"))
 
 
-def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, device: torch.device) -> Tensor:
+def set_timesteps(scheduler: Any, *, num_inference_steps: int | None, strength: float, device: torch.device) -> Tensor:
     """Choose the timesteps, and make the scheduler forget an earlier run.
 
     Args:
         scheduler: Any of diffusers' for Stable Diffusion.
-        num_inference_steps: Steps of the whole schedule.
+        num_inference_steps: Steps of the whole schedule; None, which a pipeline fills in, is refused.
         strength: In [0, 1], which part of the schedule, from its end, is gone through.
         device: Where the timesteps lie.
 
@@ -55,7 +55,7 @@ def set_timesteps(scheduler: Any, *, num_inference_steps: int, strength: float, 
     """
     most = scheduler.config.num_train_timesteps
     is_number = isinstance(num_inference_steps, int) and not isinstance(num_inference_steps, bool)
-    if not is_number or not 1 <= num_inference_steps <= most:
+    if num_inference_steps is None or not is_number or not 1 <= num_inference_steps <= most:
         raise InputError(f"num_inference_steps must be a whole number in [1, {most}], got {num_inference_steps!r}")
     if not 0 <= strength <= 1:
         raise InputError(f"strength must lie in [0, 1], got {strength}")

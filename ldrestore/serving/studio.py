@@ -130,7 +130,7 @@ class Studio:
             photo = read_photo(upload, max_pixels=self.settings.max_pixels)
             pipeline = worker.pipeline(request)
             options_class = options_class_of(track_of(pipeline))
-            abilities = _abilities_of(pipeline, options_class)
+            abilities = _abilities_of(pipeline)
             fewest = {} if abilities.steps is None else {"num_inference_steps": 1}
             options = make_options(options_class, fewest, owner="the model")
             looker = RestoreWorker(
@@ -321,12 +321,12 @@ def _check(is_cancelled: Callable[[], bool]) -> None:
         raise RunCancelledError("cancelled; nothing was kept of it")
 
 
-def _abilities_of(pipeline: Any, options_class: type) -> Abilities:
+def _abilities_of(pipeline: Any) -> Abilities:
     """What a loaded model can be told."""
     facts = track_of(pipeline).facts
-    instructions = None if facts is None else resolve(facts)(pipeline).get("instructions")
-    steps = getattr(options_class, "num_inference_steps", None)
-    return Abilities(takes_instruction=instructions is not None, steps=steps)
+    known = {} if facts is None else resolve(facts)(pipeline)
+    steps = known.get("sampling", {}).get("steps")
+    return Abilities(takes_instruction=known.get("instructions") is not None, steps=steps)
 
 
 def _takes(pipeline: Any, options: Any, name: str) -> bool:

@@ -23,13 +23,24 @@ from ldrestore.tiling.retries import with_smaller_tiles
 _Conditioning = TypeVar("_Conditioning")
 
 _Result = TypeVar("_Result")
+_Options = TypeVar("_Options", bound=SamplingOptions)
+
+
+def with_steps(options: _Options, steps: int) -> _Options:
+    """Options with a number of steps, where the call gives none.
+
+    Args:
+        options: Of the call.
+        steps: Those of the model.
+    """
+    return options if options.num_inference_steps is not None else replace(options, num_inference_steps=steps)
 
 
 def timesteps_of(options: SamplingOptions, scheduler: Any, *, device: torch.device) -> Tensor:
     """The timesteps that a picture goes through.
 
     Args:
-        options: Of the call.
+        options: Of the call, see `with_steps`.
         scheduler: Forgets an earlier run.
         device: Where the timesteps lie.
 

@@ -220,3 +220,16 @@ def test_parts_that_make_no_pipeline_are_refused():
         tiny_xl(unet=tiny_stable.tiny_base()["unet"])
     with pytest.raises(WeightsError, match="is an SDXL, expected a Stable Diffusion"):
         tiny_stable.tiny_stable(unet=tiny_xl_base()["unet"])
+
+
+def test_a_model_says_in_how_many_steps_it_samples_where_a_call_does_not(xl, picture, tmp_path):
+    """It keeps that when it is saved; a model that says nothing takes 20."""
+    assert xl.config["steps"] == 20
+    pipeline = XLRestorePipeline(**xl.components, steps=3)
+    pipeline.save_pretrained(tmp_path)
+    loaded = XLRestorePipeline.from_pretrained(tmp_path)
+    lq = picture(9, 7, 3)
+    record = loaded(lq, seed=1).records[0]
+    assert record == loaded(lq, seed=1, num_inference_steps=3).records[0]
+    assert record["options"]["num_inference_steps"] == 3
+    assert loaded(lq, seed=1, num_inference_steps=2).records[0]["options"]["num_inference_steps"] == 2
