@@ -197,7 +197,7 @@ def options_of_all(names: Mapping[str, tuple[str, ...]] | None = None) -> dict[s
                     f"the option {option.name} of the {track.name} track differs from another track's; give it the "
                     "same declaration, or another name"
                 )
-            if known.default != option.default and known.shown_default is not None:
+            if known.default != option.default and option.shown_default not in (None, known.shown_default):
                 shown = f"{known.shown_default}; {option.shown_default} for models of the {track.name} track"
                 options[option.name] = replace(known, shown_default=shown)
     return options

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import numpy as np
 import pytest
@@ -50,7 +50,9 @@ class ToyRestoreOptions(RestoreOptions):
         int, Flag(name="--patience", kind=int, minimum=1, metavar="N", help="Steps of each of the two stages.")
     ] = 2
     num_inference_steps: StepsOption = 9
-    """Shared with another track, which leaves it out differently."""
+    """Shared with other tracks, where the model says how many."""
+    memory_gb: get_type_hints(RestoreOptions, include_extras=True)["memory_gb"] = 2.0
+    """Shared with other tracks, which leave it out differently."""
 
 
 class ToySystem:
@@ -291,7 +293,7 @@ def test_records_keep_what_options_declare():
         "keep_grain": 0.0,
         "self_ensemble": False,
         "degradations": {"rain": 1.0},
-        "num_inference_steps": 50,
+        "num_inference_steps": None,
         "strength": 1.0,
         "seed": 3,
         "refine": True,
@@ -315,9 +317,8 @@ def test_options_out_of_range_are_refused_where_they_are_declared(options, messa
 
 
 def test_an_option_of_two_tracks_shows_both_defaults(toy, command):
-    assert options_of_all()["num_inference_steps"].shown_default == (
-        "50; 20 for models of the xl track; 9 for models of the toy track"
-    )
+    assert options_of_all()["memory_gb"].shown_default == "4.0; 2.0 for models of the toy track"
+    assert options_of_all()["num_inference_steps"].shown_default == "as many as the model says"
 
 
 def test_two_declarations_of_one_option_are_refused(toy, monkeypatch):
