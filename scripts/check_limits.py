@@ -17,7 +17,8 @@ MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 12
 MAX_PARAMETERS_OF_CALLS = 24
-"""For the `__call__` of a pipeline and for the commands in `ldrestore.cli`, whose parameters are a user's options."""
+"""For the `__call__` of a pipeline and the commands in `ldrestore.cli`, whose parameters are a user's options, and
+for the `__init__` of a pipeline, whose parameters are its parts: diffusers saves and loads them by these names."""
 MIN_DOCUMENTED = 0.95
 """Share of public modules, classes and functions that have a docstring."""
 
@@ -48,8 +49,8 @@ def _length_faults(module: Module) -> Iterator[str]:
 def _parameter_faults(module: Module) -> Iterator[str]:
     """Functions with too many parameters."""
     for function in _functions(module):
-        is_pipeline_call = module.name.startswith("ldrestore.pipelines.") and function.name == "__call__"
-        takes_options = is_pipeline_call or module.name.startswith("ldrestore.cli.")
+        of_pipelines = module.name.startswith("ldrestore.pipelines.") and function.name in ("__call__", "__init__")
+        takes_options = of_pipelines or module.name.startswith("ldrestore.cli.")
         limit = MAX_PARAMETERS_OF_CALLS if takes_options else MAX_PARAMETERS
         if len(_parameters(function)) > limit:
             yield f"{_place(module, function)} has {len(_parameters(function))} parameters, at most {limit}; group them"

@@ -65,6 +65,8 @@ def test_self_and_cls_do_not_count() -> None:
     ("name", "function", "is_fault"),
     [
         ("ldrestore.pipelines.pipeline_a", "__call__", False),
+        ("ldrestore.pipelines.pipeline_a", "__init__", False),
+        ("ldrestore.systems.a", "__init__", True),
         ("ldrestore.pipelines.pipeline_a", "other", True),
         ("ldrestore.cli.command", "other", False),
         ("ldrestore.client", "other", True),
