@@ -317,7 +317,7 @@ def test_options_out_of_range_are_refused_where_they_are_declared(options, messa
 
 
 def test_an_option_of_two_tracks_shows_both_defaults(toy, command):
-    assert options_of_all()["memory_gb"].shown_default == "4.0; 2.0 for models of the toy track"
+    assert options_of_all()["memory_gb"].shown_default == "4; 2 for models of the toy track"
     assert options_of_all()["num_inference_steps"].shown_default == "as many as the model says"
 
 
