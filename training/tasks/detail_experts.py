@@ -203,7 +203,8 @@ def create_distances(config: DetailExpertsTrainingConfig) -> dict[str, nn.Module
     """
     distances: dict[str, nn.Module] = {}
     if config.loss.lpips:
-        distances["lpips"] = Lpips("vgg", read_metric_weights("lpips_vgg"))
+        trunk = config.loss.lpips_trunk
+        distances["lpips"] = Lpips(trunk, read_metric_weights("lpips" if trunk == "alex" else "lpips_vgg"))
     if config.loss.dists:
         distances["dists"] = Dists(read_metric_weights("dists"))
     return distances

@@ -43,13 +43,15 @@ class ExpertLossWeights:
     balance: float = 0.01
     """Weight of importance and load of the experts, the mean over the resolutions."""
     lpips: float = 0.0
-    """Weight of LPIPS with VGG-16; its weights are those of the metric."""
+    """Weight of LPIPS; its weights are those of the metric."""
+    lpips_trunk: Literal["vgg", "alex"] = "vgg"
+    """Which classifier looks: VGG-16, as most train with, or AlexNet, which costs a twentieth."""
     dists: float = 0.0
     """Weight of DISTS."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        negative = [each.name for each in fields(self) if getattr(self, each.name) < 0]
+        negative = [each.name for each in fields(self) if each.type is float and getattr(self, each.name) < 0]
         if negative or self.l1 + self.ssim == 0:
             raise ConfigError(
                 f"loss: weights must not be negative, and l1 or ssim above 0; negative: {', '.join(negative) or 'none'}"

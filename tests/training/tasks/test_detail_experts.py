@@ -185,6 +185,18 @@ def test_distances_count_with_their_weights_and_are_not_trained(
     torch.testing.assert_close(total - parts["balance"], 0.5 * difference.abs().mean() + 3 * difference.square().mean())
 
 
+@pytest.mark.parametrize(("trunk", "weights"), [("vgg", "lpips_vgg"), ("alex", "lpips")])
+def test_lpips_looks_with_the_classifier_that_was_chosen(
+    config_of: Callable, monkeypatch: pytest.MonkeyPatch, trunk: str, weights: str
+) -> None:
+    built = []
+    monkeypatch.setattr("ldrestore.training.tasks.detail_experts.read_metric_weights", lambda name: name)
+    monkeypatch.setattr("ldrestore.training.tasks.detail_experts.Lpips", lambda *parts: built.append(parts))
+    loss = {"lpips": 1.0, "lpips_trunk": trunk}
+    assert create_distances(load_config(DetailExpertsTrainingConfig, config_of(loss=loss))).keys() == {"lpips"}
+    assert built == [(trunk, weights)]
+
+
 def test_distances_whose_weights_were_not_fetched_say_how_to_get_them(
     config_of: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
