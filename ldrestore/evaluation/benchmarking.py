@@ -28,6 +28,7 @@ from ldrestore.evaluation.restore_step import RestoreStep, collect_rows, restore
 from ldrestore.evaluation.results import (
     RESULTS_FILE,
     ContestantRow,
+    CostRow,
     DatasetRow,
     OutputRow,
     Results,
@@ -139,6 +140,7 @@ def evaluate(
     scored = score_all(scoring, results, say=say)
     if not step.shard.is_first:
         return scored
+    scored = replace(scored, costs=costs_so_far(step.out_dir, scored))
     report = write_report(scored, step.out_dir, data_root=options.data_root)
     if not options.has_costs:
         return report
@@ -290,6 +292,21 @@ def _restored(step: RestoreStep, notes: tuple[str, ...]) -> Results:
         outputs=tuple(outputs),
         notes=notes,
     )
+
+
+def costs_so_far(out_dir: Path, results: Results) -> tuple[CostRow, ...]:
+    """What an earlier run into the folder measured of contestants that are the same today; nothing of none.
+
+    Args:
+        out_dir: The folder of the benchmark.
+        results: Of today.
+    """
+    try:
+        earlier = read_results(out_dir)
+    except InputError:  # none yet, or those of another version, which today's replace
+        return ()
+    known, today = ({row.name: (row.identity, row.options) for row in each.contestants} for each in (earlier, results))
+    return tuple(row for row in earlier.costs if known.get(row.contestant) == today.get(row.contestant, ()))
 
 
 def _dataset_rows(step: RestoreStep) -> list[DatasetRow]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ldrestore.errors import InputError, UnknownNameError
-from ldrestore.evaluation.results import RESULTS_FILE, MetricRow, OutputRow, Results
+from ldrestore.evaluation.results import RESULTS_FILE, MetricRow, OutputRow, Results, SetScoreRow
 
 TOLERANCES = {"psnr": 0.1, "ssim": 0.005, "ms_ssim": 0.005, "lpips": 0.005, "lpips_vgg": 0.005, "dists": 0.005}
 """How much worse a picture may be, in units of the metric, before it is a regression; else 2 % of the old value, and
@@ -13,7 +13,7 @@ nothing where that is infinite."""
 _RELATIVE = 0.02
 
 ScoreKey = tuple[str, str, str, int | None, str]
-"""Contestant, dataset, picture, seed, metric."""
+"""Contestant, dataset, picture, seed, metric; of a metric of whole datasets "all N pictures" in place of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Change:
     """One score that differs."""
 
     key: tuple[str, str, str, int | None, str]
-    """Contestant, dataset, picture, seed, metric."""
+    """See `ScoreKey`."""
     old: float | None
     """None where it is new."""
     new: float | None
@@ -132,15 +132,12 @@ def _common_metrics(old: Results, new: Results) -> list[tuple[MetricRow, MetricR
 
 
 def _scores(results: Results, contestants: set[str]) -> dict[ScoreKey, float]:
-    """All scores by what they are of."""
+    """All scores by what they are of; FID of more pictures or fewer is another score."""
+    rows: list[tuple[OutputRow | SetScoreRow, str]] = [(row, row.picture) for row in results.outputs]
+    rows += [(row, f"all {row.num_pictures or ''} pictures".replace("  ", " ")) for row in results.set_scores]
     return {
-        (*_names_of(row), metric): value
-        for row in results.outputs
+        (row.contestant, row.dataset, picture, row.seed, metric): value
+        for row, picture in rows
         if row.contestant in contestants
         for metric, value in row.scores.items()
     }
-
-
-def _names_of(row: OutputRow) -> tuple[str, str, str, int | None]:
-    """What an output is of."""
-    return row.contestant, row.dataset, row.picture, row.seed

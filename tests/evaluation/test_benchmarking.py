@@ -17,6 +17,7 @@ from ldrestore.evaluation import BenchOptions, evaluate, read_results, rescore
 from ldrestore.evaluation.cases import Case
 from ldrestore.evaluation.contestants import model_contestant, peer_contestant, results_contestant
 from ldrestore.evaluation.picture_memory import PictureMemory
+from ldrestore.evaluation.results import CostRow, write_results
 from ldrestore.evaluation.suites import SuiteConfig, SuiteDataset
 from ldrestore.images.files import read_photo
 from ldrestore.images.inputs import to_photo
@@ -129,6 +130,26 @@ def test_a_second_run_restores_nothing_and_gives_every_figure(results, tiny_fast
     monkeypatch.setattr("ldrestore.evaluation.contestants.load_restorer", None)
     again = evaluate(SUITE, [str(tiny_fast), peer_contestant("opencv_nlm")], tmp_path / "out")
     assert again == results
+
+
+def test_costs_are_kept_by_a_run_that_measures_none_until_the_model_changes(results, tiny_fast, tmp_path):
+    cost = CostRow(
+        contestant="tiny",
+        seconds_per_megapixel=2.0,
+        megapixels=1.0,
+        repeats=3,
+        peak_gigabytes=None,
+        parameters=7,
+        gigamacs=None,
+        device="cpu",
+        threads=1,
+    )
+    of_another = dataclasses.replace(cost, contestant="gone")
+    write_results(dataclasses.replace(results, costs=(cost, of_another)), tmp_path / "out" / "results.json")
+    again = evaluate(SUITE, [str(tiny_fast)], tmp_path / "out")
+    assert again.costs == (cost,)
+    other = dataclasses.replace(model_contestant(f"{tiny_fast},fidelity=0.5"), name="tiny")
+    assert evaluate(SUITE, [other], tmp_path / "out").costs == ()
 
 
 def test_a_fresh_run_gives_every_figure_to_the_digit(results, tiny_fast, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from ldrestore.errors import InputError, UnknownNameError
 from ldrestore.evaluation.comparison import compare_results, other_versions
-from ldrestore.evaluation.results import ContestantRow, MetricRow, OutputRow, PictureRow, Results
+from ldrestore.evaluation.results import ContestantRow, MetricRow, OutputRow, PictureRow, Results, SetScoreRow
 
 
 def metric(name, *, lower):
@@ -181,3 +181,26 @@ def test_a_comparison_turned_round_has_its_gains_turned_round() -> None:
     back = {change.key: change.gain for change in compare_results(new, old)}
     assert gains.keys() == back.keys() and len(gains) == 5
     assert all(gains[key] == pytest.approx(-back[key]) for key in gains)
+
+
+def of_a_set(fid: float, *, num_pictures: int | None) -> Results:
+    """Results whose one contestant has this FID over a dataset."""
+    row = SetScoreRow(contestant="a", dataset="d", scores={"fid": fid}, num_pictures=num_pictures)
+    whole = results({"psnr": 30.0})
+    return replace(whole, metrics=(*whole.metrics, metric("fid", lower=True)), set_scores=(row,))
+
+
+@pytest.mark.parametrize(("fid", "is_regression"), [(41.0, True), (40.5, False), (30.0, False)])
+def test_metrics_of_whole_datasets_are_compared(fid: float, is_regression: bool) -> None:
+    (change,) = compare_results(of_a_set(40.0, num_pictures=500), of_a_set(fid, num_pictures=500))
+    assert change.is_regression == is_regression
+    assert change.gain == pytest.approx(40.0 - fid)
+    assert str(change) == f"a, d/all 500 pictures: fid 40.0000 → {fid:.4f}"
+
+
+def test_a_metric_of_fewer_pictures_is_another_one_and_the_old_one_is_gone() -> None:
+    gone, new = compare_results(of_a_set(40.0, num_pictures=500), of_a_set(40.0, num_pictures=499))
+    assert gone.is_regression and gone.new is None
+    assert not new.is_regression and new.old is None
+    unknown = of_a_set(40.0, num_pictures=None)
+    assert str(compare_results(unknown, of_a_set(50.0, num_pictures=None))[0]).startswith("a, d/all pictures: fid")
