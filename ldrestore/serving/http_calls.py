@@ -10,12 +10,19 @@ FILE_PLACES = {"restore": (0, 5), "estimate": (0,), "models": ()}
 """Which of its values are files."""
 OWN_PREFIX = "page_"
 """Of the calls that the page itself makes."""
+WAYS = ("/call/", "/api/", "/run/")
+"""What stands before a call's name in an address: gradio's present way, and two older ones that it still answers."""
+_UNNAMED = "predict"
+"""In the place of a name where gradio's own script numbers what it calls."""
 
 
 def called_name(path: str) -> str | None:
     """The call that a request's path begins, such as "restore" of `/gradio_api/call/restore`; None for other paths."""
-    before, mark, name = path.rstrip("/").rpartition("/call/")
-    return name if mark and "/" not in name and "/call" not in before else None
+    for way in WAYS:
+        before, mark, name = path.rstrip("/").rpartition(way)
+        if mark and "/" not in name and name != _UNNAMED and way.rstrip("/") not in before:
+            return name
+    return None
 
 
 def fault_of_call(name: str, body: bytes, *, is_stored: Callable[[str], bool]) -> tuple[int, str] | None:

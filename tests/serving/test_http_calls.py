@@ -15,7 +15,16 @@ def fault(name, data, *, body=None):
 
 def test_a_call_is_told_by_its_path():
     assert called_name("/gradio_api/call/restore") == called_name("/gradio_api/call/restore/") == "restore"
-    for path in ("/gradio_api/call/restore/0a1b", "/gradio_api/upload", "/", "/call", "/gradio_api/queue/join"):
+    assert called_name("/gradio_api/api/restore") == called_name("/gradio_api/run/restore/") == "restore"
+    others = (
+        "/gradio_api/run/predict",
+        "/gradio_api/call/restore/0a1b",
+        "/gradio_api/upload",
+        "/",
+        "/call",
+        "/gradio_api/queue/join",
+    )
+    for path in others:
         assert called_name(path) is None
 
 

@@ -164,6 +164,12 @@ def test_no_file_of_the_machine_and_no_address_stands_in_for_an_upload(http, pat
         assert answer.status_code == 422 and "names no file that was uploaded here" in answer.text
 
 
+@pytest.mark.parametrize("way", ["call", "api", "run"])
+def test_an_unknown_call_is_no_fault_of_the_server(http, way):
+    answer = http.post(f"/gradio_api/{way}/repair", json={"data": []})
+    assert (answer.status_code, answer.text) == (404, "there is no such call; there are estimate, models, restore")
+
+
 def test_a_call_of_another_shape_is_refused_in_plain_words(http):
     for name, data, status in (("restore", [5], 422), ("estimate", [5, "tiny"], 422), ("nothing", [], 404)):
         answer = http.post(f"/gradio_api/call/{name}", json={"data": data})
