@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -221,3 +222,36 @@ def test_colours_are_changed_by_a_button(open_it):
     page.keyboard.press("Enter")
     assert page.evaluate("document.body.classList.contains('dark')")
     assert page.get_by_role("button", name="Use light colours").get_attribute("aria-pressed") == "true"
+
+
+def fill_row(address, source):
+    """Calls that take a while, until one is refused; where the events of those that were taken are read."""
+    with httpx.Client(base_url=f"{address}/gradio_api", timeout=120, trust_env=False) as http:
+        (stored,) = http.post("/upload", files={"files": (source.name, source.read_bytes())}).json()
+        file = {"path": stored, "meta": {"_type": "gradio.FileData"}}
+        events = []
+        while True:
+            answer = http.post("/call/restore", json={"data": [file, "sampler", 0, "", "", None, 1, 100, 0]})
+            if answer.status_code != 200:
+                return events
+            events.append(f"{address}/gradio_api/call/restore/{answer.json()['event_id']}")
+
+
+def test_a_full_row_is_told_on_the_page_and_what_was_dropped_is_restored_later(
+    browser, models_folder, picture, photo, tmp_path
+) -> None:
+    words = ("--models", models_folder, "--model", "sampler", "--max-waiting", "1")
+    with running_page(tmp_path, *words) as address:
+        page = open_page(browser.new_context(), address, [])  # a refused call is an error to the console
+        page.set_default_timeout(PATIENCE)
+        drop(page, photo)
+        page.locator("#ld-bars input[type=range]").first.wait_for()
+        events = fill_row(address, picture(tmp_path / "large.png", height=320, width=320))
+        page.get_by_role("button", name="Restore", exact=True).click()
+        page.get_by_text("busy").first.wait_for()
+        page.get_by_role("button", name="Restore", exact=True).wait_for()
+        for event in events:
+            assert "event: complete" in httpx.get(event, timeout=300, trust_env=False).text
+        restore(page)
+        assert "is restored" in status(page).inner_text()
+        page.context.close()

@@ -15,6 +15,7 @@ from PIL import Image
 from ldrestore.images.files import read_photo
 from ldrestore.jobs.outcome import Job
 from ldrestore.jobs.restoring import RestoreWorker
+from ldrestore.records import hash_of_pixels
 from ldrestore.serving.offered_models import offered_models
 from ldrestore.serving.wishes import Wishes, request_of
 from tests.serving.running_page import running_page
@@ -247,3 +248,35 @@ def test_a_file_is_served_whatever_it_is_called(http, upload, picture, tmp_path)
         source = picture(tmp_path / name)
         answer = http.get(f"/gradio_api/file={quote(upload(source))}")
         assert (answer.status_code, answer.content) == (200, source.read_bytes())
+
+
+def test_calls_beyond_the_row_are_refused_and_none_of_those_in_it_is_lost(models_folder, picture, tmp_path) -> None:
+    values = ("sampler", 0, "", "", None, 1, 30, 0)
+    with (
+        running_page(tmp_path, "--models", models_folder, "--model", "sampler", "--max-waiting", "2") as address,
+        httpx.Client(base_url=f"{address}/gradio_api", timeout=120, trust_env=False) as http,
+    ):
+        stored = {}
+        for seed in range(8):
+            source = picture(tmp_path / f"{seed}.png", seed=seed)
+            answer = http.post("/upload", files={"files": (source.name, source.read_bytes())})
+            stored[source] = file_data(answer.json()[0])
+
+        def begin(source):
+            return http.post("/call/restore", json={"data": [stored[source], *values]})
+
+        def end(begun):
+            with http.stream("GET", f"/call/restore/{begun.json()['event_id']}") as stream:
+                lines = [line.partition(": ")[2] for line in stream.iter_lines() if line]
+            return lines[-2], json.loads(lines[-1])
+
+        begun = {source: begin(source) for source in stored}
+        refused = [source for source, answer in begun.items() if answer.status_code != 200]
+        assert 1 <= len(refused) <= 6
+        for source in refused:
+            assert begun[source].status_code == 503 and "Queue is full" in begun[source].text
+        for source in stored.keys() - set(refused):
+            event, (_, record) = end(begun[source])
+            assert event == "complete"
+            assert record["input_sha256"] == hash_of_pixels(read_photo(source).pixels, None)
+        assert end(begin(refused[0]))[0] == "complete"
