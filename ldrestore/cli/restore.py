@@ -192,7 +192,7 @@ class RestoreCall:
             LDRestoreError: as `plan_call` and `plan_elsewhere`.
         """
         if not is_elsewhere(self.sources, self.target):
-            return plan_call(
+            plan = plan_call(
                 self.sources,
                 self.target,
                 picture_format=self.picture_format,
@@ -201,6 +201,7 @@ class RestoreCall:
                 max_pixels=self.max_pixels,
                 scale=scale,
             )
+            return self._with_maps(plan) if self.changes else plan
         if self.engine not in (ACCELERATE, RAY):
             raise InputError(
                 f"URLs and Parquet manifests are read with --engine {ACCELERATE} or {RAY}; name one of them"
@@ -218,6 +219,12 @@ class RestoreCall:
             is_recursive=self.recursive,
             may_overwrite=self.overwrite,
         )
+
+    def _with_maps(self, plan: Plan) -> Plan:
+        """The plan, where each picture gets a map of what was changed beside it."""
+        from ldrestore.jobs.restoring import plan_maps
+
+        return plan_maps(plan, may_overwrite=self.overwrite)
 
     def _sheet(self) -> Path:
         """Where the report goes.

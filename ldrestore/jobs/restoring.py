@@ -1,11 +1,12 @@
 """The work of `ldrestore restore`: a loaded model that restores one file after another."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ldrestore.errors import ImageWriteError, OutputExistsError
+from ldrestore.errors import ImageWriteError, InputError, LDRestoreError, OutputExistsError, printable
 from ldrestore.images.changes import changes_of, is_changes_file, write_changes
 from ldrestore.images.encoding import check_target
 from ldrestore.images.files import read_photo, write_photo
@@ -13,7 +14,8 @@ from ldrestore.images.formats import LOSSY_FORMATS, SUFFIX_FORMATS
 from ldrestore.images.photo import Photo
 from ldrestore.images.thumbnails import thumbnail_of
 from ldrestore.jobs.claims import claiming
-from ldrestore.jobs.outcome import Job, Result
+from ldrestore.jobs.outcome import Job, Outcome, Result, Status
+from ldrestore.jobs.plan import Plan
 from ldrestore.jobs.request import RestoreRequest
 from ldrestore.pipelines.progress import ReportedSteps, StepReport
 from ldrestore.records import path_beside, record_path, with_file, write_record
@@ -122,6 +124,30 @@ def changes_path(result: Path) -> Path:
     return path_beside(result, ".changes.png")
 
 
+def plan_maps(plan: Plan, *, may_overwrite: bool) -> Plan:
+    """A plan in which pictures whose map of changes would take another file's place have failed before they began.
+
+    Args:
+        plan: Of pictures that each get a map.
+        may_overwrite: Whether a file that lies there and is no map may go; another picture's result never may.
+    """
+    targets = {job.target for job in (*plan.jobs, *(outcome.job for outcome in plan.settled))}
+    waiting: list[Job] = []
+    failed: list[Outcome] = []
+    for job in plan.jobs:
+        place = changes_path(job.target)
+        try:
+            if place in targets:
+                raise InputError(f"{printable(place)} would be its map and another picture's result; rename one")
+            if not may_overwrite:
+                _check_map_place(place)
+        except LDRestoreError as error:
+            failed.append(Outcome(job=job, status=Status.FAILED, reason=str(error), error=type(error).__name__))
+        else:
+            waiting.append(job)
+    return replace(plan, jobs=tuple(waiting), settled=(*plan.settled, *failed))
+
+
 def _check_places(target: Path, request: RestoreRequest) -> None:
     """Refuse to replace what lies beside a result and is not ours.
 
@@ -130,8 +156,17 @@ def _check_places(target: Path, request: RestoreRequest) -> None:
     """
     if request.has_record:
         _check_record_place(record_path(target))
-    place = changes_path(target)
-    if request.has_changes and place.exists() and not is_changes_file(place):
+    if request.has_changes:
+        _check_map_place(changes_path(target))
+
+
+def _check_map_place(place: Path) -> None:
+    """Refuse to replace a file that is not a map of ours.
+
+    Raises:
+        OutputExistsError: there is such a file.
+    """
+    if os.path.lexists(place) and not is_changes_file(place):
         raise OutputExistsError(
             place, "lies where the map of changes belongs, and is none", "move it, or use --overwrite"
         )

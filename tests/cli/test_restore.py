@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -342,3 +343,24 @@ def test_urls_and_manifests_ask_for_an_engine_that_reads_them(call, tmp_path):
     assert refused.exit_code == 2 and "--report" in refused.stderr
     refused = call("restore", tmp_path, "memory://out", "--engine", "ray")
     assert refused.exit_code == 2 and "lies within one process" in refused.stderr
+
+
+def test_a_file_in_the_place_of_a_map_is_told_before_the_work(restore, picture, folder, tmp_path) -> None:
+    picture(tmp_path / "out" / "a.png.changes.png", seed=7)
+    planned = restore(folder, tmp_path / "out", "--changes", "--dry-run", "--json")
+    states = {os.path.basename(entry["input"]): entry["status"] for entry in json.loads(planned.stdout)["results"]}
+    assert states["a.png"] == "failed" and states["b.jpg"] == "planned" and planned.exit_code == 1
+    planned = restore(folder, tmp_path / "out", "--changes", "--overwrite", "--dry-run", "--json")
+    assert {entry["status"] for entry in json.loads(planned.stdout)["results"]} == {"planned"}
+
+
+@pytest.mark.parametrize("words", [(), ("--overwrite",)])
+def test_a_map_never_takes_the_place_of_another_pictures_result(restore, picture, tmp_path, words) -> None:
+    for seed, name in enumerate(("a.png", "a.png.changes.png")):
+        picture(tmp_path / "in" / name, seed=seed)
+    result = restore(tmp_path / "in", tmp_path / "out", "--changes", "--no-record", *words)
+    assert result.exit_code == 1 and "another picture's result" in result.stderr
+    assert files(tmp_path / "out") == ["a.png.changes.png", "a.png.changes.png.changes.png"]
+    alone = restore(tmp_path / "in" / "a.png.changes.png", tmp_path / "alone.png", "--no-record")
+    assert alone.exit_code == 0
+    assert np.array_equal(pixels(tmp_path / "alone.png"), pixels(tmp_path / "out" / "a.png.changes.png"))
