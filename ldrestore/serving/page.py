@@ -257,7 +257,7 @@ class Page:
             upload.change(self.handlers.forget, inputs=upload, outputs=[*results, status], **plain),
             model.change(self.handlers.begin_look, inputs=upload, outputs=status, **plain),
         ):
-            begun.then(
+            looked = begun.then(
                 self.handlers.look,
                 inputs=[upload, model],
                 outputs=shown,
@@ -269,6 +269,7 @@ class Page:
                 trigger_mode="always_last",
                 api_name="page_look",
             )
+            looked.failure(self.handlers.turn_away_look, outputs=status, **plain)
 
     def _run_events(
         self,
@@ -303,8 +304,12 @@ class Page:
         )
         end: Any = self.handlers.end if group == ON_DEVICE else self.handlers.end_batch
         ended = [go, stop] if group == ON_DEVICE else [go, stop, status]
-        run_event.then(end, outputs=ended, queue=False, api_visibility="private", show_progress="hidden")
-        stop.click(self.handlers.cancel, outputs=status, queue=False, api_visibility="private", show_progress="hidden")
+        plain: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        run_event.then(end, outputs=ended, **plain)
+        run_event.failure(
+            self.handlers.turn_away, outputs=[go, stop, status], **plain
+        )  # `then` is not told of refusals
+        stop.click(self.handlers.cancel, outputs=status, **plain)
 
     def _interface(self) -> None:
         """The HTTP interface, which has no part on the page."""

@@ -20,6 +20,7 @@ from ldrestore.serving.wishes import Wishes
 
 NO_BARS: dict[str, Any] = {"rows": [], "note": "", "told": {}}
 NO_PICTURE: dict[str, Any] = {"preview": None, "name": "", "mask": ""}
+TOO_MANY = "too many wait just now; nothing was begun and nothing is lost, try again in a while"
 DISK_FULL = "the disk of the machine that restores is full; nothing was kept, try again later"
 
 
@@ -68,6 +69,15 @@ class PageHandlers:
     def end_batch(self) -> tuple[Any, Any, str]:
         """The same for a batch, whose states stand in the table: nothing is said beside it."""
         return *self.end(), ""
+
+    def turn_away(self) -> tuple[Any, Any, str]:
+        """A call was refused before it reached us, because too many wait: Restore is back, and the page says so."""
+        return *self.end(), self.turn_away_look()
+
+    @staticmethod
+    def turn_away_look() -> str:
+        """The same for a look: what to do."""
+        return markup.message(TOO_MANY, tone="bad")
 
     def leave(self, request: gr.Request) -> None:
         """A visitor has closed the page."""

@@ -248,7 +248,7 @@ def test_a_full_row_is_told_on_the_page_and_what_was_dropped_is_restored_later(
         page.locator("#ld-bars input[type=range]").first.wait_for()
         events = fill_row(address, picture(tmp_path / "large.png", height=320, width=320))
         page.get_by_role("button", name="Restore", exact=True).click()
-        page.get_by_text("busy").first.wait_for()
+        page.locator("#ld-status").get_by_text("too many wait just now").wait_for()
         page.get_by_role("button", name="Restore", exact=True).wait_for()
         for event in events:
             assert "event: complete" in httpx.get(event, timeout=300, trust_env=False).text

@@ -319,3 +319,9 @@ def test_the_bar_stands_at_no_share_where_none_is_known(handlers, send) -> None:
     )
     assert [share for share, _ in reports] == [0.0, 0.0, 0.5, 1.0, 1.0]
     assert reports[2] == (0.5, "restoring, 1 of 2")
+
+
+def test_who_is_turned_away_can_press_restore_again(handlers) -> None:
+    go, stop, line = handlers.turn_away()
+    assert go["visible"] and not stop["visible"]
+    assert "too many wait just now" in line and line == handlers.turn_away_look()
