@@ -35,13 +35,14 @@ def write_app_picture(path: Path, *, chromium: str) -> None:
         sync_playwright() as driver,
     ):
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 940})
+        page = browser.new_page(viewport={"width": 1280, "height": 1200})
         page.set_default_timeout(300_000)
         page.goto(address)
         page.locator("#ld-upload input[type=file]").set_input_files(str(SAMPLE))
         page.locator(".ld-bar").first.wait_for()
         page.locator("#ld-restore").click()
         page.locator("#ld-status .ld-good").first.wait_for()
+        page.mouse.move(0, 0)
         page.wait_for_timeout(2000)
         Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=88)
         browser.close()
