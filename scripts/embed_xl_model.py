@@ -33,12 +33,13 @@ TARGET = Path(__file__).resolve().parent.parent / "ldrestore" / "assets" / "ldre
 """Where it lies in the package."""
 
 
-def assemble_xl(base: Path, exports: Sequence[Path]) -> XLRestorePipeline:
+def assemble_xl(base: Path, exports: Sequence[Path], *, steps: int = 20) -> XLRestorePipeline:
     """The pipeline of what training runs exported, in float32.
 
     Args:
         base: A whole base, as the prior's run exports it.
         exports: Of stage 1 and stage 2, in this order.
+        steps: In which the model samples where a call says nothing.
 
     Raises:
         WeightsError: a part is missing or damaged, or two do not belong together.
@@ -48,17 +49,18 @@ def assemble_xl(base: Path, exports: Sequence[Path]) -> XLRestorePipeline:
     if missing:
         raise WeightsError(f"there is no {', no '.join(missing)}; name the folders that both stages exported")
     make_ready(pipeline.components, name=NAME)
-    pipeline.register_to_config(_name_or_path=NAME)
+    pipeline.register_to_config(_name_or_path=NAME, steps=steps)
     return pipeline
 
 
-def embed_xl(base: Path, exports: Sequence[Path], target: Path) -> XLRestorePipeline:
+def embed_xl(base: Path, exports: Sequence[Path], target: Path, *, steps: int = 20) -> XLRestorePipeline:
     """Write the model, rounded to float16, in place of what lies at the target.
 
     Args:
         base: See `assemble_xl`.
         exports: The same.
         target: Written anew, but for its card.
+        steps: See `assemble_xl`.
 
     Returns:
         The written model, loaded again.
@@ -76,7 +78,7 @@ def embed_xl(base: Path, exports: Sequence[Path], target: Path) -> XLRestorePipe
         "runs": runs_of((base, *exports)),
         "weights_licence": "Apache-2.0",
     }
-    write_model(assemble_xl(base, exports), target, origin=origin, load=XLRestorePipeline.from_pretrained)
+    write_model(assemble_xl(base, exports, steps=steps), target, origin=origin, load=XLRestorePipeline.from_pretrained)
     return XLRestorePipeline.from_pretrained(target)
 
 
@@ -144,9 +146,10 @@ def main() -> None:
     parser.add_argument("base", type=Path, help="folder of a whole base, as the prior's run exports it")
     parser.add_argument("exports", type=Path, nargs="+", help="folders that stage 1 and stage 2 exported")
     parser.add_argument("--out", type=Path, default=TARGET, help=f"where to write; {TARGET.name} in the package")
+    parser.add_argument("--steps", type=int, default=20, help="in which the model samples unasked; default 20")
     arguments = parser.parse_args()
     try:
-        pipeline = embed_xl(arguments.base, arguments.exports, arguments.out)
+        pipeline = embed_xl(arguments.base, arguments.exports, arguments.out, steps=arguments.steps)
     except (LDRestoreError, ValueError, OSError) as error:
         sys.exit(str(error))
     print_sizes(pipeline, arguments.out)

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ldrestore.checkpoints.run_exports import load_trained_part
+from ldrestore.errors import ConfigError
 from ldrestore.metrics.dists import Dists
 from ldrestore.metrics.lpips import Lpips
 from ldrestore.metrics.metric_weights import read_metric_weights
 from ldrestore.refiners.daem import DetailExpertModule
 from ldrestore.refiners.refined_decoder import downsampling_of
+from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS
 from ldrestore.training.config import StageConfig
 from ldrestore.training.data.loading import Batch
 from ldrestore.training.data.pair_cache import cached_pairs
@@ -25,11 +29,12 @@ from ldrestore.training.losses.picture_losses import l1_loss, ssim_loss
 from ldrestore.training.losses.refined_validation import RefinedValidation
 from ldrestore.training.losses.validation import ValidationPair
 from ldrestore.training.networks.expert_decoder import ExpertDecoder
+from ldrestore.training.networks.frozen_base import load_part
 from ldrestore.training.networks.rebuilding import save_part
 from ldrestore.training.networks.short_sampling import validation_noise
 from ldrestore.training.networks.xl_restorer import XLRestorer, load_xl_base
 from ldrestore.training.tasks.decoded_latents import latents_to_decode
-from ldrestore.training.tasks.detail_experts_config import DetailExpertsTrainingConfig
+from ldrestore.training.tasks.detail_experts_config import DetailExpertsTrainingConfig, ExpertSizes
 from ldrestore.training.tasks.fusion import earlier_fusion, earlier_parts, sampled_latents
 
 
@@ -175,24 +180,52 @@ def prepare_detail_experts(config: DetailExpertsTrainingConfig) -> Prepared:
     return Prepared(network=network, task=task, skips_weights=config.has_experts)
 
 
-def create_decoder(config: DetailExpertsTrainingConfig, *, vae: Any) -> ExpertDecoder:
-    """A new module around a copy of the base's autoencoder."""
+def create_decoder(config: DetailExpertsTrainingConfig, *, vae: AutoencoderKL) -> ExpertDecoder:
+    """A new module around a copy of the base's autoencoder, or both of an earlier run.
+
+    Raises:
+        ConfigError: the earlier run was done upon another autoencoder.
+        WeightsError: a part of it is missing or damaged.
+    """
     torch.manual_seed(config.run.seed)
+    start = config.init_from
+    if start is not None and (start / "vae").is_dir():
+        vae = _upon_same_widths(load_part(AutoencoderKL, start / "vae"), vae=vae)
     daem = None
     if config.has_experts:
-        sizes = config.sizes
-        daem = DetailExpertModule(
-            tuple(vae.config["block_out_channels"]),
-            sizes.hidden_channels,
-            head_dim=sizes.head_dim,
-            num_blocks=sizes.num_blocks,
-            top_k=sizes.top_k,
-            routing=sizes.routing,
-            patch_size=sizes.patch_size,
-        )
+        daem = create_experts(config.sizes, vae=vae) if start is None else earlier_experts(start, vae=vae)
     if config.base.gradient_checkpointing:
         vae.enable_gradient_checkpointing()
     return ExpertDecoder(vae, daem, trains_decoder=config.trains_decoder)
+
+
+def create_experts(sizes: ExpertSizes, *, vae: AutoencoderKL) -> DetailExpertModule:
+    """A new module, without an effect yet."""
+    return DetailExpertModule(
+        tuple(vae.config["block_out_channels"]),
+        sizes.hidden_channels,
+        head_dim=sizes.head_dim,
+        num_blocks=sizes.num_blocks,
+        top_k=sizes.top_k,
+        routing=sizes.routing,
+        patch_size=sizes.patch_size,
+    )
+
+
+def earlier_experts(folder: Path, *, vae: AutoencoderKL) -> DetailExpertModule:
+    """The module of an earlier run."""
+    return _upon_same_widths(load_trained_part(folder, "daem", table=UNILDIFF_PARTS, dtype=torch.float32), vae=vae)
+
+
+def _upon_same_widths(part: Any, *, vae: AutoencoderKL) -> Any:
+    """A part of the earlier run, refused where it belongs to another autoencoder than the base's."""
+    widths, expected = (list(each.config["block_out_channels"]) for each in (part, vae))
+    if widths != expected:
+        raise ConfigError(
+            f"the {type(part).__name__} of init_from has widths {widths}, the base's autoencoder {expected}; give the "
+            "base that it was trained upon"
+        )
+    return part
 
 
 def create_distances(config: DetailExpertsTrainingConfig) -> dict[str, nn.Module]:

@@ -84,7 +84,7 @@ class DetailExpertsTrainingConfig:
     cache: PairCacheConfig | None = None
     """Samples a number of pairs once, for short runs of one stage; null draws pairs and samples anew."""
     sizes: ExpertSizes = field(default_factory=ExpertSizes)
-    """Of the module."""
+    """Of a new module. With `init_from` those of the earlier one count."""
     latents: RefinerLatentsConfig = field(default_factory=RefinerLatentsConfig)
     """What is decoded."""
     loss: ExpertLossWeights = field(default_factory=ExpertLossWeights)
@@ -95,6 +95,8 @@ class DetailExpertsTrainingConfig:
     """Moving average of the weights; null for none."""
     validation: ValidationConfig | None = None
     """What is validated; null for nothing."""
+    init_from: Path | None = None
+    """Export of an earlier run of this trainer, or a saved pipeline, whose module and decoder are trained on."""
 
     def __post_init__(self) -> None:
         """Check what belongs together."""

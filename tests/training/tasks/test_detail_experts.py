@@ -239,3 +239,21 @@ def test_validation_decodes_the_same_samples_with_and_without_experts(prepared_o
         first, again = task.validate(network.eval()), task.validate(network)
     assert first == again and len(calls) == 2  # two steps, sampled once
     assert {"psnr/rain", "gain/rain", "plain/psnr/rain", "plain/gain"} <= first.keys()
+
+
+def test_a_run_goes_on_with_module_and_decoder_of_an_earlier_one(tmp_path: Path, config_of: Callable) -> None:
+    assert train_by_config(config_of(validation=None), overrides=["ema=null"], resume=None)
+    export = tmp_path / "run/export"
+    config = load_config(
+        DetailExpertsTrainingConfig, config_of(init_from=str(export), sizes={"hidden_channels": [64, 64]})
+    )
+    network = prepare_detail_experts(config).network
+    for part, kind in ((network.daem, DetailExpertModule), (network.vae, AutoencoderKL)):
+        earlier = kind.from_pretrained(export / ("daem" if kind is DetailExpertModule else "vae")).state_dict()
+        assert all(torch.equal(value, earlier[key]) for key, value in part.state_dict().items())
+
+
+def test_an_earlier_module_of_another_autoencoder_is_refused(tmp_path: Path, config_of: Callable) -> None:
+    DetailExpertModule((8, 16, 24), (8, 8, 8), head_dim=8).save_pretrained(tmp_path / "other/daem")
+    with pytest.raises(ConfigError, match=r"widths \[8, 16, 24\], the base's autoencoder \[8, 8, 16\]"):
+        prepare_detail_experts(load_config(DetailExpertsTrainingConfig, config_of(init_from=str(tmp_path / "other"))))
