@@ -25,6 +25,7 @@ from ldrestore.config import read_mapping
 from ldrestore.errors import LDRestoreError, WeightsError
 from ldrestore.pipelines.pipeline_xl_restore import XLRestorePipeline
 from ldrestore.systems.unildiff_parts import UNILDIFF_PARTS
+from ldrestore.weights.file_names import ORIGIN_FILE
 from ldrestore.weights.hashes import hash_of_file
 
 NAME = "ldrestore-tiny-xl"
@@ -101,17 +102,19 @@ def runs_of(exports: Sequence[Path]) -> list[dict[str, Any]]:
     """What the folders of runs tell, of those first that others began from; nothing of an export without its run.
 
     Args:
-        exports: "export" in the folder of a run each.
+        exports: "export" in the folder of a run each, or a model that was embedded before, with the runs it tells.
     """
     found: dict[str, dict[str, Any]] = {}
     for export in exports:
         chain: list[dict[str, Any]] = []
-        folder: Path | None = export.parent
-        while folder is not None and (folder / "config.yaml").is_file():
-            config = read_mapping(folder / "config.yaml")
-            chain.append(facts_of_run(folder, config))
+        start: Path | None = export
+        while start is not None and (start.parent / "config.yaml").is_file():
+            config = read_mapping(start.parent / "config.yaml")
+            chain.append(facts_of_run(start.parent, config))
             begun = config.get("init_from")
-            folder = None if begun is None else Path(begun).parent
+            start = None if begun is None else Path(begun)
+        if start is not None and (start / ORIGIN_FILE).is_file():
+            chain += reversed(read_mapping(start / ORIGIN_FILE)["runs"])
         found |= {one["run"]: one for one in reversed(chain)}
     return list(found.values())
 

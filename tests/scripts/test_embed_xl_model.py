@@ -112,6 +112,15 @@ def test_runs_are_told_with_those_that_they_began_from(tmp_path: Path) -> None:
     assert [stage["steps"] for stage in runs[1]["stages"]] == [40, 20]  # broken off in the second
 
 
+def test_runs_of_a_model_that_was_embedded_before_come_first(tmp_path: Path) -> None:
+    (tmp_path / "assets/before").mkdir(parents=True)
+    (tmp_path / "assets/before/ldrestore.json").write_text(json.dumps({"runs": [{"run": "unet"}, {"run": "fusion"}]}))
+    before = tmp_path / "assets/before"
+    later = write_run(tmp_path / "rollout", rates={40: 6.0}, init_from=before)
+    assert [one["run"] for one in runs_of([later])] == ["unet", "fusion", "rollout"]
+    assert [one["run"] for one in runs_of([before, before, later])] == ["unet", "fusion", "rollout"]
+
+
 def test_an_export_without_experts_is_refused(exports: Exports, tmp_path: Path) -> None:
     base, (fusion, _) = exports
     with pytest.raises(WeightsError, match="there is no daem; name the folders that both stages exported"):
