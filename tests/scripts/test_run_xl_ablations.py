@@ -39,6 +39,7 @@ TINY = {
             "overrides": [
                 "sizes={hidden_channels: [8, 8, 8], head_dim: 4}",
                 "latents={sampled_share: 1.0, min_steps: 1, max_steps: 1}",
+                "loss.lpips=0",
                 "cache.path=$OUT/samples-$SEED.safetensors",
             ],
         },
