@@ -51,8 +51,8 @@ MODELS.register(
         location="assets/ldrestore_tiny_xl",
         tasks=MPERCEIVER_SET,
         licence="Apache-2.0",
-        parameters=6_767_626,
-        summary="small UniLDiff, hardly trained yet",
+        parameters=7_116_604,
+        summary="small UniLDiff, for research",
     )
 )
 

@@ -20,7 +20,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_restores_by_its_name_told_and_untold(call: Call, picture: Callable[..., Path], tmp_path: Path) -> None:
     source = picture(tmp_path / "a.png")
     records = []
-    for name, words in (("plain", ()), ("told", ("--degradation", "rain")), ("said", ("--instruction", "remove rain"))):
+    for name, words in (
+        ("plain", ()),
+        ("told", ("--degradation", "low_light")),
+        ("said", ("--instruction", "make the dark picture bright")),
+    ):
         result = tmp_path / f"{name}.png"
         done = call("restore", source, result, "--model", NAME, "--steps", 1, "--seed", 3, "--device", "cpu", *words)
         assert done.exit_code == 0, done.stderr
