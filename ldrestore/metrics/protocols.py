@@ -149,6 +149,17 @@ PROTOCOLS = {
             split="200 test pictures, 11 degradations",
         ),
         replace(
+            _PROMPTIR,
+            name="moce_ir_cdd11",
+            summary="MoCE-IR on CDD11: as moce_ir, but nothing is cut",
+            source="evaluation code of MoCE-IR, whose loader of CDD11 has its cut commented out",
+            metrics=("psnr", "ssim", "lpips_vgg"),
+            multiple=1,
+            ssim_window=SKIMAGE_GAUSSIAN,
+            noise="none is added",
+            split="200 test pictures, 11 degradations",
+        ),
+        replace(
             UINT8,
             name="mperceiver",
             summary="MPerceiver: PSNR, SSIM, LPIPS and FID; the paper names neither colour nor window",

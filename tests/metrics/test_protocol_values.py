@@ -34,6 +34,7 @@ EXPECTED = {
     "promptir": Settings(multiple=16, is_rounded=False, window=UNIFORM),
     "adair": Settings(multiple=16, is_rounded=False, window=UNIFORM),
     "moce_ir": Settings(multiple=16, is_rounded=False, window=SAMPLE),
+    "moce_ir_cdd11": Settings(is_rounded=False, window=SAMPLE),
     "instructir": Settings(multiple=16, is_rounded=False, window=WANG),
     "restormer_denoise": Settings(window=WANG),
     "restormer_derain": Settings(colour="whole limited", window=WANG),
